@@ -1,0 +1,63 @@
+# Everything here needs python3 (3.11 or newer, with venv) and make; nothing else is installed on the system.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed.stamp
+CODE := web tasks db ops tests
+
+# `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
+DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test bench reports migrate console lint types lock clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with exactly the locked packages
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Usher needs Python 3.11 or newer: make install PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+		--no-deps --require-hashes --only-binary :all: --no-binary yandex-pgmigrate,localstripe -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+demo: install ## sell a hall out on this machine, from queue to inbox (PLAN=file BUYERS=n)
+	@$(BIN)/python -m ops.demo $(DEMO_ARGS)
+
+run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
+	@$(BIN)/python -m ops.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
+
+test: install ## run the tests against real servers (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: install ## measure bookings a second beside pgbench
+	@$(BIN)/python -m ops.bench $(ARGS)
+
+reports: install ## print the organiser's and the operator's reports
+	@$(BIN)/python -m ops.reports $(ARGS)
+
+migrate: install ## bring DATABASE_URL's schema and functions up to date
+	@$(BIN)/python -m ops.migrate
+
+console: install ## look after a running Usher from the terminal
+	@$(BIN)/python -m ops.console $(ARGS)
+
+lint: install ## ruff: errors, imports, formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: install ## mypy over the code and the tests
+	@$(BIN)/python -m mypy $(foreach folder,$(CODE),$(wildcard $(folder)))
+
+lock: ## pin requirements*.in anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--override requirements-overrides.in requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--override requirements-overrides.in requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove everything that was made here: .venv, var, caches
+	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
