@@ -14,12 +14,12 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## make .venv with exactly the locked packages
+install: $(INSTALLED) ## make .venv with the locked packages
 
 $(INSTALLED): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Usher needs Python 3.11 or newer: make install PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
 		--no-deps --require-hashes --only-binary :all: --no-binary yandex-pgmigrate,localstripe -r requirements.txt -r requirements-dev.txt
 	@touch $@

@@ -1,0 +1,1 @@
+"""Everything around Usher: servers, processes, migrations, the demo, measurements and faults."""
