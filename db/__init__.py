@@ -1,0 +1,1 @@
+"""What Usher knows and decides: one module per noun, over psycopg."""

@@ -1,0 +1,606 @@
+"""Seating plans: read one, refuse a bad one with every reason, and number its seats.
+
+**The format** is the open JSON of pretix's free seating editor (its `seating-plan.schema.json`):
+
+    {name, size {width, height}, categories [{name, color}],
+     zones [{name, position, rows [{row_number, row_label, position, seats [
+         {seat_guid, seat_number, category, position {x, y}}]}]}]}
+
+A seat lies at zone + row + seat position; its `category` is the name of one. pretix refuses keys
+that it does not know; we ignore them (`uuid`, `radius`, `areas`, newer ones), so that a file of a
+later editor still reads. What real halls lack may be missing: sizes, colours, positions, the names
+of zones, rows and seats; numbers may be integers. Guids, categories and the lists must be there,
+since a misspelt `seats` would lose seats silently.
+
+**Our extensions**, all optional:
+
+- plan `"focal_point": {x, y}`: the stage, in the plan's coordinates; ranks the seats (see below);
+- zone or row `"general_admission": true`: standing places, without numbers (a row overrules its
+  zone);
+- seat `"accessible": true`: a place for a wheelchair; `"companion": true`: the seat beside it, for
+  whoever comes along; `"restricted_view": true`. A seat that does not say takes the flag from the
+  name of its category: "Rollstuhlplatz", "Wheelchair companion", "Restricted view" and the like.
+
+**Numbers of seats.** "Best available together" looks for runs of consecutive integers, so
+`Seat.seat` says which seats are neighbours and which are good:
+
+- two seats are consecutive if and only if they are neighbours: same zone, row and category, and no
+  aisle between them. An aisle is a step along the row above `AISLE` times the row's usual step.
+  What is printed on the seats (1 3 5 | 2 4 6, 7bis, serpentines) plays no part, nor do flags. Rows
+  that are not drawn (positions missing, or all on one point) follow the file. The standing places
+  of one row and category are one run, however they are drawn;
+- between two runs at least one integer stays unused;
+- within a category lower is better: by the distance of the run's middle to the focal point, or
+  without one in the order of the file (zones, then rows), which in most halls begins at the stage;
+  in a row the middle comes first.
+
+Guids, names and printed numbers have no influence, nor has the order of the seats in a drawn row:
+they can be edited and the numbers stay. Where seats come and go, `keep_numbers` does the rest.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from statistics import median_low
+from typing import Any, NamedTuple, TypedDict
+
+AISLE = 1.6  # in real halls one missing seat makes a step of 2.0, while curves stay below 1.2
+LOOSEST = 2.0  # a row's usual step is at most this many of its zone's: wider is apart
+MAX_BYTES = 64 * 2**20  # 200,000 seats as the editor writes them are about 50 MiB
+MAX_SEATS = 200_000  # no stadium has more
+MAX_ROWS = 50_000
+MAX_CATEGORIES = 200
+MAX_TEXT = 200
+MAX_COORDINATE = 1_000_000
+MAX_ERRORS = 100
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
+_COMPANION = re.compile(r"companion|begleit|accompagn|acompañ", re.IGNORECASE)
+_ACCESSIBLE = re.compile(
+    r"wheelchair|\baccess?ib|disabled|handicap|rollstuhl|barrierefrei|behinderte"
+    r"|fauteuil roulant|mobilité réduite|\bPMR\b|silla de ruedas|sedia a rotelle",
+    re.IGNORECASE,
+)
+_RESTRICTED = re.compile(
+    r"(restricted|obstructed|limited|partial) view|sichtbehinder|eingeschränkte sicht"
+    r"|visibilité (réduite|limitée)|visibilidad (reducida|limitada)",
+    re.IGNORECASE,
+)
+
+
+_Point = tuple[float, float]  # (x, y), y downwards
+
+
+class Problem(TypedDict):
+    """A reason to refuse a plan: where (`zones[0].rows[2].seats[5].category`), and what it is."""
+
+    path: str
+    message: str
+
+
+class PlanError(ValueError):
+    """The seating plan cannot be used; `errors` says why: at most MAX_ERRORS and how many more."""
+
+    def __init__(self, errors: list[Problem]) -> None:
+        super().__init__("; ".join(f"{error['path']} {error['message']}" for error in errors))
+        self.errors = errors
+
+
+class Category(NamedTuple):
+    """A price level; `color` is whatever the plan says, "" where it says nothing."""
+
+    name: str
+    color: str
+
+
+class Seat(NamedTuple):
+    """One seat or standing place; see the module's docstring for `seat`.
+
+    `category` is an index into `Plan.categories`; `x` and `y` are in the plan's units, y downwards.
+    `centre` is the signed offset from the middle of its whole row, in seats: of four, -1 0 0 1.
+    Standing places have `number` "" and `centre` 0.
+    """
+
+    seat: int
+    guid: str
+    zone: str
+    row: str
+    number: str
+    category: int
+    accessible: bool
+    restricted: bool
+    x: float
+    y: float
+    centre: int
+    companion: bool
+    general_admission: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan as read: `size` is (width, height) in its own units, `seats` ascend by `Seat.seat`."""
+
+    name: str
+    size: tuple[float, float]
+    categories: list[Category]
+    seats: list[Seat]
+
+
+def read_plan(source: bytes | dict[str, Any]) -> Plan:
+    """Reads and numbers a seating plan, given as a file's bytes or as parsed JSON.
+
+    Raises PlanError with every problem of the plan, bounded in number.
+    """
+    reader = _Reader()
+    document = _load(source, reader) if isinstance(source, bytes) else source
+    draft = reader.plan(document)
+    if reader.errors:
+        raise PlanError(reader.errors_and_remainder())
+    seats = _number_seats(draft)
+    return Plan(draft.name, draft.size or _extent(seats), draft.categories, seats)
+
+
+def keep_numbers(plan: Plan, earlier: Mapping[str, int]) -> Plan:
+    """Gives each guid of `earlier` (guid to seat, of all versions before) its number again.
+
+    So a number never comes to mean another seat. New seats come after all earlier ones, in runs of
+    their own. Known seats keep their numbers even where an aisle has been drawn between them since.
+    """
+    if not earlier:
+        return plan
+    after = max(earlier.values()) + 1
+    seats = [seat._replace(seat=earlier.get(seat.guid, after + seat.seat)) for seat in plan.seats]
+    return replace(plan, seats=sorted(seats))
+
+
+# Reading: drafts of rows, every problem noted.
+
+
+class _Place(NamedTuple):
+    """A seat as read; `drawn` says whether it has a position of its own."""
+
+    guid: str
+    number: str
+    category: int
+    accessible: bool
+    companion: bool
+    restricted: bool
+    x: float
+    y: float
+    drawn: bool
+
+
+@dataclass
+class _Row:
+    """A row as read; once walked, `steps[i]` is the distance from `places[i]` to the next one."""
+
+    zone: int
+    zone_name: str
+    name: str
+    standing: bool
+    places: list[_Place]
+    steps: list[float] = field(default_factory=list)
+
+
+class _Flags(NamedTuple):
+    """What the name of a category says of its seats."""
+
+    accessible: bool
+    companion: bool
+    restricted: bool
+
+
+@dataclass
+class _Draft:
+    name: str
+    size: _Point | None
+    focus: _Point | None
+    categories: list[Category]
+    rows: list[_Row]
+
+
+def _load(source: bytes, reader: "_Reader") -> Any:
+    """The parsed JSON; None, and a problem noted, where there is none."""
+    if len(source) > MAX_BYTES:
+        reader.note("plan", f"is larger than {MAX_BYTES // 2**20} MiB")
+        return None
+    try:
+        return json.loads(source)
+    except RecursionError:
+        reader.note("plan", "is not a seating plan: it is nested too deeply")
+    except ValueError as error:  # not JSON, not UTF-8, or an integer of thousands of digits
+        reader.note("plan", f"is not valid JSON: {error}")
+    return None
+
+
+class _Reader:
+    """Walks through the document once and notes what is wrong, where."""
+
+    def __init__(self) -> None:
+        self.errors: list[Problem] = []
+        self.unlisted = 0
+        self.seats = 0
+        self.rows = 0
+        self.guids: dict[str, str] = {}
+        self.categories: dict[str, int] = {}
+        self.flags: list[_Flags] = []
+
+    def note(self, path: str, message: str) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append({"path": path, "message": message})
+        else:
+            self.unlisted += 1
+
+    def errors_and_remainder(self) -> list[Problem]:
+        if not self.unlisted:
+            return self.errors
+        return [*self.errors, {"path": "plan", "message": f"has {self.unlisted:,} more problems"}]
+
+    def plan(self, document: Any) -> _Draft:
+        if not isinstance(document, dict):
+            if not self.errors:
+                self.note("plan", f"must be an object, not {_kind(document)}")
+            return _Draft("", None, None, [], [])
+        name = self.text(document, "name", "", required=True)
+        size = self.size(document.get("size"))
+        focus = self.point(document, "focal_point", "")
+        categories = self.all_categories(document)
+        rows = [
+            row
+            for number, zone in enumerate(self.items(document, "zones", ""))
+            for row in self.zone(zone, number)
+        ]
+        if not self.seats and not self.errors:
+            self.note("zones", "hold no seats")
+        return _Draft(name, size, focus, categories, rows)
+
+    def size(self, value: Any) -> _Point | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.note("size", f"must be an object with width and height, not {_kind(value)}")
+            return None
+        width = self.number(value.get("width"), "size.width")
+        height = self.number(value.get("height"), "size.height")
+        for key, length in (("width", width), ("height", height)):
+            if length is not None and length < 0:
+                self.note(f"size.{key}", "must not be negative")
+        return (width or 0.0, height or 0.0)
+
+    def all_categories(self, document: dict[str, Any]) -> list[Category]:
+        found: list[Category] = []
+        items = self.items(document, "categories", "")
+        if len(items) > MAX_CATEGORIES:
+            self.note("categories", f"are {len(items):,}: more than {MAX_CATEGORIES}")
+        for number, item in enumerate(items[:MAX_CATEGORIES]):
+            path = f"categories[{number}]"
+            if not isinstance(item, dict):
+                self.note(path, f"must be an object, not {_kind(item)}")
+                continue
+            category = Category(
+                self.text(item, "name", path, required=True), self.text(item, "color", path)
+            )
+            if category.name in self.categories:
+                self.note(f"{path}.name", f"{category.name!r} names a category above, too")
+            self.categories.setdefault(category.name, len(found))
+            found.append(category)
+        self.flags = [_flags(category.name) for category in found]
+        return found
+
+    def zone(self, zone: Any, number: int) -> Iterator[_Row]:
+        path = f"zones[{number}]"
+        if not isinstance(zone, dict):
+            self.note(path, f"must be an object, not {_kind(zone)}")
+            return
+        name = self.text(zone, "name", path)
+        standing = self.flag(zone, "general_admission", path, False)
+        origin = self.point(zone, "position", path) or (0.0, 0.0)
+        rows = self.items(zone, "rows", path)
+        fits = self.fits(self.rows, len(rows), MAX_ROWS, f"{path}.rows")
+        self.rows += len(rows)
+        if not fits:
+            return
+        for index, row in enumerate(rows):
+            row_path = f"{path}.rows[{index}]"
+            if not isinstance(row, dict):
+                self.note(row_path, f"must be an object, not {_kind(row)}")
+                continue
+            read = _Row(number, name, self.row_name(row, row_path), standing, [])
+            read.standing = self.flag(row, "general_admission", row_path, standing)
+            read.places = self.places(row, row_path, origin)
+            yield read
+
+    def row_name(self, row: dict[str, Any], path: str) -> str:
+        """The row's number; where it has none its label, whose %s stands for the number."""
+        name = self.text(row, "row_number", path, number=True)
+        label = self.text(row, "row_label", path)
+        return name or label.replace("%s", "").strip()
+
+    def places(self, row: dict[str, Any], path: str, origin: _Point) -> list[_Place]:
+        dx, dy = self.point(row, "position", path) or (0.0, 0.0)
+        origin = (origin[0] + dx, origin[1] + dy)
+        seats = self.items(row, "seats", path)
+        fits = self.fits(self.seats, len(seats), MAX_SEATS, f"{path}.seats")
+        self.seats += len(seats)
+        if not fits:
+            return []
+        places = (
+            self.place(seat, f"{path}.seats[{index}]", origin) for index, seat in enumerate(seats)
+        )
+        return [place for place in places if place]
+
+    def place(self, seat: Any, path: str, origin: _Point) -> _Place | None:
+        if not isinstance(seat, dict):
+            self.note(path, f"must be an object, not {_kind(seat)}")
+            return None
+        point = self.point(seat, "position", path)
+        x, y = point or (0.0, 0.0)
+        category = self.category(seat, path)
+        named = self.flags[category] if category >= 0 else _Flags(False, False, False)
+        return _Place(
+            self.guid(seat, path),
+            self.text(seat, "seat_number", path, number=True),
+            category,
+            self.flag(seat, "accessible", path, named.accessible),
+            self.flag(seat, "companion", path, named.companion),
+            self.flag(seat, "restricted_view", path, named.restricted),
+            round(origin[0] + x, 3),
+            round(origin[1] + y, 3),
+            point is not None,
+        )
+
+    def category(self, seat: dict[str, Any], path: str) -> int:
+        """The index of the seat's category, -1 where it has none that the plan knows."""
+        name = self.text(seat, "category", path, required=True)
+        index = self.categories.get(name, -1)
+        if index < 0 and name:
+            self.note(f"{path}.category", f"{name!r} is not among the plan's categories")
+        return index
+
+    def guid(self, seat: dict[str, Any], path: str) -> str:
+        guid = self.text(seat, "seat_guid", path, required=True)
+        first = self.guids.setdefault(guid, path)
+        if guid and first != path:
+            self.note(f"{path}.seat_guid", f"{guid!r} is also the guid of {first}")
+        return guid
+
+    def fits(self, count: int, more: int, limit: int, path: str) -> bool:
+        """Whether `more` stay within the limit; only the first to exceed it is a problem."""
+        if count <= limit < count + more:
+            self.note(path, f"exceed what a plan may hold, {limit:,} of them")
+        return count + more <= limit
+
+    # Values of one key each; a problem is noted and something harmless returned.
+
+    def items(self, owner: dict[str, Any], key: str, path: str) -> list[Any]:
+        value = owner.get(key)
+        if isinstance(value, list):
+            return value
+        self.note(_join(path, key), "is missing" if value is None else _must_be("a list", value))
+        return []
+
+    def text(
+        self,
+        owner: dict[str, Any],
+        key: str,
+        path: str,
+        *,
+        required: bool = False,
+        number: bool = False,
+    ) -> str:
+        """The text under `key`, "" where there is none; `number` lets an integer stand for text."""
+        value = owner.get(key)
+        if number and type(value) is int and value.bit_length() <= 64:
+            return str(value)
+        if value is None or value == "":
+            if required:
+                self.note(_join(path, key), "is missing" if value is None else "is empty")
+            return ""
+        if not isinstance(value, str):
+            self.note(_join(path, key), _must_be("text", value))
+        elif len(value) > MAX_TEXT:
+            self.note(_join(path, key), f"is longer than {MAX_TEXT} characters")
+        elif not value.isprintable() and _UNSTORABLE.search(value):
+            self.note(_join(path, key), "contains a character that cannot be stored")
+        else:
+            return value
+        return ""
+
+    def flag(self, owner: dict[str, Any], key: str, path: str, default: bool) -> bool:
+        value = owner.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.note(_join(path, key), _must_be("true or false", value))
+        return value is True
+
+    def point(self, owner: dict[str, Any], key: str, path: str) -> _Point | None:
+        value = owner.get(key)
+        if value is None:
+            return None
+        path = _join(path, key)
+        if not isinstance(value, dict):
+            self.note(path, _must_be("an object with x and y", value))
+            return None
+        x = self.number(value.get("x"), f"{path}.x")
+        y = self.number(value.get("y"), f"{path}.y")
+        return None if x is None or y is None else (x, y)
+
+    def number(self, value: Any, path: str) -> float | None:
+        if type(value) is not float and type(value) is not int:
+            self.note(path, "is missing" if value is None else _must_be("a number", value))
+        elif not -MAX_COORDINATE <= value <= MAX_COORDINATE:  # NaN is not either
+            self.note(path, f"must be between -{MAX_COORDINATE:,} and {MAX_COORDINATE:,}")
+        else:
+            return float(value)
+        return None
+
+
+def _flags(name: str) -> _Flags:
+    companion = bool(_COMPANION.search(name))
+    accessible = not companion and bool(_ACCESSIBLE.search(name))
+    return _Flags(accessible, companion, bool(_RESTRICTED.search(name)))
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _must_be(wanted: str, value: Any) -> str:
+    return f"must be {wanted}, not {_kind(value)}"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+# Numbering: walk along each row, cut it at aisles into runs, rank the runs.
+
+
+class _Run(NamedTuple):
+    """Neighbours of one category, `row.places[i]` for i in `members`; the lowest `rank` is best."""
+
+    rank: tuple[float, ...]
+    row: _Row
+    members: Sequence[int]
+
+
+def _number_seats(draft: _Draft) -> list[Seat]:
+    for row in draft.rows:
+        if not row.standing:
+            _walk(row)
+    usual = _usual_steps(draft.rows)
+    runs = [
+        _Run(_rank(row, index, members, draft.focus), row, members)
+        for index, row in enumerate(draft.rows)
+        for members in _cut(row, usual.get(row.zone, 0.0))
+    ]
+    seats: list[Seat] = []
+    following = 1
+    for run in sorted(runs, key=lambda run: run.rank):
+        seats += _seats_of(run, following)
+        following += len(run.members) + 1
+    return seats
+
+
+def _walk(row: _Row) -> None:
+    """Puts a drawn row's places in the order in which one passes them, from the left end.
+
+    Tried are the order of the file, along the longest extent, around the middle (horseshoes, rows
+    round a corner) and line by line (blocks drawn as one row). The shortest walk is the right one.
+    """
+    places = row.places
+    if not all(place.drawn for place in places):
+        row.steps = [0.0] * (len(places) - 1)
+        return
+    walks = [[places[i] for i in order] for order in _orders([(p.x, p.y) for p in places])]
+    lengths = [[math.hypot(b.x - a.x, b.y - a.y) for a, b in pairwise(walk)] for walk in walks]
+    best = min(range(len(walks)), key=lambda i: round(sum(lengths[i]), 3))
+    row.places, row.steps = walks[best], lengths[best]
+    if places and _from_right(row.places[0], row.places[-1]):
+        row.places.reverse()
+        row.steps.reverse()
+
+
+def _orders(points: list[_Point]) -> Iterator[Sequence[int]]:
+    yield range(len(points))
+    if len(points) < 3:
+        return
+    mx = sum(x for x, _ in points) / len(points)
+    my = sum(y for _, y in points) / len(points)
+    turn = 0.5 * math.atan2(
+        2 * sum((x - mx) * (y - my) for x, y in points),
+        sum((x - mx) ** 2 - (y - my) ** 2 for x, y in points),
+    )
+    dx, dy = math.cos(turn), math.sin(turn)
+    yield _sorted(points, lambda point: point[0] * dx + point[1] * dy)
+    yield _around(points)
+    yield _sorted(points, lambda point: (point[1], point[0]))
+    yield _sorted(points, lambda point: point)
+
+
+def _sorted(points: list[_Point], key: Callable[[_Point], Any]) -> list[int]:
+    keys = [key(point) for point in points]
+    return sorted(range(len(points)), key=keys.__getitem__)
+
+
+def _around(points: list[_Point]) -> list[int]:
+    """By angle as seen from the middle of the bounding box, starting after the widest gap."""
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    mx, my = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+    angles = [math.atan2(y - my, x - mx) for x, y in points]
+    order = sorted(range(len(points)), key=angles.__getitem__)
+    gaps = [(angles[b] - angles[a]) % math.tau for a, b in pairwise([*order, order[0]])]
+    start = gaps.index(max(gaps)) + 1
+    return order[start:] + order[:start]
+
+
+def _from_right(first: _Place, last: _Place) -> bool:
+    return (round(first.x), round(first.y)) > (round(last.x), round(last.y))
+
+
+def _usual_steps(rows: list[_Row]) -> dict[int, float]:
+    """The median step between seats, by zone; two seats on one point are no step."""
+    steps: dict[int, list[float]] = {}
+    for row in rows:
+        steps.setdefault(row.zone, []).extend(step for step in row.steps if step > 0)
+    return {zone: median_low(found) for zone, found in steps.items() if found}
+
+
+def _cut(row: _Row, usual: float) -> Iterator[Sequence[int]]:
+    """The runs of a walked row as indexes into its places; `usual` is its zone's usual step."""
+    if row.standing:
+        for category in dict.fromkeys(place.category for place in row.places):
+            yield [i for i, place in enumerate(row.places) if place.category == category]
+        return
+    steps = [step for step in row.steps if step > 0]
+    if len(steps) > 2:  # two or three seats do not tell their usual step from an aisle
+        usual = min(median_low(steps), LOOSEST * usual)
+    start = 0
+    for i, (a, b) in enumerate(pairwise(row.places)):
+        if row.steps[i] > AISLE * usual or a.category != b.category:
+            yield range(start, i + 1)
+            start = i + 1
+    if row.places:
+        yield range(start, len(row.places))
+
+
+def _rank(row: _Row, index: int, members: Sequence[int], focus: _Point | None) -> tuple[float, ...]:
+    """Category, the middle to the focus, the row in the file, then the middle to the row's middle."""
+    places = [row.places[i] for i in members]
+    distance = 0.0
+    if focus:
+        x = sum(place.x for place in places) / len(places)
+        y = sum(place.y for place in places) / len(places)
+        distance = round(math.hypot(x - focus[0], y - focus[1]), 3)
+    from_middle = abs(members[0] + members[-1] - len(row.places) + 1)
+    return (places[0].category, distance, index, from_middle, members[0])
+
+
+def _seats_of(run: _Run, first: int) -> Iterator[Seat]:
+    row, last = run.row, len(run.row.places) - 1
+    for seat, i in enumerate(run.members, first):
+        place = row.places[i]
+        yield Seat(
+            seat=seat,
+            guid=place.guid,
+            zone=row.zone_name,
+            row=row.name,
+            number="" if row.standing else place.number,
+            category=place.category,
+            accessible=place.accessible,
+            restricted=place.restricted,
+            x=place.x,
+            y=place.y,
+            centre=0 if row.standing else int((2 * i - last) / 2),
+            companion=place.companion,
+            general_admission=row.standing,
+        )
+
+
+def _extent(seats: list[Seat]) -> tuple[float, float]:
+    return (max(seat.x for seat in seats), max(seat.y for seat in seats))
