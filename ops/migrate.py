@@ -34,7 +34,8 @@ def apply_migrations(database_url: str, sql: Path) -> None:
     # sqlparse refuses long statements unless told otherwise, as pgmigrate's command line does.
     sqlparse.engine.grouping.MAX_GROUPING_DEPTH = None  # type: ignore[assignment]
     sqlparse.engine.grouping.MAX_GROUPING_TOKENS = None  # type: ignore[assignment]
-    config = pgmigrate.get_config(str(sql), argparse.Namespace(conn=database_url, target="latest"))
+    wanted = argparse.Namespace(conn=database_url, target="latest", base_dir=str(sql))
+    config = pgmigrate.get_config(str(sql), wanted)
     try:
         pgmigrate.migrate(config)
     finally:

@@ -1,0 +1,97 @@
+"""Real servers for all tests: embedded, or those of DATABASE_URL and REDIS_URL when they are set.
+
+`database_url` is a fresh database of its own for every test, cloned from one that was migrated once
+per run. `conn` is an autocommit connection to it: open transactions with `conn.transaction()`.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import psycopg.sql
+import pytest
+import redis
+from psycopg.conninfo import conninfo_to_dict
+
+from ops.migrate import migrate
+from ops.servers import Postgres, Redis
+
+# Nothing of a test's data must survive a power cut.
+FAST_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "256MB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum_naptime": "1min",
+}
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where tests find PostgreSQL (as somebody who may create databases) and Redis."""
+
+    admin_url: str
+    redis_url: str
+
+    def url_of(self, database: str) -> str:
+        """The URL of another database on the same server."""
+        parts = conninfo_to_dict(self.admin_url)
+        user = f"{parts['user']}:{parts['password']}" if "password" in parts else parts["user"]
+        return f"postgresql://{user}@{parts['host']}:{parts.get('port', 5432)}/{database}"
+
+    def create(self, database: str, template: str = "template1") -> str:
+        self._run("CREATE DATABASE {} TEMPLATE {}", database, template)
+        return self.url_of(database)
+
+    def drop(self, database: str) -> None:
+        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
+
+    def _run(self, statement: str, *names: str) -> None:
+        identifiers = map(psycopg.sql.Identifier, names)
+        with psycopg.connect(self.admin_url, autocommit=True) as conn:
+            conn.execute(psycopg.sql.SQL(statement).format(*identifiers))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+    if database_url and redis_url:
+        yield Servers(database_url, redis_url)
+        return
+    home = tmp_path_factory.mktemp("servers")
+    with Postgres(home / "pg", FAST_SETTINGS) as postgres, Redis(home / "redis") as valkey:
+        yield Servers(database_url or postgres.url, redis_url or valkey.url)
+
+
+@pytest.fixture(scope="session")
+def template_database(servers: Servers) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    name = f"usher_template_{secrets.token_hex(4)}"
+    migrate(servers.create(name))
+    yield name
+    servers.drop(name)
+
+
+@pytest.fixture
+def database_url(servers: Servers, template_database: str) -> Iterator[str]:
+    name = f"usher_test_{secrets.token_hex(4)}"
+    yield servers.create(name, template_database)
+    servers.drop(name)
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """Redis' first database; all databases are empty when the test begins."""
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.flushall()
+    return servers.redis_url
