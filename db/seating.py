@@ -283,7 +283,7 @@ class _Reader:
             category = Category(
                 self.text(item, "name", path, required=True), self.text(item, "color", path)
             )
-            if category.name in self.categories:
+            if category.name and category.name in self.categories:
                 self.note(f"{path}.name", f"{category.name!r} names a category above, too")
             self.categories.setdefault(category.name, len(found))
             found.append(category)
@@ -518,7 +518,7 @@ def _orders(points: list[_Point]) -> Iterator[Sequence[int]]:
     )
     dx, dy = math.cos(turn), math.sin(turn)
     yield _sorted(points, lambda point: point[0] * dx + point[1] * dy)
-    yield _around(points)
+    yield from _around(points)
     yield _sorted(points, lambda point: (point[1], point[0]))
     yield _sorted(points, lambda point: point)
 
@@ -528,15 +528,18 @@ def _sorted(points: list[_Point], key: Callable[[_Point], Any]) -> list[int]:
     return sorted(range(len(points)), key=keys.__getitem__)
 
 
-def _around(points: list[_Point]) -> list[int]:
-    """By angle as seen from the middle of the bounding box, starting after the widest gap."""
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    mx, my = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+def _around(points: list[_Point]) -> Iterator[list[int]]:
+    """By angle from the middle, starting after the widest gap; nothing where seats are inside."""
+    left, right = min(x for x, _ in points), max(x for x, _ in points)
+    top, bottom = min(y for _, y in points), max(y for _, y in points)
+    mx, my, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+    if any(abs(x - mx) < width / 4 and abs(y - my) < height / 4 for x, y in points):
+        return
     angles = [math.atan2(y - my, x - mx) for x, y in points]
     order = sorted(range(len(points)), key=angles.__getitem__)
     gaps = [(angles[b] - angles[a]) % math.tau for a, b in pairwise([*order, order[0]])]
     start = gaps.index(max(gaps)) + 1
-    return order[start:] + order[:start]
+    yield order[start:] + order[:start]
 
 
 def _from_right(first: _Place, last: _Place) -> bool:
@@ -570,7 +573,7 @@ def _cut(row: _Row, usual: float) -> Iterator[Sequence[int]]:
 
 
 def _rank(row: _Row, index: int, members: Sequence[int], focus: _Point | None) -> tuple[float, ...]:
-    """Category, the middle to the focus, the row in the file, then the middle to the row's middle."""
+    """Category, distance to the focus, row in the file, distance to the middle of the row."""
     places = [row.places[i] for i in members]
     distance = 0.0
     if focus:
