@@ -22,8 +22,8 @@ def postgres(tmp_path: Path) -> Iterator[Postgres]:
 
 def test_postgres_is_durable_and_wants_a_password(postgres: Postgres) -> None:
     with psycopg.connect(postgres.url) as conn:
-        rows = conn.execute("SELECT name, setting FROM pg_settings").fetchall()
-    settings = dict(rows)
+        rows = conn.execute("SELECT name, setting FROM pg_settings")
+        settings: dict[str, str] = dict(rows.fetchall())
     assert settings["fsync"] == settings["synchronous_commit"] == "on"
     assert settings["jit"] == "off"
     with pytest.raises(psycopg.OperationalError):
@@ -41,7 +41,7 @@ def test_postgres_keeps_what_was_committed_through_a_crash(postgres: Postgres) -
 
 
 def test_postgres_tools_run(postgres: Postgres) -> None:
-    command = [postgres.psql, postgres.url, "-Atc", "SELECT 6 * 7"]
+    command = [str(postgres.psql), postgres.url, "-Atc", "SELECT 6 * 7"]
     assert subprocess.check_output(command, text=True).strip() == "42"
     assert "pgbench" in subprocess.check_output([postgres.pgbench, "--version"], text=True)
 
