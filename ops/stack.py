@@ -49,7 +49,8 @@ class Stack:
     ) -> None:
         self.var_dir = var_dir.resolve()
         self.procfile = read_procfile()
-        self.formation = dict(formation or dict.fromkeys(self.procfile.keys() - {"release"}, 1))
+        one_of_each = {kind: 1 for kind in self.procfile if kind != "release"}
+        self.formation = dict(one_of_each if formation is None else formation)
         self.web_url = f"http://{HOST}:{web_port or free_port()}"
         self.smtp_port, self.catcher_url = free_port(), f"http://{HOST}:{free_port()}"
         self.extra_env = dict(env or {})
@@ -139,8 +140,8 @@ class Stack:
         subprocess.run(["/bin/sh", "-c", command], env=self.env, cwd=ROOT, check=True)
 
     def _start_processes(self) -> None:
-        shown = ", ".join(f"{count} {kind}" for kind, count in sorted(self.formation.items()))
-        self.say(f"starting {shown or 'no process of the Procfile'}")
+        shown = (f"{count} {kind}" for kind, count in self.formation.items() if count)
+        self.say(f"starting {', '.join([*shown, '1 catcher'])}")
         self.supervisor.start("catcher", self._catcher_command())
         for kind, count in self.formation.items():
             self.supervisor.start(kind, self.procfile[kind], count)
