@@ -1,0 +1,13 @@
+/* One e-mail per booking and template, at most, with the task that sends it. */
+create or replace function notify_buyers(p_event bigint, p_bookings uuid[], p_template text)
+returns void language sql as $$
+    with written as (
+        insert into emails (event_id, booking_id, buyer_id, template)
+        select b.event_id, b.id, b.buyer_id, p_template from bookings b
+        where b.event_id = p_event and b.id = any (p_bookings)
+        on conflict (event_id, booking_id, template) do nothing
+        returning id, event_id
+    )
+    insert into outbox (actor, queue, args, event_id)
+    select 'send_email', 'mail', jsonb_build_object('email_id', id), event_id from written;
+$$;

@@ -1,0 +1,73 @@
+/* Tells entries that there is nothing for them. */
+create or replace function refuse_entries(p_event bigint, p_ids uuid[], p_reason text)
+returns integer language plpgsql as $$
+declare
+    told integer;
+begin
+    update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
+    where event_id = p_event and id = any (p_ids) and state in ('waiting', 'standby', 'admitted');
+    get diagnostics told = row_count;
+    return told;
+end $$;
+
+/* Tells everybody who still waits in a lane, in one statement. */
+create or replace function end_queue(p_event bigint, p_reason text) returns integer
+language plpgsql as $$
+declare
+    told integer;
+begin
+    update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
+    where event_id = p_event and state in ('waiting', 'standby');
+    get diagnostics told = row_count;
+    return told;
+end $$;
+
+/* Decides what becomes of entries that could not be met: on standby while held seats might still come
+   back for them, otherwise told at once. Counts decide, never a lock that was in the way (p_raced).
+   True: nothing at all is free, but something is held, so the lane had better wait as it is. */
+create or replace function settle_failed(p_show events, p_ids uuid[], p_raced boolean)
+returns boolean language plpgsql set jit = off as $$
+declare
+    pending integer[];  -- categories of which seats are held by bookings not yet settled
+begin
+    select coalesce(array_agg(distinct i.category::integer), '{}') into pending
+    from bookings b
+    join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+    where b.event_id = p_show.id
+        and b.state in ('held', 'authorising', 'expiring', 'review', 'secured');
+    if not exists (select from seats
+                   where event_id = p_show.id and state = 'free' and allocation is null) then
+        if cardinality(pending) = 0 then
+            perform end_queue(p_show.id, 'sold_out');
+        end if;
+        return cardinality(pending) > 0;
+    end if;
+
+    update entries e
+    set state = case when hope.exists then 'standby' else 'unavailable' end,
+        decided_at = case when not hope.exists then clock_timestamp() end,
+        reason = case when hope.exists then null
+                      when e.seats is not null then 'seats_taken'
+                      when hope.free >= e.quantity then 'not_together'
+                      else 'sold_out' end
+    from (
+        select w.id, f.free,
+            p_raced or case when w.seats is null
+                then w.category = any (pending) or w.category is null and cardinality(pending) > 0
+                else not exists (select from seats s where s.event_id = p_show.id
+                    and s.seat = any (w.seats) and s.state not in ('free', 'held')) end as exists
+        from entries w
+        cross join lateral (select count(*) as free from (
+            select from seats s where s.event_id = p_show.id and s.state = 'free'
+                and s.allocation is null and s.accessible = (w.accessible > 0)
+                and (w.category is null or s.category = w.category)
+            limit w.quantity) s) f
+        where w.event_id = p_show.id and w.id = any (p_ids)
+    ) hope
+    where e.event_id = p_show.id and e.id = hope.id
+        and (e.state = 'waiting' or e.state = 'standby' and not hope.exists);
+    if p_raced then
+        insert into lane_wakes (event_id) values (p_show.id);
+    end if;
+    return false;
+end $$;

@@ -1,0 +1,8 @@
+/* Tickets for bookings that are confirmed in the caller's transaction, and their e-mail. */
+create or replace function issue_tickets(p_event bigint, p_bookings uuid[]) returns void
+language sql as $$
+    insert into tickets (event_id, booking_id, seat)
+    select i.event_id, i.booking_id, i.seat from booking_items i
+    where i.event_id = p_event and i.booking_id = any (p_bookings);
+    select notify_buyers(p_event, p_bookings, 'confirmed');
+$$;
