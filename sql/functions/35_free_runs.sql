@@ -1,5 +1,5 @@
-/* Runs of free seats of a category, from p_after on, in seat order; accessible places are no part of
-   them. Looks at p_limit seats; the last run, where it may go on, is left for the next call.
+/* Runs of free seats of a category, from p_after on, in seat order; accessible places are no
+   part of them. Looks at p_limit seats; the last run, where it may go on, is left for the next call.
    looked_at: the p_after of the next call, null when there is no more. One row with first null tells
    that nothing was found. middle: the centre offset of the first seat. */
 create or replace function free_runs(
@@ -12,11 +12,11 @@ begin
     return query
     with near as materialized (
         select s.seat, s.centre from seats s
-        where s.event_id = p_event and s.category = p_category and not s.accessible
+        where s.event_id = p_event and s.category = p_category and not s.kept
             and s.state = 'free' and s.allocation is null and s.seat > p_after
         order by s.seat limit p_limit
     ), islands as materialized (
-        select min(n.seat) as first, max(n.seat) as last, min(n.centre)::integer as middle
+        select min(n.seat) as first, max(n.seat) as last, min(n.centre) as middle
         from (select seat, centre, seat - row_number() over (order by seat) as island
               from near where seat <> all (p_avoid)) n
         group by n.island

@@ -90,7 +90,7 @@ begin
             end loop;
             for part in
                 select t.category, count(*)::integer as seats from seats t
-                where t.event_id = p_event and t.seat = any (picked) and not t.accessible
+                where t.event_id = p_event and t.seat = any (picked) and not t.kept
                     and (loaded[t.category] is null or t.seat <= loaded[t.category])
                 group by 1
             loop

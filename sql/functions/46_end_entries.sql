@@ -59,7 +59,7 @@ begin
         from entries w
         cross join lateral (select count(*) as free from (
             select from seats s where s.event_id = p_show.id and s.state = 'free'
-                and s.allocation is null and s.accessible = (w.accessible > 0)
+                and s.allocation is null and (w.accessible > 0 or not s.kept)
                 and (w.category is null or s.category = w.category)
             limit w.quantity) s) f
         where w.event_id = p_show.id and w.id = any (p_ids)

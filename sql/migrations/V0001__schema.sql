@@ -129,9 +129,11 @@ create table plan_seats (
     seat integer not null check (seat > 0),
     guid text not null,
     category smallint not null,
-    centre smallint not null,
+    centre integer not null,
     accessible boolean not null,
+    companion boolean not null,
     restricted boolean not null,
+    general_admission boolean not null,
     zone text not null,
     row_label text not null,
     number text not null,
@@ -301,15 +303,16 @@ create table seats (
     event_id bigint not null,
     seat integer not null,
     category smallint not null,
-    centre smallint not null,
-    accessible boolean not null,
+    centre integer not null,
+    accessible boolean not null default false,
+    kept boolean not null default false check (kept or not accessible),
     allocation smallint,
     state text not null default 'free' check (state in ('free', 'held', 'sold', 'blocked')),
     booking_id uuid,
     primary key (event_id, seat),
     check ((state in ('held', 'sold')) = (booking_id is not null))
 ) with (fillfactor = 50);
-create index seats_free on seats (event_id, category, accessible, seat)
+create index seats_free on seats (event_id, category, kept, seat)
     where state = 'free' and allocation is null;
 
 /* The cap on seats per buyer and event. A counter, so that no race gets around it. */

@@ -1,0 +1,37 @@
+"""Structured logs: one JSON object a line on standard output, with whatever ids are bound.
+
+`structlog.contextvars.bind_contextvars(request_id=…, booking_id=…)` adds ids to every line that
+follows in the same request or task. Lines hold ids, never names or addresses.
+"""
+
+import logging
+import sys
+
+import structlog
+
+from db.settings import settings
+
+
+def configure_logs(process: str) -> None:
+    """Send structlog's and the standard library's lines to standard output as JSON."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    level = getattr(logging, settings().log_level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=structlog.processors.JSONRenderer(default=str), foreign_pre_chain=shared
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    structlog.contextvars.bind_contextvars(process=process)

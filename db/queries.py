@@ -1,0 +1,33 @@
+"""SQL lives in sql/queries/<noun>.sql, as named statements:
+
+    -- get_booking --
+    -- One sentence on what it is for.
+    SELECT …
+
+`sql = load("bookings")` gives them as attributes: `conn.execute(sql.get_booking, …)`.
+"""
+
+import re
+from pathlib import Path
+from typing import LiteralString, cast
+
+FOLDER = Path(__file__).resolve().parent.parent / "sql" / "queries"
+
+
+class Queries:
+    """The statements of one file, by name."""
+
+    def __init__(self, statements: dict[str, str]) -> None:
+        self._statements = statements
+
+    def __getattr__(self, name: str) -> LiteralString:
+        try:
+            return cast(LiteralString, self._statements[name])
+        except KeyError:
+            raise AttributeError(f"no statement named {name}") from None
+
+
+def load(noun: str) -> Queries:
+    """Read sql/queries/<noun>.sql."""
+    parts = re.split(r"^-- (\w+) --$", (FOLDER / f"{noun}.sql").read_text(), flags=re.MULTILINE)
+    return Queries(dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True)))

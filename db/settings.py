@@ -1,0 +1,88 @@
+"""Settings: the only place that reads the environment.
+
+A value that is missing or wrong stops the process with a sentence that says what to set.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from urllib.parse import urlsplit
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and what to set."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the processes are told from outside. Times are in seconds unless their name says so."""
+
+    database_url: str
+    """postgresql://… ; connect directly for migrations, through a pooler if you like for the rest."""
+    redis_url: str
+    """redis://… : wakes workers up, and holds nothing that matters."""
+    secret_key: str
+    """Signs buyers' tokens: at least 32 characters, the same in every process."""
+    stripe_api_key: str
+    stripe_webhook_secret: str
+    """whsec_… of the endpoint that points at /webhooks/stripe."""
+    smtp_url: str
+    """smtp://[user:password@]host:port, or smtps://…"""
+    mail_from: str = "Usher <tickets@usher.example>"
+    public_url: str = "http://127.0.0.1:8000"
+    """Where buyers reach this service; links in e-mails begin with it."""
+    stripe_api_base: str = "https://api.stripe.com"
+    log_level: str = "info"
+    pool_size: int = 8
+    """Database connections per process; at least as many as it has threads."""
+    drain_batch: int = 500
+    """Entries decided in one transaction."""
+    gateway_limit: float = 20.0
+    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25 by default."""
+    prometheus_multiproc_dir: str = ""
+
+    def __post_init__(self) -> None:
+        _require(self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db")
+        _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
+        _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
+        _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
+        if len(self.secret_key) < 32:
+            raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
+
+
+def _require(value: str, name: str, schemes: tuple[str, ...], example: str) -> None:
+    if urlsplit(value).scheme not in schemes:
+        raise SettingsError(f"{name} is not a URL that Usher understands: set it like {example}")
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from upper-case environment variables; empty ones count as missing.
+
+    Errors: SettingsError.
+    """
+    values: dict[str, str | int | float] = {}
+    for field in fields(Settings):
+        name = field.name.upper()
+        given = environment.get(name, "")
+        if not given:
+            if field.default is MISSING:
+                raise SettingsError(f"{name} is not set: see the table of settings in README.md")
+            continue
+        try:
+            values[field.name] = field.type(given) if field.type in (int, float) else given  # type: ignore[operator]
+        except ValueError:
+            raise SettingsError(f"{name} must be a number, not {given!r}") from None
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings; a process that cannot have them ends with one sentence."""
+    try:
+        return read_settings(os.environ)
+    except SettingsError as error:
+        sys.exit(f"usher: {error}")

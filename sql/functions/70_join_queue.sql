@@ -1,0 +1,74 @@
+/* Joins the queue of an event, in one statement of its own transaction. Returns one row:
+   outcome 'joined' (new) or 'replayed' (same key, same request) with the entry's id, number, state;
+   otherwise why not: 'no_event', 'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting'
+   (with the entry), 'over_cap', 'unknown_seat', 'unknown_category', 'kept_seat', 'terms'. Nothing is
+   stored then. The lane is not touched. Numbers come from the event's own sequence. */
+create or replace function join_queue(
+    p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
+    p_category integer, p_together boolean, p_accessible integer, p_guids text[],
+    p_accept_terms boolean,
+    out outcome text, out id uuid, out number bigint, out state text, out joined_at timestamptz)
+language plpgsql set jit = off as $$
+#variable_conflict use_column
+declare
+    show events;
+    mine entries;
+    wanted integer[];
+    kept boolean;
+begin
+    select * into show from events where id = p_event and state <> 'draft';
+    if not found then
+        outcome := 'no_event'; return;
+    end if;
+    -- A second request with the same key while the first is in flight is told so at once; a plain
+    -- insert would wait for it, holding its connection.
+    if not pg_try_advisory_xact_lock(hashtextextended(format('join %s %s %s', p_event, p_buyer, p_key), 0)) then
+        outcome := 'in_flight'; return;
+    end if;
+    select * into mine from entries
+    where event_id = p_event and buyer_id = p_buyer and idempotency_key = p_key;
+    if found then
+        outcome := case when mine.request_sha256 = p_sha256 then 'replayed' else 'key_reused' end;
+        id := mine.id; number := mine.number; state := mine.state; joined_at := mine.joined_at;
+        return;
+    end if;
+    outcome := case
+        when show.state in ('closed', 'cancelled') or clock_timestamp() >= show.off_sale_at then 'over'
+        when clock_timestamp() < show.on_sale_at then 'not_open'
+        when show.terms <> '' and not p_accept_terms then 'terms'
+        when p_quantity > show.seats_per_buyer - coalesce((
+            select seats from buyer_seats where event_id = p_event and buyer_id = p_buyer), 0)
+            then 'over_cap'
+        when p_category is not null and not exists (
+            select from event_categories where event_id = p_event and category = p_category)
+            then 'unknown_category'
+    end;
+    if outcome is not null then
+        return;
+    end if;
+    if p_guids is not null then
+        select array_agg(s.seat order by s.seat), bool_or(s.kept) into wanted, kept
+        from plan_seats p join seats s on s.event_id = p_event and s.seat = p.seat
+        where p.plan_version_id = show.plan_version_id and p.guid = any (p_guids);
+        if coalesce(cardinality(wanted), 0) <> p_quantity then
+            outcome := 'unknown_seat'; return;
+        elsif kept and p_accessible = 0 then
+            outcome := 'kept_seat'; return;
+        end if;
+    end if;
+    insert into entries (event_id, number, organisation_id, buyer_id, quantity, category, together,
+        accessible, seats, idempotency_key, request_sha256, terms_accepted_at)
+    values (p_event, nextval(format('entry_numbers_%s', p_event)), show.organisation_id, p_buyer,
+        p_quantity, p_category, p_together, p_accessible, wanted, p_key, p_sha256,
+        case when p_accept_terms then clock_timestamp() end)
+    on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
+        do nothing
+    returning * into mine;
+    outcome := 'joined';
+    if not found then
+        select * into mine from entries where event_id = p_event and buyer_id = p_buyer
+            and state in ('lobby', 'waiting', 'standby', 'admitted');
+        outcome := 'already_waiting';
+    end if;
+    id := mine.id; number := mine.number; state := mine.state; joined_at := mine.joined_at;
+end $$;

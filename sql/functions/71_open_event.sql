@@ -1,0 +1,15 @@
+/* Fills an event from its plan version: seats, lane, and the sequence that numbers its queue. Prices
+   come separately. */
+create or replace function open_event(p_event bigint) returns integer language plpgsql as $$
+declare
+    seat_count integer;
+begin
+    insert into seats (event_id, seat, category, centre, accessible, kept)
+    select e.id, p.seat, p.category, p.centre, p.accessible, p.accessible or p.companion
+    from events e join plan_seats p on p.plan_version_id = e.plan_version_id
+    where e.id = p_event order by p.seat;
+    get diagnostics seat_count = row_count;
+    insert into lanes (event_id) values (p_event);
+    execute format('create sequence entry_numbers_%s cache 1', p_event);
+    return seat_count;
+end $$;
