@@ -20,7 +20,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Usher needs Python 3.11 or newer: make install PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
 		--no-deps --require-hashes --only-binary :all: --no-binary yandex-pgmigrate,localstripe -r requirements.txt -r requirements-dev.txt
 	@touch $@
 

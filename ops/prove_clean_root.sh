@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- "make install" "make demo"
 
 root=${ROOT_DIR:-$(mktemp -d)}
+mkdir -p "$root"
 chmod 755 "$root"
 
 finish() {
@@ -64,7 +65,7 @@ prove() {  # prove USER HOME COMMAND...
 }
 
 look_for_leftovers() {
-    if ls -d "$root"/tmp/* 2>/dev/null; then echo "that was left in /tmp"; exit 1; fi
+    if ls -d "$root"/tmp/usher-* 2>/dev/null; then echo "that was left in /tmp"; exit 1; fi
     for process in /proc/[0-9]*; do
         if [ "$(readlink "$process/root")" = "$root" ]; then
             echo "left running: $(tr '\0' ' ' <"$process/cmdline")"; exit 1
