@@ -8,6 +8,9 @@ CODE := web tasks db ops tests
 # `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
 DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)
 
+# The settings of a running `make run` or `make demo`, unless DATABASE_URL says otherwise.
+WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo run test bench reports migrate console lint types lock clean
 
@@ -37,13 +40,13 @@ bench: install ## measure bookings a second beside pgbench
 	@$(BIN)/python -m ops.bench $(ARGS)
 
 reports: install ## print the organiser's and the operator's reports
-	@$(BIN)/python -m ops.reports $(ARGS)
+	@$(WITH_SETTINGS) $(BIN)/python -m ops.reports $(ARGS)
 
 migrate: install ## bring DATABASE_URL's schema and functions up to date
-	@$(BIN)/python -m ops.migrate
+	@$(WITH_SETTINGS) $(BIN)/python -m ops.migrate
 
 console: install ## look after a running Usher from the terminal
-	@$(BIN)/python -m ops.console $(ARGS)
+	@$(WITH_SETTINGS) $(BIN)/python -m ops.console $(ARGS)
 
 lint: install ## ruff: errors, imports, formatting
 	@$(BIN)/ruff check .

@@ -98,7 +98,7 @@ def stopping_on_sigterm() -> Iterator[None]:
 
 def tethered(
     command: list[str],
-    output: IO[bytes],
+    output: IO[bytes] | int,
     *,
     death_signal: signal.Signals = signal.SIGTERM,
     user: pwd.struct_passwd | None = None,

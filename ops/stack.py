@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,9 @@ class Stack:
             self._start_database(starting)
             self._start_redis(starting)
             self._start_sandbox(starting)
-            self.env = self._compose_env()
+            settings = self._compose_settings()
+            starting.enter_context(env_file(self.var_dir / "env", settings))
+            self.env = {**os.environ, "PATH": self._path(), **settings}
             self._release()
             self.supervisor = starting.enter_context(Supervisor(self.env, self.log_dir))
             self._start_processes()
@@ -109,17 +112,13 @@ class Stack:
         }
         self.sandbox = starting.enter_context(running_sandbox(**options, **self.sandbox_options))
 
-    def _compose_env(self) -> dict[str, str]:
-        """The settings of every process, on top of our own environment."""
+    def _compose_settings(self) -> dict[str, str]:
+        """What db/settings.py and gunicorn read."""
         port = self.web_url.rpartition(":")[2]
-        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"
-        cache = {"CACHE_URL": self.cache_url} if self.cache_url else {}
         return {
-            **os.environ,
-            "PATH": path,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
-            **cache,
+            "CACHE_URL": self.cache_url,
             "SECRET_KEY": secrets.token_urlsafe(32),
             "PUBLIC_URL": self.web_url,
             "STRIPE_API_KEY": f"sk_test_{secrets.token_hex(12)}",
@@ -133,6 +132,10 @@ class Stack:
             "PORT": port,
             **self.extra_env,
         }
+
+    def _path(self) -> str:
+        """Our own Python and its scripts come first in the Procfile's command lines."""
+        return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
     def _release(self) -> None:
         self.say("migrating the database")
@@ -161,6 +164,17 @@ class Stack:
     ) -> None:
         self.say("stopping")
         self._closing.close()
+
+
+@contextlib.contextmanager
+def env_file(path: Path, values: Mapping[str, str]) -> Iterator[None]:
+    """Settings for other terminals: `make console` reads them while the stack runs."""
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 @contextlib.contextmanager
