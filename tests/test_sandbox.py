@@ -742,6 +742,10 @@ def test_a_fault_that_does_not_exist_is_refused(sandbox: Sandbox) -> None:
         sandbox.faults(coffee_rate=0.5)
     with pytest.raises(requests.HTTPError, match="from 0 to 1"):
         sandbox.faults(drop_after_rate=5)
+    with pytest.raises(requests.HTTPError, match="needs a call"):
+        sandbox.faults(next=[{"call": "POST /v1/payment_intent", "kind": "drop_after"}])
+    with pytest.raises(requests.HTTPError, match="two limits"):
+        sandbox.limits(speed=3)
 
 
 # --- Webhooks and events ------------------------------------------------------------------------

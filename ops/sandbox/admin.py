@@ -80,10 +80,12 @@ class Admin:
         return as_json(self.faults.shown())
 
     async def change_limits(self, request: web.Request) -> web.Response:
-        wanted = await body(request)
-        self.limits.change(wanted.get("account_rate"), wanted.get("endpoint_rate"))
-        rates = {"account_rate": self.limits.account_rate}
-        return as_json({**rates, "endpoint_rate": self.limits.endpoint_rate})
+        try:
+            self.limits.change(await body(request))
+        except ValueError as error:
+            return as_json({"error": {"message": str(error)}}, status=400)
+        now = self.limits
+        return as_json({"account_rate": now.account_rate, "endpoint_rate": now.endpoint_rate})
 
     async def calls(self, _request: web.Request) -> web.Response:
         webhooks = {**self.courier.counts, "pending": self.courier.pending}

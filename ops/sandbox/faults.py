@@ -6,6 +6,7 @@ import random
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ops.sandbox.commands import COMMANDS, READS
 from ops.sandbox.errors import StripeError
 
 # In the order in which one draw is measured against their rates.
@@ -109,9 +110,10 @@ class Faults:
 
 def one_shots(entry: dict[str, Any]) -> list[tuple[str, str]]:
     call, kind = entry.get("call"), entry.get("kind")
-    if not isinstance(call, str) or kind not in KINDS:
+    if (call not in COMMANDS and call not in READS) or kind not in KINDS:
         raise ValueError(
-            "A fault in `next` needs a call, such as 'POST /v1/payment_intents', and a kind: "
+            "A fault in `next` needs a call, such as 'POST /v1/payment_intents/{id}/capture', "
+            "and a kind: "
             f"{', '.join(KINDS)}."
         )
     return [(call, kind)] * int(entry.get("times", 1))

@@ -13,84 +13,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ops.sandbox import disputes, money
+from ops.sandbox import charging, money
 from ops.sandbox import params as read
-from ops.sandbox.account import Account, Charge, Failure, Intent
-from ops.sandbox.cards import AUTHENTICATION, BANK, Decline, Method
+from ops.sandbox.account import Account, Intent
+from ops.sandbox.cards import BANK
 from ops.sandbox.errors import StripeError, invalid, unexpected_state
 from ops.sandbox.params import Params
 
-CREATE = frozenset(
-    [
-        "amount",
-        "currency",
-        "confirm",
-        "capture_method",
-        "confirmation_method",
-        "payment_method",
-        "payment_method_types",
-        "automatic_payment_methods",
-        "payment_method_options",
-        "description",
-        "statement_descriptor_suffix",
-        "statement_descriptor",
-        "customer",
-        "receipt_email",
-        "return_url",
-        "off_session",
-        "setup_future_usage",
-        "shipping",
-        "error_on_requires_action",
-        "mandate_data",
-        "on_behalf_of",
-        "transfer_data",
-        "transfer_group",
-        "application_fee_amount",
-        "use_stripe_sdk",
-        "radar_options",
-        "amount_details",
-        "payment_details",
-    ]
-)
-UPDATE = frozenset(
-    [
-        "amount",
-        "currency",
-        "payment_method",
-        "description",
-        "statement_descriptor_suffix",
-        "receipt_email",
-        "customer",
-        "shipping",
-        "setup_future_usage",
-        "payment_method_options",
-    ]
-)
-CONFIRM = frozenset(
-    [
-        "payment_method",
-        "return_url",
-        "off_session",
-        "error_on_requires_action",
-        "mandate_data",
-        "capture_method",
-        "payment_method_options",
-        "receipt_email",
-        "setup_future_usage",
-        "shipping",
-        "use_stripe_sdk",
-    ]
-)
-CAPTURE = frozenset(
-    [
-        "amount_to_capture",
-        "final_capture",
-        "statement_descriptor_suffix",
-        "statement_descriptor",
-        "application_fee_amount",
-        "transfer_data",
-    ]
-)
+CREATE_NAMES = """
+    amount currency confirm capture_method confirmation_method payment_method payment_method_types
+    automatic_payment_methods payment_method_options description statement_descriptor_suffix
+    statement_descriptor customer receipt_email return_url off_session setup_future_usage shipping
+    error_on_requires_action mandate_data on_behalf_of transfer_data transfer_group
+    application_fee_amount use_stripe_sdk radar_options amount_details payment_details
+"""
+UPDATE_NAMES = """
+    amount currency payment_method description statement_descriptor_suffix receipt_email customer
+    shipping setup_future_usage payment_method_options
+"""
+CONFIRM_NAMES = """
+    payment_method return_url off_session error_on_requires_action mandate_data capture_method
+    payment_method_options receipt_email setup_future_usage shipping use_stripe_sdk
+"""
+CAPTURE_NAMES = """
+    amount_to_capture final_capture statement_descriptor_suffix statement_descriptor
+    application_fee_amount transfer_data
+"""
+CREATE = frozenset(CREATE_NAMES.split())
+UPDATE = frozenset(UPDATE_NAMES.split())
+CONFIRM = frozenset(CONFIRM_NAMES.split())
+CAPTURE = frozenset(CAPTURE_NAMES.split())
 CANCEL = frozenset({"cancellation_reason"})
 REASONS = ("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 CANCELABLE = ("requires_payment_method", "requires_capture", "requires_confirmation",
@@ -107,7 +59,7 @@ def create(account: Account, _id: str, params: Params) -> Intent:
         check_method_fits(account, intent)
     account.put_intent(intent)
     account.emit("payment_intent.created", intent)
-    return attempt(account, intent, params) if confirm_now else intent
+    return charging.attempt(account, intent, params) if confirm_now else intent
 
 
 def fresh(account: Account, params: Params) -> Intent:
@@ -145,15 +97,20 @@ def fresh(account: Account, params: Params) -> Intent:
 
 def amount_and_currency(params: Params) -> tuple[int, str]:
     read.required(params, "amount")
-    currency = read.required(params, "currency").lower()
+    currency = known_currency(read.required(params, "currency"))
+    amount = read.integer(params, "amount") or 0
+    check_amount(amount, currency)
+    return amount, currency
+
+
+def known_currency(given: str) -> str:
+    currency = given.lower()
     if currency not in money.CURRENCIES:
         raise invalid(
             f"Invalid currency: {currency}. Give one of Stripe's supported currencies.",
             param="currency",
         )
-    amount = read.integer(params, "amount") or 0
-    check_amount(amount, currency)
-    return amount, currency
+    return currency
 
 
 def check_amount(amount: int, currency: str) -> None:
@@ -235,7 +192,7 @@ def update_payment(account: Account, intent: Intent, params: Params) -> Intent:
         )
     given = read.text(params, "payment_method")
     amount = read.integer(params, "amount") or intent.amount
-    currency = read.text(params, "currency") or intent.currency
+    currency = known_currency(read.text(params, "currency") or intent.currency)
     check_amount(amount, currency)
     return replace(
         intent,
@@ -271,7 +228,7 @@ def confirm(account: Account, id: str, params: Params) -> Intent:
         )
     check_return_url(intent)
     check_method_fits(account, intent)
-    return attempt(account, intent, params)
+    return charging.attempt(account, intent, params)
 
 
 def refuse_confirm(intent: Intent) -> str:
@@ -287,153 +244,15 @@ def refuse_confirm(intent: Intent) -> str:
     )
 
 
-def attempt(account: Account, intent: Intent, params: Params) -> Intent:
-    """Ask for authentication, or charge at once; a decline is Stripe's 402."""
-    method = account.method(intent.payment_method or "")
-    if not method.authenticate:
-        return accepted(pay(account, intent, method))
-    absent = params.get("off_session", "false") != "false"
-    if absent or read.boolean(params, "error_on_requires_action"):
-        return accepted(decline(account, intent, AUTHENTICATION))
-    intent = account.put_intent(replace(intent, status="requires_action", error=None))
-    account.emit("payment_intent.requires_action", intent)
-    return intent
-
-
-def accepted(intent: Intent) -> Intent:
-    """The intent, unless its last attempt was declined."""
-    failure = intent.error
-    if failure is None:
-        return intent
-    raise StripeError(
-        402,
-        failure.type,
-        failure.message,
-        code=failure.code,
-        decline_code=failure.decline_code,
-        charge=failure.charge,
-        intent=intent,
-    )
-
-
-def pay(account: Account, intent: Intent, method: Method) -> Intent:
-    """Authorise, capture too if that is automatic, or begin a delayed payment."""
-    if method.decline:
-        return decline(account, intent, method.decline)
-    if method.delayed:
-        return begin_delayed(account, intent, method.delayed)
-    charge = new_charge(account, intent, "succeeded")
-    if intent.capture_method != "manual":
-        return succeed(account, add_charge(intent, charge), intent.amount, "charge.succeeded")
-    intent = account.put_intent(replace(add_charge(intent, charge), status="requires_capture"))
-    account.emit("charge.succeeded", charge)
-    account.emit("payment_intent.amount_capturable_updated", intent)
-    return intent
-
-
-def new_charge(account: Account, intent: Intent, status: str) -> Charge:
-    payment_method = intent.payment_method or ""
-    return Charge(
-        id=account.new_id("ch"),
-        created=int(account.now),
-        intent=intent.id,
-        amount=intent.amount,
-        currency=intent.currency,
-        status=status,
-        method=account.method_names[payment_method],
-        payment_method=payment_method,
-        description=intent.description,
-        suffix=intent.suffix,
-        metadata=intent.metadata,
-    )
-
-
-def add_charge(intent: Intent, charge: Charge) -> Intent:
-    return replace(intent, charges=(*intent.charges, charge), error=None)
-
-
-def succeed(account: Account, intent: Intent, amount: int, charge_event: str) -> Intent:
-    """Capture `amount` of the latest charge; what is left of it is released."""
-    charge = intent.latest
-    assert charge is not None
-    charge = replace(
-        charge,
-        status="succeeded",
-        captured=True,
-        amount_captured=amount,
-        released=charge.amount - amount,
-    )
-    intent = account.put_intent(intent.with_latest(charge, "succeeded"))
-    account.emit(charge_event, charge)
-    account.emit("payment_intent.succeeded", intent)
-    reason = account.method(charge.payment_method).dispute
-    if reason:
-        disputes.open(account, charge, reason)
-    return account.intent(intent.id)
-
-
-def decline(account: Account, intent: Intent, why: Decline) -> Intent:
-    charge = new_charge(account, intent, "failed")
-    return fail(account, replace(intent, charges=(*intent.charges, charge)), why)
-
-
-def fail(account: Account, intent: Intent, why: Decline) -> Intent:
-    """The latest charge failed: another payment method is needed."""
-    charge = intent.latest
-    assert charge is not None
-    failure = Failure(
-        "card_error" if why is not BANK else "invalid_request_error",
-        why.code,
-        why.decline_code,
-        why.message,
-        charge.id,
-        charge.payment_method,
-    )
-    charge = replace(charge, status="failed", failure=failure)
-    intent = replace(
-        intent.with_latest(charge, "requires_payment_method"), payment_method=None, error=failure
-    )
-    account.put_intent(intent)
-    account.emit("charge.failed", charge)
-    account.emit("payment_intent.payment_failed", intent)
-    return intent
-
-
-def begin_delayed(account: Account, intent: Intent, outcome: str) -> Intent:
-    charge = new_charge(account, intent, "pending")
-    intent = account.put_intent(replace(add_charge(intent, charge), status="processing"))
-    account.emit("charge.pending", charge)
-    account.emit("payment_intent.processing", intent)
-    account.schedule("settle intent", intent.id, outcome, account.settle_after)
-    return intent
-
-
 def authenticate(account: Account, id: str, params: Params) -> Intent:
     """The buyer approves or fails 3-D Secure; `outcome` is `approve` or `fail`."""
     intent = account.intent(id)
     expect(intent, "requires_action", "authenticated")
     outcome = read.outcome(params, ("approve", "fail"))
     method = account.method(intent.payment_method or "")
-    return (
-        fail_authentication(account, intent) if outcome == "fail" else pay(account, intent, method)
-    )
-
-
-def fail_authentication(account: Account, intent: Intent) -> Intent:
-    failure = Failure(
-        "invalid_request_error",
-        "payment_intent_authentication_failure",
-        None,
-        "The provided PaymentMethod has failed authentication. You can provide payment_method_data "
-        "or a new PaymentMethod to attempt to fulfill this PaymentIntent again.",
-        None,
-        intent.payment_method or "",
-    )
-    intent = account.put_intent(
-        replace(intent, status="requires_payment_method", payment_method=None, error=failure)
-    )
-    account.emit("payment_intent.payment_failed", intent)
-    return intent
+    if outcome == "fail":
+        return charging.fail_authentication(account, intent)
+    return charging.pay(account, intent, method)
 
 
 def settle(account: Account, id: str, params: Params) -> Intent:
@@ -442,8 +261,8 @@ def settle(account: Account, id: str, params: Params) -> Intent:
     expect(intent, "processing", "settled")
     outcome = read.outcome(params, ("succeeded", "failed"))
     if outcome == "failed":
-        return fail(account, intent, BANK)
-    return succeed(account, intent, intent.amount, "charge.succeeded")
+        return charging.fail(account, intent, BANK)
+    return charging.succeed(account, intent, intent.amount, "charge.succeeded")
 
 
 def capture(account: Account, id: str, params: Params) -> Intent:
@@ -465,7 +284,7 @@ def capture(account: Account, id: str, params: Params) -> Intent:
             param="amount_to_capture",
         )
     intent = replace(intent, metadata=read.metadata(params, intent.metadata))
-    return succeed(account, intent, amount or intent.amount, "charge.captured")
+    return charging.succeed(account, intent, amount or intent.amount, "charge.captured")
 
 
 def expect(intent: Intent, status: str, done: str) -> None:
@@ -488,27 +307,11 @@ def cancel(account: Account, id: str, params: Params) -> Intent:
             f"{', '.join(CANCELABLE)}.",
             intent,
         )
-    return end(account, intent, reason, "charge.refunded")
+    return charging.end(account, intent, reason, "charge.refunded")
 
 
 def lapse(account: Account, id: str, _params: Params) -> Intent:
     """The authorisation expires without having been captured."""
     intent = account.intent(id)
     expect(intent, "requires_capture", "lapsed")
-    return end(account, intent, "automatic", "charge.expired")
-
-
-def end(account: Account, intent: Intent, reason: str | None, charge_event: str) -> Intent:
-    """Cancel; an authorisation that is held is given back."""
-    held = intent.latest if intent.status == "requires_capture" else None
-    if held:
-        held = replace(held, released=held.amount)
-        intent = intent.with_latest(held)
-    intent = replace(
-        intent, status="canceled", canceled_at=int(account.now), cancellation_reason=reason
-    )
-    account.put_intent(intent)
-    if held:
-        account.emit(charge_event, held)
-    account.emit("payment_intent.canceled", intent)
-    return intent
+    return charging.end(account, intent, "automatic", "charge.expired")

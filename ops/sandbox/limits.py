@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ops.sandbox.errors import StripeError
 
@@ -55,12 +56,14 @@ class Limits:
             found = self._buckets[account, scope] = Bucket(max(rate, 1.0), now)
         return found
 
-    def change(self, account_rate: float | None, endpoint_rate: float | None) -> None:
-        """New rates apply at once, with full buckets."""
-        if account_rate is not None:
-            self.account_rate = account_rate
-        if endpoint_rate is not None:
-            self.endpoint_rate = endpoint_rate
+    def change(self, wanted: dict[str, Any]) -> None:
+        """New rates apply at once, with full buckets. Raises ValueError with what is wrong."""
+        if set(wanted) - {"account_rate", "endpoint_rate"}:
+            raise ValueError("There are two limits: account_rate and endpoint_rate.")
+        for name, rate in wanted.items():
+            if not isinstance(rate, int | float) or rate < 0:
+                raise ValueError(f"{name} must be a number of requests a second; 0: no limit.")
+            setattr(self, name, rate)
         self._buckets.clear()
 
 

@@ -131,7 +131,7 @@ def clause_test(clause: re.Match[str]) -> Test:
         return lambda row: row.metadata.get(key) == text
     field = clause["field"]
     if field in ("amount", "created"):
-        bound = int(clause["number"] or text)
+        bound = read.integer({field: clause["number"] or text}, field) or 0
         return lambda row: COMPARE[op](getattr(row, field), bound)
     return lambda row: getattr(row, field) == text
 

@@ -104,7 +104,7 @@ def listed(params: Params, name: str) -> tuple[str, ...]:
     value = params.get(name)
     if value is None or value == "":
         return ()
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise invalid("Invalid array", param=name)
     return tuple(value.values())
 

@@ -11,18 +11,11 @@ from ops.sandbox.cards import METHODS
 from ops.sandbox.errors import StripeError, invalid, missing, unexpected_state
 from ops.sandbox.params import Params
 
-CREATE = frozenset(
-    [
-        "payment_intent",
-        "charge",
-        "amount",
-        "reason",
-        "refund_application_fee",
-        "reverse_transfer",
-        "instructions_email",
-        "origin",
-    ]
-)
+CREATE_NAMES = """
+    payment_intent charge amount reason refund_application_fee reverse_transfer instructions_email
+    origin
+"""
+CREATE = frozenset(CREATE_NAMES.split())
 REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
 

@@ -22,7 +22,7 @@ from ops.sandbox.render import Renderer
 
 GIVE_UP_AFTER = 3 * 86_400  # seconds; Stripe tries for three days
 LONGEST_WAIT = 3600
-IN_FLIGHT = 8  # deliveries at a time; few, since the receiver shares this machine
+IN_FLIGHT = 8  # deliveries at a time to one endpoint; few, since it may share this machine
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Courier:
         self._faults = faults
         self._renderer = Renderer(base_url)
         self._patience = patience
-        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._places: dict[str, asyncio.Semaphore] = {}  # by endpoint: a dead one stops no other
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter(delivered=0, failed=0, abandoned=0)
 
@@ -88,7 +88,8 @@ class Courier:
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
             "Stripe-Signature": signature(body, endpoint.secret, int(time.time())),
         }
-        async with self._places:
+        places = self._places.setdefault(endpoint.id, asyncio.Semaphore(IN_FLIGHT))
+        async with places:
             try:
                 async with self._client.post(
                     endpoint.url, data=body, headers=headers, allow_redirects=False
