@@ -54,6 +54,15 @@ create table outages (
 );
 create unique index outages_one_open on outages (gateway_account_id) where closed_at is null;
 
+/* The moment from which each endpoint of the gateway may be called again: calls take turns, as many a
+   second as the account is allowed, whoever makes them. */
+create table gateway_turns (
+    gateway_account_id bigint not null references gateway_accounts,
+    endpoint text not null,
+    next_at timestamptz not null,
+    primary key (gateway_account_id, endpoint)
+) with (fillfactor = 10);
+
 create table api_keys (
     id bigint generated always as identity primary key,
     organisation_id bigint references organisations,

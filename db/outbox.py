@@ -1,0 +1,76 @@
+"""Durable tasks: rows of outbox that live until their work is done.
+
+A task is inserted in the transaction of the change that causes it (SQL function `enqueue`), leased by
+one worker at a time, and deleted in the transaction of its effect. Redis only wakes workers up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("outbox")
+
+
+@dataclass(frozen=True)
+class DueTask:
+    """A task for which a message is to be sent."""
+
+    id: int
+    actor: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that this worker has leased. claims: leases without an outcome, this one included."""
+
+    id: int
+    actor: str
+    key: str | None
+    args: dict[str, Any]
+    event_id: int | None
+    claims: int
+    failures: int
+    trace: str | None
+
+
+def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
+    """At most `limit` tasks of a queue that are due to be sent now."""
+    rows = conn.execute(sql.take_due, {"queue": queue, "limit": limit})
+    return [DueTask(**row) for row in rows]
+
+
+def lease(conn: Conn, ids: list[int], token: UUID, seconds: float) -> list[Task]:
+    """Those of the tasks that nobody has and that are due, now ours for `seconds`."""
+    rows = conn.execute(sql.lease, {"ids": ids, "token": token, "seconds": seconds})
+    return [Task(**row) for row in rows]
+
+
+def lock(conn: Conn, ids: list[int], token: UUID) -> set[int]:
+    """Lock the tasks that are still ours until the transaction ends."""
+    return {row["id"] for row in conn.execute(sql.lock, {"ids": ids, "token": token})}
+
+
+def renew(conn: Conn, ids: list[int], token: UUID, seconds: float) -> None:
+    conn.execute(sql.renew, {"ids": ids, "token": token, "seconds": seconds})
+
+
+def finish(conn: Conn, ids: Iterable[int], token: UUID) -> None:
+    conn.execute(sql.finish, {"ids": list(ids), "token": token})
+
+
+def retry(
+    conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
+) -> None:
+    """Hand the tasks back to run in `delay` seconds; `counts` tells whether it was a failure."""
+    values = {"ids": ids, "token": token, "error": error, "delay": delay, "counts": int(counts)}
+    conn.execute(sql.retry, values)
+
+
+def bury(conn: Conn, ids: list[int], token: UUID, reason: str, *, keep: bool) -> None:
+    """Make dead letters of the tasks; with `keep` they also go on being tried."""
+    conn.execute(sql.bury, {"ids": ids, "token": token, "reason": reason, "keep": keep})

@@ -1,0 +1,64 @@
+-- start_payment --
+-- The buyer pays: the attempt and its task.
+SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(method)s, %(return_url)s)
+
+-- get_progress --
+-- How far a booking and its present attempt to pay have come.
+SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.buyer_id, b.total, b.currency,
+    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, p.amount,
+    p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at, p.gateway_id,
+    p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old
+FROM bookings b
+LEFT JOIN payments p ON p.id = b.payment_id
+WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
+
+-- mark_sent --
+-- Recorded before the gateway is called: from now on its outcome may be unknown to us.
+UPDATE payments SET first_sent_at = coalesce(first_sent_at, clock_timestamp())
+WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
+
+-- record --
+-- What the gateway says the payment is, unless it has moved on since we read it.
+UPDATE payments
+SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
+    captured = %(captured)s, next_action = %(next_action)s, client_secret = %(client_secret)s,
+    failure_code = %(failure_code)s, failure_message = %(failure_message)s,
+    updated_at = clock_timestamp()
+WHERE id = %(payment_id)s AND state = %(expected)s
+RETURNING id
+
+-- use_next_key --
+-- The key's fate is known to be nothing: the next attempt is sent under a new one.
+UPDATE payments
+SET idempotency_n = idempotency_n + 1, first_sent_at = NULL, updated_at = clock_timestamp()
+WHERE id = %(payment_id)s AND idempotency_n = %(idempotency_n)s AND state IN ('intended', 'unknown')
+
+-- secure_booking --
+-- Its seats can no longer expire.
+SELECT secure_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- confirm_booking --
+-- Seats sold, tickets issued, e-mail on its way.
+SELECT confirm_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- reopen_booking --
+-- Back to held, for another attempt to pay.
+SELECT reopen_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- end_booking --
+-- Seats released, buyer told.
+SELECT end_booking(%(event_id)s, %(booking_id)s, %(from_states)s, %(state)s, %(reason)s) AS done
+
+-- take_turn --
+-- Seconds until our turn at an endpoint, null when it is too far away.
+SELECT take_turn(%(account_id)s, %(endpoint)s, %(per_second)s, %(patience)s) AS seconds
+
+-- open_outage --
+-- The gateway cannot be used from now on.
+INSERT INTO outages (gateway_account_id) VALUES (%(account_id)s)
+ON CONFLICT (gateway_account_id) WHERE closed_at IS NULL DO NOTHING
+
+-- close_outage --
+-- The gateway can be used again.
+UPDATE outages SET closed_at = clock_timestamp()
+WHERE gateway_account_id = %(account_id)s AND closed_at IS NULL

@@ -1,0 +1,12 @@
+-- How long people waited between joining the queue and being told, in seconds, by what they were told.
+select e.state,
+    coalesce(e.reason, '') as reason,
+    count(*) as entries,
+    round(extract(epoch from percentile_cont(0.50) within group (order by decided_at - joined_at)), 3)::float8 as p50_s,
+    round(extract(epoch from percentile_cont(0.95) within group (order by decided_at - joined_at)), 3)::float8 as p95_s,
+    round(extract(epoch from percentile_cont(0.99) within group (order by decided_at - joined_at)), 3)::float8 as p99_s,
+    round(extract(epoch from max(decided_at - joined_at)), 3)::float8 as longest_s
+from entries e
+where e.event_id = :event_id and e.decided_at is not null
+group by e.state, e.reason
+order by entries desc, e.state, e.reason;
