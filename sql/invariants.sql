@@ -1,0 +1,232 @@
+-- What must never be: every query here returns no row, at any moment, in any state that a crash can
+-- leave behind. Tests, the fault campaign, the demo and the running auditor all use this file
+-- (db/invariants.py). Each query stands alone, so that one snapshot decides it.
+--
+-- Live bookings are those that have not ended: all states but expired, cancelled and failed.
+
+
+-- seat_of_no_live_booking --
+-- A seat is withheld from everybody by a booking that has ended, or that does not exist.
+select s.event_id, s.seat, s.state as seat_state, s.booking_id, b.state as booking_state
+from seats s
+left join bookings b on b.event_id = s.event_id and b.id = s.booking_id
+where s.booking_id is not null
+    and (b.id is null or b.state in ('expired', 'cancelled', 'failed'));
+
+-- seat_not_among_items --
+-- A booking holds a seat that its buyer did not get: it is not one of its items.
+select s.event_id, s.seat, s.booking_id
+from seats s
+join bookings b on b.event_id = s.event_id and b.id = s.booking_id
+    and b.state not in ('expired', 'cancelled', 'failed')
+left join booking_items i
+    on i.event_id = s.event_id and i.booking_id = s.booking_id and i.seat = s.seat
+where i.seat is null;
+
+-- item_without_its_seat --
+-- A live booking has lost a seat: it is free, or somebody else's.
+select i.event_id, i.booking_id, i.seat, s.booking_id as owner
+from bookings b
+join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+left join seats s on s.event_id = i.event_id and s.seat = i.seat
+where b.state not in ('expired', 'cancelled', 'failed') and s.booking_id is distinct from b.id;
+
+-- quantity_is_not_items --
+-- A buyer got more or fewer seats than were asked for.
+select b.event_id, b.id as booking_id, b.quantity, coalesce(i.items, 0) as items
+from bookings b
+left join (select event_id, booking_id, count(*) as items from booking_items group by 1, 2) i
+    on i.event_id = b.event_id and i.booking_id = b.id
+where coalesce(i.items, 0) <> b.quantity;
+
+-- seat_sold_too_early --
+-- A seat counts as sold although its booking was never confirmed.
+select s.event_id, s.seat, s.booking_id, b.state as booking_state
+from seats s
+join bookings b on b.event_id = s.event_id and b.id = s.booking_id
+where s.state = 'sold'
+    and b.state not in ('confirmed', 'frozen', 'expired', 'cancelled', 'failed');
+
+-- confirmed_seat_not_sold --
+-- A seat of a confirmed booking could still be released as if it were only held.
+select b.event_id, b.id as booking_id, s.seat, s.state as seat_state
+from bookings b
+join seats s on s.event_id = b.event_id and s.booking_id = b.id
+where b.state in ('confirmed', 'frozen') and s.state <> 'sold';
+
+-- confirmed_seat_without_one_ticket --
+-- Somebody who has a seat has no valid ticket for it, or two.
+select i.event_id, i.booking_id, i.seat, count(t.id) as valid_tickets
+from bookings b
+join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+left join tickets t on t.event_id = i.event_id and t.booking_id = i.booking_id
+    and t.seat = i.seat and t.state = 'valid'
+where b.state = 'confirmed'
+group by i.event_id, i.booking_id, i.seat
+having count(t.id) <> 1;
+
+-- ticket_without_confirmed_booking --
+-- A valid ticket would open the door to a seat that was not, or is no longer, bought.
+select t.event_id, t.id as ticket_id, t.booking_id, t.seat, b.state as booking_state
+from tickets t
+left join bookings b on b.event_id = t.event_id and b.id = t.booking_id
+where t.state = 'valid' and (b.id is null or b.state not in ('confirmed', 'frozen'));
+
+-- confirmed_booking_not_paid_once --
+-- A confirmed booking was not paid, or not by exactly one captured payment of exactly its total.
+select b.event_id, b.id as booking_id, b.total, b.currency, p.payments, p.fitting
+from bookings b
+left join (
+    select p.event_id, p.booking_id, count(*) as payments,
+        count(*) filter (where p.captured = o.total and p.currency = o.currency
+            and p.id = o.payment_id) as fitting
+    from payments p
+    join bookings o on o.event_id = p.event_id and o.id = p.booking_id
+    where p.state = 'captured' group by 1, 2
+) p on p.event_id = b.event_id and p.booking_id = b.id
+where b.state in ('confirmed', 'frozen')
+    and (coalesce(p.payments, 0) <> least(b.total, 1)
+         or coalesce(p.fitting, 0) <> least(b.total, 1));
+
+-- money_without_a_booking --
+-- Money was taken for a booking that is not confirmed, and nothing is under way to finish the booking
+-- or to give the money back.
+select p.event_id, p.booking_id, p.id as payment_id, p.captured, b.state as booking_state
+from payments p
+left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
+where p.state = 'captured' and (b.id is null or b.state not in ('confirmed', 'frozen'))
+    and p.captured > (
+        select coalesce(sum(r.amount), 0) from refunds r
+        where r.payment_id = p.id and r.state in ('pending', 'succeeded'))
+      + (select coalesce(sum(d.amount), 0) from disputes d
+        where d.payment_id = p.id and d.state = 'lost')
+    and not exists (select from outbox o where o.args->>'booking_id' = p.booking_id::text)
+    and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)
+    and not exists (select from dead_letters d
+                    where d.booking_id = p.booking_id and d.resolved_at is null);
+
+-- two_live_payments --
+-- A buyer could be charged twice for one booking.
+select event_id, booking_id, count(*) as live
+from payments
+where state in ('intended', 'requires_action', 'authorised', 'captured', 'unknown')
+group by event_id, booking_id
+having count(*) > 1;
+
+-- refunded_more_than_captured --
+-- More money was given back than was taken, or is about to be.
+select r.payment_id, p.captured, r.given_back
+from (select payment_id, sum(amount) as given_back from refunds
+      where state in ('pending', 'succeeded') group by payment_id) r
+join payments p on p.id = r.payment_id
+where r.given_back > p.captured;
+
+-- booked_entry_without_its_booking --
+-- Somebody was told "booked" for a booking that is not there, is another buyer's, or came from another
+-- place in the queue.
+select e.event_id, e.id as entry_id, e.booking_id, e.buyer_id, b.buyer_id as owner, b.entry_id
+from entries e
+left join bookings b on b.event_id = e.event_id and b.id = e.booking_id
+where e.booking_id is not null
+    and (b.id is null or b.buyer_id <> e.buyer_id or b.entry_id is distinct from e.id);
+
+-- booking_without_its_entry --
+-- A place in the queue led to a booking that its owner is not told of, or to two.
+select b.event_id, b.id as booking_id, b.entry_id, e.state as entry_state, e.booking_id as told
+from bookings b
+left join entries e on e.event_id = b.event_id and e.id = b.entry_id
+where b.entry_id is not null and e.booking_id is distinct from b.id;
+
+-- waiting_without_lane --
+-- Somebody waits in a queue that nothing will ever serve.
+select e.event_id, count(*) as waiting
+from entries e
+where e.state in ('lobby', 'waiting', 'standby', 'admitted')
+    and not exists (select from lanes l where l.event_id = e.event_id)
+group by e.event_id;
+
+-- total_is_not_the_sum --
+-- A booking's total is not what its items cost, or they are in another currency.
+select b.event_id, b.id as booking_id, b.total, b.currency, i.total as sum_of_items
+from bookings b
+join (select event_id, booking_id, sum(price + fee) as total, min(currency) as lowest,
+          max(currency) as highest
+      from booking_items group by 1, 2) i on i.event_id = b.event_id and i.booking_id = b.id
+where b.total <> i.total or i.lowest <> b.currency or i.highest <> b.currency;
+
+-- buyer_counted_wrongly --
+-- The counter behind the cap on seats per buyer is not what the buyer has.
+select coalesce(c.event_id, h.event_id) as event_id, coalesce(c.buyer_id, h.buyer_id) as buyer_id,
+    c.seats as counted, h.seats as has
+from buyer_seats c
+full join (
+    select b.event_id, b.buyer_id, count(*) as seats
+    from bookings b
+    join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+    where b.state not in ('expired', 'cancelled', 'failed')
+    group by 1, 2
+) h on h.event_id = c.event_id and h.buyer_id = c.buyer_id
+where coalesce(c.seats, 0) <> coalesce(h.seats, 0);
+
+-- state_not_in_log --
+-- A booking, payment or refund is in a state that its log does not tell of.
+select r.noun, r.event_id, r.id, r.state, l.new_state as logged
+from (select 'booking' as noun, event_id, id, state from bookings
+      union all select 'payment', event_id, id, state from payments
+      union all select 'refund', event_id, id, state from refunds) r
+left join lateral (
+    select new_state from state_log l where l.event_id = r.event_id and l.id = r.id
+    order by at desc limit 1) l on true
+where l.new_state is distinct from r.state;
+
+-- booking_under_way_forgotten --
+-- A booking is being paid, and nobody will ever carry it to its end: no task, no buyer who is asked for
+-- something, no dead letter that somebody was called for.
+select b.event_id, b.id as booking_id, b.state, p.state as payment_state
+from bookings b
+left join payments p on p.id = b.payment_id
+where b.state in ('authorising', 'expiring', 'secured')
+    and not (b.state = 'authorising' and p.state = 'requires_action')
+    and not exists (select from outbox o where o.actor = 'advance' and o.key = b.id::text)
+    and not exists (select from dead_letters d
+                    where d.booking_id = b.id and d.resolved_at is null);
+
+-- payment_forgotten --
+-- A payment that may hold a buyer's money belongs to a booking on which nobody works.
+select p.event_id, p.id as payment_id, p.state, b.state as booking_state
+from payments p
+left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
+where p.state in ('intended', 'authorised', 'unknown')
+    and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
+    and not exists (select from outbox o where o.args->>'booking_id' = p.booking_id::text)
+    and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)
+    and not exists (select from dead_letters d
+                    where d.booking_id = p.booking_id and d.resolved_at is null);
+
+-- refund_forgotten --
+-- A refund was promised, the gateway does not know of it, and nobody will tell it.
+select r.event_id, r.id as refund_id, r.booking_id
+from refunds r
+where r.state = 'pending' and r.gateway_id is null
+    and not exists (select from outbox o where o.args->>'refund_id' = r.id::text)
+    and not exists (select from outbox o where o.args->>'booking_id' = r.booking_id::text)
+    and not exists (select from dead_letters d
+                    where d.booking_id = r.booking_id and d.resolved_at is null);
+
+-- confirmation_not_mailed --
+-- A confirmed booking's buyer will never get the e-mail with the tickets.
+select b.event_id, b.id as booking_id
+from bookings b
+where b.state in ('confirmed', 'frozen') and not exists (
+    select from emails m
+    where m.event_id = b.event_id and m.booking_id = b.id and m.template = 'confirmed');
+
+-- email_forgotten --
+-- An e-mail waits to be sent, and nobody will.
+select m.id as email_id, m.event_id, m.booking_id, m.template
+from emails m
+where m.state = 'pending'
+    and not exists (select from outbox o
+                    where o.actor = 'send_email' and o.args->>'email_id' = m.id::text)
+    and not exists (select from dead_letters d
+                    where d.args->>'email_id' = m.id::text and d.resolved_at is null);
