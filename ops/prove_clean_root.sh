@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "run this as root: it needs chroot and mount"; exit 1; }
 [ $# -gt 0 ] || set -- "make install" "make demo"
 
-root=${ROOT_DIR:-$(mktemp -d)}
+root=$(realpath -m "${ROOT_DIR:-$(mktemp -d)}")
 mkdir -p "$root"
 chmod 755 "$root"
 
