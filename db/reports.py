@@ -9,7 +9,7 @@ float, so that rows are JSON as they are.
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 from db.connections import Conn
 from db.errors import NotFound
@@ -38,4 +38,4 @@ def run_report(conn: Conn, name: str, event_id: int) -> tuple[list[str], list[di
 @cache
 def _statement(name: str) -> LiteralString:
     text = (FOLDER / f"{name}.sql").read_text().replace("%", "%%")
-    return cast(LiteralString, _VARIABLE.sub("%(event_id)s", text))
+    return _VARIABLE.sub("%(event_id)s", text)

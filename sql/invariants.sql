@@ -2,7 +2,8 @@
 -- leave behind. Tests, the fault campaign, the demo and the running auditor all use this file
 -- (db/invariants.py). Each query stands alone, so that one snapshot decides it.
 --
--- Live bookings are those that have not ended: all states but expired, cancelled and failed.
+-- Live bookings are those that have not ended: all states but expired, cancelled and failed. Tasks of
+-- the mail queue tell buyers; they finish nothing.
 
 
 -- seat_of_no_live_booking --
@@ -100,7 +101,8 @@ where p.state = 'captured' and (b.id is null or b.state not in ('confirmed', 'fr
         where r.payment_id = p.id and r.state in ('pending', 'succeeded'))
       + (select coalesce(sum(d.amount), 0) from disputes d
         where d.payment_id = p.id and d.state = 'lost')
-    and not exists (select from outbox o where o.args->>'booking_id' = p.booking_id::text)
+    and not exists (select from outbox o where o.queue <> 'mail'
+                    and o.args->>'booking_id' = p.booking_id::text)
     and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)
     and not exists (select from dead_letters d
                     where d.booking_id = p.booking_id and d.resolved_at is null);
@@ -198,7 +200,8 @@ from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
 where p.state in ('intended', 'authorised', 'unknown')
     and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
-    and not exists (select from outbox o where o.args->>'booking_id' = p.booking_id::text)
+    and not exists (select from outbox o where o.queue <> 'mail'
+                    and o.args->>'booking_id' = p.booking_id::text)
     and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)
     and not exists (select from dead_letters d
                     where d.booking_id = p.booking_id and d.resolved_at is null);
@@ -209,7 +212,8 @@ select r.event_id, r.id as refund_id, r.booking_id
 from refunds r
 where r.state = 'pending' and r.gateway_id is null
     and not exists (select from outbox o where o.args->>'refund_id' = r.id::text)
-    and not exists (select from outbox o where o.args->>'booking_id' = r.booking_id::text)
+    and not exists (select from outbox o where o.queue <> 'mail'
+                    and o.args->>'booking_id' = r.booking_id::text)
     and not exists (select from dead_letters d
                     where d.booking_id = r.booking_id and d.resolved_at is null);
 

@@ -1,0 +1,97 @@
+"""Each invariant holds in a sale with bookings in every state, and fires alone when broken."""
+
+from uuid import UUID
+
+import pytest
+
+from db.connections import Conn
+from db.invariants import invariants, violations
+from tests.staged_sale import stage_sale
+
+# Constraints and triggers refuse most of this: they are switched off, or dropped, to see that the
+# invariant would notice. `replica` switches triggers off, those that write the log included.
+REPLICA = "set session_replication_role = replica;"
+
+# By invariant: a corruption that it alone must notice. %(name)s is a booking of the staged sale.
+CORRUPTIONS = {
+    "seat_of_no_live_booking": """
+        update seats set state = 'held', booking_id = %(expired)s
+        where seat = (select min(seat) from seats where state = 'free')""",
+    "seat_not_among_items": """
+        update seats set state = 'held', booking_id = %(held)s
+        where seat = (select min(seat) from seats where state = 'free')""",
+    "item_without_its_seat": """
+        update seats set state = 'free', booking_id = null where booking_id = %(held)s""",
+    "quantity_is_not_items": "update bookings set quantity = 3 where id = %(held)s",
+    "seat_sold_too_early": "update seats set state = 'sold' where booking_id = %(secured)s",
+    "confirmed_seat_not_sold":
+        REPLICA + "update seats set state = 'held' where booking_id = %(confirmed)s",
+    "confirmed_seat_without_one_ticket": """
+        update tickets set state = 'void', voided_at = now() where booking_id = %(confirmed)s""",
+    "ticket_without_confirmed_booking": """
+        insert into tickets (event_id, booking_id, seat)
+        select event_id, booking_id, seat from booking_items where booking_id = %(held)s""",
+    "confirmed_booking_not_paid_once": """
+        update payments set captured = captured - 1 where booking_id = %(confirmed)s""",
+    "money_without_a_booking": "delete from refunds where booking_id = %(cancelled)s",
+    "two_live_payments": """
+        drop index payments_one_live;
+        insert into payments (event_id, booking_id, organisation_id, gateway_account_id, amount,
+            currency, params)
+        select event_id, booking_id, organisation_id, gateway_account_id, amount, currency, '{}'
+        from payments where booking_id = %(authorising)s""",
+    "refunded_more_than_captured": """
+        update refunds set amount = amount + 1 where booking_id = %(cancelled)s""",
+    "booked_entry_without_its_booking": """
+        insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
+            idempotency_key, request_sha256, decided_at, booking_id)
+        select event_id, 99, organisation_id, buyer_id, 'booked', 2, 'other', '', now(), booking_id
+        from entries where booking_id = %(held)s""",
+    "booking_without_its_entry": REPLICA + """
+        update entries set state = 'left', booking_id = null where booking_id = %(held)s""",
+    "waiting_without_lane": "delete from lanes",
+    "total_is_not_the_sum": """
+        update booking_items set price = price - 1 where booking_id = %(confirmed)s""",
+    "buyer_counted_wrongly": "update buyer_seats set seats = seats + 1",
+    "state_not_in_log": REPLICA + """
+        update bookings set state = 'cancelled' where id = %(expired)s""",
+    "booking_under_way_forgotten": "delete from outbox where key = %(secured)s::text",
+    "payment_forgotten": """
+        insert into payments (event_id, booking_id, organisation_id, gateway_account_id, amount,
+            currency, params)
+        select event_id, id, organisation_id, gateway_account_id, total, currency, '{}'
+        from bookings where id = %(expired)s""",
+    "refund_forgotten": "update refunds set gateway_id = null",
+    "confirmation_not_mailed": """
+        delete from outbox where args->>'email_id' in
+            (select id::text from emails where booking_id = %(free)s);
+        delete from emails where booking_id = %(free)s""",
+    "email_forgotten": "delete from outbox where actor = 'send_email'",
+}  # fmt: skip
+
+
+def test_no_invariant_fires_in_a_sale_with_bookings_in_every_state(conn: Conn) -> None:
+    stage_sale(conn)
+    assert violations(conn) == []
+
+
+def test_there_is_a_corruption_for_each_invariant() -> None:
+    assert [invariant.name for invariant in invariants()] == list(CORRUPTIONS)
+
+
+def test_each_invariant_says_what_it_would_mean() -> None:
+    assert all(invariant.meaning.endswith(".") for invariant in invariants())
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_it_fires_alone(conn: Conn, name: str) -> None:
+    bookings = stage_sale(conn)
+    run_script(conn, CORRUPTIONS[name], bookings)
+    found = violations(conn)
+    assert [violation.name for violation in found] == [name]
+    assert found[0].rows >= len(found[0].sample) >= 1
+
+
+def run_script(conn: Conn, script: str, bookings: dict[str, UUID]) -> None:
+    for statement in script.split(";"):
+        conn.execute(statement.encode(), bookings)
