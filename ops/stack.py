@@ -16,6 +16,7 @@ import os
 import secrets
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +70,7 @@ class Stack:
         with contextlib.ExitStack() as starting:
             starting.enter_context(stopping_on_sigterm())
             starting.enter_context(alone_in(self.var_dir))
+            refuse_taken(self.web_url)
             self._empty_var()
             self._start_database(starting)
             self._start_redis(starting)
@@ -164,6 +166,17 @@ class Stack:
     ) -> None:
         self.say("stopping")
         self._closing.close()
+
+
+def refuse_taken(url: str) -> None:
+    """Else another program's answer on that port would be taken for ours."""
+    port = int(url.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            sys.exit(f"{url} cannot be used: {error.strerror}. Choose another: ARGS='--port 8001'")
 
 
 @contextlib.contextmanager

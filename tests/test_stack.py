@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ def test_a_second_one_in_the_same_place_is_refused(stack: Stack) -> None:
     with pytest.raises(SystemExit, match="in use by another run"):
         Stack(stack.var_dir, {}, say=lambda line: None).__enter__()
     assert requests.get(f"{stack.catcher_url}/readyz", timeout=5).ok
+
+
+def test_a_taken_port_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match="cannot be used"):
+            Stack(tmp_path / "var", {}, web_port=port, say=lambda line: None).__enter__()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
