@@ -47,7 +47,8 @@ select e.plan_version_id, r * 11 + n, format('%%s-%%s', r, n), c.category,
     n - 5, false, false, false, false, c.name,
     r::text, n::text, n, r
 from events e, generate_series(1, 12) r, generate_series(1, 10) n,
-    lateral (select category, name from plan_categories c where c.plan_version_id = e.plan_version_id
+    lateral (select category, name from plan_categories c
+        where c.plan_version_id = e.plan_version_id
         and c.category = case when r <= 6 then 1 else 2 end) c
 where e.id = %(event)s
 """

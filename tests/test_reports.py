@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -98,3 +99,23 @@ def test_rows_are_json_and_belong_to_one_event(conn: Conn, name: str) -> None:
 def test_an_unknown_report_is_not_found(conn: Conn) -> None:
     with pytest.raises(NotFound, match="revenue"):
         run_report(conn, "../invariants", 1)
+
+
+def test_the_command_prints_every_report_of_every_event(conn: Conn, database_url: str) -> None:
+    stage_sale(conn)
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": "redis://nobody",
+        "SECRET_KEY": "x" * 32,
+        "STRIPE_API_KEY": "sk_test_x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_x",
+        "SMTP_URL": "smtp://nobody",
+    }
+    answer = subprocess.run(
+        [sys.executable, "-m", "ops.reports"], capture_output=True, text=True, env=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert all(f"\n{name}\n" in answer.stdout for name in report_names())
+    assert "Evening (event 1, on_sale)" in answer.stdout
+    assert "31,500" in answer.stdout
