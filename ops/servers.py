@@ -105,7 +105,7 @@ def tethered(
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command` as the leader of its own group; it gets `death_signal` if this process dies."""
+    """Start `command`, leading its own group; it gets `death_signal` if this process dies."""
     uid, gid = (user.pw_uid, user.pw_gid) if user else (-1, -1)
     tether = [sys.executable, "-I", "-S", str(TETHER)]
     return subprocess.Popen(
