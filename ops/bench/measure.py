@@ -1,0 +1,142 @@
+"""Rounds, ratios and CPU time: what all rows share."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement: so many operations in so many seconds, with so much CPU time of the servers."""
+
+    operations: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        return self.operations / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        return self.cpu_seconds * 1000 / self.operations
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of var/bench.json. Values are medians of the rounds, ratios medians of their ratios;
+    cpu_ms is CPU time of all server processes together for one operation.
+    """
+
+    name: str
+    value: float
+    unit: str
+    reference: str
+    reference_value: float
+    ratio: float
+    cpu_ms: float
+    reference_cpu_ms: float
+    cpu_ratio: float
+    rounds: int
+    note: str
+
+
+@dataclass
+class Options:
+    """What the command line may change: how often, and how much at a time."""
+
+    rounds: int
+    seats: int
+    bookings: int
+    reference_seconds: float
+    say: Callable[[str], object] = field(default=print)
+
+
+def compare(
+    name: str,
+    unit: str,
+    note: str,
+    options: Options,
+    measured: Callable[[], Sample],
+    reference: Callable[[], Sample],
+    reference_name: str,
+) -> Row:
+    """Measure both in turn, in every other round the reference first, and take medians."""
+    pairs = []
+    for number in range(options.rounds):
+        order = [measured, reference] if number % 2 == 0 else [reference, measured]
+        samples = {what: what() for what in order}
+        pairs.append((samples[measured], samples[reference]))
+        ours, theirs = pairs[-1]
+        options.say(
+            f"  {name} {number + 1}/{options.rounds}: {ours.rate:,.0f} {unit}, {ours.cpu_ms:.3f} ms"
+            f" CPU; {reference_name}: {theirs.rate:,.0f}, {theirs.cpu_ms:.3f} ms"
+        )
+    return Row(
+        name=name,
+        value=round(median(ours.rate for ours, _ in pairs), 1),
+        unit=unit,
+        reference=reference_name,
+        reference_value=round(median(theirs.rate for _, theirs in pairs), 1),
+        ratio=round(median(ours.rate / theirs.rate for ours, theirs in pairs), 3),
+        cpu_ms=round(median(ours.cpu_ms for ours, _ in pairs), 4),
+        reference_cpu_ms=round(median(theirs.cpu_ms for _, theirs in pairs), 4),
+        cpu_ratio=round(median(ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs), 3),
+        rounds=options.rounds,
+        note=note,
+    )
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of the clock and of the CPU that a block took; to be read after it."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@contextmanager
+def timed(pids: Callable[[], Iterable[int]]) -> Iterator[Stopwatch]:
+    """Time a block, and the CPU time of the processes `pids()` and all that descend from them."""
+    watch = Stopwatch()
+    cpu_before, before = cpu_seconds(pids()), time.perf_counter()
+    yield watch
+    watch.seconds = time.perf_counter() - before
+    watch.cpu_seconds = cpu_seconds(pids()) - cpu_before
+
+
+def cpu_seconds(roots: Iterable[int]) -> float:
+    """User and system time of processes, their descendants, and those of them that have ended."""
+    stats = process_stats()
+    children: dict[int, list[int]] = {}
+    for pid, (parent, _) in stats.items():
+        children.setdefault(parent, []).append(pid)
+    total, seen, todo = 0, set[int](), list(roots)
+    while todo:
+        pid = todo.pop()
+        if pid in stats and pid not in seen:
+            seen.add(pid)
+            total += stats[pid][1]
+            todo += children.get(pid, [])
+    return total / TICKS
+
+
+def process_stats() -> dict[int, tuple[int, int]]:
+    """By process: its parent, and its ticks with those of the children that it has waited for."""
+    found = {}
+    for path in PROC.iterdir():
+        if path.name.isdecimal():
+            try:
+                # After the command's name, which may hold spaces: state, ppid, ...; see proc(5).
+                fields = (path / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            found[int(path.name)] = int(fields[1]), sum(map(int, fields[11:15]))
+    return found
