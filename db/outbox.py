@@ -1,7 +1,7 @@
 """Durable tasks: rows of outbox that live until their work is done.
 
-A task is inserted in the transaction of the change that causes it (SQL function `enqueue`), leased by
-one worker at a time, and deleted in the transaction of its effect. Redis only wakes workers up.
+A task is inserted in the transaction of the change that causes it (SQL function `enqueue`), leased
+by one worker at a time, and deleted in the transaction of its effect. Redis only wakes workers up.
 """
 
 from collections.abc import Iterable

@@ -9,7 +9,7 @@
 
 import re
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 FOLDER = Path(__file__).resolve().parent.parent / "sql" / "queries"
 
@@ -22,7 +22,7 @@ class Queries:
 
     def __getattr__(self, name: str) -> LiteralString:
         try:
-            return cast(LiteralString, self._statements[name])
+            return self._statements[name]
         except KeyError:
             raise AttributeError(f"no statement named {name}") from None
 

@@ -20,7 +20,7 @@ class Settings:
     """What the processes are told from outside. Times are in seconds unless their name says so."""
 
     database_url: str
-    """postgresql://… ; connect directly for migrations, through a pooler if you like for the rest."""
+    """postgresql://… ; directly for migrations, through a pooler if you like for the rest."""
     redis_url: str
     """redis://… : wakes workers up, and holds nothing that matters."""
     secret_key: str
@@ -40,11 +40,16 @@ class Settings:
     drain_batch: int = 500
     """Entries decided in one transaction."""
     gateway_limit: float = 20.0
-    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25 by default."""
+    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25."""
     prometheus_multiproc_dir: str = ""
+    die_at: str = ""
+    """Tests only: see tasks/faults.py."""
+    die_mark: str = ""
 
     def __post_init__(self) -> None:
-        _require(self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db")
+        _require(
+            self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db"
+        )
         _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
         _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
@@ -73,7 +78,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
                 raise SettingsError(f"{name} is not set: see the table of settings in README.md")
             continue
         try:
-            values[field.name] = field.type(given) if field.type in (int, float) else given  # type: ignore[operator]
+            values[field.name] = field.type(given) if field.type in (int, float) else given
         except ValueError:
             raise SettingsError(f"{name} must be a number, not {given!r}") from None
     return Settings(**values)  # type: ignore[arg-type]

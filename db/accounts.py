@@ -1,0 +1,43 @@
+"""Accounts of buyers. Passwords come and go as hashes only."""
+
+from typing import Any
+
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from db.connections import Conn
+from db.errors import Conflict, NotFound
+from db.queries import load
+
+sql = load("accounts")
+
+
+def add_account(conn: Conn, email: str, name: str, password_hash: str | None) -> int:
+    """The new account's id. Errors: Conflict account_exists."""
+    values = {"email": email, "name": name, "password_hash": password_hash}
+    try:
+        row = conn.execute(sql.add_account, values).fetchone()
+    except UniqueViolation as error:
+        message = "There is an account with this e-mail address: sign in to it."
+        raise Conflict(message, "account_exists") from error
+    assert row is not None
+    return int(row["id"])
+
+
+def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
+    """{id, password_hash} of an account that may sign in, whatever the case of the address."""
+    return conn.execute(sql.find_account, {"email": email}).fetchone()
+
+
+def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
+    """{id, name, email}. Errors: NotFound."""
+    row = conn.execute(sql.get_account, {"account_id": account_id}).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:
+    """Have the code e-mailed."""
+    values = {"account_id": account_id, "context": Jsonb({"code": code})}
+    conn.execute(sql.send_sign_in_code, values)

@@ -1,0 +1,52 @@
+"""E-mails: one row each, from the change that causes it until the mail server has it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("emails")
+
+
+@dataclass(frozen=True)
+class Email:
+    """What a mail says. booking and seats are those it is about, if it is about a booking."""
+
+    id: UUID
+    template: str
+    context: dict[str, Any]
+    event_id: int | None
+    email: str
+    name: str
+    locale: str
+    booking: dict[str, Any] | None
+    seats: list[dict[str, Any]] | None
+
+
+def take(conn: Conn, ids: list[str]) -> list[Email]:
+    """Those of the mails that are still to be sent, counted as one more attempt."""
+    return [Email(**row) for row in conn.execute(sql.take, {"ids": ids})]
+
+
+def mark_sent(conn: Conn, ids: list[UUID]) -> None:
+    conn.execute(sql.mark_sent, {"ids": ids})
+
+
+def mark_failed(conn: Conn, email_id: UUID, error: str) -> None:
+    conn.execute(sql.mark_failed, {"id": email_id, "state": "failed", "error": error})
+
+
+def mark_skipped(conn: Conn, email_id: UUID, why: str) -> None:
+    """It is not true any more, so it is not sent."""
+    conn.execute(sql.mark_failed, {"id": email_id, "state": "skipped", "error": why})
+
+
+def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
+    """Write the mails to those of the (event, booking) that are held and not being paid."""
+    values = {
+        "event_ids": list({event_id for event_id, _ in bookings}),
+        "booking_ids": [booking_id for _, booking_id in bookings],
+    }
+    conn.execute(sql.remind, values)

@@ -1,0 +1,53 @@
+"""What the health checks and the gauges read. Costs are bounded by limits in the queries."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from psycopg.errors import UndefinedTable
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("health")
+
+
+class Gauge(NamedTuple):
+    """One sample."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+
+
+def get_version(conn: Conn) -> int:
+    """The highest migration that was applied, 0 where none was."""
+    try:
+        row = conn.execute(sql.get_version).fetchone()
+    except UndefinedTable:
+        return 0
+    return int(row["version"] or 0) if row else 0
+
+
+def read_gauges(conn: Conn) -> Iterator[Gauge]:
+    """Depths and counts; each query is cut short after a second rather than weigh on sales."""
+    conn.execute("SET LOCAL statement_timeout = '1s'")
+    for row in conn.execute(sql.count_queues):
+        yield Gauge("queue_depth", {"event": str(row["event_id"])}, row["waiting"])
+    for row in conn.execute(sql.count_seats):
+        labels = {"event": str(row["event_id"]), "state": row["state"]}
+        yield Gauge("seats", labels, row["seats"])
+    yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
+    for row in conn.execute(sql.count_dead_letters):
+        yield Gauge("dead_letters_open", {}, row["open"])
+    for row in conn.execute(sql.count_bookings):
+        yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
+
+
+def _task_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
+    ages: dict[str, float] = {}
+    for row in rows:
+        labels = {"queue": row["queue"], "actor": row["actor"]}
+        yield Gauge("outbox_depth", labels, row["depth"])
+        ages[row["queue"]] = max(row["age"], ages.get(row["queue"], 0))
+    for queue, age in ages.items():
+        yield Gauge("outbox_age_seconds", {"queue": queue}, age)

@@ -1,0 +1,60 @@
+"""Lanes: one per event, served fairly, each by one drain at a time."""
+
+from dataclasses import dataclass
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("lanes")
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What a batch did: entries looked at, bookings made, seats in them.
+
+    stalled: nothing is free, and the lane waits for held seats to be settled.
+    """
+
+    taken: int
+    booked: int
+    seats_held: int
+    stalled: bool
+
+
+def any_work(conn: Conn) -> bool:
+    """Whether a lane that nobody is serving has something to decide. Changes nothing."""
+    with conn.transaction(force_rollback=True):
+        row = conn.execute(sql.any_work).fetchone()
+        assert row is not None
+        return bool(row["work"])
+
+
+def next_lane(conn: Conn) -> int | None:
+    """The event whose lane is to be served now, locked until the transaction ends."""
+    row = conn.execute(sql.next_lane).fetchone()
+    assert row is not None
+    event_id: int | None = row["event_id"]
+    return event_id
+
+
+def lock_lane(conn: Conn, event_id: int) -> bool:
+    return conn.execute(sql.lock_lane, {"event_id": event_id}).fetchone() is not None
+
+
+def drain(conn: Conn, event_id: int, batch: int) -> Drained:
+    """Decide the next `batch` entries, in number order, of a lane that is locked by us."""
+    row = conn.execute(sql.drain, {"event_id": event_id, "batch": batch}).fetchone()
+    assert row is not None
+    return Drained(**row)
+
+
+def bury_first(conn: Conn, event_id: int, error: str) -> None:
+    """Tell the first entry that there is nothing for it, and make it a dead letter."""
+    conn.execute(sql.bury_first, {"event_id": event_id, "error": error})
+
+
+def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
+    """(expired, expiring): holds past their deadline that ended, and that the saga has to end."""
+    row = conn.execute(sql.expire_holds, {"limit": limit}).fetchone()
+    assert row is not None
+    return row["expired"], row["expiring"]

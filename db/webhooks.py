@@ -1,0 +1,35 @@
+"""The inbox of the gateway's notifications. They decide nothing: they only make us look."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("webhooks")
+
+
+@dataclass(frozen=True)
+class Notification:
+    """about: 'payment', or 'money back' (refunds and disputes). says: the state that the payment
+    is in, in our words, None where it does not tell. payload: the JSON as it came."""
+
+    id: str
+    type: str
+    about: str
+    payment_id: UUID | None
+    gateway_id: str | None
+    says: str | None
+    payload: dict[str, Any]
+
+
+def take_notification(conn: Conn, notification: Notification) -> bool:
+    """Store it once and enqueue the task that looks at its payment, if it is ours and this is news.
+
+    Returns whether it was new.
+    """
+    values = {**vars(notification), "payload": Jsonb(notification.payload)}
+    return conn.execute(sql.take_notification, values).fetchone() is not None

@@ -1,0 +1,56 @@
+-- get_booking --
+-- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes what an
+-- outage of the gateway is credited.
+SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
+    b.confirmed_at, d.deadline,
+    CASE WHEN b.state IN ('held', 'authorising')
+        THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
+    (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,
+            'number', s.number, 'category', i.category, 'price', i.price, 'fee', i.fee,
+            'tax', i.tax) ORDER BY i.seat)
+     FROM booking_items i
+     JOIN events e ON e.id = i.event_id
+     JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat
+     WHERE i.event_id = b.event_id AND i.booking_id = b.id) AS items,
+    (SELECT jsonb_build_object('id', p.id, 'state', p.state, 'next_action', p.next_action,
+            'client_secret', p.client_secret, 'failure', CASE WHEN p.failure_code IS NOT NULL
+                THEN jsonb_build_object('code', p.failure_code, 'message', p.failure_message) END)
+     FROM payments p WHERE p.event_id = b.event_id AND p.booking_id = b.id
+     ORDER BY p.created_at DESC LIMIT 1) AS payment
+FROM bookings b
+CROSS JOIN LATERAL (
+    SELECT b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
+        AS deadline) d
+WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
+
+-- list_bookings --
+-- A buyer's own, latest first, from the one given on.
+SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at, b.deadline,
+    e.name AS event, e.starts_at
+FROM bookings b JOIN events e ON e.id = b.event_id
+WHERE b.buyer_id = %(buyer_id)s
+    AND (%(starting_after)s::uuid IS NULL OR (b.created_at, b.id) < (
+        SELECT a.created_at, a.id FROM bookings a
+        WHERE a.buyer_id = %(buyer_id)s AND a.id = %(starting_after)s))
+ORDER BY b.created_at DESC, b.id DESC LIMIT %(limit)s
+
+-- cancel_booking --
+-- The state that it was in, null if it is not the buyer's.
+SELECT cancel_booking(%(event_id)s, %(booking_id)s, %(buyer_id)s) AS was
+
+-- list_tickets --
+-- Of a buyer's own booking; one row with nulls when it has none yet.
+SELECT t.id, s.guid, s.zone, s.row_label AS row, s.number, t.secret, t.state
+FROM bookings b
+LEFT JOIN tickets t ON t.event_id = b.event_id AND t.booking_id = b.id
+LEFT JOIN events e ON e.id = t.event_id
+LEFT JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = t.seat
+WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
+ORDER BY t.seat, t.issued_at
+
+-- get_secret --
+-- What the code of a buyer's own valid ticket says.
+SELECT t.secret
+FROM tickets t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.booking_id
+WHERE t.event_id = %(event_id)s AND t.booking_id = %(booking_id)s AND t.id = %(ticket_id)s
+    AND b.buyer_id = %(buyer_id)s AND t.state = 'valid'

@@ -1,0 +1,37 @@
+-- take --
+-- Everything that a mail says, for those that are still to be sent.
+UPDATE emails e SET attempts = e.attempts + 1
+FROM buyers b
+WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
+RETURNING e.id, e.template, e.context, e.event_id, b.email, b.name, b.locale, (
+    SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
+        'currency', k.currency, 'deadline', k.deadline, 'quantity', k.quantity,
+        'event', v.name, 'starts_at', v.starts_at, 'time_zone', v.time_zone,
+        'venue', concat_ws(', ', n.name, nullif(n.city, '')))
+    FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id
+    WHERE k.event_id = e.event_id AND k.id = e.booking_id) AS booking, (
+    SELECT jsonb_agg(jsonb_build_object('zone', p.zone, 'row', p.row_label, 'number', p.number,
+        'category', c.name, 'price', i.price + i.fee, 'code', t.secret) ORDER BY i.seat)
+    FROM events v
+    JOIN booking_items i ON i.event_id = v.id AND i.booking_id = e.booking_id
+    JOIN plan_seats p ON p.plan_version_id = v.plan_version_id AND p.seat = i.seat
+    JOIN event_categories c ON c.event_id = v.id AND c.category = i.category
+    LEFT JOIN tickets t ON t.event_id = v.id AND t.booking_id = i.booking_id AND t.seat = i.seat
+        AND t.state = 'valid'
+    WHERE v.id = e.event_id) AS seats
+
+-- mark_sent --
+-- The mail server has taken these.
+UPDATE emails SET state = 'sent', sent_at = clock_timestamp(), last_error = NULL
+WHERE id = ANY (%(ids)s) AND state = 'pending'
+
+-- mark_failed --
+-- The mail server will never take this one.
+UPDATE emails SET state = %(state)s, last_error = %(error)s WHERE id = %(id)s AND state = 'pending'
+
+-- remind --
+-- A mail to those who hold seats and have not begun to pay.
+SELECT notify_buyers(event_id, array_agg(id), 'held')
+FROM bookings
+WHERE id = ANY (%(booking_ids)s) AND event_id = ANY (%(event_ids)s) AND state = 'held'
+GROUP BY event_id

@@ -1,0 +1,30 @@
+-- join_queue --
+-- One round trip: the whole of joining is in the function.
+SELECT outcome, id, number, state, joined_at
+FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %(category)s,
+    %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s)
+
+-- get_entry --
+-- A buyer's own entry; ahead: at most so many people are before it.
+SELECT e.id, e.number, e.state, e.reason, e.booking_id, e.quantity, e.category, e.together,
+    e.accessible, e.joined_at, e.decided_at,
+    CASE WHEN e.state = 'waiting' THEN greatest(e.number - l.now_serving - 1, 0) END AS ahead,
+    CASE WHEN e.seats IS NOT NULL THEN (
+        SELECT array_agg(p.guid ORDER BY p.seat)
+        FROM events v JOIN plan_seats p ON p.plan_version_id = v.plan_version_id
+        WHERE v.id = e.event_id AND p.seat = ANY (e.seats)) END AS seats
+FROM entries e LEFT JOIN lanes l ON l.event_id = e.event_id
+WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer_id)s
+
+-- leave_queue --
+-- state: where it was; gone: whether it left now.
+WITH mine AS (
+    SELECT state FROM entries
+    WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
+), gone AS (
+    UPDATE entries SET state = 'left', decided_at = clock_timestamp()
+    WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
+        AND state IN ('lobby', 'waiting', 'standby', 'admitted')
+    RETURNING id
+)
+SELECT state, EXISTS (SELECT FROM gone) AS gone FROM mine

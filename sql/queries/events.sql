@@ -1,0 +1,108 @@
+-- find_parts --
+-- What a new event is made of, if all of it belongs to one organisation that the caller may act for:
+-- the plan version's categories, and the gateway account asked for, or else the organisation's first.
+SELECT v.organisation_id, v.time_zone,
+    (SELECT g.id FROM gateway_accounts g
+     WHERE g.organisation_id = v.organisation_id
+        AND g.id = coalesce(%(gateway_account_id)s::bigint, g.id)
+     ORDER BY g.id LIMIT 1) AS gateway_account_id,
+    (SELECT jsonb_object_agg(c.category, c.name) FROM plan_categories c
+     WHERE c.plan_version_id = pv.id
+        AND EXISTS (SELECT FROM plan_seats s
+                    WHERE s.plan_version_id = pv.id AND s.category = c.category)) AS categories
+FROM venues v
+LEFT JOIN plan_versions pv ON pv.id = %(plan_version_id)s
+    AND EXISTS (SELECT FROM plans p WHERE p.id = pv.plan_id AND p.venue_id = v.id)
+WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = %(scope)s)
+
+-- add_event --
+-- A draft.
+INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
+    on_sale_at, off_sale_at, time_zone, currency, seats_per_buyer, hold_seconds, terms)
+VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
+    %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s,
+    %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s)
+RETURNING id
+
+-- set_prices --
+-- All categories of a draft anew; those that its plan does not have are left out.
+WITH gone AS (
+    DELETE FROM event_categories WHERE event_id = %(event_id)s AND category <> ALL (%(categories)s)
+)
+INSERT INTO event_categories (event_id, category, name, price, fee, tax_rate)
+SELECT e.id, c.category, c.name, n.price, n.fee, n.tax_rate
+FROM unnest(%(categories)s::integer[], %(prices)s::bigint[], %(fees)s::bigint[],
+        %(tax_rates)s::numeric[]) n(category, price, fee, tax_rate)
+JOIN events e ON e.id = %(event_id)s
+JOIN plan_categories c ON c.plan_version_id = e.plan_version_id AND c.category = n.category
+ON CONFLICT (event_id, category) DO UPDATE
+SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
+
+-- get_event --
+-- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to nobody,
+-- null to the operator.
+SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
+    e.seats_per_buyer, e.hold_seconds, e.terms, e.organisation_id, e.plan_version_id,
+    jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
+            'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
+     FROM event_categories c WHERE c.event_id = e.id) AS categories,
+    clock_timestamp() AS server_time
+FROM events e JOIN venues v ON v.id = e.venue_id
+WHERE e.id = %(event_id)s
+    AND (e.state <> 'draft' OR %(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
+
+-- list_events --
+-- On sale or announced, in the order in which they were made.
+SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
+    jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue
+FROM events e JOIN venues v ON v.id = e.venue_id
+WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp() AND e.id > %(starting_after)s
+ORDER BY e.id LIMIT %(limit)s
+
+-- lock_event --
+-- An organiser changes an event of theirs, one change at a time.
+SELECT id, state, plan_version_id, on_sale_at, off_sale_at, off_sale_at <= clock_timestamp() AS over
+FROM events
+WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
+FOR UPDATE
+
+-- change_draft --
+-- Null leaves a field as it is.
+UPDATE events
+SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_at),
+    on_sale_at = coalesce(%(on_sale_at)s, on_sale_at),
+    off_sale_at = coalesce(%(off_sale_at)s, off_sale_at),
+    time_zone = coalesce(%(time_zone)s, time_zone), currency = coalesce(%(currency)s, currency),
+    seats_per_buyer = coalesce(%(seats_per_buyer)s, seats_per_buyer),
+    hold_seconds = coalesce(%(hold_seconds)s, hold_seconds), terms = coalesce(%(terms)s, terms)
+WHERE id = %(event_id)s AND state = 'draft'
+RETURNING id
+
+-- open_event --
+-- Seats, lane and numbers are made when it is opened for the first time.
+SELECT open_event(%(event_id)s)
+
+-- set_state --
+-- Names the state that it expects.
+UPDATE events SET state = %(new)s WHERE id = %(event_id)s AND state = %(old)s RETURNING id
+
+-- list_plan_categories --
+-- Those that seats of the event's plan have.
+SELECT DISTINCT s.category FROM plan_seats s
+JOIN events e ON e.plan_version_id = s.plan_version_id
+WHERE e.id = %(event_id)s
+
+-- change_lane --
+-- Null leaves a field as it is.
+UPDATE lanes l
+SET paused = coalesce(%(paused)s, l.paused), weight = coalesce(%(weight)s, l.weight),
+    in_flight_cap = CASE WHEN %(set_cap)s THEN %(in_flight_cap)s ELSE l.in_flight_cap END
+FROM events e
+WHERE l.event_id = %(event_id)s AND e.id = l.event_id
+    AND (%(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
+RETURNING l.event_id AS id, l.weight, l.paused, l.in_flight_cap
+
+-- block_seats --
+-- All of them, or none.
+SELECT outcome, guids FROM block_seats(%(event_id)s, %(scope)s, %(guids)s, %(block)s)

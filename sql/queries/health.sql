@@ -1,0 +1,42 @@
+-- get_version --
+-- The highest migration that was applied.
+SELECT max(version) AS version FROM schema_version
+
+-- count_queues --
+-- People waiting in the lanes that are on sale, up to 10,000 each.
+SELECT l.event_id, (
+    SELECT count(*) FROM (
+        SELECT FROM entries e
+        WHERE e.event_id = l.event_id AND e.state = 'waiting' AND e.number >= l.low_water
+        LIMIT 10000) x) AS waiting
+FROM lanes l JOIN events e ON e.id = l.event_id
+WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp()
+ORDER BY l.event_id DESC LIMIT 50
+
+-- count_seats --
+-- Of the events that are on sale.
+SELECT s.event_id, s.state, count(*) AS seats
+FROM seats s
+WHERE s.event_id = ANY (ARRAY(
+    SELECT id FROM events WHERE state = 'on_sale' AND off_sale_at > clock_timestamp()
+    ORDER BY id DESC LIMIT 50))
+GROUP BY s.event_id, s.state
+
+-- count_tasks --
+-- Durable tasks that are due, and how late the oldest is.
+SELECT queue, actor, count(*) AS depth,
+    extract(epoch FROM greatest(clock_timestamp() - min(run_at), interval '0'))::float8 AS age
+FROM (SELECT queue, actor, run_at FROM outbox WHERE run_at <= clock_timestamp() LIMIT 100000) o
+GROUP BY queue, actor
+
+-- count_dead_letters --
+-- Those that nobody has resolved.
+SELECT count(*) AS open FROM dead_letters WHERE resolved_at IS NULL
+
+-- count_bookings --
+-- By state, in the events that are on sale.
+SELECT state, count(*) AS bookings FROM bookings
+WHERE event_id = ANY (ARRAY(
+    SELECT id FROM events WHERE state = 'on_sale' AND off_sale_at > clock_timestamp()
+    ORDER BY id DESC LIMIT 50))
+GROUP BY state

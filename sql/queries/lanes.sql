@@ -1,0 +1,35 @@
+-- any_work --
+-- Whether a lane that nobody is serving has something to decide. Takes its lock, so roll back.
+SELECT next_lane() IS NOT NULL AS work
+
+-- next_lane --
+-- The lane to serve now, locked until the transaction ends.
+SELECT next_lane() AS event_id
+
+-- lock_lane --
+-- The same lane again, after a batch of it failed.
+SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
+
+-- drain --
+-- Decides the next entries of a lane that we hold.
+SELECT * FROM drain_lane(%(event_id)s, %(batch)s)
+
+-- bury_first --
+-- The entry that no batch can get past: told, and a dead letter.
+WITH entry AS (
+    SELECT * FROM entries
+    WHERE event_id = %(event_id)s AND state IN ('waiting', 'standby')
+    ORDER BY number LIMIT 1
+), told AS (
+    UPDATE entries e SET state = 'unavailable', decided_at = clock_timestamp(), reason = 'error'
+    FROM entry WHERE e.event_id = entry.event_id AND e.id = entry.id
+)
+INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, buyer_id, reason, claims,
+    errors, created_at)
+SELECT 0, 'drain', 'drain', id::text, jsonb_build_object('event_id', event_id, 'entry_id', id),
+    event_id, buyer_id, %(error)s, 1, '[]', joined_at
+FROM entry
+
+-- expire_holds --
+-- Ends holds past their deadline.
+SELECT * FROM expire_holds(%(limit)s)

@@ -1,0 +1,26 @@
+-- take_notification --
+-- Stored once. If it is news about a payment of ours, the task that looks at it is enqueued with it;
+-- no row when it was known already.
+WITH mine AS (
+    SELECT id, event_id, booking_id, state FROM payments
+    WHERE id = %(payment_id)s::uuid
+    UNION
+    SELECT id, event_id, booking_id, state FROM payments
+    WHERE gateway_id = %(gateway_id)s
+        AND gateway_account_id = ANY (ARRAY(SELECT id FROM gateway_accounts WHERE provider = 'stripe'))
+    LIMIT 1
+), stored AS (
+    INSERT INTO webhook_inbox (id, type, payment_id, payload)
+    SELECT %(id)s, %(type)s, (SELECT id FROM mine), %(payload)s
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+SELECT mine.id AS payment_id, CASE
+    WHEN mine.id IS NULL THEN NULL
+    WHEN %(about)s = 'money back' THEN enqueue('check_payment', 'payments', mine.id::text,
+        jsonb_build_object('payment_id', mine.id), mine.event_id)
+    WHEN mine.state IS DISTINCT FROM %(says)s THEN enqueue('advance', 'bookings',
+        mine.booking_id::text,
+        jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id), mine.event_id)
+    END AS enqueued
+FROM stored LEFT JOIN mine ON true

@@ -1,0 +1,238 @@
+"""The saga of a booking: authorise, secure, capture, issue; and its way back.
+
+One durable task per booking, `advance`, runs whatever steps are ready. A step is: a short
+transaction that reads how far things are and records what is about to be done; the call to the
+gateway, outside any transaction; a short transaction that records the outcome. A process may die
+between any two lines: the next worker reads how far things are, asks the gateway again under the
+same key, and goes on.
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from db import payments
+from db.connections import Conn
+from db.errors import UsherError
+from db.payments import Outcome, Progress
+from tasks import gateway
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+from tasks.faults import reach
+
+log = structlog.get_logger()
+
+
+@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+def advance(lease: Lease) -> None:
+    """Carry a booking on, as far as it can go now."""
+    while (todo := next_step(lease)) is not None:
+        step, progress = todo
+        step(lease, progress)
+
+
+Step = Callable[[Lease, Progress], None]
+
+
+def next_step(lease: Lease) -> tuple[Step, Progress] | None:
+    """The step that is due, recorded as begun; None: none is, and the task is finished."""
+    args = lease.task.args
+    with lease.transaction() as conn:
+        progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
+        step = STEPS.get((progress.booking_state, progress.payment_state))
+        if step is None:
+            lease.finish(conn)
+            return None
+        if step is authorise and progress.payment_id:
+            payments.mark_sent(conn, progress.payment_id)
+            progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
+    return step, progress
+
+
+def authorise(lease: Lease, progress: Progress) -> None:
+    """Reserve the money. Asking again under the same key tells what became of an earlier try."""
+    reach("before authorise")
+    try:
+        outcome = gateway.authorise(progress)
+    except gateway.UnknownOutcome:
+        remember_doubt(lease, progress)
+        raise
+    except gateway.NothingHappened:
+        with lease.transaction() as conn:
+            payments.use_next_key(conn, progress)
+        raise TryLater(0.5, "to be sent again under the next key") from None
+    except gateway.Refused as refused:
+        outcome = Outcome("failed", "", 0, "", failure_code="refused", failure_message=str(refused))
+    reach("after authorise")
+    settle(lease, progress, outcome)
+
+
+def remember_doubt(lease: Lease, progress: Progress) -> None:
+    """The payment is in doubt until the gateway tells; operators see it."""
+    if progress.payment_state == "intended":
+        with lease.transaction() as conn:
+            payments.record(conn, progress, Outcome("unknown", "", 0, ""))
+
+
+def check(lease: Lease, progress: Progress) -> None:
+    """The buyer was asked to authenticate, and something has happened since."""
+    outcome = gateway.look(progress)
+    if outcome.state == "failed":
+        # The buyer's browser could try again with this intent: only a cancelled one is over.
+        outcome = failed_for_good(gateway.cancel(progress, outcome.gateway_id), outcome)
+    settle(lease, progress, outcome)
+
+
+def failed_for_good(cancelled: Outcome, failed: Outcome) -> Outcome:
+    return failed if cancelled.state == "voided" else cancelled
+
+
+def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
+    """Record what the gateway says the payment is, and move the booking accordingly."""
+    if outcome.state == "processing":
+        raise TryLater(10, "the gateway is still processing the payment")
+    if outcome.state in ("authorised", "captured"):
+        refuse_wrong_money(progress, outcome)
+    with lease.transaction() as conn:
+        if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
+            raise MovedOn
+        SETTLED[outcome.state](lease, conn, progress)
+        reach("before settle commits")
+    reach("after settle")
+
+
+def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
+    """The seats are the buyer's from here on: they cannot expire any more."""
+    if not payments.secure_booking(conn, progress):
+        raise MovedOn
+
+
+def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
+    """The buyer's turn; a notification, or the deadline, wakes the task again."""
+    if progress.booking_state == "authorising":
+        lease.finish(conn)
+
+
+def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
+    """Nothing was charged: the buyer may pay again, or the time is over."""
+    if progress.booking_state == "authorising":
+        done = payments.reopen_booking(conn, progress)
+    else:
+        done = payments.end_booking(conn, progress, "expired", "deadline")
+    if not done:
+        raise MovedOn
+    lease.finish(conn)
+
+
+def on_captured(lease: Lease, conn: Conn, progress: Progress) -> None:
+    """Paid at once, without a step between."""
+    if not payments.secure_booking(conn, progress) or not payments.confirm_booking(conn, progress):
+        raise MovedOn
+    lease.finish(conn)
+
+
+SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
+    "authorised": on_authorised,
+    "requires_action": on_requires_action,
+    "failed": on_failed,
+    "voided": on_failed,
+    "captured": on_captured,
+}
+
+
+def capture(lease: Lease, progress: Progress) -> None:
+    """Take the money, then issue: seats sold, tickets made, e-mail on its way."""
+    reach("before capture")
+    outcome = gateway.capture(progress)
+    reach("after capture")
+    with lease.transaction() as conn:
+        if outcome.state == "authorised":
+            raise TryLater(5, "the gateway has not captured yet")
+        if not payments.record(conn, progress, outcome):
+            raise MovedOn
+        if outcome.state == "captured":
+            done = payments.confirm_booking(conn, progress)
+        else:
+            log.error("an authorisation lapsed before its capture", state=outcome.state)
+            done = payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
+        if not done:
+            raise MovedOn
+        lease.finish(conn)
+        reach("before issue commits")
+    reach("after issue")
+
+
+# The way back: in reverse, and seats are released only when no payment can still succeed.
+
+
+def withdraw(lease: Lease, progress: Progress) -> None:
+    """The deadline has passed while the buyer was paying: stop the payment, unless it succeeded."""
+    outcome = stop_payment(progress, spare_authorised=True)
+    reach("after withdraw")
+    settle(lease, progress, outcome)
+
+
+def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
+    """Cancel whatever the gateway has of it; what was never sent has failed."""
+    never = Outcome("failed", "", 0, "", failure_code="not_sent")
+    if progress.first_sent_at is None:
+        return never
+    try:
+        outcome = gateway.look(progress)
+    except gateway.NothingHappened:
+        return never
+    done = ("voided", "captured", "authorised") if spare_authorised else ("voided", "captured")
+    if outcome.state in done:
+        return outcome
+    return gateway.cancel(progress, outcome.gateway_id)
+
+
+def void(lease: Lease, progress: Progress) -> None:
+    """The booking has ended, and money is still reserved for it: give it back."""
+    outcome = stop_payment(progress, spare_authorised=False)
+    if outcome.state == "captured":
+        raise MoneyWithoutSeats(f"payment {progress.payment_id} of an ended booking was captured")
+    with lease.transaction() as conn:
+        if not payments.record(conn, progress, outcome):
+            raise MovedOn
+        lease.finish(conn)
+
+
+STEPS: dict[tuple[str, str | None], Step] = {
+    ("authorising", "intended"): authorise,
+    ("authorising", "unknown"): authorise,
+    ("authorising", "requires_action"): check,
+    ("secured", "authorised"): capture,
+    ("expiring", "intended"): withdraw,
+    ("expiring", "unknown"): withdraw,
+    ("expiring", "requires_action"): withdraw,
+    **{
+        (ended, live): void
+        for ended in ("expired", "cancelled", "failed")
+        for live in ("intended", "unknown", "requires_action", "authorised")
+    },
+}
+"""By the states of booking and payment; no step: there is nothing to do."""
+
+
+def refuse_wrong_money(progress: Progress, outcome: Outcome) -> None:
+    """Never silently accepted: the gateway must hold exactly what was asked for."""
+    if (outcome.amount, outcome.currency) != (progress.amount, progress.payment_currency):
+        raise WrongMoney(
+            f"asked for {progress.amount} {progress.payment_currency}, "
+            f"the gateway has {outcome.amount} {outcome.currency}"
+        )
+
+
+class MovedOn(UsherError):
+    """Somebody changed the booking or its payment meanwhile: read again what it is."""
+
+    permanent = False
+
+
+class WrongMoney(UsherError):
+    """The gateway has another amount or currency than was asked for."""
+
+
+class MoneyWithoutSeats(UsherError):
+    """A booking that has ended was paid for: the money must be refunded."""

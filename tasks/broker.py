@@ -1,0 +1,55 @@
+"""The broker, and how actors of durable tasks are declared on it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import AgeLimit, Middleware, ShutdownNotifications, TimeLimit
+
+from db.settings import settings
+from tasks.durable import DurableTasks, Lease, Policy, current_lease, policies
+from tasks.metrics import SharedPrometheus
+
+
+def make_broker() -> RedisBroker:
+    """Messages only wake workers up, so none of Dramatiq's own retries: they can lose messages when
+    Redis is away. A message that is ten minutes old has long been sent again.
+    """
+    middleware: list[Middleware] = [
+        AgeLimit(max_age=600_000),
+        TimeLimit(time_limit=300_000),
+        ShutdownNotifications(),
+        DurableTasks(),
+    ]
+    if settings().prometheus_multiproc_dir:
+        middleware.append(SharedPrometheus())
+    return RedisBroker(url=settings().redis_url, middleware=middleware)  # type: ignore[no-untyped-call]
+
+
+broker = make_broker()
+dramatiq.set_broker(broker)
+
+Durable = dramatiq.Actor[[list[int]], None]
+
+
+def durable(queue: str, **policy: Any) -> Callable[[Callable[[Lease], None]], Durable]:
+    """Declare an actor whose messages name rows of outbox. Keywords: see Policy."""
+
+    def declare(fn: Callable[[Lease], None]) -> Durable:
+        policies[fn.__name__] = Policy(queue=queue, **policy)
+
+        def run(task_ids: list[int]) -> None:
+            fn(current_lease.get())
+
+        run.__doc__ = fn.__doc__
+        return dramatiq.Actor(
+            run,
+            broker=broker,
+            actor_name=fn.__name__,
+            queue_name=queue,
+            priority=0,
+            options={},
+        )
+
+    return declare

@@ -1,0 +1,79 @@
+"""The clock: what has to happen from time to time, decided by the database's clock.
+
+Jobs are short and set-based. A tick that was missed is skipped: each job looks at the state of
+things, so the next tick finds whatever the missed one would have.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from db import jobs, lanes
+from db.connections import Conn, transaction
+from db.logs import configure_logs
+
+log = structlog.get_logger()
+
+TICK = 0.5
+EXPIRED_AT_ONCE = 500
+"""Holds ended in one transaction."""
+
+
+def expire_holds(conn: Conn) -> dict[str, int]:
+    """End holds past their deadline, and have the saga end those that are being paid."""
+    expired, expiring = lanes.expire_holds(conn, EXPIRED_AT_ONCE)
+    return {"expired": expired, "expiring": expiring}
+
+
+JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
+    "expire_holds": (timedelta(seconds=1), expire_holds),
+    "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),
+    "purge_idempotency_keys": (timedelta(hours=1), jobs.purge_idempotency_keys),
+}
+
+
+def declare_jobs() -> None:
+    with transaction() as conn:
+        for name, (every, _) in JOBS.items():
+            jobs.declare(conn, name, every)
+
+
+def run_due() -> None:
+    """Run each job that is due, in a transaction of its own."""
+    for name, (_, job) in JOBS.items():
+        with transaction(actor=f"clock:{name}") as conn:
+            if jobs.take_tick(conn, name):
+                result = job(conn)
+                jobs.finish(conn, name, result)
+
+
+def run(stop: threading.Event) -> None:
+    """Tick until told to stop; Postgres need not be there all the time."""
+    declared = troubled = False
+    while not stop.wait(TICK):
+        try:
+            if not declared:
+                declare_jobs()
+                declared = True
+            run_due()
+            troubled = False
+        except Exception as error:  # the next tick finds what this one would have
+            if not troubled:
+                log.warning("cannot tick just now", error=f"{type(error).__name__}: {error}")
+            troubled = True
+
+
+def main() -> None:
+    configure_logs("clock")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(stop)
+
+
+if __name__ == "__main__":
+    main()

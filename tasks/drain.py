@@ -1,0 +1,69 @@
+"""The drain: decides who gets seats, lane by lane, in the order of their numbers.
+
+It is no durable task: the lanes themselves say what is left to do, and the relay asks them.
+"""
+
+import time
+
+import dramatiq
+import psycopg
+import structlog
+
+from db import lanes
+from db.connections import transaction
+from db.settings import settings
+from tasks.broker import broker
+
+log = structlog.get_logger()
+
+TURN = 10
+"""Seconds after which a drain gives its thread back; the relay sends the next one."""
+
+
+@dramatiq.actor(queue_name="drain", broker=broker)
+def drain() -> None:
+    """Serve lanes until there is nothing to decide."""
+    end = time.monotonic() + TURN
+    while time.monotonic() < end and serve_one_lane():
+        pass
+
+
+def serve_one_lane() -> bool:
+    """Decide one batch of the lane that is due. False: no lane is."""
+    event_id = None
+    try:
+        with transaction(actor="drain") as conn:
+            event_id = lanes.next_lane(conn)
+            if event_id is None:
+                return False
+            report(event_id, lanes.drain(conn, event_id, settings().drain_batch))
+    except psycopg.OperationalError:
+        raise  # Postgres is away, or restarting: nothing is wrong with the entries
+    except psycopg.Error as error:
+        assert event_id is not None
+        halve(event_id, settings().drain_batch // 2, error)
+    return True
+
+
+def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
+    """One entry spoils its batch: smaller batches, down to the entry itself, which is put aside."""
+    while True:
+        log.warning("batch failed", event_id=event_id, next_batch=batch, error=str(error))
+        try:
+            with transaction(actor="drain") as conn:
+                if not lanes.lock_lane(conn, event_id):
+                    return
+                if batch == 0:
+                    lanes.bury_first(conn, event_id, str(error))
+                else:
+                    report(event_id, lanes.drain(conn, event_id, batch))
+            return
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as next_error:
+            batch, error = batch // 2, next_error
+
+
+def report(event_id: int, done: lanes.Drained) -> None:
+    if done.taken:
+        log.info("drained", event_id=event_id, **vars(done))

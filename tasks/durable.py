@@ -1,0 +1,198 @@
+"""Durable tasks on Dramatiq: a message wakes a worker up, the row in Postgres is the task.
+
+    @durable(queue="bookings")
+    def advance(lease: Lease) -> None:
+        with lease.transaction() as conn:
+            …
+            lease.finish(conn)
+
+The middleware leases the rows that a message names before the actor runs, and turns an exception
+into the row's next run (exponential backoff, full jitter) or, when it is permanent or has come too
+often, into a dead letter. A row that is neither finished nor failed, because the process died, is
+leased again when its lease has run out; claims count these deaths.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import dramatiq
+import structlog
+from dramatiq.middleware import SkipMessage
+
+from db import outbox
+from db.connections import Conn, refuse_transaction, transaction
+from db.errors import UsherError
+
+log = structlog.get_logger()
+
+MAX_CLAIMS = 5
+"""Leases without an outcome before a task is a dead letter. Five, since a task that is innocent is
+counted too when a neighbour kills the process."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How an actor's tasks are leased and retried. Times in seconds.
+
+    batch: how many tasks one message may name. keep: a dead letter does not end the task, which
+    goes on being tried every `longest_delay`; for what must come to an end, like a payment.
+    """
+
+    queue: str
+    batch: int = 1
+    lease: float = 60
+    failures: int = 12
+    base_delay: float = 0.5
+    longest_delay: float = 300
+    keep: bool = False
+
+
+class LeaseLost(UsherError):
+    """Somebody else has this task now; nothing was changed."""
+
+    permanent = False
+
+
+class TryLater(UsherError):
+    """Not a failure: the task is to run again in `seconds`."""
+
+    permanent = False
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+@dataclass
+class Lease:
+    """Tasks that this worker, and nobody else, may finish."""
+
+    token: UUID
+    tasks: list[outbox.Task]
+    policy: Policy
+
+    @property
+    def task(self) -> outbox.Task:
+        """The task, for actors that take one at a time."""
+        (task,) = self.tasks
+        return task
+
+    @property
+    def ids(self) -> list[int]:
+        return [task.id for task in self.tasks]
+
+    @contextmanager
+    def transaction(self) -> Iterator[Conn]:
+        """A transaction that begins by locking the tasks.
+
+        Errors: LeaseLost when one of them is not ours any more; everything is rolled back.
+        """
+        with transaction(actor=f"task:{self.tasks[0].actor}") as conn:
+            if outbox.lock(conn, self.ids, self.token) != set(self.ids):
+                raise LeaseLost
+            yield conn
+
+    def finish(self, conn: Conn) -> None:
+        """Delete the tasks, in the transaction of their effect."""
+        outbox.finish(conn, self.ids, self.token)
+
+    def renew(self) -> None:
+        """Called by long work between its steps."""
+        with transaction() as conn:
+            outbox.renew(conn, self.ids, self.token, self.policy.lease)
+
+
+current_lease: ContextVar[Lease] = ContextVar("lease")
+"""The lease of the task that this thread is working on."""
+
+policies: dict[str, Policy] = {}
+"""By actor; the relay reads from it which tasks share a message."""
+
+
+class DurableTasks(dramatiq.Middleware):
+    """Leases the tasks of a message before its actor runs, and records how it went wrong."""
+
+    def before_process_message(
+        self, broker: dramatiq.Broker, message: dramatiq.MessageProxy
+    ) -> None:
+        policy = policies.get(message.actor_name)
+        if policy is None:
+            return
+        lease = take_lease(message.args[0], policy)
+        if not lease.tasks:
+            raise SkipMessage
+        current_lease.set(lease)
+        bind_ids(lease)
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: dramatiq.MessageProxy,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        if message.actor_name not in policies:
+            return
+        if exception is not None:
+            record_failure(current_lease.get(), exception)
+        structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
+
+
+def take_lease(ids: list[int], policy: Policy) -> Lease:
+    """Lease what is free of the tasks; those that died on their workers too often are buried."""
+    token = uuid4()
+    with transaction() as conn:
+        tasks = outbox.lease(conn, ids, token, policy.lease)
+        poison = [task.id for task in tasks if task.claims > MAX_CLAIMS]
+        if poison:
+            log.error("tasks died with their workers too often", task_ids=poison)
+            outbox.bury(conn, poison, token, "poison", keep=policy.keep)
+            outbox.retry(
+                conn, poison, token, "workers died over it", policy.longest_delay, counts=True
+            )
+    return Lease(token, [task for task in tasks if task.claims <= MAX_CLAIMS], policy)
+
+
+def bind_ids(lease: Lease) -> None:
+    """Every line that the task logs names it, and what it concerns."""
+    task = lease.tasks[0]
+    structlog.contextvars.bind_contextvars(
+        task_id=task.id,
+        actor=task.actor,
+        booking_id=task.args.get("booking_id"),
+        event_id=task.event_id,
+    )
+
+
+def record_failure(lease: Lease, error: BaseException) -> None:
+    """Hand the tasks back to be tried later, or bury them.
+
+    Where Postgres cannot be reached the lease simply runs out, and the relay sends them again.
+    """
+    refuse_transaction()
+    if isinstance(error, LeaseLost):
+        log.info("lease lost")
+        return
+    text = f"{type(error).__name__}: {error}"
+    passing = isinstance(error, TryLater)
+    permanent = isinstance(error, UsherError) and error.permanent
+    failures = lease.tasks[0].failures + 1
+    with transaction() as conn:
+        if not passing and (permanent or failures >= lease.policy.failures):
+            log.error("task failed for good", error=text, failures=failures)
+            outbox.bury(conn, lease.ids, lease.token, text, keep=lease.policy.keep)
+        elif not passing:
+            log.warning("task failed", error=text, failures=failures)
+        delay = error.seconds if isinstance(error, TryLater) else backoff(lease.policy, failures)
+        outbox.retry(conn, lease.ids, lease.token, text, delay, counts=not passing)
+
+
+def backoff(policy: Policy, failures: int) -> float:
+    """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
+    return random.uniform(0, min(policy.longest_delay, policy.base_delay * 2**failures))

@@ -1,0 +1,150 @@
+"""E-mail: durable tasks send what the emails table holds, many over one SMTP connection.
+
+A mail keeps one Message-ID for good, so one that is sent twice, because the process died before it
+could write down that the first was taken, is one mail to whoever counts.
+"""
+
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, parseaddr
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import structlog
+
+from db import emails, outbox
+from db.connections import Conn, refuse_transaction
+from db.emails import Email
+from db.errors import UsherError
+from db.settings import settings
+from tasks.broker import durable
+from tasks.durable import Lease
+from tasks.rendering import render
+
+log = structlog.get_logger()
+
+TIMEOUT = 10
+"""Seconds for each word with the mail server."""
+
+
+@durable(queue="mail", batch=20, lease=300, failures=16, base_delay=2)
+def send_email(lease: Lease) -> None:
+    """Send mails. Those that the server takes are done; the rest is tried again."""
+    with lease.transaction() as conn:
+        waiting = emails.take(conn, [task.args["email_id"] for task in lease.tasks])
+    sent, trouble = send_all([mail for mail in waiting if is_true(mail)])
+    with lease.transaction() as conn:
+        emails.mark_sent(conn, sent)
+        for mail in waiting:
+            if not is_true(mail):
+                emails.mark_skipped(conn, mail.id, "no longer true")
+            elif isinstance(trouble.get(mail.id), MailRefused):
+                emails.mark_failed(conn, mail.id, str(trouble[mail.id]))
+        finish(lease, conn, {str(id): error for id, error in trouble.items()})
+    passing = [error for error in trouble.values() if not isinstance(error, MailRefused)]
+    if passing:
+        raise passing[0]
+
+
+def is_true(mail: Email) -> bool:
+    """A reminder to pay is only sent to somebody who still has to."""
+    return mail.template != "held" or (mail.booking is not None and mail.booking["state"] == "held")
+
+
+def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
+    """Tasks of mails that went out, or never can, end here; the others are left to fail."""
+    for task in lease.tasks:
+        error = trouble.get(task.args["email_id"])
+        if isinstance(error, MailRefused):
+            outbox.bury(conn, [task.id], lease.token, str(error), keep=False)
+    done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
+    outbox.finish(conn, done, lease.token)
+
+
+def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
+    """Send over one connection: the ids that the server took, and what was wrong with others."""
+    refuse_transaction()
+    sent: list[UUID] = []
+    trouble: dict[UUID, Exception] = {}
+    if not mails:
+        return sent, trouble
+    try:
+        with connection() as server:
+            for mail in mails:
+                try:
+                    server.send_message(compose(mail))
+                    sent.append(mail.id)
+                except smtplib.SMTPResponseException as error:
+                    trouble[mail.id] = verdict(error.smtp_code, error)
+                except smtplib.SMTPRecipientsRefused as error:
+                    ((code, _),) = error.recipients.values()
+                    trouble[mail.id] = verdict(code, error)
+    except (OSError, smtplib.SMTPException) as error:
+        left = (mail.id for mail in mails if mail.id not in sent and mail.id not in trouble)
+        trouble |= dict.fromkeys(left, MailAway(f"{type(error).__name__}: {error}"))
+    return sent, trouble
+
+
+def verdict(code: int, error: Exception) -> UsherError:
+    """4xx: later; 5xx: never."""
+    return MailRefused(str(error)) if code >= 500 else MailAway(str(error))
+
+
+@contextmanager
+def connection() -> Iterator[smtplib.SMTP]:
+    """The mail server of SMTP_URL, signed in where the URL says so."""
+    url = urlsplit(settings().smtp_url)
+    host = url.hostname or "127.0.0.1"
+    if url.scheme == "smtps":
+        context = ssl.create_default_context()
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, url.port or 465, timeout=TIMEOUT, context=context
+        )
+    else:
+        server = smtplib.SMTP(host, url.port or 25, timeout=TIMEOUT)
+    with server:
+        if url.username:
+            if url.scheme == "smtp":
+                server.starttls(context=ssl.create_default_context())
+            server.login(unquote(url.username), unquote(url.password or ""))
+        yield server
+
+
+def compose(mail: Email) -> EmailMessage:
+    """Text and HTML of a mail, under its one Message-ID."""
+    subject, text, html = render(mail)
+    name, address = parseaddr(settings().mail_from)
+    message = EmailMessage()
+    message["Subject"] = subject
+    message["From"] = Address(name, addr_spec=address)
+    message["To"] = Address(mail.name, addr_spec=mail.email)
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{mail.id}@{address.rpartition('@')[2]}>"
+    if mail.booking:
+        message["X-Booking-Code"] = mail.booking["code"]
+    message.set_content(text)
+    message.add_alternative(html, subtype="html")
+    return message
+
+
+@durable(queue="mail", batch=200)
+def remind(lease: Lease) -> None:
+    """Half of the time to pay is over: a mail to those who have not begun to."""
+    with lease.transaction() as conn:
+        bookings = [(task.event_id or 0, task.args["booking_id"]) for task in lease.tasks]
+        emails.remind(conn, bookings)
+        lease.finish(conn)
+
+
+class MailAway(UsherError):
+    """The mail server cannot take it now."""
+
+    permanent = False
+
+
+class MailRefused(UsherError):
+    """The mail server will not take it."""
