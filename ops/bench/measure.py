@@ -14,7 +14,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement: so many operations in so many seconds, with so much CPU time of the servers."""
+    """So many operations in so many seconds, with so much CPU time of the servers."""
 
     operations: int
     seconds: float

@@ -1,0 +1,116 @@
+"""`make demo`: sell a hall out on this machine, from queue to inbox, and prove that it was done right.
+
+Starts everything, puts the plan on sale over HTTP, lets a crowd of buyers at it, and looks at the
+outcome from outside. Ends with 0 only if every check holds; var/demo.json has the figures.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from psycopg.rows import dict_row
+
+from db.connections import Conn
+from db.seating import read_plan
+from ops.demo.buyer import Told
+from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.demo.check import count_seats, examine
+from ops.demo.people import MEAN_QUANTITY
+from ops.demo.report import Run, progress_line, summary, text
+from ops.stack import Stack
+from ops.supervisor import ROOT
+
+THEATRE = ROOT / "ops" / "plans" / "theatre.json"
+BUYERS = 3000
+RUSH = 2.5  # as many seats are asked for, in larger halls
+LARGE_HALL = 5000  # seats; above, a sale takes minutes, and holds have to live through them
+# The sandbox allows more than Stripe, by default, does: a demo is not to wait for it.
+GATEWAY_LIMIT = "200"
+
+Json = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--plan", type=Path, default=THEATRE, help="a seating plan")
+    parser.add_argument("--buyers", type=int, help="default: enough to sell the hall out")
+    parser.add_argument("--seed", type=int, default=1, help="of the crowd")
+    args = parser.parse_args()
+    result = run(args.plan, args.buyers, args.seed, ROOT / "var")
+    sys.exit(1 if result["failures"] else 0)
+
+
+def run(plan: Path, buyers: int | None, seed: int, var_dir: Path) -> Json:
+    """A whole demo; the object of demo.json."""
+    began = time.monotonic()
+    seats = len(read_plan(plan.read_bytes()).seats)
+    buyers = buyers or max(BUYERS, math.ceil(RUSH * seats / MEAN_QUANTITY))
+    print(f"{plan.stem}: {seats:,} seats, {buyers:,} buyers")
+    with Stack(var_dir, env={"GATEWAY_LIMIT": GATEWAY_LIMIT}) as stack:
+        event_id = put_on_sale(
+            stack.web_url, new_api_key(stack.database_url), plan, **sale_options(seats, buyers)
+        )
+        told = send_crowd(stack, event_id, buyers, seed)
+        with connected(stack.database_url) as conn:
+            ledger = stack.sandbox.ledger(by="booking_id")
+            found = examine(conn, event_id, told, ledger, stack.catcher_url)
+        result = summary(Run(plan, buyers, time.monotonic() - began), told, found)
+    (var_dir / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(text(result))
+    return result
+
+
+def sale_options(seats: int, buyers: int) -> Json:
+    """Short holds, so that what walks away is sold again within the demo."""
+    large = seats > LARGE_HALL
+    return {
+        "on_sale_in_s": 2 + min(buyers / 500, 20),
+        "hold_seconds": 90 if large else 15,
+        "in_flight_cap": 3000 if large else None,
+    }
+
+
+@contextlib.contextmanager
+def connected(database_url: str) -> Iterator[Conn]:
+    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
+        yield conn
+
+
+def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> list[Told]:
+    """Run the crowd, showing how it goes; what each buyer was told."""
+    results = stack.var_dir / "crowd.jsonl"
+    command = [
+        *(sys.executable, "-m", "ops.demo.crowd", "--web", stack.web_url),
+        *("--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)),
+        *("--results", str(results)),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as crowd:
+        try:
+            show_progress(stack, event_id, crowd)
+        finally:
+            crowd.terminate()
+    if crowd.returncode:
+        sys.exit(f"the crowd broke off with exit code {crowd.returncode}")
+    return [Told(**json.loads(line)) for line in results.read_text().splitlines()]
+
+
+def show_progress(stack: Stack, event_id: int, crowd: "subprocess.Popen[str]") -> None:
+    assert crowd.stdout is not None
+    with connected(stack.database_url) as conn, requests.Session() as http:
+        for line in crowd.stdout:
+            mails = http.get(f"{stack.catcher_url}/count", timeout=10).json()["messages"]
+            print(progress_line(count_seats(conn, event_id), json.loads(line), mails), flush=True)
+    crowd.wait()
+
+
+if __name__ == "__main__":
+    main()

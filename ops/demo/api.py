@@ -1,0 +1,156 @@
+"""How buyers ask: over a bounded number of connections, patiently, and public things through a cache.
+
+The cache stands for the proxy, or the content network, that an on-sale has before it: a public
+document is fetched once for everybody for as long as its Cache-Control allows.
+"""
+
+import asyncio
+import heapq
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+Json = dict[str, Any]
+
+PATIENCE_S = 120.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+NOBODY = 2**63
+
+
+class Unexpected(Exception):
+    """The service answered something that it must not answer here."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, whatever its status, that is not 'try again'."""
+
+    status: int
+    body: Json
+    headers: Any
+
+    @property
+    def reason(self) -> str:
+        return str(self.body.get("conflict_reason") or self.body.get("detail") or self.status)
+
+
+class Api:
+    """One session for the whole crowd. `retries` counts how often somebody had to ask again."""
+
+    def __init__(self, session: aiohttp.ClientSession, web_url: str) -> None:
+        self.session = session
+        self.web_url = web_url
+        self.retries = 0
+        self.requests = 0
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        token: str = "",
+        key: str = "",
+        expect: tuple[int, ...] = (200,),
+    ) -> Answer:
+        """Ask until there is an answer. Errors: Unexpected when its status is none of `expect`."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if key:
+            headers["Idempotency-Key"] = key
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = orjson.dumps(body)
+        answer = await self._insist(method, path, data, headers)
+        if answer.status not in expect:
+            raise Unexpected(f"{method} {path}: {answer.status} {answer.body}")
+        return answer
+
+    async def _insist(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        """Ask again while the service cannot be reached, is busy, or asks for patience."""
+        give_up_at, pause = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+        while True:
+            trouble: object
+            try:
+                answer = await self._ask(method, path, data, headers)
+                if answer.status not in (429, 502, 503, 504):
+                    return answer
+                trouble = f"{answer.status} {answer.body}"
+                pause = max(pause, float(answer.headers.get("Retry-After", 0)))
+            except (aiohttp.ClientConnectionError, TimeoutError) as error:
+                trouble = repr(error)
+            if time.monotonic() > give_up_at:
+                raise Unexpected(f"{method} {path}: no answer in {PATIENCE_S:.0f} s: {trouble}")
+            self.retries += 1
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def _ask(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        self.requests += 1
+        url = self.web_url + path
+        async with self.session.request(method, url, data=data, headers=headers) as response:
+            content = await response.read()
+            is_json = "json" in response.content_type
+            body = orjson.loads(content) if content and is_json else {}
+            return Answer(response.status, body, response.headers)
+
+
+class Edge:
+    """The shared cache of public documents."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._kept: dict[str, tuple[float, Json]] = {}
+
+    async def get(self, path: str, *, fresh: bool = False) -> Json:
+        """The document, at most as old as its max-age says; `fresh`: from the service itself."""
+        async with self._locks.setdefault(path, asyncio.Lock()):
+            until, body = self._kept.get(path, (0.0, {}))
+            if fresh or time.monotonic() >= until:
+                answer = await self.api.call("GET", path)
+                body, until = answer.body, time.monotonic() + max_age(answer)
+                self._kept[path] = until, body
+            return body
+
+
+def max_age(answer: Answer) -> float:
+    found = re.search(r"max-age=(\d+)", answer.headers.get("Cache-Control", ""))
+    return float(found[1]) if found else 0.0
+
+
+class Board:
+    """What everybody in the queue watches: the number now served, from the public document."""
+
+    def __init__(self, edge: Edge, event_id: int) -> None:
+        self.edge = edge
+        self.path = f"/v1/events/{event_id}/queue"
+        self._watching: list[tuple[int, int, asyncio.Event]] = []
+        self._serial = 0
+
+    async def wait_for(self, number: int, timeout: float) -> None:
+        """Wait until it is this number's turn, nobody waits any more, or the time is over."""
+        served = asyncio.Event()
+        self._serial += 1
+        heapq.heappush(self._watching, (number, self._serial, served))
+        try:
+            await asyncio.wait_for(served.wait(), timeout)
+        except TimeoutError:
+            served.set()  # so that the watcher forgets it
+
+    async def watch(self) -> None:
+        """Follow the document for as long as the crowd is there."""
+        while True:
+            document = await self.edge.get(self.path)
+            serving = document["now_serving"] if document["waiting"] else NOBODY
+            while self._watching and self._watching[0][0] <= serving:
+                heapq.heappop(self._watching)[2].set()
+            await asyncio.sleep(max(1.0, float(document["poll_after_s"])))

@@ -1,0 +1,264 @@
+"""What one buyer does, from signing up to being told an end. Only the public API is used."""
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import aiohttp
+
+from ops.demo.api import Api, Board, Edge, Unexpected
+from ops.demo.people import Hall, Person
+
+Json = dict[str, Any]
+
+GOOD_CARD = "pm_card_visa"
+BAD_CARD = "pm_card_chargeDeclined"
+CAUTIOUS_CARD = "pm_card_threeDSecureRequired"
+ENDED = ("confirmed", "expired", "cancelled", "failed")
+
+# Bookings say nothing of when to look again: soon at first, since most payments take a moment.
+FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
+# Whoever stood in the queue for so long does not walk away from seats any more.
+LONG_WAIT_S = 10.0
+# The public document says whose turn it is; one's own entry is read now and then all the same.
+OWN_LOOK_S = 20.0
+# Between looks at an entry whose turn it was and that could not be decided: seats may come back.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 4.0, 16.0
+
+
+@dataclass
+class Told:
+    """How it ended for one buyer, as far as the buyer knows.
+
+    outcome: confirmed, unavailable, left, expired, cancelled, failed, refused (the join), or error
+    (not an end: something that must not happen).
+    """
+
+    number: int
+    email: str = ""
+    outcome: str = ""
+    reason: str = ""
+    quantity: int = 0
+    flexible: bool = False
+    booking_id: str = ""
+    code: str = ""
+    total: int = 0
+    currency: str = ""
+    seats: list[str] = field(default_factory=list)
+    tickets: list[str] = field(default_factory=list)
+    wait_s: float | None = None
+    declined: bool = False
+    gave_up: bool = False
+
+    def as_json(self) -> Json:
+        return asdict(self)
+
+
+@dataclass
+class Sale:
+    """What all buyers of the crowd share."""
+
+    api: Api
+    edge: Edge
+    board: Board
+    hall: Hall
+    event_id: int
+    run: str
+
+    @property
+    def path(self) -> str:
+        return f"/v1/events/{self.event_id}"
+
+
+class Buyer:
+    """One person at the service. `stage` is for the progress line."""
+
+    def __init__(self, sale: Sale, person: Person) -> None:
+        self.sale, self.person = sale, person
+        self.api = sale.api
+        self.told = Told(person.number, quantity=person.quantity, flexible=person.flexible)
+        self.stage = "coming"
+        self.token = ""
+        self.joined_at = 0.0
+
+    async def sign_up(self) -> None:
+        """A guest's account. A lost answer is no reason to stay at home: another address then."""
+        for attempt in range(1, 4):
+            self.told.email = f"buyer-{self.person.number}-{self.sale.run}-{attempt}@usher.example"
+            body = {"email": self.told.email, "name": f"Buyer {self.person.number}"}
+            answer = await self.api.call("POST", "/v1/accounts", body, expect=(201, 409))
+            if answer.status == 201:
+                self.token = answer.body["token"]
+                return
+        raise Unexpected("three addresses in a row were taken")
+
+    async def buy(self) -> None:
+        """From the queue to an end."""
+        wish = await self._wish()
+        entry = await self._join(wish)
+        if entry is None:
+            return
+        booking_id = await self._wait_in_queue(entry)
+        if booking_id:
+            await self._take(booking_id)
+
+    async def _wish(self) -> Json:
+        person = self.person
+        seats = await self._seats_by_name() if person.named or person.late else None
+        if seats:
+            kept = set(seats) & set(self.sale.hall.kept(set()))
+            return {"seats": seats, "accessible": len(kept)}
+        wish: Json = {"quantity": person.quantity, "together": person.together}
+        if person.category is not None:
+            wish["category"] = person.category
+        if person.accessible:
+            wish["accessible"] = person.accessible
+        return wish
+
+    async def _seats_by_name(self) -> list[str] | None:
+        """Chosen on the chart; whoever comes late looks for a place that only its name sells."""
+        path = f"{self.sale.path}/availability"
+        taken = set((await self.sale.edge.get(path))["taken"])
+        if not self.person.late:
+            return self.sale.hall.choose(self.person.quantity, taken, self.person.random)
+        kept = self.sale.hall.kept(taken)
+        return [kept[self.person.number % len(kept)]] if kept else None
+
+    async def _join(self, wish: Json) -> Json | None:
+        """The entry; None when the sale was over already."""
+        key = f"join-{self.sale.run}-{self.person.number}"
+        self.joined_at = time.monotonic()
+        if self.person.asks_twice:
+            first, answer = await asyncio.gather(
+                self._post_join(wish, key), self._post_join(wish, key)
+            )
+            if first.body.get("id") != answer.body.get("id"):
+                raise Unexpected(f"two entries for one key: {first.body} {answer.body}")
+        else:
+            answer = await self._post_join(wish, key)
+        if answer.status == 409:
+            self._end("refused", answer.reason)
+            return None
+        self.stage = "waiting"
+        return answer.body
+
+    async def _post_join(self, wish: Json, key: str) -> Any:
+        while True:
+            answer = await self.api.call(
+                "POST", f"{self.sale.path}/queue", wish, token=self.token, key=key,
+                expect=(200, 201, 409),
+            )  # fmt: skip
+            if answer.status != 409 or answer.reason == "sale_over":
+                return answer
+            if answer.reason not in ("in_flight", "sale_not_open"):
+                raise Unexpected(f"join: {answer.body}")
+            await asyncio.sleep(0.3)
+
+    async def _wait_in_queue(self, entry: Json) -> str | None:
+        """The booking that came of it, or None."""
+        path = f"{self.sale.path}/queue/{entry['id']}"
+        if self.person.leaves_queue:
+            await asyncio.sleep(self.person.random.uniform(0, 1))
+            answer = await self.api.call("DELETE", path, token=self.token, expect=(204, 409))
+            if answer.status == 204:
+                self._end("left")
+                return None
+        pause = FIRST_PAUSE_S
+        while entry["state"] in ("waiting", "standby"):
+            await self.sale.board.wait_for(entry["number"], OWN_LOOK_S)
+            entry = (await self.api.call("GET", path, token=self.token)).body
+            if entry["state"] in ("waiting", "standby"):
+                await asyncio.sleep(max(entry["poll_after_s"], pause * self.person.random.random()))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+        if entry["state"] != "booked":
+            self._end(entry["state"], entry.get("reason") or "")
+            return None
+        self.told.wait_s = time.monotonic() - self.joined_at
+        return str(entry["booking_id"])
+
+    async def _take(self, booking_id: str) -> None:
+        """From the hold to its end."""
+        self.stage = "holding"
+        self.told.booking_id = booking_id
+        booking = await self._look(booking_id)
+        self.told.code = booking["code"]
+        self.told.total, self.told.currency = booking["total"], booking["currency"]
+        self.told.seats = [item["guid"] for item in booking["items"]]
+        if booking["state"] == "held":
+            booking = await self._pay(booking)
+        while booking["state"] not in ENDED:
+            booking = await self._look_after(booking, booking.get("seconds_left") or 0)
+        if booking["state"] == "confirmed":
+            await self._fetch_tickets(booking_id)
+        self._end(booking["state"], booking.get("reason") or "")
+
+    async def _look(self, booking_id: str) -> Json:
+        path = f"{self.sale.path}/bookings/{booking_id}"
+        return (await self.api.call("GET", path, token=self.token)).body
+
+    async def _look_after(self, booking: Json, seconds: float) -> Json:
+        await asyncio.sleep(min(max(seconds, FIRST_LOOK_S), 60))
+        return await self._look(booking["id"])
+
+    async def _pay(self, booking: Json) -> Json:
+        """Pay in one's own manner; the booking as it is then: ended, or left alone."""
+        manner = self.person.manner
+        if manner == "walks_away" and (self.told.wait_s or 0) < LONG_WAIT_S:
+            return booking
+        await asyncio.sleep(min(self.person.random.expovariate(1.5), 3))
+        first = {"declined": BAD_CARD, "gives_up": BAD_CARD, "authenticates": CAUTIOUS_CARD}
+        booking = await self._try_card(booking, first.get(manner, GOOD_CARD))
+        if booking["state"] == "held" and manner == "gives_up":
+            return await self._give_up(booking)
+        if booking["state"] == "held" and manner == "declined":
+            booking = await self._try_card(booking, GOOD_CARD)
+        return booking
+
+    async def _try_card(self, booking: Json, card: str) -> Json:
+        """One attempt to pay, until its outcome is known."""
+        self.stage = "paying"
+        answer = await self.api.call(
+            "POST", f"{self.sale.path}/bookings/{booking['id']}/payment", {"payment_method": card},
+            token=self.token, key=f"pay-{booking['id']}-{card}", expect=(200, 202, 409),
+        )  # fmt: skip
+        if answer.status == 409 and answer.reason not in ("deadline_passed", "not_held"):
+            raise Unexpected(f"payment: {answer.body}")
+        authenticated, pause = False, FIRST_LOOK_S
+        while True:
+            booking = await self._look_after(booking, pause)
+            payment = booking["payment"] or {}
+            if booking["state"] in ("held", *ENDED):
+                break
+            if payment.get("state") == "requires_action" and not authenticated:
+                await self._authenticate(payment["next_action"])
+                authenticated, pause = True, FIRST_LOOK_S
+            pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
+        self.told.declined = self.told.declined or payment.get("state") == "failed"
+        return booking
+
+    async def _authenticate(self, next_action: Json) -> None:
+        """Press the button on the bank's page."""
+        url = next_action["redirect_to_url"]["url"]
+        form = aiohttp.FormData({"outcome": "approve"})
+        async with self.api.session.post(url, data=form, allow_redirects=False) as response:
+            if response.status >= 400:
+                raise Unexpected(f"the bank's page: {response.status} {await response.text()}")
+
+    async def _give_up(self, booking: Json) -> Json:
+        """Half say that they do not want the seats any more; the others just go."""
+        self.told.gave_up = True
+        if self.person.random.random() < 0.5:
+            path = f"{self.sale.path}/bookings/{booking['id']}"
+            await self.api.call("DELETE", path, token=self.token, expect=(202, 204, 409))
+            return await self._look(booking["id"])
+        return booking
+
+    async def _fetch_tickets(self, booking_id: str) -> None:
+        path = f"{self.sale.path}/bookings/{booking_id}/tickets"
+        tickets: Any = (await self.api.call("GET", path, token=self.token)).body
+        self.told.tickets = [ticket["guid"] for ticket in tickets if ticket["state"] == "valid"]
+
+    def _end(self, outcome: str, reason: str = "") -> None:
+        self.told.outcome, self.told.reason = outcome, reason
+        self.stage = "done"

@@ -1,0 +1,109 @@
+"""The organiser's part: a key, and an event on sale, through the public API."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from psycopg.rows import dict_row
+
+from db.api_keys import add_key, add_organisation
+
+TIME_ZONE = "Europe/Berlin"
+DEAREST = 9900
+STEP_DOWN = 0.8
+CHEAPEST = 900
+FEE = 250
+TAX_RATE = 0.07
+TIMEOUT_S = 120
+
+
+def new_api_key(database_url: str) -> str:
+    """A new organisation, and a key of its server."""
+    with psycopg.connect(database_url, row_factory=dict_row) as conn:
+        organisation = add_organisation(conn, "Usher's demo")
+        return add_key(conn, "organiser", "demo", organisation)
+
+
+def put_on_sale(
+    web_url: str,
+    api_key: str,
+    plan_path: Path,
+    *,
+    free: bool = False,
+    on_sale_in_s: float = 0,
+    hold_seconds: int = 600,
+    in_flight_cap: int | None = None,
+) -> int:
+    """Put a seating plan's hall on sale; the event's id. `free`: nothing costs anything.
+
+    Errors: requests.HTTPError with the problem that the API found, in a bad plan for example.
+    """
+    organiser = Organiser(web_url, api_key)
+    venue = organiser.post(
+        "/v1/venues", {"name": plan_path.stem.title(), "city": "Berlin", "time_zone": TIME_ZONE}
+    )
+    plan = organiser.post_bytes(f"/v1/venues/{venue['id']}/plans", plan_path.read_bytes())
+    opening = datetime.now(UTC) + timedelta(seconds=on_sale_in_s)
+    event = organiser.post(
+        "/v1/events",
+        {
+            "name": f"An evening at {plan['name'] or venue['name']}"[:200],
+            "venue_id": venue["id"],
+            "plan_version_id": plan["version_id"],
+            "starts_at": (opening + timedelta(days=60)).isoformat(),
+            "on_sale_at": opening.isoformat(),
+            "off_sale_at": (opening + timedelta(days=59)).isoformat(),
+            "currency": "EUR",
+            "seats_per_buyer": 8,
+            "hold_seconds": hold_seconds,
+            "categories": prices(plan["categories"], free),
+        },
+    )
+    organiser.post(f"/v1/events/{event['id']}/open", {})
+    if in_flight_cap:
+        organiser.patch(f"/v1/events/{event['id']}/lane", {"in_flight_cap": in_flight_cap})
+    return int(event["id"])
+
+
+def prices(categories: list[dict[str, Any]], free: bool) -> list[dict[str, Any]]:
+    """Plans hold no prices: the first category is the dearest, each further one costs less."""
+    if free:
+        return [{"category": category["category"], "price": 0} for category in categories]
+    return [
+        {
+            "category": category["category"],
+            "price": max(CHEAPEST, round(DEAREST * STEP_DOWN**place / 50) * 50),
+            "fee": FEE,
+            "tax_rate": TAX_RATE,
+        }
+        for place, category in enumerate(categories)
+    ]
+
+
+class Organiser:
+    """The organiser's server, asking."""
+
+    def __init__(self, web_url: str, api_key: str) -> None:
+        self.web_url = web_url
+        self.http = requests.Session()
+        self.http.headers["Authorization"] = f"Bearer {api_key}"
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._checked(self.http.post(self.web_url + path, json=body, timeout=TIMEOUT_S))
+
+    def post_bytes(self, path: str, body: bytes) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        answer = self.http.post(self.web_url + path, data=body, headers=headers, timeout=TIMEOUT_S)
+        return self._checked(answer)
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._checked(self.http.patch(self.web_url + path, json=body, timeout=TIMEOUT_S))
+
+    def _checked(self, answer: requests.Response) -> dict[str, Any]:
+        if not answer.ok:
+            message = f"{answer.request.method} {answer.url}: {answer.status_code} {answer.text}"
+            raise requests.HTTPError(message, response=answer)
+        body: dict[str, Any] = answer.json()
+        return body

@@ -1,0 +1,214 @@
+"""What has to be true after a sale, seen from outside: by the buyers, the gateway, the mailboxes; and
+inside, by the database. Each function returns sentences on what is wrong."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from typing import Any
+
+import requests
+
+from db.connections import Conn, only
+from db.invariants import Violation, violations
+from ops.demo.buyer import Told
+
+Json = dict[str, Any]
+
+LISTED = 5
+QUIET_TIMEOUT_S = 60
+
+UNFINISHED = """
+SELECT (SELECT count(*) FROM outbox WHERE run_at <= clock_timestamp() OR lease_token IS NOT NULL)
+    AS tasks,
+    (SELECT count(*) FROM emails WHERE state = 'pending') AS emails
+"""
+
+INSIDE = """
+SELECT (SELECT count(*) FROM bookings WHERE event_id = %(event)s AND state = 'confirmed') AS confirmed,
+    (SELECT coalesce(sum(captured), 0)::bigint FROM payments WHERE event_id = %(event)s) AS captured,
+    (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
+     WHERE event_id = %(event)s AND state <> 'failed') AS refunded,
+    (SELECT count(*) FROM bookings WHERE event_id = %(event)s AND state = 'expired') AS expired,
+    (SELECT count(*) FROM dead_letters WHERE resolved_at IS NULL) AS dead_letters,
+    (SELECT max(confirmed_at) - min(on_sale_at) FROM bookings b JOIN events e ON e.id = b.event_id
+     WHERE e.id = %(event)s) AS selling
+"""
+
+SEATS = "SELECT state, count(*) AS seats FROM seats WHERE event_id = %s GROUP BY state"
+
+
+@dataclass
+class Findings:
+    """What was found out, and what is wrong."""
+
+    failures: list[str]
+    inside: Json
+    seats: Counter[str]
+    ledger: Json
+    mails: int
+    violations: list[Violation]
+
+
+def wait_until_quiet(conn: Conn) -> list[str]:
+    """Wait until no task is due and no e-mail waits."""
+    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    while True:
+        left = only(conn.execute(UNFINISHED).fetchall())
+        if not any(left.values()):
+            return []
+        if time.monotonic() > deadline:
+            return [f"not finished after {QUIET_TIMEOUT_S} s: {left['tasks']} tasks due or leased,"
+                    f" {left['emails']} e-mails"]  # fmt: skip
+        time.sleep(0.2)
+
+
+def examine(
+    conn: Conn, event_id: int, told: list[Told], ledger: Json, catcher_url: str
+) -> Findings:
+    """Everything, for the report. `ledger` is the gateway's, by booking."""
+    late = wait_until_quiet(conn)
+    inside = only(conn.execute(INSIDE, {"event": event_id}).fetchall())
+    seats = count_seats(conn, event_id)
+    broken = violations(conn)
+    mails, mail_failures = check_mail(told, catcher_url)
+    failures = [
+        *late,
+        *check_everybody_told(told),
+        *check_seats(told, seats),
+        *check_money(told, ledger, inside),
+        *mail_failures,
+        *(f"invariant {violation}" for violation in broken),
+        *check_inside(told, inside),
+    ]
+    return Findings(failures, inside, seats, ledger, mails, broken)
+
+
+def count_seats(conn: Conn, event_id: int) -> Counter[str]:
+    rows = conn.execute(SEATS, [event_id]).fetchall()
+    return Counter({row["state"]: row["seats"] for row in rows})
+
+
+def check_everybody_told(told: list[Told]) -> Iterator[str]:
+    yield from some(
+        "were not told an end",
+        [f"{one.email}: {one.reason}" for one in told if one.outcome in ("", "error")],
+    )
+    yield from some(
+        "confirmed without a ticket for each seat",
+        [
+            one.code
+            for one in told
+            if one.outcome == "confirmed"
+            and not len(one.tickets) == len(set(one.tickets) & set(one.seats)) == one.quantity
+        ],
+    )
+
+
+def check_seats(told: list[Told], seats: Counter[str]) -> Iterator[str]:
+    yield from some("seats have two owners", oversold(told))
+    tickets = sum(len(one.tickets) for one in told)
+    if tickets != seats["sold"]:
+        yield f"buyers have {tickets} tickets, but {seats['sold']} seats are sold"
+    if seats["held"]:
+        yield f"{seats['held']} seats are still held"
+    if seats["free"] and wanted(told) >= seats.total():
+        yield f"{seats['free']} seats are left, although {wanted(told)} were asked for"
+
+
+def oversold(told: list[Told]) -> list[str]:
+    """Seats for which several buyers have a ticket."""
+    owners = Counter(seat for one in told for seat in one.tickets)
+    return [f"{seat} has {count}" for seat, count in owners.items() if count > 1]
+
+
+def wanted(told: list[Told]) -> int:
+    return sum(one.quantity for one in told)
+
+
+def resold(told: list[Told]) -> int:
+    """Seats sold after another booking of them had ended."""
+    given_back = {seat for one in told if one.outcome != "confirmed" for seat in one.seats}
+    return len(given_back & {seat for one in told for seat in one.tickets})
+
+
+def check_money(told: list[Told], ledger: Json, inside: Json) -> Iterator[str]:
+    """The gateway's own books: who was confirmed has paid the total once, all others nothing."""
+    paid = ledger["bookings"]
+    yield from some(
+        "confirmed but not paid once and whole",
+        [
+            f"{one.code} costs {one.total}, the gateway has {paid.get(one.booking_id)}"
+            for one in told
+            if one.outcome == "confirmed" and one.total
+            and not is_paid(paid.get(one.booking_id, {}), one.total)
+        ],
+    )  # fmt: skip
+    confirmed = {one.booking_id for one in told if one.outcome == "confirmed"}
+    yield from some(
+        "paid without a confirmed booking",
+        [
+            f"{booking}: {row}"
+            for booking, row in paid.items()
+            if booking not in confirmed and (row["captured"] > row["refunded"] or row["held"])
+        ],
+    )
+    captured = ledger_captured(ledger)
+    if captured != inside["captured"]:
+        yield f"the gateway captured {captured}, we believe {inside['captured']}"
+
+
+def is_paid(row: Json, total: int) -> bool:
+    return (row.get("captured"), row.get("captures"), row.get("refunded")) == (total, 1, 0)
+
+
+def ledger_captured(ledger: Json) -> int:
+    return sum(currency["captured"] for currency in ledger["currencies"].values())
+
+
+def check_mail(told: list[Told], catcher_url: str) -> tuple[int, list[str]]:
+    """How many buyers got their confirmation, and who did not get it exactly once."""
+    confirmed = [one for one in told if one.outcome == "confirmed"]
+    found = confirmations(catcher_url, {one.code for one in confirmed})
+    wrong = [
+        f"{one.email} ({one.code}) has {len(found.get((one.email, one.code), ()))}"
+        for one in confirmed
+        if len(found.get((one.email, one.code), ())) != 1
+    ]
+    return len(confirmed) - len(wrong), list(some("without their one e-mail", wrong))
+
+
+def confirmations(catcher_url: str, codes: set[str]) -> dict[tuple[str, str], set[str]]:
+    """Message-IDs of caught mails with tickets, by recipient and the booking code in their text."""
+    found: dict[tuple[str, str], set[str]] = {}
+    with requests.Session() as http:
+        for mail in http.get(f"{catcher_url}/messages", timeout=60).json():
+            if "ticket" not in mail["subject"].lower():
+                continue
+            content = http.get(f"{catcher_url}/messages/{mail['id']}/raw", timeout=60).content
+            for code in codes & set(re.findall(r"\w+", text_of(content))):
+                for recipient in mail["recipients"]:
+                    found.setdefault((recipient, code), set()).add(mail["message_id"])
+    return found
+
+
+def text_of(content: bytes) -> str:
+    body = message_from_bytes(content, policy=policy.default).get_body(("plain",))
+    return str(body.get_content()) if body else ""
+
+
+def check_inside(told: list[Told], inside: Json) -> Iterator[str]:
+    confirmed = sum(one.outcome == "confirmed" for one in told)
+    if inside["confirmed"] != confirmed:
+        yield f"{inside['confirmed']} bookings are confirmed, but {confirmed} buyers were told so"
+    if inside["dead_letters"]:
+        yield f"{inside['dead_letters']} tasks died: see dead_letters"
+
+
+def some(what: str, cases: list[str]) -> Iterator[str]:
+    """One sentence for all cases, with the first few of them."""
+    if cases:
+        more = ", ..." if len(cases) > LISTED else ""
+        yield f"{len(cases)} {what}: {'; '.join(cases[:LISTED])}{more}"

@@ -1,0 +1,132 @@
+"""The crowd: a process of its own, that shares nothing with the service but its URL.
+
+    python -m ops.demo.crowd --web URL --event 1 --buyers 3000 --seed 1 --results FILE
+
+Prints one JSON object a second: how many buyers are at which stage, and what they were told. Writes
+what became of each buyer to FILE, a JSON object a line (see buyer.Told).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+
+import aiohttp
+import orjson
+import uvloop
+
+from ops.demo.api import Api, Board, Edge
+from ops.demo.buyer import Buyer, Sale
+from ops.demo.people import Hall, Person, gather
+
+CONNECTIONS = 48
+TIMEOUT = aiohttp.ClientTimeout(total=30)
+SIGN_UPS_AT_ONCE = 24
+
+
+class Crowd:
+    """All buyers, and how far each of them is."""
+
+    def __init__(self, sale: Sale, people: list[Person]) -> None:
+        self.sale = sale
+        self.buyers = [Buyer(sale, person) for person in people]
+        self.opening = 0.0
+        self._signing_up = asyncio.Semaphore(SIGN_UPS_AT_ONCE)
+
+    async def sell_out(self) -> None:
+        """Everybody comes, waits and is told; then those who come late take what is left."""
+        event = (await self.sale.api.call("GET", self.sale.path)).body
+        self.opening = time.monotonic() + seconds_until_sale(event)
+        late = [buyer for buyer in self.buyers if buyer.person.late]
+        in_time = [buyer for buyer in self.buyers if not buyer.person.late]
+        late_sign_ups = asyncio.create_task(self._all(late, self._sign_up))
+        await self._all(in_time, self._attend)
+        await late_sign_ups
+        await self.sale.edge.get(f"{self.sale.path}/availability", fresh=True)
+        await self._all(late, self._guarded_buy)
+
+    async def _all(self, buyers: Iterable[Buyer], act: Callable[[Buyer], Awaitable[None]]) -> None:
+        await asyncio.gather(*map(act, buyers))
+
+    async def _attend(self, buyer: Buyer) -> None:
+        await self._sign_up(buyer)
+        await asyncio.sleep(self.opening + buyer.person.arrives_s - time.monotonic())
+        await self._guarded_buy(buyer)
+
+    async def _sign_up(self, buyer: Buyer) -> None:
+        async with self._signing_up:
+            with noting_errors(buyer):
+                await buyer.sign_up()
+                buyer.stage = "signed up"
+
+    async def _guarded_buy(self, buyer: Buyer) -> None:
+        if not buyer.told.outcome:
+            with noting_errors(buyer):
+                await buyer.buy()
+
+    def progress(self) -> bytes:
+        told = Counter(buyer.told.outcome for buyer in self.buyers if buyer.told.outcome)
+        stages = Counter(buyer.stage for buyer in self.buyers)
+        since = round(time.monotonic() - self.opening, 1) if self.opening else None
+        return orjson.dumps({"since_opening_s": since, "stages": stages, "told": told})
+
+
+@contextlib.contextmanager
+def noting_errors(buyer: Buyer):  # type: ignore[no-untyped-def]
+    """One buyer's trouble is a result of the demo, not its end."""
+    try:
+        yield
+    except Exception as error:
+        buyer.told.outcome, buyer.stage = "error", "done"
+        buyer.told.reason = f"{type(error).__name__}: {error}"
+
+
+def seconds_until_sale(event: dict[str, str]) -> float:
+    opening = datetime.fromisoformat(event["on_sale_at"])
+    now = datetime.fromisoformat(event["server_time"])
+    return max(0.0, (opening - now).total_seconds())
+
+
+async def run(args: argparse.Namespace) -> None:
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
+        api = Api(session, args.web)
+        edge = Edge(api)
+        chart = await edge.get(f"/v1/events/{args.event}/seats")
+        hall = Hall(chart["seats"])
+        board = Board(edge, args.event)
+        sale = Sale(api, edge, board, hall, args.event, secrets.token_hex(3))
+        crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle))
+        helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd))]
+        await crowd.sell_out()
+        for helper in helpers:
+            helper.cancel()
+        print(crowd.progress().decode(), flush=True)
+    with args.results.open("wb") as results:
+        results.writelines(orjson.dumps(b.told.as_json()) + b"\n" for b in crowd.buyers)
+
+
+async def tell(crowd: Crowd) -> None:
+    while True:
+        print(crowd.progress().decode(), flush=True)
+        await asyncio.sleep(1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A crowd of buyers.")
+    parser.add_argument("--web", required=True, help="the service's URL")
+    parser.add_argument("--event", type=int, required=True)
+    parser.add_argument("--buyers", type=int, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trickle", type=float, default=8, help="seconds over which the last come")
+    parser.add_argument("--results", type=Path, required=True)
+    uvloop.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

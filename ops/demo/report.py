@@ -1,0 +1,91 @@
+"""What is told of a demo: a line a second, a report at the end, and var/demo.json."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db.invariants import invariants
+from ops.demo.buyer import Told
+from ops.demo.check import Findings, ledger_captured, oversold, resold
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was done: seconds are of the whole run, from the first server to the last check."""
+
+    plan: Path
+    buyers: int
+    seconds: float
+
+
+def progress_line(seats: dict[str, int], crowd: Json, mails: int) -> str:
+    since = crowd["since_opening_s"]
+    clock = "  sign-up" if since is None or since < 0 else f"{since:7.1f} s"
+    stages, told = crowd["stages"], crowd["told"]
+    return (
+        f"{clock}  seats {seats.get('free', 0):6,} free {seats.get('held', 0):6,} held"
+        f" {seats.get('sold', 0):6,} sold   buyers {stages.get('waiting', 0):6,} waiting"
+        f" {told.get('confirmed', 0):6,} confirmed   {mails:6,} e-mails"
+    )
+
+
+def summary(run: Run, told: list[Told], found: Findings) -> Json:
+    """The object of var/demo.json; money in minor units, times in seconds."""
+    outcomes = dict.fromkeys(("confirmed", "unavailable", "expired", "cancelled", "left"), 0)
+    for one in told:
+        outcomes[one.outcome] = outcomes.get(one.outcome, 0) + 1
+    waits = sorted(one.wait_s for one in told if one.wait_s is not None)
+    selling = found.inside["selling"]
+    selling_s = selling.total_seconds() if selling else 0.0
+    return {
+        "plan": run.plan.stem,
+        "seats": found.seats.total(),
+        "buyers": run.buyers,
+        "sold_seats": found.seats["sold"],
+        "oversold_seats": len(oversold(told)),
+        "confirmed_bookings": outcomes["confirmed"],
+        "captured_minor": found.inside["captured"],
+        "ledger_captured_minor": ledger_captured(found.ledger),
+        "emails_delivered": found.mails,
+        "invariants": len(invariants()),
+        "invariant_rows": sum(violation.rows for violation in found.violations),
+        "seconds": round(run.seconds, 1),
+        "selling_seconds": round(selling_s, 1),
+        "seats_per_second": round(found.seats["sold"] / selling_s, 1) if selling_s else 0.0,
+        **{f"wait_p{p}_s": percentile(waits, p) for p in (50, 95, 99)},
+        "unavailable": outcomes["unavailable"] + outcomes.get("refused", 0),
+        "declined": sum(one.declined for one in told),
+        "expired": outcomes["expired"],
+        "cancelled": outcomes["cancelled"],
+        "resold": resold(told),
+        "refunded": sum(row["refunded"] > 0 for row in found.ledger["bookings"].values()),
+        "left": outcomes["left"],
+        "failures": found.failures,
+    }
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Of sorted values; 0 if there are none."""
+    if not values:
+        return 0.0
+    return round(values[min(len(values) - 1, len(values) * percent // 100)], 2)
+
+
+def text(result: Json) -> str:
+    r = result
+    verdict = "\n".join(f"  FAILED: {failure}" for failure in r["failures"])
+    return f"""
+  plan                {r["plan"]}: {r["seats"]:,} seats, {r["buyers"]:,} buyers
+  sold                {r["sold_seats"]:,} seats in {r["confirmed_bookings"]:,} bookings, {r["oversold_seats"]} seats twice
+  money               {r["captured_minor"] / 100:,.2f} captured, {r["ledger_captured_minor"] / 100:,.2f} in the gateway's ledger
+  e-mails             {r["emails_delivered"]:,} of {r["confirmed_bookings"]:,} confirmations in their inboxes
+  told otherwise      {r["unavailable"]:,} unavailable, {r["expired"]} expired, {r["cancelled"]} gave up, {r["left"]} left the queue
+  cards declined      {r["declined"]}
+  seats sold again    {r["resold"]} that came back; {r["refunded"]} bookings refunded
+  wait until held     p50 {r["wait_p50_s"]} s, p95 {r["wait_p95_s"]} s, p99 {r["wait_p99_s"]} s
+  selling             {r["selling_seconds"]} s, {r["seats_per_second"]} seats a second; {r["seconds"]} s with everything
+  invariants          {r["invariants"]} checked, {r["invariant_rows"]} rows
+{verdict or "  Every seat sold once, paid once, mailed once."}
+"""
