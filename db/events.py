@@ -129,6 +129,13 @@ def change_draft(
         set_prices(conn, event_id, prices)
 
 
+def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
+    """Errors: NotFound, when the event is not within the scope."""
+    values = {"event_id": event_id, "scope": scope}
+    if conn.execute(sql.check_owner, values).fetchone() is None:
+        raise NotFound
+
+
 def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
     row = conn.execute(sql.lock_event, {"event_id": event_id, "scope": scope}).fetchone()
     if row is None:

@@ -60,6 +60,11 @@ FROM events e JOIN venues v ON v.id = e.venue_id
 WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp() AND e.id > %(starting_after)s
 ORDER BY e.id LIMIT %(limit)s
 
+-- check_owner --
+-- Whether the caller may act for an event.
+SELECT id FROM events
+WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
+
 -- lock_event --
 -- An organiser changes an event of theirs, one change at a time.
 SELECT id, state, plan_version_id, on_sale_at, off_sale_at, off_sale_at <= clock_timestamp() AS over

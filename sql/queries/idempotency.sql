@@ -2,7 +2,7 @@
 -- False: the same request is in flight. Taken before the key is read, in a statement of its own, so
 -- that what the other one committed is seen.
 SELECT pg_try_advisory_xact_lock(
-    hashtextextended(concat_ws(' ', %(principal)s, %(route)s, %(key)s), 0)) AS free
+    hashtextextended(concat_ws(' ', %(principal)s::text, %(route)s::text, %(key)s::text), 0)) AS free
 
 -- find_answer --
 -- What was answered to this key.

@@ -1,0 +1,45 @@
+"""The web process: create_app() puts the blueprints together."""
+
+from flask import Flask
+
+from db.logs import configure_logs
+from web import (
+    accounts,
+    bookings,
+    docs,
+    events,
+    health,
+    lanes,
+    metrics,
+    queue_board,
+    queues,
+    reports,
+    seats,
+    tickets,
+    venues,
+    webhooks,
+)
+from web.blueprint import MAX_BODY, refuse_other_bodies
+from web.errors import register_errors
+from web.tracing import trace_requests
+
+NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, reports)
+
+
+def create_app() -> Flask:
+    """A new app; nothing is connected to before the first request."""
+    configure_logs("web")
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    metrics.measure_requests(app)
+    trace_requests(app)
+    app.before_request(refuse_other_bodies)
+    register_errors(app)
+    queue_board.keep_boards(app)
+    seats.keep_documents(app)
+    api = docs.describe(app)
+    for noun in NOUNS:
+        api.register_blueprint(noun.blp)
+    app.register_blueprint(webhooks.blp)
+    app.register_blueprint(health.blp)
+    return app

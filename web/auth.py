@@ -1,0 +1,129 @@
+"""Who is asking: buyers with a token that needs no database to check, servers with an API key."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, cast
+
+import jwt
+import structlog
+from flask import g, request
+
+from db import api_keys
+from db.api_keys import Caller
+from db.connections import autocommit
+from db.errors import NotAllowed, NotSignedIn
+from db.settings import settings
+
+View = Callable[..., Any]
+
+SIGNED_IN = timedelta(days=30)
+CODE_LIVES = timedelta(minutes=15)
+
+
+def make_token(account_id: int) -> dict[str, Any]:
+    """{token, expires_at}, with which a buyer is signed in."""
+    expires_at = datetime.now(UTC).replace(microsecond=0) + SIGNED_IN
+    return {"token": _sign(account_id, "buyer", expires_at), "expires_at": expires_at}
+
+
+def make_code(account_id: int) -> str:
+    """A code for an e-mail: whoever reads it may have a token."""
+    return _sign(account_id, "sign-in", datetime.now(UTC) + CODE_LIVES)
+
+
+def _sign(account_id: int, audience: str, expires_at: datetime) -> str:
+    claims = {"sub": str(account_id), "aud": audience, "exp": expires_at}
+    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+
+
+def read_code(code: str) -> int:
+    """The account that a sign-in code is for. Errors: NotSignedIn."""
+    return _read(code, "sign-in")
+
+
+def _read(token: str, audience: str) -> int:
+    try:
+        claims = jwt.decode(
+            token,
+            settings().secret_key,
+            algorithms=["HS256"],
+            audience=audience,
+            options={"require": ["sub", "aud", "exp"]},
+        )
+        return int(claims["sub"])
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotSignedIn("This token is wrong or has expired.") from error
+
+
+def _bearer() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotSignedIn
+    return token.strip()
+
+
+def buyers_only(view: View) -> View:
+    """Let a signed-in buyer through: g.buyer_id."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        token = _bearer()
+        if token.startswith(api_keys.PREFIX):
+            raise NotAllowed("This is for buyers: API keys cannot do it.")
+        g.buyer_id = _read(token, "buyer")
+        return view(*args, **kwargs)
+
+    return _document(guarded, "buyer")
+
+
+def sellers_only(view: View) -> View:
+    """Let an organiser's or operator's server through: caller()."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        token = _bearer()
+        if not token.startswith(api_keys.PREFIX):
+            raise NotAllowed("This needs an organiser's API key.")
+        g.caller = _find_caller(token)
+        return view(*args, **kwargs)
+
+    return _document(guarded, "api_key")
+
+
+def _find_caller(key: str) -> Caller:
+    with autocommit() as conn:
+        found = api_keys.find_caller(conn, key)
+    if found is None:
+        raise NotSignedIn("This API key is wrong or was revoked.")
+    structlog.contextvars.bind_contextvars(caller=found.name)
+    return found
+
+
+def _document(view: View, scheme: str) -> View:
+    doc = deepcopy(getattr(view, "_apidoc", {}))
+    doc.setdefault("manual_doc", {})["security"] = [{scheme: []}]
+    view._apidoc = doc  # type: ignore[attr-defined]
+    return view
+
+
+def caller() -> Caller:
+    """Whose API key it is, behind sellers_only."""
+    return cast(Caller, g.caller)
+
+
+def caller_if_any() -> Caller | None:
+    """Whose API key it is, on routes that are open to all."""
+    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
+
+
+def buyer_id() -> int:
+    """Which account it is, behind buyers_only."""
+    return cast(int, g.buyer_id)
+
+
+def buyer() -> str:
+    """The signed-in buyer, for logs of who did what."""
+    return f"buyer:{g.buyer_id}"

@@ -1,0 +1,139 @@
+"""Bookings: looking, paying, giving up."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from marshmallow import fields, validate
+
+from db import bookings, payments
+from db.connections import autocommit, transaction
+from web.auth import buyer, buyer_id, buyers_only
+from web.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.fields import Shape, Text, Whole
+from web.once import REQUIRED_KEY_HEADER, answer_once, required_key
+
+blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
+
+BOOKING = "/events/<id:event_id>/bookings/<uuid:booking_id>"
+
+
+class Item(Shape):
+    guid = fields.String()
+    zone = fields.String()
+    row = fields.String()
+    number = fields.String()
+    category = Whole()
+    price = Whole()
+    fee = Whole()
+    tax = Whole(metadata={"description": "included in price and fee"})
+
+
+class Failure(Shape):
+    code = fields.String()
+    message = fields.String(allow_none=True)
+
+
+class Payment(Shape):
+    id = fields.UUID()
+    state = fields.String()
+    next_action = fields.Raw(allow_none=True)
+    client_secret = fields.String(allow_none=True)
+    failure = fields.Nested(Failure, allow_none=True)
+
+
+class BookingSummary(Shape):
+    id = fields.UUID()
+    code = fields.String()
+    state = fields.String()
+    deadline = fields.AwareDateTime()
+    quantity = Whole()
+    currency = fields.String()
+    total = Whole(metadata={"description": "in minor units"})
+    created_at = fields.AwareDateTime()
+
+
+class Booking(BookingSummary):
+    seconds_left = fields.Float(allow_none=True, metadata={"description": "to pay; null: decided"})
+    items = fields.List(fields.Nested(Item))
+    payment = fields.Nested(Payment, allow_none=True)
+    reason = fields.String(allow_none=True)
+    confirmed_at = fields.AwareDateTime(allow_none=True)
+
+
+class MyBooking(BookingSummary):
+    event_id = Whole()
+    event = fields.String()
+    starts_at = fields.AwareDateTime()
+
+
+class MyPage(Shape):
+    starting_after = fields.UUID(load_default=None)
+    limit = Whole(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class NewPayment(Shape):
+    payment_method = Text(
+        required=True,
+        validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
+    )
+
+
+class StartedPayment(Shape):
+    id = fields.UUID()
+    state = fields.String()
+
+
+class PaymentAnswer(Shape):
+    payment = fields.Nested(StartedPayment)
+    state = fields.String(metadata={"description": "the booking's"})
+
+
+@blp.route("/me/bookings")
+@buyers_only
+@blp.arguments(MyPage, location="query")
+@blp.response(200, MyBooking(many=True))
+def list_bookings(page: dict[str, Any]) -> Any:
+    """Your bookings, latest first."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        return page_of(bookings.list_bookings(conn, buyer_id(), after, limit + 1), limit)
+
+
+@blp.route(BOOKING)
+@buyers_only
+@blp.response(200, Booking)
+def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Your booking, its seats and how its payment stands."""
+    with autocommit() as conn:
+        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
+
+
+@blp.route(BOOKING, methods=["DELETE"])
+@buyers_only
+@blp.response(204)
+@blp.alt_response(202, description="It is being paid: the gateway is asked first", success=True)
+def cancel_booking(event_id: int, booking_id: UUID) -> Response:
+    """Give a booking up that is not paid."""
+    with transaction(buyer()) as conn:
+        state = bookings.cancel_booking(conn, event_id, booking_id, buyer_id())
+    return Response(status=204 if state == "cancelled" else 202)
+
+
+@blp.route(f"{BOOKING}/payment", methods=["POST"])
+@buyers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewPayment)
+@blp.response(202, PaymentAnswer)
+def pay(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
+    """Begin to pay for a held booking; then read the booking. With 3-D Secure it has a next_action."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        method = given["payment_method"]
+        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), method)
+        payment = {"id": started["payment_id"], "state": "intended"}
+        return {"payment": payment, "state": started["booking_state"]}
+
+    with transaction(buyer()) as conn:
+        return answer_once(conn, buyer(), given, work, PaymentAnswer(), 202)

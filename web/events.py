@@ -1,0 +1,181 @@
+"""Events: what everybody sees, and what organisers write."""
+
+from decimal import Decimal
+from typing import Any
+
+from flask import Response
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from db import events
+from db.connections import Conn, autocommit, transaction
+from web.auth import caller, caller_if_any, sellers_only
+from web.blueprint import Blueprint, Page, page_of
+from web.fields import Moment, Rate, Shape, Text, TimeZone, Whole
+from web.once import KEY_HEADER, answer_once
+
+blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
+
+
+class NewPrice(Shape):
+    category = Whole(least=1, most=32767, required=True)
+    price = Whole(most=99_999_999, required=True, metadata={"description": "in minor units"})
+    fee = Whole(most=99_999_999, load_default=0)
+    tax_rate = Rate(
+        load_default=Decimal(0), metadata={"description": "part of 1, included in the price"}
+    )
+
+
+class Currency(Text):
+    """Three capitals, as in EUR."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Regexp(r"[A-Z]{3}\Z"), **kwargs)
+
+
+class EventFields(Shape):
+    """What can be changed in a draft."""
+
+    name = Text()
+    starts_at = Moment()
+    on_sale_at = Moment()
+    off_sale_at = Moment()
+    time_zone = TimeZone()
+    currency = Currency()
+    seats_per_buyer = Whole(least=1, most=50)
+    hold_seconds = Whole(least=5, most=86_400)
+    terms = Text(least=0, most=20_000)
+    categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
+
+    @validates_schema
+    def check_order(self, given: dict[str, Any], **_: Any) -> None:
+        begins, ends = given.get("on_sale_at"), given.get("off_sale_at")
+        if begins and ends and begins >= ends:
+            raise ValidationError("The sale must end after it begins.", "off_sale_at")
+
+
+class NewEvent(EventFields):
+    name = Text(required=True)
+    venue_id = Whole(least=1, required=True)
+    plan_version_id = Whole(least=1, required=True)
+    gateway_account_id = Whole(least=1, load_default=None, allow_none=True)
+    starts_at = Moment(required=True)
+    on_sale_at = Moment(required=True)
+    off_sale_at = Moment(required=True)
+    time_zone = TimeZone(
+        load_default=None, allow_none=True, metadata={"description": "the venue's, if not given"}
+    )
+    currency = Currency(required=True)
+    seats_per_buyer = Whole(least=1, most=50, load_default=8)
+    hold_seconds = Whole(least=5, most=86_400, load_default=600)
+    terms = Text(least=0, most=20_000, load_default="")
+    categories = fields.List(
+        fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
+    )
+
+
+class EventVenue(Shape):
+    id = Whole()
+    name = fields.String()
+    city = fields.String()
+    time_zone = fields.String()
+
+
+class EventPrice(Shape):
+    category = Whole()
+    name = fields.String()
+    price = Whole()
+    fee = Whole()
+    tax_rate = fields.Float()
+
+
+class EventSummary(Shape):
+    id = Whole()
+    name = fields.String()
+    venue = fields.Nested(EventVenue)
+    starts_at = fields.AwareDateTime()
+    on_sale_at = fields.AwareDateTime()
+    off_sale_at = fields.AwareDateTime()
+    time_zone = fields.String()
+    state = fields.String()
+    currency = fields.String()
+
+
+class Event(EventSummary):
+    seats_per_buyer = Whole()
+    hold_seconds = Whole()
+    plan_version_id = Whole()
+    categories = fields.List(fields.Nested(EventPrice))
+    terms = fields.String()
+    server_time = fields.AwareDateTime()
+
+
+@blp.route("", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[KEY_HEADER])
+@blp.arguments(NewEvent)
+@blp.response(201, Event)
+def add_event(given: dict[str, Any]) -> Response:
+    """Add an event, as a draft; every category of its plan needs a price."""
+    asked, scope = dict(given), caller().scope
+
+    def work() -> dict[str, Any]:
+        prices = given.pop("categories")
+        return events.get_event(conn, events.add_event(conn, scope, given, prices), scope)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, asked, work, Event())
+
+
+@blp.route("")
+@blp.arguments(Page, location="query")
+@blp.response(200, EventSummary(many=True))
+def list_events(page: dict[str, int]) -> Any:
+    """Events that are on sale or announced."""
+    with autocommit() as conn:
+        rows = events.list_events(conn, page["starting_after"], page["limit"] + 1)
+    return page_of(rows, page["limit"])
+
+
+@blp.route("/<id:event_id>")
+@blp.response(200, Event)
+def get_event(event_id: int) -> dict[str, Any]:
+    """An event with its prices; drafts are shown to their organiser only."""
+    seller = caller_if_any()
+    with autocommit() as conn:
+        return events.get_event(conn, event_id, seller.scope if seller else events.NOBODY)
+
+
+@blp.route("/<id:event_id>", methods=["PATCH"])
+@sellers_only
+@blp.arguments(EventFields)
+@blp.response(200, Event)
+def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Change a draft; prices are given all anew."""
+    prices = given.pop("categories", None)
+    with transaction(caller().name) as conn:
+        events.change_draft(conn, caller().scope, event_id, given, prices)
+        return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/open", methods=["POST"])
+@sellers_only
+@blp.response(200, Event)
+def open_event(event_id: int) -> dict[str, Any]:
+    """Put it on sale, from on_sale_at on; the first time makes its seats. Also reopens it."""
+    with transaction(caller().name) as conn:
+        events.open_sale(conn, caller().scope, event_id)
+        return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/close", methods=["POST"])
+@sellers_only
+@blp.response(200, Event)
+def close_event(event_id: int) -> dict[str, Any]:
+    """End the sale; whoever is waiting is told. Bookings go on."""
+    with transaction(caller().name) as conn:
+        events.close_sale(conn, caller().scope, event_id)
+        return _get(conn, event_id)
+
+
+def _get(conn: Conn, event_id: int) -> dict[str, Any]:
+    return events.get_event(conn, event_id, caller().scope)

@@ -1,0 +1,90 @@
+"""/metrics: this service's requests, the workers' tasks, and gauges read from Postgres."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+import psycopg
+from flask import Flask, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_flask_exporter import PrometheusMetrics
+from psycopg_pool import PoolTimeout
+
+from db.connections import transaction
+from db.health import Gauge, read_gauges
+from db.settings import settings
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+GAUGES = {
+    "queue_depth": ("People waiting, up to 10,000 an event", ["event"]),
+    "seats": ("Seats of events on sale", ["event", "state"]),
+    "outbox_depth": ("Durable tasks that are due", ["queue", "actor"]),
+    "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
+    "dead_letters_open": ("Tasks given up that nobody has resolved", []),
+    "bookings": ("Bookings of events on sale", ["state"]),
+}
+
+
+class DatabaseGauges(Collector):
+    """Gauges from Postgres, read at most every `seconds`, however often they are scraped."""
+
+    def __init__(self, seconds: float = 10) -> None:
+        self._seconds = seconds
+        self._read_at = -seconds
+        self._gauges: list[Gauge] = []
+        self._reachable = True
+
+    def collect(self) -> Iterator[Metric]:
+        if monotonic() - self._read_at >= self._seconds:
+            self._read()
+        yield GaugeMetricFamily(
+            "usher_database_up", "Whether the gauges could be read", value=self._reachable
+        )
+        for name, (help_text, labels) in GAUGES.items():
+            family = GaugeMetricFamily(f"usher_{name}", help_text, labels=labels)
+            for gauge in self._gauges:
+                if gauge.name == name:
+                    family.add_metric([gauge.labels[label] for label in labels], gauge.value)
+            yield family
+
+    def _read(self) -> None:
+        self._read_at = monotonic()
+        try:
+            with transaction() as conn:
+                self._gauges, self._reachable = list(read_gauges(conn)), True
+        except (psycopg.OperationalError, PoolTimeout):
+            self._gauges, self._reachable = [], False
+
+
+def measure_requests(app: Flask) -> None:
+    """Count and time requests by rule, never by path: paths are without number."""
+    registry = CollectorRegistry()
+    PrometheusMetrics(
+        app,
+        path=None,
+        group_by=rule,
+        buckets=BUCKETS,
+        registry=registry,
+        defaults_prefix="usher",
+    )
+    gauges = DatabaseGauges()
+    app.add_url_rule("/metrics", "metrics", lambda: _scrape(registry, gauges))
+
+
+def rule(request: Request) -> str:
+    return request.url_rule.rule if request.url_rule else "none"
+
+
+def _scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
+    """With a shared folder every process of the machine is in it, Dramatiq's workers too."""
+    shared = settings().prometheus_multiproc_dir
+    counted = CollectorRegistry() if shared else own
+    if shared:
+        MultiProcessCollector(counted, shared)
+    looked_up = CollectorRegistry()
+    looked_up.register(gauges)
+    text = generate_latest(counted) + generate_latest(looked_up)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)

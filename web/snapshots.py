@@ -1,0 +1,63 @@
+"""Documents that are the same for all: made at most once in a while per process."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Generic, TypeVar
+
+Document = TypeVar("Document")
+
+
+@dataclass
+class _Kept(Generic[Document]):
+    made_at: float = 0.0
+    document: Document | None = None
+    making: Lock = field(default_factory=Lock)
+
+
+class Snapshots(Generic[Document]):
+    """`make(id, the one before or None)` at most every `seconds` per id, kept for the `most` ids
+    that were asked for last.
+
+    While one thread makes a new one the others are served the old one; only when there is none do
+    they wait. What `make` raises goes to whoever asked.
+    """
+
+    def __init__(
+        self, make: Callable[[int, Document | None], Document], seconds: float, most: int
+    ) -> None:
+        self._make, self._seconds, self._most = make, seconds, most
+        self._kept: OrderedDict[int, _Kept[Document]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, id: int) -> Document:
+        kept = self._find(id)
+        document = kept.document
+        if document is None:
+            with kept.making:
+                return self._make_if_old(id, kept)
+        if self._is_old(kept) and kept.making.acquire(blocking=False):
+            try:
+                return self._make_if_old(id, kept)
+            finally:
+                kept.making.release()
+        return document
+
+    def _find(self, id: int) -> _Kept[Document]:
+        with self._lock:
+            kept = self._kept.setdefault(id, _Kept())
+            self._kept.move_to_end(id)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return kept
+
+    def _is_old(self, kept: _Kept[Document]) -> bool:
+        return monotonic() - kept.made_at >= self._seconds
+
+    def _make_if_old(self, id: int, kept: _Kept[Document]) -> Document:
+        if kept.document is None or self._is_old(kept):
+            kept.document = self._make(id, kept.document)
+            kept.made_at = monotonic()
+        return kept.document

@@ -1,0 +1,77 @@
+"""What the gateway tells us. It is stored and makes us look; nothing is believed."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, abort, jsonify, request
+from stripe import SignatureVerificationError, WebhookSignature
+
+from db.connections import transaction
+from db.settings import settings
+from db.webhooks import Notification, take_notification
+
+blp = Blueprint("webhooks", __name__)
+
+TOLERANCE = 300
+MAX_BODY = 2**20  # a charge with everything expanded stays well below
+
+SAYS = {
+    "requires_action": "requires_action",
+    "requires_capture": "authorised",
+    "succeeded": "captured",
+    "canceled": "voided",
+}
+MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.")
+
+
+@blp.post("/webhooks/stripe")
+def take() -> Any:
+    """Verify the raw bytes, store the notification once, answer."""
+    request.max_content_length = MAX_BODY
+    body = request.get_data()
+    try:
+        WebhookSignature.verify_header(
+            body.decode(),
+            request.headers.get("Stripe-Signature", ""),
+            settings().stripe_webhook_secret,
+            TOLERANCE,
+        )
+        notification = read_notification(json.loads(body))
+    except SignatureVerificationError:
+        abort(400, "The signature is wrong or too old.")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        abort(400, "This is not a notification.")
+    with transaction("gateway") as conn:
+        take_notification(conn, notification)
+    return jsonify(received=True)
+
+
+def read_notification(event: dict[str, Any]) -> Notification:
+    """What a Stripe event is about. Errors: KeyError and its like when it is none."""
+    thing = event["data"]["object"]
+    is_intent = thing.get("object") == "payment_intent"
+    intent = thing["id"] if is_intent else thing.get("payment_intent")
+    return Notification(
+        id=str(event["id"]),
+        type=str(event["type"]),
+        about="money back" if event["type"].startswith(MONEY_BACK) else "payment",
+        payment_id=_payment_id(thing.get("metadata") or {}),
+        gateway_id=intent["id"] if isinstance(intent, dict) else intent,
+        says=_says(thing),
+        payload=event,
+    )
+
+
+def _payment_id(metadata: dict[str, str]) -> UUID | None:
+    try:
+        return UUID(metadata.get("payment_id", ""))
+    except ValueError:
+        return None
+
+
+def _says(thing: dict[str, Any]) -> str | None:
+    """The payment's state in our words, as an intent or a charge tells it."""
+    if thing.get("object") == "charge" and thing.get("status") == "succeeded":
+        return "captured" if thing.get("captured") else "authorised"
+    return SAYS.get(str(thing.get("status"))) if thing.get("object") == "payment_intent" else None
