@@ -26,7 +26,10 @@ def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
 
 
 def count_seats(conn: Conn, event_id: int) -> bytes:
-    """JSON: {as_of, categories: [{category, free, held, sold}], taken: [guid]}. Errors: NotFound."""
+    """JSON: {as_of, categories: [{category, free, held, sold}], taken: [guid]}.
+
+    Errors: NotFound.
+    """
     row = conn.execute(sql.count_seats, {"event_id": event_id}).fetchone()
     if row is None:
         raise NotFound

@@ -35,8 +35,8 @@ REFUSALS = {
 def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
     """Join, in one round trip; conn must be in no transaction with other work.
 
-    wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible, seats (guids or
-    None), accept_terms}. Returns {id, number, state, joined_at, replayed}.
+    wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible,
+    seats (guids or None), accept_terms}. Returns {id, number, state, joined_at, replayed}.
     Errors: NotFound; Conflict; InvalidRequest with `reason`. Nothing is stored then.
     """
     row = conn.execute(sql.join_queue, wish).fetchone()

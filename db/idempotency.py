@@ -31,7 +31,7 @@ def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
 
     Errors: Conflict in_flight; InvalidRequest key_reused.
     """
-    values = {"principal": request.principal, "route": request.route, "key": request.key}
+    values = vars(request)
     # Not a plain insert: that would wait for the other request, holding a connection.
     locked = conn.execute(sql.lock_key, values).fetchone()
     if locked is None or not locked["free"]:
@@ -47,6 +47,5 @@ def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
 
 def keep_answer(conn: Conn, request: Request, status: int, response: Any) -> None:
     """Keep the answer, in the transaction of what it tells of."""
-    values = {"principal": request.principal, "route": request.route, "key": request.key}
-    values |= {"sha256": request.sha256, "status": status, "response": Jsonb(response)}
+    values = {**vars(request), "status": status, "response": Jsonb(response)}
     conn.execute(sql.keep_answer, values)

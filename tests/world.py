@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from db import api_keys
 from db.connections import Conn, pool, transaction
 from db.settings import settings
 from web.app import create_app
 
+Answer = Any  # werkzeug's TestResponse, whose json is a body of any shape here
 WEBHOOK_SECRET = "whsec_of_the_tests"
 
 
@@ -65,7 +65,7 @@ class Caller:
 
     def call(
         self, method: str, path: str, body: Any = None, key: str | None = None, **more: Any
-    ) -> TestResponse:
+    ) -> Answer:
         headers = dict(more.pop("headers", {}))
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")
@@ -75,16 +75,16 @@ class Caller:
             more["json"] = body
         return self.client.open(path, method=method, headers=headers, **more)
 
-    def get(self, path: str, **more: Any) -> TestResponse:
+    def get(self, path: str, **more: Any) -> Answer:
         return self.call("GET", path, **more)
 
-    def post(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+    def post(self, path: str, body: Any = None, **more: Any) -> Answer:
         return self.call("POST", path, body, **more)
 
-    def patch(self, path: str, body: Any, **more: Any) -> TestResponse:
+    def patch(self, path: str, body: Any, **more: Any) -> Answer:
         return self.call("PATCH", path, body, **more)
 
-    def delete(self, path: str, body: Any = None, **more: Any) -> TestResponse:
+    def delete(self, path: str, body: Any = None, **more: Any) -> Answer:
         return self.call("DELETE", path, body, **more)
 
 
@@ -94,9 +94,8 @@ def anybody(app: Flask) -> Caller:
 
 
 def sign_up(client: FlaskClient, name: str) -> Caller:
-    answer = client.post(
-        "/v1/accounts", json={"email": f"{name}@example.org", "name": name.capitalize()}
-    )
+    body = {"email": f"{name}@example.org", "name": name.capitalize()}
+    answer = Caller(client).post("/v1/accounts", body)
     assert answer.status_code == 201, answer.text
     return Caller(client, answer.json["token"], answer.json["id"])
 
@@ -209,7 +208,7 @@ class Sale:
         assert answer.status_code == 200, answer.text
         return self
 
-    def join(self, buyer: Caller, key: str | None = None, **wish: Any) -> TestResponse:
+    def join(self, buyer: Caller, key: str | None = None, **wish: Any) -> Answer:
         body = wish if "seats" in wish else {"quantity": 2} | wish
         return buyer.post(f"{self.path}/queue", body, key=key or str(uuid.uuid4()))
 

@@ -126,7 +126,7 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 @blp.arguments(NewPayment)
 @blp.response(202, PaymentAnswer)
 def pay(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
-    """Begin to pay for a held booking; then read the booking. With 3-D Secure it has a next_action."""
+    """Begin to pay for a held booking; then read it: with 3-D Secure there is a next_action."""
     required_key()
 
     def work() -> dict[str, Any]:

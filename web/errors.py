@@ -1,7 +1,7 @@
 """One table from what can go wrong to HTTP; every error is an application/problem+json (RFC 9457).
 
-Members: type, title, status, detail, instance, request_id; where they apply errors[] (location, path,
-message), conflict_reason and retry_after, in seconds, which is a header, too.
+Members: type, title, status, detail, instance, request_id; where they apply errors[] (location,
+path, message), conflict_reason, and retry_after in seconds, which is a header, too.
 """
 
 import json

@@ -17,7 +17,7 @@ BIGGEST_ID = 2**63 - 1
 class Shape(Schema):
     """What a body must look like; fields that it does not name are refused."""
 
-    error_messages = {  # noqa: RUF012: marshmallow's way
+    error_messages = {  # noqa: RUF012
         "type": "Must be a JSON object.",
         "unknown": "Unknown field.",
     }
@@ -53,7 +53,7 @@ class Whole(fields.Integer):
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(min=least, max=most), **kwargs)
 
-    def _validated(self, value: Any) -> int | None:
+    def _validated(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
@@ -74,11 +74,8 @@ class Moment(fields.AwareDateTime):
     """A date and time with its offset, as in 2030-05-01T20:00:00+02:00."""
 
     def __init__(self, **kwargs: Any) -> None:
-        bounds = {
-            "min": datetime(2000, 1, 1, tzinfo=UTC),
-            "max": datetime(2200, 1, 1, tzinfo=UTC),
-        }
-        super().__init__(format="iso", validate=validate.Range(**bounds), **kwargs)
+        first, last = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+        super().__init__(format="iso", validate=validate.Range(first, last), **kwargs)
 
 
 class TimeZone(Text):
@@ -90,13 +87,10 @@ class TimeZone(Text):
 
 
 class Rate(fields.Decimal):
-    """A part of 1; a JSON number in both directions."""
+    """A part of 1."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(places=5, validate=validate.Range(min=0, max=1), **kwargs)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> float:
-        return float(value)
 
 
 def unique(values: list[str]) -> None:

@@ -28,7 +28,7 @@ def get_health() -> Any:
 
 @blp.get("/readyz")
 def get_readiness() -> Any:
-    """Ready when Postgres can be reached and is migrated; without Redis only wake-ups are missing."""
+    """Ready when Postgres can be reached and is migrated; without Redis work is only slower."""
     try:
         with autocommit() as conn:
             version = health.get_version(conn)

@@ -83,7 +83,7 @@ def _scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
     shared = settings().prometheus_multiproc_dir
     counted = CollectorRegistry() if shared else own
     if shared:
-        MultiProcessCollector(counted, shared)
+        MultiProcessCollector(counted, shared)  # type: ignore[no-untyped-call]
     looked_up = CollectorRegistry()
     looked_up.register(gauges)
     text = generate_latest(counted) + generate_latest(looked_up)

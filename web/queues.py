@@ -108,7 +108,7 @@ def get_queue(event_id: int) -> Response:
 @blp.arguments(Wish)
 @blp.response(201, JoinedEntry)
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
-    """Join the queue and get a number. The same key and wish again answers 200 with the same entry."""
+    """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
     key = required_key()
     asked = wish | {"event_id": event_id, "buyer_id": buyer_id(), "key": key}
     with autocommit() as conn:

@@ -44,9 +44,10 @@ def get_chart(event_id: int) -> Response:
     with autocommit() as conn:
         plan_version_id = availability.get_plan_version(conn, event_id)
     answer = Response(mimetype="application/json")
-    answer.set_etag(f"plan-version-{plan_version_id}")
+    tag = f"plan-version-{plan_version_id}"
+    answer.set_etag(tag)
     answer.cache_control.public, answer.cache_control.max_age = True, A_DAY
-    if answer.get_etag()[0] in request.if_none_match:
+    if tag in request.if_none_match:
         answer.status_code = 304
     else:
         answer.data = _kept("charts", plan_version_id)
