@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
+
+from ops.servers import tethered
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 10
@@ -21,7 +25,7 @@ Json = dict[str, Any]
 class Sandbox:
     """A running sandbox. Its methods raise requests.HTTPError when the sandbox refuses."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
         self.process = process
         self.url = url
         self._http = requests.Session()
@@ -84,8 +88,6 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
 
     def _get(self, path: str, **query: str) -> Json:
         return checked(
@@ -124,15 +126,21 @@ def start_sandbox(**options: object) -> Sandbox:
     """As `running_sandbox`, but the caller stops it. Raises RuntimeError if it does not start."""
     chosen = {"port": 0, "account_rate": 0, "endpoint_rate": 0, **options}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ops.sandbox", *flags],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    # Tethered: a parent that is killed takes it along.
+    command = [sys.executable, "-m", "ops.sandbox", *flags]
+    process = tethered(command, subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     # The line is printed once the socket accepts, after the state has been read.
-    line = process.stdout.readline()
-    if not line:
-        raise RuntimeError(f"The sandbox did not start (exit code {process.wait()}).")
-    return Sandbox(process, line.split()[-1])
+    lines = []
+    while line := process.stdout.readline().decode():
+        if line.startswith("Stripe sandbox at "):
+            threading.Thread(target=pass_on, args=[process.stdout], daemon=True).start()
+            return Sandbox(process, line.split()[-1])
+        lines.append(line)
+    raise RuntimeError(f"The sandbox did not start (code {process.wait()}):\n{''.join(lines)}")
+
+
+def pass_on(output: IO[bytes]) -> None:
+    """Copy what it says to our stderr: a pipe that nobody empties would stop it one day."""
+    with output, open(2, "wb", buffering=0, closefd=False) as stderr:
+        shutil.copyfileobj(output, stderr)
