@@ -23,6 +23,8 @@ from db.connections import Conn
 from ops.migrate import migrate
 from ops.servers import Postgres, Redis
 
+pytest_plugins = ["tests.world"]
+
 # Nothing of a test's data must survive a power cut.
 FAST_SETTINGS = {
     "fsync": "off",

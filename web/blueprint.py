@@ -9,7 +9,7 @@ from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.routing import IntegerConverter, Map
 
-from web.fields import BIGGEST_ID, Shape, Whole
+from web.fields import BIGGEST_ID, Digits, Shape
 
 MAX_BODY = 64 * 2**10
 MAX_LIMIT = 100
@@ -32,6 +32,10 @@ class Blueprint(SmorestBlueprint):
 
     ARGUMENTS_PARSER = Parser()
 
+    def arguments(self, schema: type[Schema], **options: Any) -> Any:
+        # An instance, since webargs makes a new one for every request of a class: 0.1 ms.
+        return super().arguments(schema(), **options)
+
 
 class IdConverter(IntegerConverter):
     """Ids in paths: those that a bigint can hold."""
@@ -43,8 +47,8 @@ class IdConverter(IntegerConverter):
 class Page(Shape):
     """Which part of a list."""
 
-    starting_after = Whole(load_default=0, metadata={"description": "the last id you have"})
-    limit = Whole(least=1, most=MAX_LIMIT, load_default=20)
+    starting_after = Digits(load_default=0, metadata={"description": "the last id you have"})
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 def refuse_other_bodies() -> None:

@@ -10,7 +10,7 @@ from db import bookings, payments
 from db.connections import autocommit, transaction
 from web.auth import buyer, buyer_id, buyers_only
 from web.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.fields import Shape, Text, Whole
+from web.fields import Digits, Shape, Text, Whole
 from web.once import REQUIRED_KEY_HEADER, answer_once, required_key
 
 blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
@@ -69,7 +69,7 @@ class MyBooking(BookingSummary):
 
 class MyPage(Shape):
     starting_after = fields.UUID(load_default=None)
-    limit = Whole(least=1, most=MAX_LIMIT, load_default=20)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class NewPayment(Shape):

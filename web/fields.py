@@ -59,6 +59,13 @@ class Whole(fields.Integer):
         return super()._validated(value)
 
 
+class Digits(fields.Integer):
+    """An integer in a query, where everything is text."""
+
+    def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(min=least, max=most), **kwargs)
+
+
 class YesNo(fields.Boolean):
     """true or false, and nothing that looks like them."""
 

@@ -5,6 +5,8 @@ returns text language plpgsql as $$
 declare
     found_in text;
 begin
+    -- Task before booking, as the saga locks them.
+    perform from outbox where actor = 'advance' and key = p_booking::text for update;
     select b.state into found_in from bookings b
     where b.event_id = p_event and b.id = p_booking and b.buyer_id = p_buyer
     for update;
