@@ -1,4 +1,4 @@
-"""`make demo`: sell a hall out on this machine, from queue to inbox, and prove that it was done right.
+"""`make demo`: sell a hall out on this machine, from queue to inbox, and prove it was done right.
 
 Starts everything, puts the plan on sale over HTTP, lets a crowd of buyers at it, and looks at the
 outcome from outside. Ends with 0 only if every check holds; var/demo.json has the figures.
@@ -59,11 +59,11 @@ def run(plan: Path, buyers: int | None, seed: int, var_dir: Path) -> Json:
         event_id = put_on_sale(
             stack.web_url, new_api_key(stack.database_url), plan, **sale_options(seats, buyers)
         )
-        told = send_crowd(stack, event_id, buyers, seed)
+        told, crowd = send_crowd(stack, event_id, buyers, seed)
         with connected(stack.database_url) as conn:
             ledger = stack.sandbox.ledger(by="booking_id")
             found = examine(conn, event_id, told, ledger, stack.catcher_url)
-        result = summary(Run(plan, buyers, time.monotonic() - began), told, found)
+        result = summary(Run(plan, buyers, time.monotonic() - began, crowd), told, found)
     (var_dir / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
     print(text(result))
     return result
@@ -74,7 +74,7 @@ def sale_options(seats: int, buyers: int) -> Json:
     large = seats > LARGE_HALL
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
-        "hold_seconds": 90 if large else 15,
+        "hold_seconds": 90 if large else 20,
         "in_flight_cap": 3000 if large else None,
     }
 
@@ -85,8 +85,8 @@ def connected(database_url: str) -> Iterator[Conn]:
         yield conn
 
 
-def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> list[Told]:
-    """Run the crowd, showing how it goes; what each buyer was told."""
+def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> tuple[list[Told], Json]:
+    """Run the crowd, showing how it goes; what each buyer was told, and its last word."""
     results = stack.var_dir / "crowd.jsonl"
     command = [
         *(sys.executable, "-m", "ops.demo.crowd", "--web", stack.web_url),
@@ -95,21 +95,25 @@ def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> list[Told
     ]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as crowd:
         try:
-            show_progress(stack, event_id, crowd)
+            last_word = show_progress(stack, event_id, crowd)
         finally:
             crowd.terminate()
     if crowd.returncode:
         sys.exit(f"the crowd broke off with exit code {crowd.returncode}")
-    return [Told(**json.loads(line)) for line in results.read_text().splitlines()]
+    told = [Told(**json.loads(line)) for line in results.read_text().splitlines()]
+    return told, last_word
 
 
-def show_progress(stack: Stack, event_id: int, crowd: "subprocess.Popen[str]") -> None:
+def show_progress(stack: Stack, event_id: int, crowd: "subprocess.Popen[str]") -> Json:
     assert crowd.stdout is not None
+    word: Json = {}
     with connected(stack.database_url) as conn, requests.Session() as http:
         for line in crowd.stdout:
             mails = http.get(f"{stack.catcher_url}/count", timeout=10).json()["messages"]
-            print(progress_line(count_seats(conn, event_id), json.loads(line), mails), flush=True)
+            word = json.loads(line)
+            print(progress_line(count_seats(conn, event_id), word, mails), flush=True)
     crowd.wait()
+    return word
 
 
 if __name__ == "__main__":

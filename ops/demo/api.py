@@ -19,6 +19,7 @@ Json = dict[str, Any]
 PATIENCE_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 NOBODY = 2**63
+BOARD_S = 2.0
 
 
 class Unexpected(Exception):
@@ -147,10 +148,13 @@ class Board:
             served.set()  # so that the watcher forgets it
 
     async def watch(self) -> None:
-        """Follow the document for as long as the crowd is there."""
+        """Follow the document as often as caches renew it, for as long as the crowd is there.
+
+        One copy for all, so that poll_after_s, which is for each of them alone, does not apply.
+        """
         while True:
             document = await self.edge.get(self.path)
             serving = document["now_serving"] if document["waiting"] else NOBODY
             while self._watching and self._watching[0][0] <= serving:
                 heapq.heappop(self._watching)[2].set()
-            await asyncio.sleep(max(1.0, float(document["poll_after_s"])))
+            await asyncio.sleep(BOARD_S)

@@ -22,9 +22,10 @@ FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
 # Whoever stood in the queue for so long does not walk away from seats any more.
 LONG_WAIT_S = 10.0
 # The public document says whose turn it is; one's own entry is read now and then all the same.
-OWN_LOOK_S = 20.0
+OWN_LOOK_S = 60.0
 # Between looks at an entry whose turn it was and that could not be decided: seats may come back.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 4.0, 16.0
+# Well below the demo's hold time, in which they have to be paid.
+STANDBY_LOOK_S = 5.0
 
 
 @dataclass
@@ -121,7 +122,7 @@ class Buyer:
         path = f"{self.sale.path}/availability"
         taken = set((await self.sale.edge.get(path))["taken"])
         if not self.person.late:
-            return self.sale.hall.choose(self.person.quantity, taken, self.person.random)
+            return self.sale.hall.choose(self.person.quantity, taken, self.person.dice)
         kept = self.sale.hall.kept(taken)
         return [kept[self.person.number % len(kept)]] if kept else None
 
@@ -159,18 +160,19 @@ class Buyer:
         """The booking that came of it, or None."""
         path = f"{self.sale.path}/queue/{entry['id']}"
         if self.person.leaves_queue:
-            await asyncio.sleep(self.person.random.uniform(0, 1))
+            await asyncio.sleep(self.person.dice.uniform(0, 1))
             answer = await self.api.call("DELETE", path, token=self.token, expect=(204, 409))
             if answer.status == 204:
                 self._end("left")
                 return None
-        pause = FIRST_PAUSE_S
         while entry["state"] in ("waiting", "standby"):
             await self.sale.board.wait_for(entry["number"], OWN_LOOK_S)
             entry = (await self.api.call("GET", path, token=self.token)).body
             if entry["state"] in ("waiting", "standby"):
-                await asyncio.sleep(max(entry["poll_after_s"], pause * self.person.random.random()))
-                pause = min(pause * 2, LONGEST_PAUSE_S)
+                pause = max(STANDBY_LOOK_S, entry["poll_after_s"])
+                await asyncio.sleep(pause * self.person.dice.uniform(0.8, 1.2))
+        if "booking_id" not in entry:  # decided before the join was answered a second time
+            entry = (await self.api.call("GET", path, token=self.token)).body
         if entry["state"] != "booked":
             self._end(entry["state"], entry.get("reason") or "")
             return None
@@ -206,7 +208,7 @@ class Buyer:
         manner = self.person.manner
         if manner == "walks_away" and (self.told.wait_s or 0) < LONG_WAIT_S:
             return booking
-        await asyncio.sleep(min(self.person.random.expovariate(1.5), 3))
+        await asyncio.sleep(min(self.person.dice.expovariate(1.5), 3))
         first = {"declined": BAD_CARD, "gives_up": BAD_CARD, "authenticates": CAUTIOUS_CARD}
         booking = await self._try_card(booking, first.get(manner, GOOD_CARD))
         if booking["state"] == "held" and manner == "gives_up":
@@ -248,7 +250,7 @@ class Buyer:
     async def _give_up(self, booking: Json) -> Json:
         """Half say that they do not want the seats any more; the others just go."""
         self.told.gave_up = True
-        if self.person.random.random() < 0.5:
+        if self.person.dice.random() < 0.5:
             path = f"{self.sale.path}/bookings/{booking['id']}"
             await self.api.call("DELETE", path, token=self.token, expect=(202, 204, 409))
             return await self._look(booking["id"])

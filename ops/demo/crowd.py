@@ -73,7 +73,9 @@ class Crowd:
         told = Counter(buyer.told.outcome for buyer in self.buyers if buyer.told.outcome)
         stages = Counter(buyer.stage for buyer in self.buyers)
         since = round(time.monotonic() - self.opening, 1) if self.opening else None
-        return orjson.dumps({"since_opening_s": since, "stages": stages, "told": told})
+        api = self.sale.api
+        asked = {"requests": api.requests, "retries": api.retries, "cpu_s": time.process_time()}
+        return orjson.dumps({"since_opening_s": since, "stages": stages, "told": told, **asked})
 
 
 @contextlib.contextmanager

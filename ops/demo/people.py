@@ -51,7 +51,7 @@ class Person:
     asks_twice: bool
     arrives_s: float
     late: bool
-    random: random.Random = field(repr=False)
+    dice: random.Random = field(repr=False)
 
     @property
     def flexible(self) -> bool:
@@ -117,7 +117,7 @@ def draw(number: int, late: bool, dice: random.Random, hall: Hall, trickle_s: fl
         asks_twice=dice.random() < ASKS_TWICE,
         arrives_s=dice.uniform(0, trickle_s) if dice.random() < TRICKLE else dice.uniform(0, 0.5),
         late=late,
-        random=random.Random(dice.random()),
+        dice=random.Random(dice.random()),
     )
 
 

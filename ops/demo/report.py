@@ -13,11 +13,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """What was done: seconds are of the whole run, from the first server to the last check."""
+    """What was done. `seconds`: from the first server to the last check; `crowd`: its last word."""
 
     plan: Path
     buyers: int
     seconds: float
+    crowd: Json
 
 
 def progress_line(seats: dict[str, int], crowd: Json, mails: int) -> str:
@@ -62,6 +63,9 @@ def summary(run: Run, told: list[Told], found: Findings) -> Json:
         "resold": resold(told),
         "refunded": sum(row["refunded"] > 0 for row in found.ledger["bookings"].values()),
         "left": outcomes["left"],
+        "requests": run.crowd["requests"],
+        "retries": run.crowd["retries"],
+        "crowd_cpu_s": round(run.crowd["cpu_s"], 1),
         "failures": found.failures,
     }
 
@@ -86,6 +90,7 @@ def text(result: Json) -> str:
   seats sold again    {r["resold"]} that came back; {r["refunded"]} bookings refunded
   wait until held     p50 {r["wait_p50_s"]} s, p95 {r["wait_p95_s"]} s, p99 {r["wait_p99_s"]} s
   selling             {r["selling_seconds"]} s, {r["seats_per_second"]} seats a second; {r["seconds"]} s with everything
+  requests            {r["requests"]:,}, of these {r["retries"]} again; {r["crowd_cpu_s"]} s of CPU for the crowd
   invariants          {r["invariants"]} checked, {r["invariant_rows"]} rows
 {verdict or "  Every seat sold once, paid once, mailed once."}
 """
