@@ -1,7 +1,9 @@
 /* The lane to serve next, locked: of those with something to decide, the one that got the least for
    its weight. SKIP LOCKED chooses among lanes only; a lane is served by one drain at a time. A lane
-   that was idle starts at the others' time, and that time never falls: busy lanes only move on, and
-   where none is busy the furthest lane tells it. Null: nothing to do. */
+   that was not busy (idle, waiting for held seats, at its cap, paused) starts at the others' time, and
+   that time never falls: busy lanes only move on, and where none is busy the furthest lane tells it.
+   It comes before those whose time that is, or it would move on with them and never be served.
+   Null: nothing to do. */
 create or replace function next_lane() returns bigint language plpgsql set jit = off as $$
 declare
     present numeric;
@@ -18,10 +20,21 @@ begin
                                      then 0 else l.low_water end)
             or exists (select from entries e where e.event_id = l.event_id and e.state = 'standby'
                 and e.number >= l.standby_from)))
-    order by case when l.busy then l.vt else greatest(l.vt, present) end, l.event_id
+    order by case when l.busy then l.vt else greatest(l.vt, present) end, l.busy,
+        l.event_id
     limit 1
     for update of l skip locked;
     update lanes set vt = greatest(vt, present), busy = true
     where event_id = chosen and not busy;
     return chosen;
 end $$;
+
+/* A lane that is paused has no claim on what it missed, and does not hold the others' time back. */
+create or replace function rest_paused_lane() returns trigger language plpgsql as $$
+begin
+    new.busy := false;
+    return new;
+end $$;
+
+create or replace trigger lanes_rest_while_paused before update of paused on lanes
+    for each row when (new.paused) execute function rest_paused_lane();

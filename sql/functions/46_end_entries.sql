@@ -23,20 +23,26 @@ begin
 end $$;
 
 /* Decides what becomes of entries that could not be met: on standby while held seats might still come
-   back for them, otherwise told at once. Counts decide, never a lock that was in the way (p_raced).
+   back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
+   one moment, never a lock that was in the way (p_raced).
    True: nothing at all is free, but something is held, so the lane had better wait as it is. */
 create or replace function settle_failed(p_show events, p_ids uuid[], p_raced boolean)
 returns boolean language plpgsql set jit = off as $$
 declare
     pending integer[];  -- categories of which seats are held by bookings not yet settled
+    some_free boolean;
+    woken boolean;      -- something was released since the batch began
 begin
-    select coalesce(array_agg(distinct i.category::integer), '{}') into pending
+    select coalesce(array_agg(distinct i.category::integer), '{}'),
+        exists (select from seats
+                where event_id = p_show.id and state = 'free' and allocation is null),
+        exists (select from lane_wakes where event_id = p_show.id)
+    into pending, some_free, woken
     from bookings b
     join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
     where b.event_id = p_show.id
         and b.state in ('held', 'authorising', 'expiring', 'review', 'secured');
-    if not exists (select from seats
-                   where event_id = p_show.id and state = 'free' and allocation is null) then
+    if not some_free then
         if cardinality(pending) = 0 then
             perform end_queue(p_show.id, 'sold_out');
         end if;
@@ -52,10 +58,11 @@ begin
                       else 'sold_out' end
     from (
         select w.id, f.free,
-            p_raced or case when w.seats is null
+            p_raced or woken or case when w.seats is null
                 then w.category = any (pending) or w.category is null and cardinality(pending) > 0
                 else not exists (select from seats s where s.event_id = p_show.id
-                    and s.seat = any (w.seats) and s.state not in ('free', 'held')) end as exists
+                    and s.seat = any (w.seats)
+                    and (s.state not in ('free', 'held') or s.allocation is not null)) end as exists
         from entries w
         cross join lateral (select count(*) as free from (
             select from seats s where s.event_id = p_show.id and s.state = 'free'

@@ -23,12 +23,13 @@ declare
     avoid integer[] := '{}';
     wished integer[]; owners integer[];             -- what was chosen, in seat order, and by whom
     held integer[]; held_category integer[];
-    last_waiting bigint; last_standby bigint;
+    lowest bigint; last_standby bigint;
 begin
     taken := 0; booked := 0; seats_held := 0; stalled := false;
     select * into show from events where id = p_event;
 
-    -- A wake begins the pass over standby entries anew; the low-water mark is reset now and then.
+    -- A wake begins the pass over standby entries anew. Every 2 s all are read: whoever committed very
+    -- late is found then.
     delete from lane_wakes where event_id = p_event;
     update lanes
     set standby_from = case when found then 0 else standby_from end,
@@ -51,9 +52,10 @@ begin
     end if;
 
     -- The entries, locked plainly and read in number order.
-    select array_agg(n.number), max(n.number) filter (where n.state = 'waiting'),
+    select array_agg(n.number),
+        coalesce(min(n.number) filter (where n.state = 'waiting'), max(n.number)),
         max(n.number) filter (where n.state = 'standby')
-    into numbers, last_waiting, last_standby
+    into numbers, lowest, last_standby
     from (select w.number, w.state from (
               (select number, state from entries where event_id = p_event and state = 'waiting'
                   and number >= lane.low_water order by number limit greatest(room, 0))
@@ -61,6 +63,13 @@ begin
               (select number, state from entries where event_id = p_event and state = 'standby'
                   and number >= lane.standby_from order by number limit greatest(room, 0))) w
           order by w.number limit greatest(room, 0)) n;
+    if numbers is null then
+        update lanes
+        set busy = false, stalled = room <= 0,
+            standby_from = case when room <= 0 then standby_from else 9223372036854775807 end
+        where event_id = p_event;
+        return;
+    end if;
     select array_agg(e.number), array_agg(e.id), array_agg(e.buyer_id), array_agg(e.quantity::integer),
         array_agg(coalesce(e.category, 0)::integer), array_agg(e.together),
         array_agg(e.accessible::integer), coalesce(array_agg(e.over_cap), '{}')
@@ -74,11 +83,7 @@ begin
                 order by number for update) e) e;
     taken := coalesce(cardinality(numbers), 0);
     if taken = 0 then
-        update lanes
-        set busy = room <= 0, stalled = room <= 0,
-            standby_from = case when room <= 0 then standby_from else 9223372036854775807 end
-        where event_id = p_event;
-        return;
+        return;  -- all of them have just left
     end if;
     -- Over the cap by now (a direct booking): told, and the batch is read again without them.
     if true = any (over_cap) then
@@ -116,12 +121,17 @@ begin
         stalled := settle_failed(show, array(select ids[f] from unnest(picked.failed) f),
             cardinality(avoid) > 0);
     end if;
+    -- Whoever gets nothing costs a turn too: many of them must not keep the other lanes waiting.
     update lanes
-    set vt = vt + seats_held / weight, busy = true, stalled = drain_lane.stalled,
-        low_water = case when drain_lane.stalled then low_water
-                         else coalesce(last_waiting + 1, low_water) end,
+    set vt = vt + greatest(seats_held, taken) / weight, busy = not drain_lane.stalled,
+        stalled = drain_lane.stalled,
+        low_water = case when low_water_reset_at = now() then least(low_water_next, lowest)
+                         else low_water end,
+        low_water_next = case when low_water_reset_at = now() then lowest else low_water_next end,
         standby_from = case when drain_lane.stalled then standby_from
                             else coalesce(last_standby + 1, standby_from) end,
-        now_serving = greatest(now_serving, numbers[cardinality(numbers)])
+        now_serving = greatest(now_serving, case
+            when drain_lane.stalled then numbers[picked.failed[1]] - 1
+            else numbers[cardinality(numbers)] end)
     where event_id = p_event;
 end $$;

@@ -14,6 +14,9 @@ begin
     where i.event_id = p_event and i.booking_id = any (p_bookings)
         and s.event_id = i.event_id and s.seat = i.seat and s.booking_id = i.booking_id;
     get diagnostics released = row_count;
+    perform from buyer_seats where event_id = p_event and buyer_id = any (array(
+        select buyer_id from bookings where event_id = p_event and id = any (p_bookings)))
+    order by buyer_id for update;
     update buyer_seats c set seats = c.seats - b.quantity
     from (select buyer_id, sum(quantity) as quantity from bookings
           where event_id = p_event and id = any (p_bookings) group by buyer_id) b
@@ -73,6 +76,12 @@ begin
             perform notify_buyers(due.event_id, due.held, 'expired');
             expired := expired + cardinality(due.held);
         end if;
+        -- The saga locks its task before the booking: we hold the booking, and must not wait for a task.
+        select array_agg(a.id) into due.authorising from unnest(due.authorising) a(id)
+        where not exists (select from outbox where actor = 'advance' and key = a.id::text)
+            or a.id::text = any (array(
+                select key from outbox where actor = 'advance' and key = any (due.authorising::text[])
+                for update skip locked));
         if due.authorising is not null then
             update bookings set state = 'expiring', reason = 'deadline'
             where event_id = due.event_id and id = any (due.authorising) and state = 'authorising';

@@ -199,10 +199,12 @@ create table allocations (
 
 /* ---- The queue ------------------------------------------------------------------------------- */
 
-/* One lane per event. vt: seats served / weight. low_water: no waiting entry was seen below it, so
-   that the drain need not read over the dead rows of those already served; it is reset now and then,
-   because a lower number may commit late. standby_from: where the pass over standby entries is.
-   stalled: nothing is free, but something held may still come back; a wake ends it. */
+/* One lane per event. vt: seats served / weight, and it is compared while the lane is busy.
+   low_water: nobody waits below it, so that the drain need not read over the dead rows of those
+   already served. It follows 2 s behind, as long as a join may take: whoever commits late is not
+   passed by. low_water_next: where nobody waited below when it was last moved.
+   standby_from: where the pass over standby entries is. stalled: nothing is free, but something held
+   may still come back; a wake ends it. */
 create table lanes (
     event_id bigint primary key,
     weight numeric not null default 1 check (weight > 0),
@@ -212,6 +214,7 @@ create table lanes (
     stalled boolean not null default false,
     in_flight_cap integer check (in_flight_cap > 0),
     low_water bigint not null default 0,
+    low_water_next bigint not null default 0,
     low_water_reset_at timestamptz not null default clock_timestamp(),
     standby_from bigint not null default 0,
     now_serving bigint not null default 0

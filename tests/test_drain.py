@@ -1,0 +1,454 @@
+"""The drain: entries are decided in number order, lanes served fairly, and nobody is passed by."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from db import lanes
+from db.connections import Conn
+from db.invariants import violations
+from tests.halls import Hall, another, build_hall, is_waited_for, serve_next
+from tests.test_choose_seats import Model, Rows, Wish, sales
+from tests.waiting import wait_until
+
+FREE = {1: 0, 2: 0, 3: 0}
+"""Prices: nothing, so that bookings are confirmed at once and nothing is pending."""
+
+
+# Order
+
+
+@hypothesis_settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sales(), st.sampled_from([1, 2, 3, 100]), st.booleans())
+def test_entries_are_decided_in_the_order_of_their_numbers(
+    conn: Conn, sale: tuple[Rows, list[Wish], list[int]], batch: int, for_money: bool
+) -> None:
+    rows, wishes, _ = sale
+    with conn.transaction(force_rollback=True):
+        hall = build_hall(conn, rows, prices=None if for_money else FREE)
+        for w in wishes:
+            hall.enter(
+                w.quantity, w.category or None, together=w.together, accessible=w.accessible,
+                seats=w.seats,
+            )  # fmt: skip
+        hall.serve(batch)
+        check_order(hall, rows, wishes)
+        assert violations(conn) == []
+
+
+def check_order(hall: Hall, rows: Rows, wishes: list[Wish]) -> None:
+    """Everybody got what they asked for, or could not have it when it was their turn."""
+    model = Model.of(rows, [])
+    for entry, wish in zip(hall.entries().values(), wishes, strict=True):
+        if entry.state == "booked":
+            model.check(wish, entry.seats)
+        else:
+            assert not model.can_meet(wish), f"{entry} could be met"
+    assert "waiting" not in hall.states() or not model.free, "somebody was passed by"
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_a_lower_number_gets_the_seat_whatever_the_kind_of_wish(conn: Conn, batch: int) -> None:
+    hall = build_hall(conn, {1: ["...."]}, prices=FREE)
+    hall.enter(seats=[2, 3])
+    hall.enter(2)
+    hall.enter(seats=[1])
+    hall.enter(2, together=False)
+    hall.enter(1)
+    hall.serve(batch)
+    assert hall.draw() == "3115"
+    assert hall.states() == ["booked", "unavailable", "booked", "unavailable", "booked"]
+
+
+def test_who_commits_late_is_not_passed_by_later_batches(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["....."]})
+    with another(conn) as late:
+        number = hall.enter(conn=late)
+        hall.hold()
+        late.commit()
+    others = [hall.enter() for _ in range(4)]
+    hall.drain(batch=1)
+    assert hall.seats_of(number) != []
+    assert all(hall.seats_of(other) == [] for other in others)
+
+
+def test_who_commits_very_late_is_found(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["....."]})
+    with another(conn) as late:
+        number = hall.enter(conn=late)
+        for _ in range(3):
+            hall.hold()
+            forget_low_water(hall)
+        late.commit()
+    hall.serve()
+    assert hall.seats_of(number) != []
+
+
+def forget_low_water(hall: Hall) -> None:
+    """Two seconds go by."""
+    hall.conn.execute("update lanes set low_water_reset_at = low_water_reset_at - interval '2 s'")
+
+
+def test_the_low_water_mark_follows_two_seconds_behind(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["....."]})
+    marks = []
+    for _ in range(4):
+        hall.hold()
+        marks.append(hall.lane()["low_water"])
+        forget_low_water(hall)
+    assert marks == [0, 0, 2, 3]
+
+
+# Locks
+
+
+@contextmanager
+def in_thread(act: Callable[[], object]) -> Iterator["Future[object]"]:
+    """Something that goes on beside the block; it must have ended well within 10 s after."""
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(act)
+        yield future
+        future.result(timeout=10)
+
+
+def test_seats_that_somebody_else_has_locked_are_not_waited_for(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...."]})
+    hall.enter(2)
+    with another(conn) as direct:
+        direct.execute("select from seats where seat in (2, 3) for update")
+        hall.drain()
+        assert hall.draw() == "...."
+        assert hall.states() == ["standby"]  # locked is not sold
+    hall.serve()
+    assert hall.draw() in ("11..", ".11.", "..11")
+
+
+def test_other_seats_are_chosen_instead_of_locked_ones(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...", "..."]})
+    for _ in range(2):
+        hall.enter(2)
+    with another(conn) as direct:
+        direct.execute("select from seats where seat = 2 for update")
+        hall.drain()
+        assert hall.seats_of(1) in ([5, 6], [6, 7])
+        assert hall.states() == ["booked", "standby"]
+
+
+def test_one_drain_at_a_time_serves_a_lane(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...."]})
+    hall.enter()
+    with another(conn) as first, another(conn) as second:
+        assert lanes.next_lane(first) == hall.event
+        assert lanes.next_lane(second) is None
+        assert not lanes.lock_lane(second, hall.event)
+
+
+def test_two_drains_serve_two_lanes(conn: Conn) -> None:
+    halls = [build_hall(conn, {1: ["...."]}) for _ in range(2)]
+    for hall in halls:
+        hall.enter()
+    with another(conn) as first, another(conn) as second:
+        events = [lanes.next_lane(first), lanes.next_lane(second)]
+        assert sorted(filter(None, events)) == [hall.event for hall in halls]
+        for drain, event in zip([first, second], events, strict=True):
+            assert event is not None
+            assert lanes.drain(drain, event, 10).booked == 1
+            drain.commit()
+
+
+def test_who_leaves_while_the_drain_reads_gets_nothing(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]})
+    leaver, stayer = hall.enter(), hall.enter()
+    with another(conn) as leaving:
+        leave(leaving, leaver)
+        with in_thread(hall.drain):
+            wait_until(lambda: is_waited_for(leaving))
+            leaving.commit()
+    assert hall.states() == ["left", "booked"]
+    assert hall.seats_of(stayer) != []
+
+
+def leave(conn: Conn, number: int) -> None:
+    conn.execute(
+        "update entries set state = 'left', decided_at = now() where number = %s", [number]
+    )
+
+
+def test_standby_goes_on_after_somebody_left_while_the_drain_read(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["."]})
+    held = hall.hold(2, 1)
+    leaver, stayer = hall.enter(1, 1), hall.enter(1, 1)
+    hall.serve()
+    assert hall.states()[1:] == ["standby", "standby"]
+    hall.expire(held)
+    with another(conn) as leaving:
+        leave(leaving, leaver)
+        with in_thread(lambda: hall.drain(batch=1)):
+            wait_until(lambda: is_waited_for(leaving))
+            leaving.commit()
+    hall.serve(batch=1)
+    assert hall.seats_of(stayer) != []
+
+
+# Standby
+
+
+def test_standby_while_held_seats_might_come_back_then_before_later_numbers(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["...."]})
+    held = hall.hold(2, 1)
+    early = hall.enter(2, 1)
+    hall.serve()
+    assert hall.states() == ["booked", "standby"]
+    late = hall.enter(2, 1)
+    hall.expire(held)
+    hall.serve()
+    assert [hall.entries()[number].state for number in (early, late)] == ["booked", "standby"]
+
+
+def test_standby_ends_when_what_was_held_is_sold(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["...."]})
+    held = hall.hold(2, 1)
+    number = hall.enter(2, 1)
+    hall.serve()
+    hall.confirm(held)
+    hall.serve()
+    assert (hall.entries()[number].state, hall.entries()[number].reason) == (
+        "unavailable",
+        "sold_out",
+    )
+
+
+def test_seats_asked_for_by_name_are_waited_for_until_they_are_sold(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...."]})
+    held = hall.hold(seats=[2])
+    number = hall.enter(seats=[2, 3])
+    hall.serve()
+    assert hall.states()[1] == "standby"
+    hall.confirm(held)
+    hall.serve()
+    assert (hall.entries()[number].state, hall.entries()[number].reason) == (
+        "unavailable",
+        "seats_taken",
+    )
+
+
+@pytest.mark.parametrize("why", ["blocked", "set apart"])
+def test_seats_asked_for_by_name_that_are_not_for_sale_are_refused_at_once(
+    conn: Conn, why: str
+) -> None:
+    hall = build_hall(conn, {1: [".x.."]})
+    if why == "set apart":
+        conn.execute("update seats set allocation = 1, state = 'free' where seat = 2")
+    hall.enter(seats=[1, 2])
+    hall.serve()
+    assert hall.states() == ["unavailable"]
+
+
+def test_a_group_that_no_row_can_seat_is_told_so_at_once(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..", "..", ".."]})
+    number = hall.enter(3)
+    hall.serve()
+    assert hall.entries()[number].reason == "not_together"
+
+
+def test_when_all_is_sold_everybody_is_told_in_one_go(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]}, prices=FREE)
+    for _ in range(7):
+        hall.enter()
+    hall.drain(batch=3)
+    assert hall.states() == ["booked"] * 2 + ["unavailable"] * 5
+
+
+def test_while_nothing_is_free_the_lane_waits_and_nobody_is_decided(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..."]})
+    for _ in range(5):
+        hall.enter()
+    assert hall.drain(batch=4).stalled
+    assert hall.states() == ["booked"] * 3 + ["waiting"] * 2
+    assert lanes.next_lane(conn) is None
+
+
+@pytest.mark.parametrize("end", ["expire", "confirm", "cancel"])
+def test_a_lane_that_waits_wakes_up_when_a_held_seat_is_settled(conn: Conn, end: str) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    held = hall.hold()
+    hall.enter()
+    hall.serve()
+    assert lanes.next_lane(conn) is None
+    if end == "cancel":
+        conn.execute("select cancel_booking(%s, %s, 1)", [hall.event, held])
+    else:
+        getattr(hall, end)(held)
+    assert lanes.next_lane(conn) == hall.event
+    hall.serve()
+    assert hall.states()[1] == {"confirm": "unavailable"}.get(end, "booked")
+
+
+def test_who_is_being_served_is_never_beyond_somebody_who_waits(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..."]})
+    for _ in range(5):
+        hall.enter()
+    hall.drain()
+    assert hall.lane()["now_serving"] == 3
+
+
+def test_a_seat_that_comes_back_while_a_batch_is_decided_is_not_refused(conn: Conn) -> None:
+    """The batch has chosen; then the seat comes back, before it is told to whom there is none."""
+    hall = build_hall(conn, {1: ["."], 2: ["..."]}, prices={2: 0})
+    held = hall.hold(1, 1)
+    hall.hold(1, 2, buyer=77)
+    number = hall.enter(1, 1)
+    hall.enter(1, 2, buyer=77)
+    with another(conn) as counting, another(conn) as clock:
+        counting.execute("select from buyer_seats where buyer_id = 77 for update")
+        with in_thread(hall.drain):
+            wait_until(lambda: is_waited_for(counting))
+            replace(hall, conn=clock).expire(held)
+            clock.commit()
+            counting.rollback()
+    hall.serve()
+    assert hall.seats_of(number) == [1]
+
+
+# Fairness
+
+
+def test_lanes_share_by_weight(conn: Conn) -> None:
+    heavy, light = (build_hall(conn, {1: ["." * 40]}) for _ in range(2))
+    heavy.set_lane(weight=4)
+    for hall in (heavy, light):
+        for _ in range(40):
+            hall.enter()
+    served = [serve_next(conn, batch=1) for _ in range(40)]
+    assert served.count(heavy.event) == 32
+    assert all(served[i : i + 5].count(light.event) == 1 for i in range(0, 40, 5))
+
+
+def test_a_lane_that_wakes_up_starts_at_the_time_of_the_others(conn: Conn) -> None:
+    busy, idle = (build_hall(conn, {1: ["." * 40]}) for _ in range(2))
+    for _ in range(20):
+        busy.enter()
+    for _ in range(10):
+        assert serve_next(conn, batch=1) == busy.event
+    for _ in range(10):
+        idle.enter()
+    served = [serve_next(conn, batch=1) for _ in range(10)]
+    assert served.count(idle.event) == served.count(busy.event) == 5
+
+
+def test_the_time_never_falls_when_all_come_to_rest(conn: Conn) -> None:
+    first, second = (build_hall(conn, {1: ["." * 40]}) for _ in range(2))
+    for _ in range(10):
+        first.enter()
+    first.serve(batch=1)
+    second.enter()
+    assert serve_next(conn, batch=1) == second.event
+    assert second.lane()["vt"] == 11
+
+
+@pytest.mark.parametrize("rest", ["waits for held seats", "is paused", "is at its cap"])
+def test_a_lane_that_rested_has_no_claim_on_what_it_missed(conn: Conn, rest: str) -> None:
+    resting, busy, new = (build_hall(conn, {1: ["." * 60]}) for _ in range(3))
+    if rest == "waits for held seats":
+        conn.execute("update seats set state = 'blocked' where event_id = %s and seat > 1",
+                     [resting.event])  # fmt: skip
+    if rest == "is at its cap":
+        resting.set_lane(in_flight_cap=1)
+    held = resting.hold()
+    for _ in range(50):
+        resting.enter()
+        busy.enter()
+    serve_next(conn, batch=1)
+    if rest == "is paused":
+        resting.set_lane(paused=True)
+    served = [serve_next(conn, batch=1) for _ in range(21)]
+    assert served[1:] == [busy.event] * 20
+
+    for _ in range(50):
+        new.enter()
+    served = [serve_next(conn, batch=1) for _ in range(20)]
+    assert served.count(new.event) in (9, 10, 11)
+
+    resting.expire(held)
+    conn.execute("select block_seats(%s, null, array(select guid from plan_seats), false)",
+                 [resting.event])  # fmt: skip
+    resting.set_lane(paused=False, in_flight_cap=None)
+    served = [serve_next(conn, batch=1) for _ in range(30)]
+    assert served.count(resting.event) in (9, 10, 11)
+
+
+def test_those_who_get_nothing_do_not_keep_other_lanes_waiting(conn: Conn) -> None:
+    hopeless, other = (build_hall(conn, {1: ["..", ".."]}) for _ in range(2))
+    for _ in range(10):
+        hopeless.enter(3)
+        other.enter(1)
+    served = [serve_next(conn, batch=1) for _ in range(8)]
+    assert served.count(other.event) in (3, 4)
+
+
+def test_paused_lanes_are_not_served(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    hall.enter()
+    hall.set_lane(paused=True)
+    assert lanes.next_lane(conn) is None
+    hall.set_lane(paused=False)
+    assert lanes.next_lane(conn) == hall.event
+
+
+def test_no_more_than_the_cap_are_in_flight(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["......"]})
+    hall.set_lane(in_flight_cap=2)
+    for _ in range(4):
+        hall.enter()
+    hall.serve()
+    assert hall.states() == ["booked", "booked", "waiting", "waiting"]
+    hall.confirm(hall.booking_of(1))
+    hall.serve()
+    assert hall.states() == ["booked", "booked", "booked", "waiting"]
+
+
+def test_when_the_sale_is_over_everybody_is_told(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]})
+    hall.enter()
+    conn.execute("update events set off_sale_at = now() where id = %s", [hall.event])
+    hall.serve()
+    assert hall.entries()[1].reason == "sale_over"
+
+
+# The cap on seats per buyer
+
+
+def test_who_has_reached_the_cap_meanwhile_is_told(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 12]})
+    hall.hold(6, buyer=7)
+    hall.enter(2, buyer=8)
+    hall.enter(3, buyer=7)
+    hall.enter(2, buyer=9)
+    hall.serve()
+    assert hall.states() == ["booked", "booked", "unavailable", "booked"]
+    assert hall.entries()[3].reason == "over_cap"
+
+
+def test_the_counter_refuses_what_a_race_would_let_through(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 12]})
+    hall.hold(1, buyer=7)
+    hall.enter(2, buyer=7)
+    with another(conn) as direct:
+        direct.execute("update buyer_seats set seats = 7 where buyer_id = 7")
+        with (
+            pytest.raises(psycopg.errors.CheckViolation, match="buyer_seats_cap"),
+            in_thread(hall.drain),
+        ):
+            wait_until(lambda: is_waited_for(direct))
+            direct.commit()
+    hall.serve()
+    assert hall.entries()[2].reason == "over_cap"
