@@ -11,17 +11,20 @@ from uuid import UUID
 
 from db.connections import Conn
 from db.queries import load
+from db.settings import settings
 
 sql = load("outbox")
 
 
 @dataclass(frozen=True)
 class DueTask:
-    """A task for which a message is to be sent."""
+    """A task for which a message is to be sent. alone: a worker may have died over it, so that it
+    had better not share a message with others."""
 
     id: int
     actor: str
     priority: int
+    alone: bool
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,15 @@ class Task:
 
 def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
     """At most `limit` tasks of a queue that are due to be sent now."""
-    rows = conn.execute(sql.take_due, {"queue": queue, "limit": limit})
+    values = {"queue": queue, "limit": limit, "pace": settings().task_pace}
+    rows = conn.execute(sql.take_due, values)
     return [DueTask(**row) for row in rows]
 
 
 def lease(conn: Conn, ids: list[int], token: UUID, seconds: float) -> list[Task]:
     """Those of the tasks that nobody has and that are due, now ours for `seconds`."""
-    rows = conn.execute(sql.lease, {"ids": ids, "token": token, "seconds": seconds})
+    values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
+    rows = conn.execute(sql.lease, values)
     return [Task(**row) for row in rows]
 
 
@@ -56,7 +61,8 @@ def lock(conn: Conn, ids: list[int], token: UUID) -> set[int]:
 
 
 def renew(conn: Conn, ids: list[int], token: UUID, seconds: float) -> None:
-    conn.execute(sql.renew, {"ids": ids, "token": token, "seconds": seconds})
+    values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
+    conn.execute(sql.renew, values)
 
 
 def finish(conn: Conn, ids: Iterable[int], token: UUID) -> None:
@@ -67,7 +73,8 @@ def retry(
     conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
 ) -> None:
     """Hand the tasks back to run in `delay` seconds; `counts` tells whether it was a failure."""
-    values = {"ids": ids, "token": token, "error": error, "delay": delay, "counts": int(counts)}
+    values = {"ids": ids, "token": token, "error": error, "counts": int(counts)}
+    values["delay"] = delay * settings().task_pace
     conn.execute(sql.retry, values)
 
 

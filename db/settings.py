@@ -42,9 +42,10 @@ class Settings:
     gateway_limit: float = 20.0
     """Calls a second to one gateway endpoint, all processes together; Stripe allows 25."""
     prometheus_multiproc_dir: str = ""
+    task_pace: float = 1.0
+    """Tests only: leases, resends and retries of tasks take so many times as long."""
     die_at: str = ""
     """Tests only: see tasks/faults.py."""
-    die_mark: str = ""
 
     def __post_init__(self) -> None:
         _require(

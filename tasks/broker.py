@@ -7,6 +7,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import AgeLimit, Middleware, ShutdownNotifications, TimeLimit
 
+from db.errors import UsherError
 from db.settings import settings
 from tasks.durable import DurableTasks, Lease, Policy, current_lease, policies
 from tasks.metrics import SharedPrometheus
@@ -49,7 +50,8 @@ def durable(queue: str, **policy: Any) -> Callable[[Callable[[Lease], None]], Du
             actor_name=fn.__name__,
             queue_name=queue,
             priority=0,
-            options={},
+            # What goes wrong in ways that we know is told by the middleware, without a traceback.
+            options={"throws": (UsherError,)},
         )
 
     return declare

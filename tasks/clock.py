@@ -43,12 +43,21 @@ def declare_jobs() -> None:
 
 
 def run_due() -> None:
-    """Run each job that is due, in a transaction of its own."""
+    """Run each job that is due, in a transaction of its own; one's trouble is not the others'.
+
+    Errors: ExceptionGroup, when all have had their turn.
+    """
+    errors = []
     for name, (_, job) in JOBS.items():
-        with transaction(actor=f"clock:{name}") as conn:
-            if jobs.take_tick(conn, name):
-                result = job(conn)
-                jobs.finish(conn, name, result)
+        try:
+            with transaction(actor=f"clock:{name}") as conn:
+                if jobs.take_tick(conn, name):
+                    result = job(conn)
+                    jobs.finish(conn, name, result)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("jobs failed", errors)
 
 
 def run(stop: threading.Event) -> None:
@@ -63,7 +72,7 @@ def run(stop: threading.Event) -> None:
             troubled = False
         except Exception as error:  # the next tick finds what this one would have
             if not troubled:
-                log.warning("cannot tick just now", error=f"{type(error).__name__}: {error}")
+                log.warning("cannot tick just now", error=repr(error))
             troubled = True
 
 

@@ -25,7 +25,7 @@ import structlog
 from dramatiq.middleware import SkipMessage
 
 from db import outbox
-from db.connections import Conn, refuse_transaction, transaction
+from db.connections import Conn, transaction
 from db.errors import UsherError
 
 log = structlog.get_logger()
@@ -75,6 +75,7 @@ class Lease:
     token: UUID
     tasks: list[outbox.Task]
     policy: Policy
+    finished: bool = False
 
     @property
     def task(self) -> outbox.Task:
@@ -100,11 +101,11 @@ class Lease:
     def finish(self, conn: Conn) -> None:
         """Delete the tasks, in the transaction of their effect."""
         outbox.finish(conn, self.ids, self.token)
+        self.finished = True
 
-    def renew(self) -> None:
-        """Called by long work between its steps."""
-        with transaction() as conn:
-            outbox.renew(conn, self.ids, self.token, self.policy.lease)
+    def renew(self, conn: Conn) -> None:
+        """Something was achieved, and what comes next has the whole time again."""
+        outbox.renew(conn, self.ids, self.token, self.policy.lease)
 
 
 current_lease: ContextVar[Lease] = ContextVar("lease")
@@ -123,7 +124,12 @@ class DurableTasks(dramatiq.Middleware):
         policy = policies.get(message.actor_name)
         if policy is None:
             return
-        lease = take_lease(message.args[0], policy)
+        try:
+            lease = take_lease(message.args[0], policy)
+        except Exception as error:
+            # Dramatiq would run the actor all the same, on the lease of this thread's last task.
+            log.warning("cannot lease just now", error=f"{type(error).__name__}: {error}")
+            raise SkipMessage from error
         if not lease.tasks:
             raise SkipMessage
         current_lease.set(lease)
@@ -139,9 +145,11 @@ class DurableTasks(dramatiq.Middleware):
     ) -> None:
         if message.actor_name not in policies:
             return
-        if exception is not None:
-            record_failure(current_lease.get(), exception)
-        structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
+        try:
+            if exception is not None:
+                record_failure(current_lease.get(), exception)
+        finally:
+            structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
 
 
 def take_lease(ids: list[int], policy: Policy) -> Lease:
@@ -175,24 +183,33 @@ def record_failure(lease: Lease, error: BaseException) -> None:
 
     Where Postgres cannot be reached the lease simply runs out, and the relay sends them again.
     """
-    refuse_transaction()
     if isinstance(error, LeaseLost):
         log.info("lease lost")
         return
-    text = f"{type(error).__name__}: {error}"
-    passing = isinstance(error, TryLater)
-    permanent = isinstance(error, UsherError) and error.permanent
-    failures = lease.tasks[0].failures + 1
     with transaction() as conn:
-        if not passing and (permanent or failures >= lease.policy.failures):
-            log.error("task failed for good", error=text, failures=failures)
-            outbox.bury(conn, lease.ids, lease.token, text, keep=lease.policy.keep)
-        elif not passing:
-            log.warning("task failed", error=text, failures=failures)
-        delay = error.seconds if isinstance(error, TryLater) else backoff(lease.policy, failures)
-        outbox.retry(conn, lease.ids, lease.token, text, delay, counts=not passing)
+        left = outbox.lock(conn, lease.ids, lease.token)
+        for task in lease.tasks:
+            if task.id in left:
+                hand_back(conn, lease, task, error)
+
+
+def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException) -> None:
+    """One task, by its own history: its neighbours in a message failed more often, or less."""
+    policy, ids, token = lease.policy, [task.id], lease.token
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, TryLater):
+        outbox.retry(conn, ids, token, text, error.seconds, counts=False)
+        return
+    failures = task.failures + 1
+    if (isinstance(error, UsherError) and error.permanent) or failures >= policy.failures:
+        log.error("task failed for good", task_id=task.id, error=text, failures=failures)
+        outbox.bury(conn, ids, token, text, keep=policy.keep)
+    else:
+        log.warning("task failed", task_id=task.id, error=text, failures=failures)
+    outbox.retry(conn, ids, token, text, backoff(policy, failures), counts=True)
 
 
 def backoff(policy: Policy, failures: int) -> float:
     """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
-    return random.uniform(0, min(policy.longest_delay, policy.base_delay * 2**failures))
+    longest = min(policy.longest_delay, policy.base_delay * 2 ** min(failures, 32))
+    return random.uniform(0, longest)

@@ -1,8 +1,7 @@
 """Named points at which a process can be made to die, for tests of what survives.
 
-DIE_AT names a point of the saga ("after capture"); the first process to reach it kills itself
-there, as long as the file DIE_MARK does not exist, which it makes. Unset, a point costs one
-comparison.
+DIE_AT is a folder. The first process to reach a point after which a file in it is named ("after
+capture") removes the file and kills itself there. Unset, a point costs one comparison.
 """
 
 import os
@@ -11,18 +10,18 @@ from pathlib import Path
 
 from db.settings import settings
 
-_point = settings().die_at
+_folder = settings().die_at
 
 
 def reach(point: str) -> None:
     """Die here, if somebody asked for it."""
-    if _point and point == _point:
-        _die_once()
+    if _folder:
+        _die_once(Path(_folder) / point)
 
 
-def _die_once() -> None:
+def _die_once(order: Path) -> None:
     try:
-        Path(settings().die_mark).touch(exist_ok=False)
-    except FileExistsError:
+        order.unlink()
+    except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

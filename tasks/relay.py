@@ -13,7 +13,7 @@ import dramatiq
 import structlog
 
 from db import lanes, outbox
-from db.connections import transaction
+from db.connections import refuse_transaction, transaction
 from db.logs import configure_logs
 from tasks.broker import broker
 from tasks.durable import policies
@@ -50,12 +50,17 @@ def relay_once() -> None:
             with transaction() as conn:
                 due = outbox.take_due(conn, queue, room)
             for message in messages(due):
-                broker.enqueue(message)
+                send(message)
     if waiting(drain.queue_name) == 0:
         with transaction() as conn:
             work = lanes.any_work(conn)
         if work:
-            drain.send()
+            send(drain.message())
+
+
+def send(message: dramatiq.Message[None]) -> None:
+    refuse_transaction()
+    broker.enqueue(message)
 
 
 def waiting(queue: str) -> int:
@@ -66,10 +71,17 @@ def waiting(queue: str) -> int:
 
 
 def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
-    """One message for as many tasks of an actor as its policy allows."""
+    """One message for as many tasks of an actor as its policy allows. One over which a worker may
+    have died goes alone: else it would take those that share its messages with it to the grave.
+    """
     by_actor: dict[str, list[int]] = {}
     for task in sorted(due, key=lambda task: (task.priority, task.id)):
-        by_actor.setdefault(task.actor, []).append(task.id)
+        if task.actor not in policies:
+            log.error("no such actor; is another version of Usher running?", actor=task.actor)
+        elif task.alone:
+            yield broker.get_actor(task.actor).message([task.id])
+        else:
+            by_actor.setdefault(task.actor, []).append(task.id)
     for name, ids in by_actor.items():
         size = policies[name].batch
         for start in range(0, len(ids), size):

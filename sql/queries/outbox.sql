@@ -2,12 +2,13 @@
 -- The tasks to send messages for now; each is sent again later, until it is done.
 UPDATE outbox
 SET sends = sends + 1,
-    resend_at = clock_timestamp() + least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
+    resend_at = clock_timestamp()
+        + %(pace)s * least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
 WHERE id = ANY (ARRAY(
     SELECT id FROM outbox
     WHERE queue = %(queue)s AND resend_at <= clock_timestamp()
     ORDER BY resend_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-RETURNING id, actor, priority
+RETURNING id, actor, priority, claims > 0 AS alone
 
 -- lease --
 -- Takes tasks for one worker, which alone may finish them; others find nothing.
