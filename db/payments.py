@@ -26,6 +26,7 @@ class Progress:
     event_id: int
     booking_id: UUID
     booking_state: str
+    booking_reason: str | None
     buyer_id: int
     total: int
     currency: str
@@ -37,8 +38,10 @@ class Progress:
     params: dict[str, Any]
     idempotency_n: int
     first_sent_at: datetime | None
+    last_sent_at: datetime | None
     gateway_id: str | None
     key_too_old: bool | None
+    just_sent: bool | None
 
 
 @dataclass(frozen=True)

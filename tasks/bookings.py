@@ -26,7 +26,7 @@ log = structlog.get_logger()
 @durable(queue="bookings", lease=120, longest_delay=300, keep=True)
 def advance(lease: Lease) -> None:
     """Carry a booking on, as far as it can go now."""
-    while (todo := next_step(lease)) is not None:
+    while not lease.finished and (todo := next_step(lease)) is not None:
         step, progress = todo
         step(lease, progress)
 
@@ -46,6 +46,8 @@ def next_step(lease: Lease) -> tuple[Step, Progress] | None:
         if step is authorise and progress.payment_id:
             payments.mark_sent(conn, progress.payment_id)
             progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
+        reach("before first commit")
+    reach("after first commit")
     return step, progress
 
 
@@ -76,15 +78,15 @@ def remember_doubt(lease: Lease, progress: Progress) -> None:
 
 def check(lease: Lease, progress: Progress) -> None:
     """The buyer was asked to authenticate, and something has happened since."""
-    outcome = gateway.look(progress)
-    if outcome.state == "failed":
-        # The buyer's browser could try again with this intent: only a cancelled one is over.
-        outcome = failed_for_good(gateway.cancel(progress, outcome.gateway_id), outcome)
-    settle(lease, progress, outcome)
+    settle(lease, progress, end_failed(progress, gateway.look(progress)))
 
 
-def failed_for_good(cancelled: Outcome, failed: Outcome) -> Outcome:
-    return failed if cancelled.state == "voided" else cancelled
+def end_failed(progress: Progress, outcome: Outcome) -> Outcome:
+    """An intent that failed can be tried again in a browser: only a cancelled one is over."""
+    if outcome.state != "failed":
+        return outcome
+    cancelled = gateway.cancel(progress, outcome.gateway_id)
+    return outcome if cancelled.state == "voided" else cancelled
 
 
 def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
@@ -97,6 +99,8 @@ def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
         if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
             raise MovedOn
         SETTLED[outcome.state](lease, conn, progress)
+        if not lease.finished:
+            lease.renew(conn)
         reach("before settle commits")
     reach("after settle")
 
@@ -109,14 +113,17 @@ def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
 
 def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
     """The buyer's turn; a notification, or the deadline, wakes the task again."""
-    if progress.booking_state == "authorising":
-        lease.finish(conn)
+    if progress.booking_state != "authorising":
+        raise TryLater(5, "the gateway has not cancelled yet")
+    lease.finish(conn)
 
 
 def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
     """Nothing was charged: the buyer may pay again, or the time is over."""
     if progress.booking_state == "authorising":
         done = payments.reopen_booking(conn, progress)
+    elif given_up(progress):
+        done = payments.end_booking(conn, progress, "cancelled", "buyer")
     else:
         done = payments.end_booking(conn, progress, "expired", "deadline")
     if not done:
@@ -143,11 +150,13 @@ SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
 def capture(lease: Lease, progress: Progress) -> None:
     """Take the money, then issue: seats sold, tickets made, e-mail on its way."""
     reach("before capture")
-    outcome = gateway.capture(progress)
+    outcome = end_failed(progress, gateway.capture(progress))
     reach("after capture")
+    if outcome.state in ("authorised", "processing"):
+        raise TryLater(5, "the gateway has not captured yet")
+    if outcome.state == "captured":
+        refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
-        if outcome.state == "authorised":
-            raise TryLater(5, "the gateway has not captured yet")
         if not payments.record(conn, progress, outcome):
             raise MovedOn
         if outcome.state == "captured":
@@ -167,9 +176,15 @@ def capture(lease: Lease, progress: Progress) -> None:
 
 def withdraw(lease: Lease, progress: Progress) -> None:
     """The deadline has passed while the buyer was paying: stop the payment, unless it succeeded."""
-    outcome = stop_payment(progress, spare_authorised=True)
+    reach("before withdraw")
+    outcome = stop_payment(progress, spare_authorised=not given_up(progress))
     reach("after withdraw")
     settle(lease, progress, outcome)
+
+
+def given_up(progress: Progress) -> bool:
+    """The buyer cancelled while the payment was under way, and does not want the seats."""
+    return progress.booking_reason == "buyer"
 
 
 def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
@@ -190,8 +205,11 @@ def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
 def void(lease: Lease, progress: Progress) -> None:
     """The booking has ended, and money is still reserved for it: give it back."""
     outcome = stop_payment(progress, spare_authorised=False)
+    reach("after void")
     if outcome.state == "captured":
         raise MoneyWithoutSeats(f"payment {progress.payment_id} of an ended booking was captured")
+    if outcome.state not in ("voided", "failed"):
+        raise TryLater(5, "the gateway has not cancelled yet")
     with lease.transaction() as conn:
         if not payments.record(conn, progress, outcome):
             raise MovedOn
@@ -216,11 +234,12 @@ STEPS: dict[tuple[str, str | None], Step] = {
 
 
 def refuse_wrong_money(progress: Progress, outcome: Outcome) -> None:
-    """Never silently accepted: the gateway must hold exactly what was asked for."""
-    if (outcome.amount, outcome.currency) != (progress.amount, progress.payment_currency):
+    """Never silently accepted: the gateway must hold, or have taken, exactly what was asked for."""
+    amount = outcome.captured if outcome.state == "captured" else outcome.amount
+    if (amount, outcome.currency) != (progress.amount, progress.payment_currency):
         raise WrongMoney(
             f"asked for {progress.amount} {progress.payment_currency}, "
-            f"the gateway has {outcome.amount} {outcome.currency}"
+            f"the gateway has {amount} {outcome.currency}"
         )
 
 

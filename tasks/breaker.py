@@ -16,6 +16,7 @@ import structlog
 
 from db import payments
 from db.connections import transaction
+from db.settings import settings
 from tasks.durable import TryLater
 
 log = structlog.get_logger()
@@ -44,10 +45,14 @@ class GatewayAway(TryLater):
 
 
 class Outages(pybreaker.CircuitBreakerListener):
-    """Writes down from when to when the gateway could not be used."""
+    """Writes down from when to when the gateway could not be used.
+
+    The first call that succeeds in a process closes whatever one that died has left open.
+    """
 
     def __init__(self, account_id: int) -> None:
         self.account_id = account_id
+        self.may_be_open = True
 
     def state_change(
         self,
@@ -57,11 +62,15 @@ class Outages(pybreaker.CircuitBreakerListener):
     ) -> None:
         log.warning("breaker", gateway_account_id=self.account_id, state=new_state.name)
         if new_state.name == "open":
+            self.may_be_open = True
             with transaction() as conn:
                 payments.open_outage(conn, self.account_id)
-        elif new_state.name == "closed":
+
+    def success(self, cb: pybreaker.CircuitBreaker) -> None:
+        if self.may_be_open and cb.current_state == pybreaker.STATE_CLOSED:
             with transaction() as conn:
                 payments.close_outage(conn, self.account_id)
+            self.may_be_open = False
 
 
 class Breaker:
@@ -70,7 +79,7 @@ class Breaker:
     def __init__(self, account_id: int) -> None:
         self.circuit = pybreaker.CircuitBreaker(
             fail_max=FAILURES,
-            reset_timeout=REST,
+            reset_timeout=REST * settings().task_pace,
             exclude=ANSWERS,
             listeners=[Outages(account_id)],
             throw_new_error_on_trip=False,

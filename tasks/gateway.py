@@ -1,9 +1,9 @@
 """Stripe, as the saga sees it: what a payment is now, and the few things that can be done to it.
 
-Every call is outside any transaction, under a stable idempotency key, takes its turn at the
-endpoint and passes the circuit breaker. Four kinds of trouble are told apart: declined (an Outcome like any
-other), Refused (permanent), UnknownOutcome (the call may have done its work) and TryLater (nothing
-was done).
+Every call is outside any transaction, takes its turn at the endpoint and passes the circuit
+breaker; what may be done only once has a stable idempotency key. Four kinds of trouble are told
+apart: declined (an Outcome like any other), Refused (permanent), UnknownOutcome (the call may have
+done its work) and TryLater (nothing was done).
 """
 
 import time
@@ -23,8 +23,9 @@ from db.settings import settings
 from tasks.breaker import breaker_for
 from tasks.durable import TryLater
 
-PATIENCE = 20
-"""Seconds that a call waits for its turn before its task is handed back instead."""
+PATIENCE = 5
+"""Seconds that a call waits for its turn before its task is handed back instead: with the call
+itself (13 s) less than the 25 s that a worker has to end in good order."""
 
 STATES = {
     "requires_action": "requires_action",
@@ -82,22 +83,29 @@ def authorise(progress: Progress) -> Outcome:
 def look(progress: Progress) -> Outcome:
     """What the payment is now.
 
-    Errors: NothingHappened when the gateway has never heard of it.
+    Errors: NothingHappened when the gateway has never heard of it, and will not any more.
     """
     if progress.gateway_id is None:
-        return find(progress)
+        try:
+            return find(progress)
+        except NothingHappened:
+            if progress.just_sent:
+                raise TryLater(15, "a request may still be on its way") from None
+            raise
     gateway_id = progress.gateway_id
     intent = call(progress, "retrieve", lambda: client().v1.payment_intents.retrieve(gateway_id))
     return outcome_of(intent)
 
 
 def find(progress: Progress) -> Outcome:
-    """Look a payment up by our id in its metadata, among those made when it was sent."""
-    assert progress.first_sent_at is not None
-    sent = progress.first_sent_at
+    """Look a payment up by our id in its metadata, among those made while it was being sent.
+
+    A minute more on both sides, for clocks that differ and answers that were late.
+    """
+    assert progress.first_sent_at is not None and progress.last_sent_at is not None
     window: PaymentIntentListParamsCreated = {
-        "gte": int((sent - timedelta(minutes=15)).timestamp()),
-        "lte": int((sent + timedelta(hours=1)).timestamp()),
+        "gte": int((progress.first_sent_at - timedelta(minutes=1)).timestamp()),
+        "lte": int((progress.last_sent_at + timedelta(minutes=1)).timestamp()),
     }
 
     def search() -> Any:
@@ -119,34 +127,31 @@ def capture(progress: Progress) -> Outcome:
     """Take the money that was reserved, whole. What it already is, if it is that already."""
     assert progress.gateway_id is not None
     gateway_id = progress.gateway_id
-    options: stripe.RequestOptions = {"idempotency_key": f"{progress.payment_id}:capture"}
-    return changed(
-        progress,
-        "capture",
-        lambda: client().v1.payment_intents.capture(gateway_id, {}, options),
-    )
+    return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_id))
 
 
 def cancel(progress: Progress, gateway_id: str) -> Outcome:
     """Make sure that the payment can never succeed. What it is instead, if that is too late."""
-    options: stripe.RequestOptions = {"idempotency_key": f"{progress.payment_id}:cancel"}
-    return changed(
-        progress,
-        "cancel",
-        lambda: client().v1.payment_intents.cancel(gateway_id, {}, options),
-    )
+    return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_id))
 
 
 def changed(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Outcome:
-    """The outcome of a request for a change that the payment's state may not allow any more."""
+    """The outcome of a request for a change that the payment's state may not allow any more.
+
+    Without a key of ours: an intent can be captured, or cancelled, only once, and under one key the
+    gateway would repeat a failure for a day.
+    """
     try:
         return outcome_of(call(progress, endpoint, request))
-    except Refused as refused:
-        if refused.details.get("code") != "payment_intent_unexpected_state":
-            raise
-    except ReplayedFailure:
+    except stripe.CardError:
         pass
+    except Refused as refused:
+        if refused.details.get("code") not in TOO_LATE:
+            raise
     return look(progress)
+
+
+TOO_LATE = ("payment_intent_unexpected_state", "charge_expired_for_capture")
 
 
 class ReplayedFailure(UnknownOutcome):
@@ -163,7 +168,7 @@ def call(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Any:
     except stripe.CardError:
         raise
     except stripe.RateLimitError as error:
-        raise TryLater(1 + PATIENCE / 10, f"rate limited: {error.user_message}") from error
+        raise TryLater(2, f"rate limited: {error.user_message}") from error
     except stripe.IdempotencyError as error:
         raise Refused(str(error)) from error
     except stripe.APIConnectionError as error:
@@ -194,7 +199,7 @@ def wait_for_turn(account_id: int, endpoint: str) -> None:
         limit = settings().gateway_limit
         seconds = payments.take_turn(conn, account_id, endpoint, limit, PATIENCE)
     if seconds is None:
-        raise TryLater(PATIENCE / 2, "the gateway's limit is used up for now")
+        raise TryLater(PATIENCE, "the gateway's limit is used up for now")
     time.sleep(seconds)
 
 
@@ -214,7 +219,7 @@ def declined(error: stripe.CardError) -> Outcome:
 
 def outcome_of(intent: Any) -> Outcome:
     """A PaymentIntent in our words."""
-    trouble = intent.last_payment_error
+    trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
     return Outcome(
         state=STATES[intent.status],
         gateway_id=intent.id,
@@ -223,8 +228,8 @@ def outcome_of(intent: Any) -> Outcome:
         captured=intent.amount_received or 0,
         next_action=intent.next_action.to_dict() if intent.next_action else None,
         client_secret=intent.client_secret,
-        failure_code=(trouble.get("decline_code") or trouble.get("code")) if trouble else None,
-        failure_message=trouble.get("message") if trouble else None,
+        failure_code=trouble.get("decline_code") or trouble.get("code"),
+        failure_message=trouble.get("message"),
     )
 
 

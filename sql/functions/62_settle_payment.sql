@@ -68,5 +68,6 @@ begin
         set next_at = greatest(t.next_at, clock_timestamp()) + make_interval(secs => 1 / p_per_second)
         where t.next_at < clock_timestamp() + make_interval(secs => p_patience)
     returning next_at - make_interval(secs => 1 / p_per_second) into turn;
-    return greatest(0, extract(epoch from turn - clock_timestamp()));
+    -- greatest() alone would make "now" of a turn that was not given.
+    return case when turn is not null then greatest(0, extract(epoch from turn - clock_timestamp())) end;
 end $$;

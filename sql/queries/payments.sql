@@ -4,17 +4,21 @@ SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(method
 
 -- get_progress --
 -- How far a booking and its present attempt to pay have come.
-SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.buyer_id, b.total, b.currency,
+SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
+    b.buyer_id, b.total, b.currency,
     p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, p.amount,
-    p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at, p.gateway_id,
-    p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old
+    p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
+    p.updated_at AS last_sent_at, p.gateway_id,
+    p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old,
+    p.updated_at > clock_timestamp() - interval '1 min' AS just_sent
 FROM bookings b
 LEFT JOIN payments p ON p.id = b.payment_id
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 
 -- mark_sent --
 -- Recorded before the gateway is called: from now on its outcome may be unknown to us.
-UPDATE payments SET first_sent_at = coalesce(first_sent_at, clock_timestamp())
+UPDATE payments
+SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
 
 -- record --
