@@ -6,8 +6,10 @@ could write down that the first was taken, is one mail to whoever counts.
 
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
@@ -23,20 +25,25 @@ from db.errors import UsherError
 from db.settings import settings
 from tasks.broker import durable
 from tasks.durable import Lease
+from tasks.faults import reach
 from tasks.rendering import render
 
 log = structlog.get_logger()
 
 TIMEOUT = 10
 """Seconds for each word with the mail server."""
+BATCH_TIME = 120
+"""Seconds after which a batch ends where it is: its lease must outlast a slow server."""
 
 
-@durable(queue="mail", batch=20, lease=300, failures=16, base_delay=2)
+@durable(queue="mail", batch=20, lease=300, failures=60, base_delay=2, longest_delay=3600)
 def send_email(lease: Lease) -> None:
-    """Send mails. Those that the server takes are done; the rest is tried again."""
+    """Send mails. Those that the server takes are done; others are tried again, for a day."""
     with lease.transaction() as conn:
         waiting = emails.take(conn, [task.args["email_id"] for task in lease.tasks])
+    reach("before mail")
     sent, trouble = send_all([mail for mail in waiting if is_true(mail)])
+    reach("after mail")
     with lease.transaction() as conn:
         emails.mark_sent(conn, sent)
         for mail in waiting:
@@ -67,7 +74,7 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
 
 def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
     """Send over one connection: the ids that the server took, and what was wrong with others."""
-    refuse_transaction()
+    end = time.monotonic() + BATCH_TIME
     sent: list[UUID] = []
     trouble: dict[UUID, Exception] = {}
     if not mails:
@@ -75,18 +82,39 @@ def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
     try:
         with connection() as server:
             for mail in mails:
-                try:
-                    server.send_message(compose(mail))
+                if time.monotonic() > end:
+                    raise TimeoutError("the mail server is slow")
+                refusal = send(server, mail)
+                if refusal:
+                    trouble[mail.id] = refusal
+                else:
                     sent.append(mail.id)
-                except smtplib.SMTPResponseException as error:
-                    trouble[mail.id] = verdict(error.smtp_code, error)
-                except smtplib.SMTPRecipientsRefused as error:
-                    ((code, _),) = error.recipients.values()
-                    trouble[mail.id] = verdict(code, error)
     except (OSError, smtplib.SMTPException) as error:
         left = (mail.id for mail in mails if mail.id not in sent and mail.id not in trouble)
         trouble |= dict.fromkeys(left, MailAway(f"{type(error).__name__}: {error}"))
     return sent, trouble
+
+
+def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
+    """What is wrong with this mail, if anything. Errors: OSError and smtplib's where no other mail
+    can be sent either.
+    """
+    try:
+        message = compose(mail)
+    except Exception as error:  # whatever is wrong with it, its neighbours go out
+        return MailRefused(f"it cannot be written: {type(error).__name__}: {error}")
+    try:
+        server.send_message(message)
+    except smtplib.SMTPNotSupportedError as error:
+        return MailRefused(str(error))
+    except smtplib.SMTPSenderRefused as error:
+        return MailAway(str(error))  # that is about us, not about this mail
+    except smtplib.SMTPRecipientsRefused as error:
+        ((code, _),) = error.recipients.values()
+        return verdict(code, error)
+    except smtplib.SMTPResponseException as error:
+        return verdict(error.smtp_code, error)
+    return None
 
 
 def verdict(code: int, error: Exception) -> UsherError:
@@ -97,6 +125,7 @@ def verdict(code: int, error: Exception) -> UsherError:
 @contextmanager
 def connection() -> Iterator[smtplib.SMTP]:
     """The mail server of SMTP_URL, signed in where the URL says so."""
+    refuse_transaction()
     url = urlsplit(settings().smtp_url)
     host = url.hostname or "127.0.0.1"
     if url.scheme == "smtps":
@@ -111,17 +140,21 @@ def connection() -> Iterator[smtplib.SMTP]:
             if url.scheme == "smtp":
                 server.starttls(context=ssl.create_default_context())
             server.login(unquote(url.username), unquote(url.password or ""))
+        server.ehlo_or_helo_if_needed()  # send_message() asks at once what the server can do
         yield server
 
 
 def compose(mail: Email) -> EmailMessage:
-    """Text and HTML of a mail, under its one Message-ID."""
+    """Text and HTML of a mail, under its one Message-ID. Errors: many, where a name or an address
+    cannot be in a mail.
+    """
+    mail = replace(mail, name=" ".join(mail.name.split()))  # header lines end at a line's end
     subject, text, html = render(mail)
     name, address = parseaddr(settings().mail_from)
     message = EmailMessage()
-    message["Subject"] = subject
+    message["Subject"] = " ".join(subject.split())
     message["From"] = Address(name, addr_spec=address)
-    message["To"] = Address(mail.name, addr_spec=mail.email)
+    message["To"] = Address(mail.name, addr_spec=with_ascii_domain(mail.email))
     message["Date"] = formatdate()
     message["Message-ID"] = f"<{mail.id}@{address.rpartition('@')[2]}>"
     if mail.booking:
@@ -129,6 +162,12 @@ def compose(mail: Email) -> EmailMessage:
     message.set_content(text)
     message.add_alternative(html, subtype="html")
     return message
+
+
+def with_ascii_domain(email: str) -> str:
+    """Every server understands bücher.example as xn--bcher-kva.example."""
+    local, _, domain = email.rpartition("@")
+    return f"{local}@{domain.encode('idna').decode()}"
 
 
 @durable(queue="mail", batch=200)
