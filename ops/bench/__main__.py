@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ops.bench import drain
+from ops.bench import drain, sale
 from ops.bench.measure import Options, Row
 from ops.stack import alone_in
 from ops.supervisor import ROOT
 
-ROWS = {**drain.ROWS}
+ROWS = {**drain.ROWS, **sale.ROWS}
 RESULT = ROOT / "var" / "bench.json"
 
 

@@ -113,19 +113,32 @@ def timed(pids: Callable[[], Iterable[int]]) -> Iterator[Stopwatch]:
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time of processes, their descendants, and those of them that have ended."""
+    """User and system time of processes, their descendants, and those of them that have ended.
+
+    A process that ends while all are being read would be counted twice, or never: once by itself and
+    once by its parent. So the reading counts that has the same processes before and after it.
+    """
+    roots = list(roots)
+    readings = [ticks_by_process(roots) for _ in range(3)]
+    while not readings[-3].keys() == readings[-2].keys() == readings[-1].keys():
+        readings.append(ticks_by_process(roots))
+    return sum(readings[-2].values()) / TICKS
+
+
+def ticks_by_process(roots: Iterable[int]) -> dict[int, int]:
+    """Of the roots and all that descend from them."""
     stats = process_stats()
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in stats.items():
         children.setdefault(parent, []).append(pid)
-    total, seen, todo = 0, set[int](), list(roots)
+    found: dict[int, int] = {}
+    todo = list(roots)
     while todo:
         pid = todo.pop()
-        if pid in stats and pid not in seen:
-            seen.add(pid)
-            total += stats[pid][1]
+        if pid in stats and pid not in found:
+            found[pid] = stats[pid][1]
             todo += children.get(pid, [])
-    return total / TICKS
+    return found
 
 
 def process_stats() -> dict[int, tuple[int, int]]:

@@ -1,0 +1,71 @@
+"""Buyers of free pairs: a process of its own, beside the servers that are measured.
+
+    python -m ops.bench.rush --web URL --buyers 1500
+
+Signs everybody up and prints a line. Then, for each event's id on its standard input, all of them
+join that event's queue at once and wait to be told; prints how many were booked.
+"""
+
+import argparse
+import asyncio
+import secrets
+import sys
+
+import aiohttp
+import uvloop
+
+from ops.demo.api import Api, Board, Edge
+
+CONNECTIONS = 48
+LONGEST_WAIT_S = 60
+
+
+async def run(web_url: str, buyers: int) -> None:
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        api = Api(session, web_url)
+        name = secrets.token_hex(4)
+        signing_up = (sign_up(api, f"{name}-{n}@usher.example") for n in range(buyers))
+        tokens = await asyncio.gather(*signing_up)
+        print("ready", flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(await rush(api, int(line), tokens), flush=True)
+
+
+async def sign_up(api: Api, email: str) -> str:
+    body = {"email": email, "name": "Somebody"}
+    answer = await api.call("POST", "/v1/accounts", body, expect=(201,))
+    return str(answer.body["token"])
+
+
+async def rush(api: Api, event_id: int, tokens: list[str]) -> int:
+    """How many buyers were booked; all of them ask for a pair, wherever."""
+    board = Board(Edge(api), event_id)
+    watching = asyncio.create_task(board.watch())
+    booked = await asyncio.gather(*(get_pair(api, board, event_id, token) for token in tokens))
+    watching.cancel()
+    return sum(booked)
+
+
+async def get_pair(api: Api, board: Board, event_id: int, token: str) -> bool:
+    path = f"/v1/events/{event_id}/queue"
+    answer = await api.call(
+        "POST", path, {"quantity": 2}, token=token, key=f"join-{event_id}", expect=(201,)
+    )
+    entry = answer.body
+    while entry["state"] in ("waiting", "standby"):
+        await board.wait_for(entry["number"], LONGEST_WAIT_S)
+        entry = (await api.call("GET", f"{path}/{entry['id']}", token=token)).body
+    return bool(entry["state"] == "booked")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A rush for free pairs.")
+    parser.add_argument("--web", required=True)
+    parser.add_argument("--buyers", type=int, required=True)
+    args = parser.parse_args()
+    uvloop.run(run(args.web, args.buyers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""sale.free: the whole way of free tickets, from the queue over HTTP to the e-mail in the catcher.
+
+Everything of `make run` on this machine. Each round puts a hall on sale for nothing, and as many
+buyers as it has pairs of seats join at once; it ends when the last confirmation has been caught.
+CPU time is that of Usher's processes, Postgres and Redis: not of the crowd, the sandbox or the
+catcher. Accounts are made beforehand.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from ops.bench import pgbench
+from ops.bench.measure import Options, Row, Sample, compare, timed
+from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.stack import Stack
+from ops.supervisor import ROOT
+
+SEATS_A_ROW = 22  # with a pair in the middle, an even number is left on either side
+TIMEOUT_S = 120
+POLL_S = 0.05
+PROCESSES = ("web", "relay", "clock", "worker", "mailer")
+
+
+def free(options: Options, var_dir: Path) -> Row:
+    hall = var_dir / "hall.json"
+    hall.write_text(json.dumps(square_hall(options.bookings * 2)))
+    with Stack(var_dir / "stack", say=lambda _: None) as stack:
+        assert stack.postgres is not None, "unset DATABASE_URL: pgbench runs on the same server"
+        reference = pgbench.Pgbench(stack.postgres, options.reference_seconds)
+        with crowd(stack.web_url, options.bookings) as rush:
+            sale = Sale(stack, hall, new_api_key(stack.database_url), rush, options.bookings)
+            return compare(
+                "sale.free",
+                "bookings/s",
+                f"{options.bookings:,} buyers of a free pair each, from joining over HTTP to the"
+                " e-mail in the catcher; CPU of all Usher's processes, Postgres and Redis",
+                options,
+                sale.measure,
+                reference.measure,
+                pgbench.NAME,
+            )
+
+
+def square_hall(seats: int) -> dict[str, Any]:
+    """A seating plan of rows in one category."""
+    rows = [
+        {
+            "row_number": str(row),
+            "seats": [
+                {"seat_guid": f"{row}-{seat}", "seat_number": str(seat), "category": "All",
+                 "position": {"x": 20 * seat, "y": 20 * row}}
+                for seat in range(1, SEATS_A_ROW + 1)
+            ],
+        }
+        for row in range(1, -(-seats // SEATS_A_ROW) + 1)
+    ]  # fmt: skip
+    zone = {"name": "Hall", "position": {"x": 0, "y": 0}, "rows": rows}
+    return {"name": "Bench", "categories": [{"name": "All"}], "zones": [zone]}
+
+
+@contextmanager
+def crowd(web_url: str, buyers: int) -> Iterator["subprocess.Popen[str]"]:
+    """The buyers' process, once all of them have accounts."""
+    command = [sys.executable, "-m", "ops.bench.rush", "--web", web_url, "--buyers", str(buyers)]
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                sys.exit("the crowd could not sign up")
+            yield process
+        finally:
+            process.terminate()
+
+
+@dataclass
+class Sale:
+    """Sells the hall out, once a round."""
+
+    stack: Stack
+    hall: Path
+    api_key: str
+    rush: "subprocess.Popen[str]"
+    bookings: int
+
+    def measure(self) -> Sample:
+        event_id = put_on_sale(self.stack.web_url, self.api_key, self.hall, free=True)
+        wanted = self._caught() + self.bookings
+        with timed(self._pids) as watch:
+            booked = self._send_crowd(event_id)
+            assert booked == self.bookings, f"{booked} of {self.bookings} buyers were booked"
+            self._wait_for_mails(wanted)
+        return Sample(booked, watch.seconds, watch.cpu_seconds)
+
+    def _pids(self) -> list[int]:
+        assert self.stack.postgres and self.stack.redis
+        ours = [pid for kind in PROCESSES for pid in self.stack.supervisor.pids(kind)]
+        return [*ours, self.stack.postgres.pid, self.stack.redis.pid]
+
+    def _send_crowd(self, event_id: int) -> int:
+        assert self.rush.stdin and self.rush.stdout
+        self.rush.stdin.write(f"{event_id}\n")
+        self.rush.stdin.flush()
+        return int(self.rush.stdout.readline())
+
+    def _wait_for_mails(self, wanted: int) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while self._caught() < wanted:
+            assert time.monotonic() < deadline, f"{self._caught()} e-mails of {wanted}"
+            time.sleep(POLL_S)
+
+    def _caught(self) -> int:
+        answer = requests.get(f"{self.stack.catcher_url}/count", timeout=10).json()
+        return int(answer["distinct_message_ids"])
+
+
+ROWS = {"sale.free": free}
