@@ -115,8 +115,8 @@ def timed(pids: Callable[[], Iterable[int]]) -> Iterator[Stopwatch]:
 def cpu_seconds(roots: Iterable[int]) -> float:
     """User and system time of processes, their descendants, and those of them that have ended.
 
-    A process that ends while all are being read would be counted twice, or never: once by itself and
-    once by its parent. So the reading counts that has the same processes before and after it.
+    One that ends while all are being read might be counted twice, by itself and by its parent, or
+    never. So the reading counts that has the same processes before and after it.
     """
     roots = list(roots)
     readings = [ticks_by_process(roots) for _ in range(3)]

@@ -44,21 +44,22 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, default=THEATRE, help="a seating plan")
     parser.add_argument("--buyers", type=int, help="default: enough to sell the hall out")
     parser.add_argument("--seed", type=int, default=1, help="of the crowd")
+    parser.add_argument("--hold-seconds", type=int, help="default: short, for a short demo")
     args = parser.parse_args()
-    result = run(args.plan, args.buyers, args.seed, ROOT / "var")
+    result = run(args.plan, args.buyers, args.seed, args.hold_seconds, ROOT / "var")
     sys.exit(1 if result["failures"] else 0)
 
 
-def run(plan: Path, buyers: int | None, seed: int, var_dir: Path) -> Json:
+def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var_dir: Path) -> Json:
     """A whole demo; the object of demo.json."""
     began = time.monotonic()
     seats = len(read_plan(plan.read_bytes()).seats)
     buyers = buyers or max(BUYERS, math.ceil(RUSH * seats / MEAN_QUANTITY))
     print(f"{plan.stem}: {seats:,} seats, {buyers:,} buyers")
     with Stack(var_dir, env={"GATEWAY_LIMIT": GATEWAY_LIMIT}) as stack:
-        event_id = put_on_sale(
-            stack.web_url, new_api_key(stack.database_url), plan, **sale_options(seats, buyers)
-        )
+        api_key = new_api_key(stack.database_url)
+        options = sale_options(seats, buyers, hold_seconds)
+        event_id = put_on_sale(stack.web_url, api_key, plan, **options)
         told, crowd = send_crowd(stack, event_id, buyers, seed)
         with connected(stack.database_url) as conn:
             ledger = stack.sandbox.ledger(by="booking_id")
@@ -69,12 +70,12 @@ def run(plan: Path, buyers: int | None, seed: int, var_dir: Path) -> Json:
     return result
 
 
-def sale_options(seats: int, buyers: int) -> Json:
+def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
     """Short holds, so that what walks away is sold again within the demo."""
     large = seats > LARGE_HALL
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
-        "hold_seconds": 90 if large else 20,
+        "hold_seconds": hold_seconds or (90 if large else 20),
         "in_flight_cap": 3000 if large else None,
     }
 

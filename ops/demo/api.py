@@ -1,4 +1,4 @@
-"""How buyers ask: over a bounded number of connections, patiently, and public things through a cache.
+"""How buyers ask: over some connections, patiently, and for public things through a cache.
 
 The cache stands for the proxy, or the content network, that an on-sale has before it: a public
 document is fetched once for everybody for as long as its Cache-Control allows.

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from ops.demo.api import Api, Board, Edge, Unexpected
+from ops.demo.api import Answer, Api, Board, Edge, Unexpected
 from ops.demo.people import Hall, Person
 
 Json = dict[str, Any]
@@ -144,7 +144,7 @@ class Buyer:
         self.stage = "waiting"
         return answer.body
 
-    async def _post_join(self, wish: Json, key: str) -> Any:
+    async def _post_join(self, wish: Json, key: str) -> Answer:
         while True:
             answer = await self.api.call(
                 "POST", f"{self.sale.path}/queue", wish, token=self.token, key=key,

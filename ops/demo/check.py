@@ -1,5 +1,5 @@
-"""What has to be true after a sale, seen from outside: by the buyers, the gateway, the mailboxes; and
-inside, by the database. Each function returns sentences on what is wrong."""
+"""What has to be true after a sale: outside, for buyers, the gateway and mailboxes, and inside, in
+the database. Each function gives sentences on what is wrong."""
 
 import re
 import time
@@ -27,8 +27,11 @@ SELECT (SELECT count(*) FROM outbox WHERE run_at <= clock_timestamp() OR lease_t
 """
 
 INSIDE = """
-SELECT (SELECT count(*) FROM bookings WHERE event_id = %(event)s AND state = 'confirmed') AS confirmed,
-    (SELECT coalesce(sum(captured), 0)::bigint FROM payments WHERE event_id = %(event)s) AS captured,
+SELECT
+    (SELECT count(*) FROM bookings
+     WHERE event_id = %(event)s AND state = 'confirmed') AS confirmed,
+    (SELECT coalesce(sum(captured), 0)::bigint FROM payments
+     WHERE event_id = %(event)s) AS captured,
     (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
      WHERE event_id = %(event)s AND state <> 'failed') AS refunded,
     (SELECT count(*) FROM bookings WHERE event_id = %(event)s AND state = 'expired') AS expired,

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def noting_errors(buyer: Buyer):  # type: ignore[no-untyped-def]
+def noting_errors(buyer: Buyer) -> Iterator[None]:
     """One buyer's trouble is a result of the demo, not its end."""
     try:
         yield

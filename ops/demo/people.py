@@ -92,7 +92,7 @@ def is_kept(seat: Json) -> bool:
 
 
 def gather(count: int, seed: int, hall: Hall, trickle_s: float) -> list[Person]:
-    """A crowd: most are there when the sale opens, TRICKLE of them come within `trickle_s` of it."""
+    """A crowd: most are there at the opening, TRICKLE of them come within `trickle_s` after it."""
     dice = random.Random(seed)
     late = max(1, round(count * LATE))
     return [draw(number, number >= count - late, dice, hall, trickle_s) for number in range(count)]

@@ -21,6 +21,23 @@ class Run:
     crowd: Json
 
 
+GOOD = "  Every seat sold once, paid once, mailed once."
+SENTENCES = {
+    "plan": "{plan}: {seats:,} seats, {buyers:,} buyers",
+    "sold": "{sold_seats:,} seats in {confirmed_bookings:,} bookings, {oversold_seats} sold twice",
+    "money": "{captured_minor:,} cents captured, {ledger_captured_minor:,} in the gateway's books",
+    "e-mails": "{emails_delivered:,} of {confirmed_bookings:,} confirmations in their inboxes",
+    "told otherwise": "{unavailable:,} unavailable, {expired} expired, {cancelled} gave up,"
+    " {left} left the queue",
+    "cards declined": "{declined}",
+    "seats sold again": "{resold} that came back; {refunded} bookings refunded",
+    "wait until held": "p50 {wait_p50_s} s, p95 {wait_p95_s} s, p99 {wait_p99_s} s",
+    "selling": "{selling_seconds} s, {seats_per_second} seats a second; {seconds} s with everything",
+    "requests": "{requests:,}, {retries} of them again; {crowd_cpu_s} s of CPU for the crowd",
+    "invariants": "{invariants} checked, {invariant_rows} rows",
+}
+
+
 def progress_line(seats: dict[str, int], crowd: Json, mails: int) -> str:
     since = crowd["since_opening_s"]
     clock = "  sign-up" if since is None or since < 0 else f"{since:7.1f} s"
@@ -78,19 +95,7 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 def text(result: Json) -> str:
-    r = result
-    verdict = "\n".join(f"  FAILED: {failure}" for failure in r["failures"])
-    return f"""
-  plan                {r["plan"]}: {r["seats"]:,} seats, {r["buyers"]:,} buyers
-  sold                {r["sold_seats"]:,} seats in {r["confirmed_bookings"]:,} bookings, {r["oversold_seats"]} seats twice
-  money               {r["captured_minor"] / 100:,.2f} captured, {r["ledger_captured_minor"] / 100:,.2f} in the gateway's ledger
-  e-mails             {r["emails_delivered"]:,} of {r["confirmed_bookings"]:,} confirmations in their inboxes
-  told otherwise      {r["unavailable"]:,} unavailable, {r["expired"]} expired, {r["cancelled"]} gave up, {r["left"]} left the queue
-  cards declined      {r["declined"]}
-  seats sold again    {r["resold"]} that came back; {r["refunded"]} bookings refunded
-  wait until held     p50 {r["wait_p50_s"]} s, p95 {r["wait_p95_s"]} s, p99 {r["wait_p99_s"]} s
-  selling             {r["selling_seconds"]} s, {r["seats_per_second"]} seats a second; {r["seconds"]} s with everything
-  requests            {r["requests"]:,}, of these {r["retries"]} again; {r["crowd_cpu_s"]} s of CPU for the crowd
-  invariants          {r["invariants"]} checked, {r["invariant_rows"]} rows
-{verdict or "  Every seat sold once, paid once, mailed once."}
-"""
+    """The report that people read."""
+    lines = [f"  {name:<19} {sentence.format_map(result)}" for name, sentence in SENTENCES.items()]
+    verdict = [f"  FAILED: {failure}" for failure in result["failures"]]
+    return "\n".join(["", *lines, "", *(verdict or [GOOD]), ""])

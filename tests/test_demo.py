@@ -1,0 +1,170 @@
+"""A small sale end to end, and that the demo's checks would notice what is wrong."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.demo import check
+from ops.demo.__main__ import run
+from ops.demo.buyer import Told
+from ops.demo.people import Hall, demand, gather
+
+ROWS, WIDTH = 6, 10
+
+
+def small_hall() -> dict[str, Any]:
+    """60 seats in two categories; the last row begins with two places for wheelchairs, each with a
+    seat for a companion."""
+    rows = [
+        {
+            "row_number": str(row),
+            "seats": [
+                {
+                    "seat_guid": f"{row}-{seat}",
+                    "seat_number": str(seat),
+                    "category": "Front" if row <= 3 else "Back",
+                    "position": {"x": 20 * seat, "y": 20 * row},
+                    "accessible": row == ROWS and seat in (1, 3),
+                    "companion": row == ROWS and seat in (2, 4),
+                }
+                for seat in range(1, WIDTH + 1)
+            ],
+        }
+        for row in range(1, ROWS + 1)
+    ]
+    zone = {"name": "Hall", "position": {"x": 0, "y": 0}, "rows": rows}
+    return {"name": "Small", "categories": [{"name": "Front"}, {"name": "Back"}], "zones": [zone]}
+
+
+def test_a_small_hall_sells_out_from_queue_to_inbox(tmp_path: Path) -> None:
+    plan = tmp_path / "small.json"
+    plan.write_text(json.dumps(small_hall()))
+    result = run(plan, buyers=120, seed=1, hold_seconds=10, var_dir=tmp_path / "var")
+    assert result["failures"] == []
+    assert (result["sold_seats"], result["oversold_seats"]) == (60, 0)
+    assert result["confirmed_bookings"] == result["emails_delivered"] > 0
+    assert result["captured_minor"] == result["ledger_captured_minor"] > 0
+    assert json.loads((tmp_path / "var" / "demo.json").read_text()) == result
+
+
+def chart() -> Hall:
+    seats = [
+        {
+            "guid": seat["seat_guid"],
+            "zone": "Hall",
+            "row": row["row_number"],
+            "category": 1 if seat["category"] == "Front" else 2,
+            "accessible": seat["accessible"],
+            "companion": seat["companion"],
+            "x": seat["position"]["x"],
+            "y": seat["position"]["y"],
+        }
+        for row in small_hall()["zones"][0]["rows"]
+        for seat in row["seats"]
+    ]
+    return Hall(seats)
+
+
+def test_a_crowd_is_the_same_for_the_same_seed() -> None:
+    crowd = gather(500, 7, chart(), 8)
+    again = gather(500, 7, chart(), 8)
+    assert [repr(person) for person in crowd] == [repr(person) for person in again]
+    assert repr(crowd) != repr(gather(500, 8, chart(), 8))
+
+
+def test_a_crowd_is_mixed_and_asks_for_more_than_there_is() -> None:
+    crowd = gather(3000, 1, chart(), 8)
+    manners = Counter(person.manner for person in crowd)
+    assert set(manners) == {"pays", "declined", "gives_up", "authenticates", "walks_away"}
+    assert manners["pays"] > 2400
+    assert {person.quantity for person in crowd} == {1, 2, 3, 4, 5, 6}
+    assert any(person.accessible for person in crowd)
+    assert 200 < sum(person.named for person in crowd) < 400
+    assert all(person.flexible and person.manner == "pays" for person in crowd if person.late)
+    assert demand(crowd) > 6000
+
+
+def test_named_seats_are_free_ones_side_by_side_and_never_kept_ones() -> None:
+    hall = chart()
+    [person, *_] = gather(10, 1, hall, 8)
+    taken = {f"{row}-{seat}" for row in (1, 2, 3, 4, 5) for seat in range(1, WIDTH + 1)} | {"6-8"}
+    assert hall.choose(5, taken, person.dice) == ["6-5", "6-6", "6-7", "6-9", "6-10"]
+    assert hall.choose(6, taken, person.dice) is None
+    assert hall.kept(taken) == ["6-1", "6-2", "6-3", "6-4"]
+
+
+# What the checks would notice: one true story, and one change at a time.
+
+
+def alice() -> Told:
+    return Told(
+        number=1, email="alice@usher.example", outcome="confirmed", quantity=2, booking_id="b-1",
+        code="ABCD2345", total=10500, currency="EUR", seats=["1-1", "1-2"], tickets=["1-1", "1-2"],
+    )  # fmt: skip
+
+
+def bob() -> Told:
+    return Told(number=2, email="bob@usher.example", outcome="expired", quantity=1,
+                booking_id="b-2", seats=["1-3"])  # fmt: skip
+
+
+def ledger(**changes: int) -> dict[str, Any]:
+    row = {"captured": 10500, "captures": 1, "refunded": 0, "held": 0} | changes
+    return {"bookings": {"b-1": row}, "currencies": {"eur": {"captured": 10500}}}
+
+
+INSIDE = {"captured": 10500, "confirmed": 1, "dead_letters": 0}
+
+
+def test_a_sale_as_it_should_be_has_no_failures() -> None:
+    told = [alice(), bob()]
+    assert list(check.check_everybody_told(told)) == []
+    assert list(check.check_seats(told, Counter(sold=2))) == []
+    assert list(check.check_money(told, ledger(), INSIDE)) == []
+    assert list(check.check_inside(told, INSIDE)) == []
+
+
+def test_a_buyer_who_was_told_nothing_is_noticed() -> None:
+    bob_waits = bob()
+    bob_waits.outcome = ""
+    [failure] = check.check_everybody_told([alice(), bob_waits])
+    assert "bob@usher.example" in failure
+
+
+def test_a_missing_ticket_is_noticed() -> None:
+    told = alice()
+    told.tickets.pop()
+    assert len(list(check.check_everybody_told([told]))) == 1
+
+
+def test_a_seat_with_two_owners_is_noticed() -> None:
+    charlie = Told(number=3, outcome="confirmed", tickets=["1-2"])
+    [failure, _] = check.check_seats([alice(), charlie], Counter(sold=2))
+    assert "1-2 has 2" in failure
+
+
+def test_seats_left_while_people_were_sent_away_are_noticed() -> None:
+    told = [alice(), bob()]
+    assert "1 seats are left" in next(check.check_seats(told, Counter(sold=2, free=1)))
+    assert list(check.check_seats(told, Counter(sold=2, free=9))) == []  # nobody asked for so many
+
+
+@pytest.mark.parametrize("changes", [{"captured": 10499}, {"captures": 2}, {"refunded": 1}])
+def test_a_booking_that_is_not_paid_once_and_whole_is_noticed(changes: dict[str, int]) -> None:
+    [failure] = check.check_money([alice(), bob()], ledger(**changes), INSIDE)
+    assert "ABCD2345" in failure
+
+
+def test_money_of_somebody_who_got_nothing_is_noticed() -> None:
+    books = ledger()
+    books["bookings"]["b-2"] = {"captured": 0, "captures": 0, "refunded": 0, "held": 5250}
+    [failure] = check.check_money([alice(), bob()], books, INSIDE)
+    assert "b-2" in failure
+
+
+def test_a_difference_between_the_gateways_books_and_ours_is_noticed() -> None:
+    [failure] = check.check_money([alice()], ledger(), INSIDE | {"captured": 1})
+    assert "10500" in failure
