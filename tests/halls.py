@@ -258,7 +258,7 @@ def _number(rows: Mapping[int, Sequence[str]]) -> Iterator[tuple[int, int, int, 
         for drawing in drawings:
             for place, kind in enumerate(drawing):
                 if kind != " ":
-                    yield following + place, category, (2 * place - len(drawing) + 1) // 2, kind
+                    yield following + place, category, int((2 * place - len(drawing) + 1) / 2), kind
             following += len(drawing) + 1
 
 
