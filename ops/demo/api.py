@@ -138,7 +138,7 @@ class Board:
         self._serial = 0
 
     async def wait_for(self, number: int, timeout: float) -> None:
-        """Wait until it is this number's turn, nobody waits any more, or the time is over."""
+        """Wait until it is this number's turn, nobody's any more, or the time is over."""
         served = asyncio.Event()
         self._serial += 1
         heapq.heappush(self._watching, (number, self._serial, served))
@@ -154,7 +154,8 @@ class Board:
         """
         while True:
             document = await self.edge.get(self.path)
-            serving = document["now_serving"] if document["waiting"] else NOBODY
+            over = document.get("sale") in ("over", "sold_out") or not document["waiting"]
+            serving = NOBODY if over else document["now_serving"]
             while self._watching and self._watching[0][0] <= serving:
                 heapq.heappop(self._watching)[2].set()
             await asyncio.sleep(BOARD_S)

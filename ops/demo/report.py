@@ -32,7 +32,7 @@ SENTENCES = {
     "cards declined": "{declined}",
     "seats sold again": "{resold} that came back; {refunded} bookings refunded",
     "wait until held": "p50 {wait_p50_s} s, p95 {wait_p95_s} s, p99 {wait_p99_s} s",
-    "selling": "{selling_seconds} s, {seats_per_second} seats a second; {seconds} s with everything",
+    "selling": "{selling_seconds} s, {seats_per_second} seats a second; {seconds} s in all",
     "requests": "{requests:,}, {retries} of them again; {crowd_cpu_s} s of CPU for the crowd",
     "invariants": "{invariants} checked, {invariant_rows} rows",
 }
