@@ -71,12 +71,13 @@ def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var
 
 
 def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
-    """Short holds, so that what walks away is sold again within the demo."""
+    """Short holds, so that what walks away is sold again within the demo; and not more of them at
+    once than one machine, with the crowd on it, can see paid in that time."""
     large = seats > LARGE_HALL
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
-        "hold_seconds": hold_seconds or (90 if large else 20),
-        "in_flight_cap": 3000 if large else None,
+        "hold_seconds": hold_seconds or (60 if large else 15),
+        "in_flight_cap": 1500 if large else 200,
     }
 
 

@@ -134,6 +134,7 @@ class Board:
     def __init__(self, edge: Edge, event_id: int) -> None:
         self.edge = edge
         self.path = f"/v1/events/{event_id}/queue"
+        self.over = False
         self._watching: list[tuple[int, int, asyncio.Event]] = []
         self._serial = 0
 
@@ -154,8 +155,8 @@ class Board:
         """
         while True:
             document = await self.edge.get(self.path)
-            over = document.get("sale") in ("over", "sold_out") or not document["waiting"]
-            serving = NOBODY if over else document["now_serving"]
+            self.over = document["sale"] in ("over", "sold_out")
+            serving = NOBODY if self.over else document["now_serving"]
             while self._watching and self._watching[0][0] <= serving:
                 heapq.heappop(self._watching)[2].set()
             await asyncio.sleep(BOARD_S)

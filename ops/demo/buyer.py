@@ -20,12 +20,14 @@ ENDED = ("confirmed", "expired", "cancelled", "failed")
 # Bookings say nothing of when to look again: soon at first, since most payments take a moment.
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
 # Whoever stood in the queue for so long does not walk away from seats any more.
-LONG_WAIT_S = 10.0
+LONG_WAIT_S = 8.0
 # The public document says whose turn it is; one's own entry is read now and then all the same.
 OWN_LOOK_S = 10.0
 # Between looks at an entry whose turn it was and that could not be decided: seats may come back.
 # Well below the demo's hold time, in which they have to be paid.
 STANDBY_LOOK_S = 5.0
+# The end of a sale is read from one's own entry a moment later, since everybody does so then.
+LAST_LOOK_S = 1.0, 4.0
 
 
 @dataclass
@@ -50,7 +52,6 @@ class Told:
     tickets: list[str] = field(default_factory=list)
     wait_s: float | None = None
     declined: bool = False
-    gave_up: bool = False
 
     def as_json(self) -> Json:
         return asdict(self)
@@ -167,6 +168,8 @@ class Buyer:
                 return None
         while entry["state"] in ("waiting", "standby"):
             await self.sale.board.wait_for(entry["number"], OWN_LOOK_S)
+            if self.sale.board.over:
+                await asyncio.sleep(self.person.dice.uniform(*LAST_LOOK_S))
             entry = (await self.api.call("GET", path, token=self.token)).body
             if entry["state"] in ("waiting", "standby"):
                 pause = max(STANDBY_LOOK_S, entry["poll_after_s"])
@@ -206,7 +209,7 @@ class Buyer:
     async def _pay(self, booking: Json) -> Json:
         """Pay in one's own manner; the booking as it is then: ended, or left alone."""
         manner = self.person.manner
-        if manner == "walks_away" and (self.told.wait_s or 0) < LONG_WAIT_S:
+        if manner == "walks_away" and not self._waited_long():
             return booking
         await asyncio.sleep(min(self.person.dice.expovariate(1.5), 3))
         first = {"declined": BAD_CARD, "gives_up": BAD_CARD, "authenticates": CAUTIOUS_CARD}
@@ -216,6 +219,9 @@ class Buyer:
         if booking["state"] == "held" and manner == "declined":
             booking = await self._try_card(booking, GOOD_CARD)
         return booking
+
+    def _waited_long(self) -> bool:
+        return (self.told.wait_s or 0) > LONG_WAIT_S
 
     async def _try_card(self, booking: Json, card: str) -> Json:
         """One attempt to pay, until its outcome is known."""
@@ -249,8 +255,7 @@ class Buyer:
 
     async def _give_up(self, booking: Json) -> Json:
         """Half say that they do not want the seats any more; the others just go."""
-        self.told.gave_up = True
-        if self.person.dice.random() < 0.5:
+        if self.person.dice.random() < 0.5 or self._waited_long():
             path = f"{self.sale.path}/bookings/{booking['id']}"
             await self.api.call("DELETE", path, token=self.token, expect=(202, 204, 409))
             return await self._look(booking["id"])

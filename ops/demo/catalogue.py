@@ -37,6 +37,7 @@ def put_on_sale(
     in_flight_cap: int | None = None,
 ) -> int:
     """Put a seating plan's hall on sale; the event's id. `free`: nothing costs anything.
+    `in_flight_cap`: so many bookings, at most, may be unpaid at once.
 
     Errors: requests.HTTPError with the problem that the API found, in a bad plan for example.
     """
