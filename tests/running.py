@@ -24,7 +24,7 @@ import dramatiq
 import pytest
 import requests
 
-from db.connections import Conn, only, transaction
+from db.connections import Conn, only, pool, transaction
 from db.invariants import violations
 from db.settings import settings
 from db.webhooks import Notification, take_notification
@@ -131,7 +131,15 @@ class Running:
     def cancel(self, booking: UUID) -> str:
         """The buyer gives it up; the state that it was in."""
         query = "select cancel_booking(event_id, id, buyer_id) as was from bookings where id = %s"
-        return str(only(self.conn.execute(query, [booking]).fetchall())["was"])
+        with transaction("buyer") as conn:
+            return str(only(conn.execute(query, [booking]).fetchall())["was"])
+
+    def somebody_waits(self) -> bool:
+        """Whether a transaction on this database waits for a lock."""
+        query = """
+            select from pg_stat_activity
+            where wait_event_type = 'Lock' and datname = current_database()"""
+        return bool(self.conn.execute(query).fetchall())
 
     def pass_deadline(self, booking: UUID) -> None:
         """The time to pay is over; the backlog's grace and whatever is on its way too."""
@@ -213,4 +221,5 @@ def running(
 
     gateway.client.cache_clear()
     breaker.breaker_for.cache_clear()
+    pool()
     return Running(conn, stage_event(conn), gateway_sandbox, catcher_process)

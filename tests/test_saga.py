@@ -13,8 +13,6 @@ from tests.waiting import wait_until
 CREATE, CAPTURE = "POST /v1/payment_intents", "POST /v1/payment_intents/{id}/capture"
 CANCEL = "POST /v1/payment_intents/{id}/cancel"
 PRICE = 10500
-WAITERS = """
-select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"""
 THREE_DS = "pm_card_threeDSecure2Required"
 
 
@@ -337,7 +335,7 @@ def test_a_notification_that_waits_for_the_task_to_end_makes_a_new_one(running: 
         payments.record(conn, progress, outcome)
         bookings.on_requires_action(lease, conn, progress)
         notifier.start()
-        wait_until(lambda: running.conn.execute(WAITERS).fetchall())
+        wait_until(running.somebody_waits)
     notifier.join()
     assert len(running.tasks()) == 1
     with running.work():
