@@ -5,6 +5,7 @@ document is fetched once for everybody for as long as its Cache-Control allows.
 """
 
 import asyncio
+import contextlib
 import heapq
 import re
 import time
@@ -134,19 +135,23 @@ class Board:
     def __init__(self, edge: Edge, event_id: int) -> None:
         self.edge = edge
         self.path = f"/v1/events/{event_id}/queue"
-        self.over = False
+        self.over = asyncio.Event()
+        self.serving = 0
         self._watching: list[tuple[int, int, asyncio.Event]] = []
         self._serial = 0
 
     async def wait_for(self, number: int, timeout: float) -> None:
-        """Wait until it is this number's turn, nobody's any more, or the time is over."""
-        served = asyncio.Event()
-        self._serial += 1
-        heapq.heappush(self._watching, (number, self._serial, served))
-        try:
-            await asyncio.wait_for(served.wait(), timeout)
-        except TimeoutError:
-            served.set()  # so that the watcher forgets it
+        """Wait until it becomes this number's turn, the sale is over, or the time is.
+
+        A number whose turn has come before can only wait for the other two.
+        """
+        turn = self.over
+        if number > self.serving:
+            turn = asyncio.Event()
+            self._serial += 1
+            heapq.heappush(self._watching, (number, self._serial, turn))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(turn.wait(), timeout)
 
     async def watch(self) -> None:
         """Follow the document as often as caches renew it, for as long as the crowd is there.
@@ -155,8 +160,10 @@ class Board:
         """
         while True:
             document = await self.edge.get(self.path)
-            self.over = document["sale"] in ("over", "sold_out")
-            serving = NOBODY if self.over else document["now_serving"]
-            while self._watching and self._watching[0][0] <= serving:
+            self.serving = document["now_serving"]
+            if document["sale"] in ("over", "sold_out"):
+                self.serving = NOBODY
+                self.over.set()
+            while self._watching and self._watching[0][0] <= self.serving:
                 heapq.heappop(self._watching)[2].set()
             await asyncio.sleep(BOARD_S)

@@ -15,6 +15,7 @@ Json = dict[str, Any]
 GOOD_CARD = "pm_card_visa"
 BAD_CARD = "pm_card_chargeDeclined"
 CAUTIOUS_CARD = "pm_card_threeDSecureRequired"
+WAITING = ("waiting", "standby")
 ENDED = ("confirmed", "expired", "cancelled", "failed")
 
 # Bookings say nothing of when to look again: soon at first, since most payments take a moment.
@@ -25,7 +26,7 @@ LONG_WAIT_S = 8.0
 OWN_LOOK_S = 10.0
 # Between looks at an entry whose turn it was and that could not be decided: seats may come back.
 # Well below the demo's hold time, in which they have to be paid.
-STANDBY_LOOK_S = 5.0
+STANDBY_LOOK_S = 4.0
 # The end of a sale is read from one's own entry a moment later, since everybody does so then.
 LAST_LOOK_S = 1.0, 4.0
 
@@ -166,14 +167,13 @@ class Buyer:
             if answer.status == 204:
                 self._end("left")
                 return None
-        while entry["state"] in ("waiting", "standby"):
-            await self.sale.board.wait_for(entry["number"], OWN_LOOK_S)
-            if self.sale.board.over:
+        pause = self._pause(entry) if entry["number"] > self.sale.board.serving else 0
+        while entry["state"] in WAITING:
+            await self.sale.board.wait_for(entry["number"], pause)
+            if self.sale.board.over.is_set():
                 await asyncio.sleep(self.person.dice.uniform(*LAST_LOOK_S))
             entry = (await self.api.call("GET", path, token=self.token)).body
-            if entry["state"] in ("waiting", "standby"):
-                pause = max(STANDBY_LOOK_S, entry["poll_after_s"])
-                await asyncio.sleep(pause * self.person.dice.uniform(0.8, 1.2))
+            pause = self._pause(entry)
         if "booking_id" not in entry:  # decided before the join was answered a second time
             entry = (await self.api.call("GET", path, token=self.token)).body
         if entry["state"] != "booked":
@@ -181,6 +181,13 @@ class Buyer:
             return None
         self.told.wait_s = time.monotonic() - self.joined_at
         return str(entry["booking_id"])
+
+    def _pause(self, entry: Json) -> float:
+        """Until the next look at one's own entry; never shorter than asked for."""
+        called = entry["number"] <= self.sale.board.serving
+        least = STANDBY_LOOK_S if called else OWN_LOOK_S
+        asked: float = entry["poll_after_s"] or 0
+        return max(least, asked) * self.person.dice.uniform(1, 1.3)
 
     async def _take(self, booking_id: str) -> None:
         """From the hold to its end."""

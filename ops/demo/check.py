@@ -21,8 +21,8 @@ LISTED = 5
 QUIET_TIMEOUT_S = 60
 
 UNFINISHED = """
-SELECT (SELECT count(*) FROM outbox WHERE run_at <= clock_timestamp() OR lease_token IS NOT NULL)
-    AS tasks,
+SELECT (SELECT json_agg(format('%s %s', actor, key)) FROM outbox
+        WHERE run_at <= clock_timestamp() OR lease_token IS NOT NULL) AS tasks,
     (SELECT count(*) FROM emails WHERE state = 'pending') AS emails
 """
 
@@ -63,8 +63,11 @@ def wait_until_quiet(conn: Conn) -> list[str]:
         if not any(left.values()):
             return []
         if time.monotonic() > deadline:
-            return [f"not finished after {QUIET_TIMEOUT_S} s: {left['tasks']} tasks due or leased,"
-                    f" {left['emails']} e-mails"]  # fmt: skip
+            tasks = list(some("tasks are due or leased", left["tasks"] or []))
+            return [
+                *tasks,
+                f"not finished after {QUIET_TIMEOUT_S} s; {left['emails']} e-mails wait",
+            ]
         time.sleep(0.2)
 
 
