@@ -33,6 +33,9 @@ def pool() -> ConnectionPool[Conn]:
         min_size=1,
         max_size=settings().pool_size,
         timeout=5,
+        # Short, since its pauses double: with the default it sleeps for minutes after an outage.
+        # Given up, a connection is made when the next request asks for one.
+        reconnect_timeout=3,
         check=check_if_spoken_to,
         open=True,
     )

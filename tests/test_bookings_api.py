@@ -18,9 +18,7 @@ def pay(sale: Sale, buyer: Caller, booking: dict[str, str], key: str = "pay") ->
     return buyer.post(f"{path_of(sale, booking)}/payment", CARD, key=key)
 
 
-def test_a_booking_shows_seats_prices_and_time_left(
-    tosca: Sale, alice: Caller, conn: Conn
-) -> None:
+def test_a_booking_shows_seats_prices_and_time_left(tosca: Sale, alice: Caller, conn: Conn) -> None:
     booking = tosca.book(alice, conn, seats=["1-1", "2-1"])
     assert booking["state"] == "held"
     assert (booking["total"], booking["currency"], booking["quantity"]) == (14_500, "EUR", 2)

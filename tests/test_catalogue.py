@@ -9,7 +9,9 @@ from tests.world import Caller, Sale, event_fields, in_hours, small_hall
 
 
 def seat_numbers(conn: Conn, version_id: int) -> dict[str, int]:
-    rows = conn.execute("SELECT guid, seat FROM plan_seats WHERE plan_version_id = %s", [version_id])
+    rows = conn.execute(
+        "SELECT guid, seat FROM plan_seats WHERE plan_version_id = %s", [version_id]
+    )
     return {row["guid"]: row["seat"] for row in rows}
 
 
@@ -108,9 +110,7 @@ def test_every_category_needs_one_price(
     fields = event_fields(hall.venue, hall.plan, categories=categories)
     answer = hall.opera.post("/v1/events", fields)
     assert answer.status_code == 422
-    assert answer.json["errors"] == [
-        {"location": "json", "path": "categories", "message": message}
-    ]
+    assert answer.json["errors"] == [{"location": "json", "path": "categories", "message": message}]
     assert conn.execute("SELECT FROM events").fetchall() == []
 
 

@@ -9,13 +9,12 @@ import pytest
 from flask import Flask
 
 from db.connections import Conn, pool
+from db.settings import settings
 from tests.waiting import wait_until
 from tests.world import Answer, Caller, Sale, in_hours
 
 
-def test_it_gives_numbers_in_the_order_of_joining(
-    tosca: Sale, alice: Caller, bob: Caller
-) -> None:
+def test_it_gives_numbers_in_the_order_of_joining(tosca: Sale, alice: Caller, bob: Caller) -> None:
     first, second = tosca.join(alice), tosca.join(bob)
     assert first.status_code == 201
     assert (first.json["number"], second.json["number"]) == (1, 2)
@@ -181,9 +180,7 @@ def test_the_queue_shows_who_waits_and_who_is_served(
     assert document["estimated_wait_s"] == 0
 
 
-def test_leavers_do_not_count_as_waiting(
-    tosca: Sale, alice: Caller, anybody: Caller
-) -> None:
+def test_leavers_do_not_count_as_waiting(tosca: Sale, alice: Caller, anybody: Caller) -> None:
     alice.delete(tosca.join(alice).json["links"]["self"])
     wait_until(lambda: anybody.get(f"{tosca.path}/queue").json["waiting"] == 0)
 
@@ -207,20 +204,23 @@ def test_a_crowd_costs_one_look_a_second(
     assert len(set(documents)) <= 5  # as_of differs whenever it is read
 
 
-
 def test_joining_is_one_round_trip(
-    configured: dict[str, str], tosca: Sale, alice: Caller, bob: Caller, tmp_path: Path
+    tosca: Sale, alice: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libpq's own trace of the connection shows one message to the server that asks for an answer."""
-    tosca.join(alice)  # whose answer needed the queue's state, which is kept for a second
-    pool().resize(1, 1)
+    """libpq's own trace shows how often the server is waited for."""
+    monkeypatch.setenv("POOL_SIZE", "1")
+    pool().close()
+    for kept in (settings, pool):
+        kept.cache_clear()
     with (tmp_path / "trace").open("w+") as trace:
         with pool().connection() as pooled:
             pooled.pgconn.trace(trace.fileno())
-        assert tosca.join(bob).status_code == 201
+        assert tosca.join(alice).status_code == 201
         with pool().connection() as pooled:
             pooled.pgconn.untrace()
         trace.seek(0)
-        print(trace.read()); trace.seek(0)
-        sent = [line.split("\t")[3] for line in trace if line.split("\t")[1] == "F"]
-    assert sent.count("Sync") + sent.count("Query") == 1
+        lines = trace.readlines()
+    waits = [line for line in lines if "ReadyForQuery" in line]
+    looks_at_the_queue = [line for line in lines if "-- Where the queue is." in line]
+    assert len(looks_at_the_queue) == 1  # once a second, whoever joins
+    assert len(waits) == 1 + 1

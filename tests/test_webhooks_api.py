@@ -1,0 +1,131 @@
+"""Stripe's notifications: verified, stored once, and a task when they are news."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from stripe import WebhookSignature
+
+from db.connections import Conn
+from tests.test_bookings_api import pay
+from tests.world import WEBHOOK_SECRET, Answer, Caller, Sale
+
+PATH = "/webhooks/stripe"
+
+
+def send(caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET) -> Answer:
+    body = json.dumps(event)
+    moment = int(time.time()) - age
+    signature = WebhookSignature._compute_signature(f"{moment}.{body}", secret)
+    headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
+    return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+
+
+@pytest.fixture
+def payment(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
+    """A payment that the gateway knows as pi_1, of a booking whose task is done."""
+    booking = tosca.book(alice, conn)
+    id = pay(tosca, alice, booking).json["payment"]["id"]
+    conn.execute("UPDATE payments SET gateway_id = 'pi_1'")
+    conn.execute("DELETE FROM outbox")
+    return {"id": id, "event_id": tosca.id, "booking_id": booking["id"]}
+
+
+def intent(payment: dict[str, Any], status: str, id: str = "evt_1") -> dict[str, Any]:
+    metadata = {"payment_id": payment["id"], "booking_id": payment["booking_id"]}
+    thing = {"id": "pi_1", "object": "payment_intent", "status": status, "metadata": metadata}
+    return {"id": id, "type": "payment_intent.amount_capturable_updated", "data": {"object": thing}}
+
+
+def tasks(conn: Conn) -> list[dict[str, Any]]:
+    return conn.execute("SELECT actor, queue, key, args, event_id FROM outbox").fetchall()
+
+
+def test_news_of_a_payment_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn
+) -> None:
+    answer = send(anybody, intent(payment, "requires_capture"))
+    assert (answer.status_code, answer.json) == (200, {"received": True})
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    key = payment["booking_id"]
+    assert tasks(conn) == [
+        {"actor": "advance", "queue": "bookings", "key": key, "args": args,
+         "event_id": payment["event_id"]}
+    ]  # fmt: skip
+
+
+def test_a_notification_is_taken_once(anybody: Caller, payment: dict[str, Any], conn: Conn) -> None:
+    send(anybody, intent(payment, "requires_capture"))
+    conn.execute("DELETE FROM outbox")
+    assert send(anybody, intent(payment, "requires_capture")).status_code == 200
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("requires_action", "requires_action"),
+        ("requires_capture", "authorised"),
+        ("succeeded", "captured"),
+        ("canceled", "voided"),
+    ],
+)
+def test_what_we_know_already_is_only_stored(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, status: str, state: str
+) -> None:
+    conn.execute("UPDATE payments SET state = %s, captured = amount", [state])
+    send(anybody, intent(payment, status))
+    assert tasks(conn) == []
+    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    assert row == {"payment_id": payment["id"]}
+
+
+@pytest.mark.parametrize("status", ["processing", "requires_payment_method"])
+def test_what_we_have_no_word_for_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, status: str
+) -> None:
+    send(anybody, intent(payment, status))
+    assert [task["actor"] for task in tasks(conn)] == ["advance"]
+
+
+@pytest.mark.parametrize("type", ["charge.dispute.created", "refund.failed", "charge.refunded"])
+def test_money_that_goes_back_has_the_payment_checked(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
+) -> None:
+    """Disputes and refunds do not carry our metadata: they are found by the intent."""
+    thing = {"id": "x_1", "object": type.split(".")[0], "payment_intent": "pi_1", "metadata": {}}
+    send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
+    (task,) = tasks(conn)
+    assert (task["actor"], task["queue"], task["key"]) == (
+        "check_payment",
+        "payments",
+        payment["id"],
+    )
+    assert task["args"] == {"payment_id": payment["id"]}
+
+
+def test_what_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:
+    ids = {"id": "01890000-0000-7000-8000-000000000000", "booking_id": "x"}
+    assert send(anybody, intent(ids, "succeeded")).status_code == 200
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+@pytest.mark.parametrize("fault", [{"age": 301}, {"secret": "whsec_of_somebody_else"}])
+def test_it_believes_no_other_signature(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, fault: dict[str, Any]
+) -> None:
+    answer = send(anybody, intent(payment, "succeeded"), **fault)
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    assert conn.execute("SELECT FROM webhook_inbox").fetchall() == []
+
+
+def test_it_needs_a_signature(anybody: Caller) -> None:
+    assert anybody.post(PATH, {"id": "evt_1"}).status_code == 400
+
+
+@pytest.mark.parametrize("event", [[], "x", {"id": "evt_1"}, {"id": "e", "type": 1, "data": {}}])
+def test_signed_nonsense_is_refused(anybody: Caller, event: Any) -> None:
+    assert send(anybody, event).status_code == 400
