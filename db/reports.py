@@ -27,10 +27,14 @@ def report_names() -> list[str]:
 def run_report(conn: Conn, name: str, event_id: int) -> tuple[list[str], list[dict[str, Any]]]:
     """A report on one event: the names of its columns, and its rows by column.
 
+    The caller's transaction can only read from then on, and each statement for 30 s at most.
+
     Errors: NotFound when there is no report of that name.
     """
     if name not in report_names():
         raise NotFound(f"There is no report {name!r}; there are {', '.join(report_names())}.")
+    conn.execute("SET TRANSACTION READ ONLY")
+    conn.execute("SET LOCAL statement_timeout = '30s'")
     result = conn.execute(_statement(name), {"event_id": event_id})
     return [column.name for column in result.description or ()], result.fetchall()
 

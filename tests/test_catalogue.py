@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from psycopg.errors import ReadOnlySqlTransaction
 
-from db.connections import Conn
+from db.connections import Conn, transaction
+from db.reports import run_report
 from tests.world import Caller, Sale, event_fields, in_hours, small_hall
 
 
@@ -308,6 +310,12 @@ def test_availability_counts_and_names_what_is_taken(
 @pytest.mark.parametrize("what", ["seats", "availability", "queue"])
 def test_a_draft_shows_nothing(hall: Sale, anybody: Caller, what: str) -> None:
     assert anybody.get(f"{hall.add_event().path}/{what}").status_code == 404
+
+
+def test_a_report_can_only_read(tosca: Sale) -> None:
+    with pytest.raises(ReadOnlySqlTransaction), transaction() as conn:
+        run_report(conn, "occupancy", tosca.id)
+        conn.execute("DELETE FROM seats")
 
 
 def test_reports_are_rows(tosca: Sale, alice: Caller, conn: Conn) -> None:
