@@ -160,8 +160,8 @@ class Board:
         """
         while True:
             document = await self.edge.get(self.path)
-            self.serving = document["now_serving"]
-            if document["sale"] in ("over", "sold_out"):
+            self.serving = document["now_serving"] if document["waiting"] else NOBODY
+            if document.get("sale") in ("over", "sold_out"):
                 self.serving = NOBODY
                 self.over.set()
             while self._watching and self._watching[0][0] <= self.serving:

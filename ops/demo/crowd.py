@@ -105,12 +105,19 @@ async def run(args: argparse.Namespace) -> None:
         sale = Sale(api, edge, board, hall, args.event, secrets.token_hex(3))
         crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle))
         helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd))]
-        await crowd.sell_out()
-        for helper in helpers:
-            helper.cancel()
+        await first_of(asyncio.create_task(crowd.sell_out()), *helpers)
         print(crowd.progress().decode(), flush=True)
     with args.results.open("wb") as results:
         results.writelines(orjson.dumps(b.told.as_json()) + b"\n" for b in crowd.buyers)
+
+
+async def first_of(*tasks: asyncio.Task[None]) -> None:
+    """Wait until one of them ends, which must not be by an error, and end the others."""
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 async def tell(crowd: Crowd) -> None:
