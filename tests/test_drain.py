@@ -227,6 +227,43 @@ def test_standby_ends_when_what_was_held_is_sold(conn: Conn) -> None:
     )
 
 
+def test_standby_ends_when_its_category_is_sold_though_others_are_held(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."], 2: ["."], 3: ["."]})
+    first, _ = hall.hold(1, 1), hall.hold(1, 2)
+    hall.enter(1, 1)
+    hall.enter(1, 2)
+    hall.serve()
+    assert hall.states()[2:] == ["standby", "standby"]
+    hall.confirm(first)
+    hall.serve()
+    assert hall.states()[2:] == ["unavailable", "standby"]
+
+
+def test_a_busy_sale_comes_further_than_its_first_standby_entries(conn: Conn) -> None:
+    """However often something is settled; only what is released begins again with them."""
+    hall = build_hall(conn, {1: ["." * 9], 2: ["."]})
+    held = [hall.hold(1, 1) for _ in range(9)]
+    for _ in range(4):
+        hall.enter(1, 1)
+    last = hall.enter(1, 2)
+    for booking in held[:8]:
+        serve_next(conn, batch=1)
+        hall.confirm(booking)
+    assert hall.seats_of(last) != []
+    assert hall.states()[9:13] == ["standby"] * 4
+
+
+def test_standby_is_not_read_again_for_what_changes_nothing(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["."]})
+    first, _ = hall.hold(1, 1), hall.hold(1, 1)
+    hall.enter(1, 1)
+    hall.serve()
+    hall.confirm(first)
+    assert lanes.next_lane(conn) == hall.event
+    assert hall.drain().taken == 0
+    assert lanes.next_lane(conn) is None
+
+
 def test_seats_asked_for_by_name_are_waited_for_until_they_are_sold(conn: Conn) -> None:
     hall = build_hall(conn, {1: ["...."]})
     held = hall.hold(seats=[2])

@@ -142,8 +142,8 @@ def add_outage(hall: Hall, opened: int, closed: int | None) -> None:
 
 def test_another_accounts_outage_is_no_reason(hall: Hall) -> None:
     booking = hall.hold()
-    other = build_hall(hall.conn, {1: ["."]})
-    add_outage(other, 300, None)
+    hall.conn.execute("update bookings set created_at = clock_timestamp() - interval '600 s'")
+    add_outage(build_hall(hall.conn, {1: ["."]}), 300, None)
     hall.overdue(booking)
     assert expire(hall) == (1, 0)
 

@@ -22,6 +22,24 @@ begin
     return told;
 end $$;
 
+/* Whether somebody on standby hopes for a category of which nothing is held any more. */
+create or replace function hope_has_ended(p_event bigint) returns boolean
+language sql stable as $$
+    with pending as materialized (
+        select distinct i.category
+        from bookings b
+        join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+        where b.event_id = p_event
+            and b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
+    )
+    select exists (
+        select from event_categories c
+        where c.event_id = p_event and c.category not in (select category from pending)
+            and exists (select from entries e where e.event_id = p_event and e.state = 'standby'
+                and e.category = c.category))
+        or not exists (select from pending)
+$$;
+
 /* Decides what becomes of entries that could not be met: on standby while held seats might still come
    back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
    one moment, never a lock that was in the way (p_raced).
@@ -36,7 +54,7 @@ begin
     select coalesce(array_agg(distinct i.category::integer), '{}'),
         exists (select from seats
                 where event_id = p_show.id and state = 'free' and allocation is null),
-        exists (select from lane_wakes where event_id = p_show.id)
+        exists (select from lane_wakes where event_id = p_show.id and released)
     into pending, some_free, woken
     from bookings b
     join booking_items i on i.event_id = b.event_id and i.booking_id = b.id

@@ -16,6 +16,7 @@ declare
     show events;
     lane lanes;
     room integer := p_batch;
+    released boolean;                               -- by the wakes of this batch; null: there were none
     numbers bigint[]; ids uuid[]; buyer_ids bigint[]; quantities integer[]; wanted integer[];
     together boolean[]; accessible integer[]; over_cap boolean[];
     named_entry integer[]; named_seat integer[];
@@ -23,17 +24,23 @@ declare
     avoid integer[] := '{}';
     wished integer[]; owners integer[];             -- what was chosen, in seat order, and by whom
     held integer[]; held_category integer[];
-    lowest bigint; last_standby bigint;
+    lowest bigint;                                  -- nobody waits below it
 begin
     taken := 0; booked := 0; seats_held := 0; stalled := false;
     select * into show from events where id = p_event;
 
-    -- A wake begins the pass over standby entries anew. Every 2 s all are read: whoever committed very
-    -- late is found then.
-    delete from lane_wakes where event_id = p_event;
+    -- A release begins the pass over standby entries anew; what is only settled waits for the end of the
+    -- pass, or a busy sale would never come further than its first standby entries. Every 2 s all are
+    -- read: whoever committed very late is found then.
+    with woken as (
+        delete from lane_wakes where event_id = p_event
+            and (released or (select l.stalled from lanes l where l.event_id = p_event))
+        returning released
+    )
+    select bool_or(woken.released) into released from woken;
     update lanes
-    set standby_from = case when found then 0 else standby_from end,
-        stalled = stalled and not found,
+    set standby_from = case when released then 0 else standby_from end,
+        stalled = stalled and released is null,
         low_water = case when low_water_reset_at < now() - interval '2 s' then 0 else low_water end,
         low_water_reset_at = case when low_water_reset_at < now() - interval '2 s' then now()
                                   else low_water_reset_at end
@@ -53,9 +60,8 @@ begin
 
     -- The entries, locked plainly and read in number order.
     select array_agg(n.number),
-        coalesce(min(n.number) filter (where n.state = 'waiting'), max(n.number)),
-        max(n.number) filter (where n.state = 'standby')
-    into numbers, lowest, last_standby
+        coalesce(min(n.number) filter (where n.state = 'waiting'), max(n.number))
+    into numbers, lowest
     from (select w.number, w.state from (
               (select number, state from entries where event_id = p_event and state = 'waiting'
                   and number >= lane.low_water order by number limit greatest(room, 0))
@@ -64,9 +70,13 @@ begin
                   and number >= lane.standby_from order by number limit greatest(room, 0))) w
           order by w.number limit greatest(room, 0)) n;
     if numbers is null then
+        delete from lane_wakes where event_id = p_event and not released;
         update lanes
         set busy = false, stalled = room <= 0,
-            standby_from = case when room <= 0 then standby_from else 9223372036854775807 end
+            standby_from = case
+                when room <= 0 then standby_from
+                when (found or released is not null) and hope_has_ended(p_event) then 0
+                else 9223372036854775807 end
         where event_id = p_event;
         return;
     end if;
@@ -129,9 +139,9 @@ begin
                          else low_water end,
         low_water_next = case when low_water_reset_at = now() then lowest else low_water_next end,
         standby_from = case when drain_lane.stalled then standby_from
-                            else coalesce(last_standby + 1, standby_from) end,
+                            else greatest(standby_from, numbers[taken] + 1) end,
         now_serving = greatest(now_serving, case
             when drain_lane.stalled then numbers[picked.failed[1]] - 1
-            else numbers[cardinality(numbers)] end)
+            else numbers[taken] end)
     where event_id = p_event;
 end $$;

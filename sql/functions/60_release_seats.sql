@@ -27,12 +27,13 @@ end $$;
 /* A booking that is settled, one way or the other, may change what standby entries can hope for. */
 create or replace function wake_lanes() returns trigger language plpgsql as $$
 begin
-    insert into lane_wakes (event_id)
-    select distinct n.event_id
+    insert into lane_wakes (event_id, released)
+    select n.event_id, bool_or(n.ended_at is not null)
     from old_rows o join new_rows n on n.event_id = o.event_id and n.id = o.id
     where o.state in ('held', 'authorising', 'expiring', 'review', 'secured')
         and n.state not in ('held', 'authorising', 'expiring', 'review', 'secured')
-        or o.state in ('confirmed', 'frozen') and n.state = 'cancelled';
+        or o.state in ('confirmed', 'frozen') and n.state = 'cancelled'
+    group by n.event_id;
     return null;
 end $$;
 

@@ -220,11 +220,13 @@ create table lanes (
     now_serving bigint not null default 0
 ) with (fillfactor = 50);
 
-/* Something was released or settled in this lane: those on standby must be looked at again. Rows
-   instead of a flag in lanes, because whoever releases seats holds no lock on the lane. */
+/* Seats were released in this lane: those on standby must be looked at again, before later numbers. Or
+   a booking was only settled: somebody may have nothing to hope for any more. Rows instead of a flag
+   in lanes, because whoever releases seats holds no lock on the lane. */
 create table lane_wakes (
     id bigint generated always as identity primary key,
-    event_id bigint not null
+    event_id bigint not null,
+    released boolean not null default true
 );
 create index lane_wakes_event on lane_wakes (event_id);
 
@@ -259,6 +261,7 @@ create unique index entries_one_active on entries (event_id, buyer_id)
     where state in ('lobby', 'waiting', 'standby', 'admitted');
 create index entries_waiting on entries (event_id, number) where state = 'waiting';
 create index entries_standby on entries (event_id, number) where state = 'standby';
+create index entries_standby_category on entries (event_id, category) where state = 'standby';
 
 
 /* ---- Bookings and seats ---------------------------------------------------------------------- */
