@@ -1,7 +1,8 @@
 """What everybody may see of an event: chart, free seats, queue. Documents are made by Postgres, as
 text, because they are long and the same for all."""
 
-from typing import Any
+from datetime import datetime
+from typing import TypedDict, cast
 
 from db.connections import Conn
 from db.errors import NotFound
@@ -36,10 +37,23 @@ def count_seats(conn: Conn, event_id: int) -> bytes:
     return str(row["document"]).encode()
 
 
-def get_queue(conn: Conn, event_id: int) -> dict[str, Any]:
-    """{now_serving, waiting, as_of}; costs the same however many wait. Errors: NotFound."""
-    row = conn.execute(sql.get_queue, {"event_id": event_id}).fetchone()
+class QueueReading(TypedDict):
+    """Where a queue is. counted: people waiting, up to 1,001; last_number: the last one given out;
+    leavers: (from, to, how many of these numbers left), as far as they matter; sale: open, paused,
+    all_held (nothing is free, but holds may yet expire), sold_out, over or soon."""
+
+    event_id: int
+    now_serving: int
+    last_number: int
+    counted: int
+    leavers: list[list[int]]
+    sale: str
+    as_of: datetime
+
+
+def get_queue(conn: Conn, event_id: int) -> QueueReading:
+    """It costs the same however many wait. Errors: NotFound."""
+    row = conn.execute(sql.list_queues, {"event_ids": [event_id]}).fetchone()
     if row is None:
         raise NotFound
-    waiting = row["counted"] if row["counted"] <= 10_000 else max(row["counted"], row["at_most"])
-    return {"now_serving": row["now_serving"], "waiting": waiting, "as_of": row["as_of"]}
+    return cast(QueueReading, row)

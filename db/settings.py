@@ -4,6 +4,7 @@ A value that is missing or wrong stops the process with a sentence that says wha
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -33,6 +34,12 @@ class Settings:
     mail_from: str = "Usher <tickets@usher.example>"
     public_url: str = "http://127.0.0.1:8000"
     """Where buyers reach this service; links in e-mails begin with it."""
+    live_url: str = ""
+    """Where buyers reach the live process, if not under PUBLIC_URL as with ops/nginx."""
+    live_bind: str = "0.0.0.0:8001"
+    """host:port at which the live process listens."""
+    live_streams: int = 10_000
+    """Streams that one live process carries at most; each needs a file descriptor."""
     stripe_api_base: str = "https://api.stripe.com"
     log_level: str = "info"
     pool_size: int = 8
@@ -54,6 +61,8 @@ class Settings:
         _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
         _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
+        if not re.fullmatch(r"\S+:\d+", self.live_bind):
+            raise SettingsError("LIVE_BIND must be host:port, like 0.0.0.0:8001")
         if len(self.secret_key) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         if self.log_level not in ("debug", "info", "warning", "error"):

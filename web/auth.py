@@ -38,6 +38,11 @@ def _sign(account_id: int, audience: str, expires_at: datetime) -> str:
     return jwt.encode(claims, settings().secret_key, algorithm="HS256")
 
 
+def read_token(token: str) -> int:
+    """The account of a buyer's token. Errors: NotSignedIn."""
+    return _read(token, "buyer")
+
+
 def read_code(code: str) -> int:
     """The account that a sign-in code is for. Errors: NotSignedIn."""
     return _read(code, "sign-in")
@@ -57,7 +62,8 @@ def _read(token: str, audience: str) -> int:
         raise NotSignedIn("This token is wrong or has expired.") from error
 
 
-def _bearer() -> str:
+def bearer() -> str:
+    """The token of the request. Errors: NotSignedIn."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotSignedIn
@@ -69,10 +75,10 @@ def buyers_only(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = _bearer()
+        token = bearer()
         if token.startswith(api_keys.PREFIX):
             raise NotAllowed("This is for buyers: API keys cannot do it.")
-        g.buyer_id = _read(token, "buyer")
+        g.buyer_id = read_token(token)
         return view(*args, **kwargs)
 
     return _document(guarded, "buyer")
@@ -83,7 +89,7 @@ def sellers_only(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = _bearer()
+        token = bearer()
         if not token.startswith(api_keys.PREFIX):
             raise NotAllowed("This needs an organiser's API key.")
         g.caller = _find_caller(token)

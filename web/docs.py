@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
         "components": {
             "securitySchemes": {
                 "buyer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "queue_ticket": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "usk_…"},
             }
         },

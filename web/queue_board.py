@@ -1,34 +1,151 @@
-"""The public state of a queue, which everybody may read and any proxy may cache."""
+"""The public state of an event's queue: one small document, made at most once a second however many
+read it, from which everybody's place is worked out without asking the database."""
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from time import monotonic
 
+import psycopg
+import structlog
 from flask import Flask, current_app
+from psycopg_pool import PoolTimeout
 
 from db import availability
+from db.availability import QueueReading
 from db.connections import autocommit
 from web.snapshots import Snapshots
 
-SOONEST_POLL, LATEST_POLL = 1, 30
+SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
+JITTER = 0.2
 SERVED_IN_A_SECOND = 500  # assumed until it is known
-RATE_OVER = 60  # seconds
+RATE_OVER = timedelta(seconds=60)
+STALE_AFTER = 60.0
+COUNTED = 1000
+ENDLESS = 10**9  # people ahead of somebody in a lobby, for whom it is too early to ask
 MOST_EVENTS = 200
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Board:
-    """The document, and what it was made of; readings: (when, now_serving) of the last minute."""
+    """A reading of the queue, and how fast it moved: (when, now_serving) of the last minute."""
 
-    document: bytes
-    waiting: int
-    per_second: float | None
+    queue: QueueReading
     readings: tuple[tuple[datetime, int], ...]
+    document: bytes = b""
+    etag: str = ""
+    made_at: float = field(default_factory=monotonic)
 
-    def poll_after(self, ahead: int) -> int:
-        """Seconds until it is worth asking again: half of the time that it may take."""
+    @property
+    def now_serving(self) -> int:
+        return self.queue["now_serving"]
+
+    @property
+    def sale(self) -> str:
+        return self.queue["sale"]
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody who waits will get anything any more."""
+        return self.sale in ("over", "sold_out")
+
+    @property
+    def waiting(self) -> int:
+        """Exact up to 1,000, above that an upper bound."""
+        counted = self.queue["counted"]
+        if counted <= COUNTED:
+            return counted
+        return max(counted, self.ahead(self.queue["last_number"] + 1))
+
+    def ahead(self, number: int) -> int:
+        """How many come before a number, at most: the numbers between less those who surely left.
+
+        Of a block that only partly lies between, as many leavers as possible are taken to be in the
+        part that does not.
+        """
+        last = max(self.queue["last_number"], number - 1)
+        left = sum(
+            _surely_left(first, min(end, last), leavers, self.now_serving, number)
+            for first, end, leavers in self.queue["leavers"]
+        )
+        return max(number - 1 - self.now_serving - left, 0)
+
+    def is_called(self, number: int) -> bool:
+        """Whether that entry may have changed, so that it is worth reading: its turn has come, or
+        the sale has ended. Numbers of a lobby are negative, until it is drawn."""
+        if number <= 0 and self.sale == "soon":
+            return False
+        return self.is_over or number <= self.now_serving
+
+    @property
+    def per_second(self) -> float | None:
+        """Numbers served, those of leavers too; None before there are two readings."""
+        (first, served), (last, serving) = self.readings[0], self.readings[-1]
+        seconds = (last - first).total_seconds()
+        return (serving - served) / seconds if seconds else None
+
+    def estimated_wait(self, number: int) -> int | None:
+        """Seconds; None when nothing moves, or too little is known."""
+        if number <= self.now_serving:
+            return 0 if number > 0 else None
+        return round((number - self.now_serving) / self.per_second) if self.per_second else None
+
+    def poll_base(self, ahead: int) -> float:
+        """Half of the time that it may take, such that the jitter stays within the bounds."""
         wait = ahead / (self.per_second or SERVED_IN_A_SECOND)
-        return round(min(max(wait / 2, SOONEST_POLL), LATEST_POLL))
+        return min(max(wait / 2, SOONEST_POLL / (1 - JITTER)), LATEST_POLL / (1 + JITTER))
+
+    def poll_after(self, ahead: int, seed: int | None = None) -> float:
+        """Seconds until it is worth asking again, jittered so that a crowd does not come at once;
+        always the same for the same seed."""
+        dice = random if seed is None else random.Random(seed)
+        return round(self.poll_base(ahead) * dice.uniform(1 - JITTER, 1 + JITTER), 1)
+
+    def poll_after_number(self, number: int) -> float:
+        """The same for who has a number. A sale's end calls a whole crowd, over 30 s then."""
+        if self.is_over:
+            return round(random.uniform(SOONEST_POLL, LATEST_POLL), 1)
+        return self.poll_after(self.ahead(number) if number > 0 else ENDLESS)
+
+
+def _surely_left(first: int, last: int, leavers: int, served: int, number: int) -> int:
+    """Of the leavers among the numbers first..last, how many at least lie between the other two."""
+    between = min(last, number - 1) - max(first, served + 1) + 1
+    if between <= 0:
+        return 0
+    others = last - first + 1 - between - (first <= number <= last)  # its own owner is there
+    return max(leavers - others, 0)
+
+
+def next_board(before: Board | None, queue: QueueReading) -> Board:
+    """The board after a new reading, with its document."""
+    readings = (*(before.readings if before else ()), (queue["as_of"], queue["now_serving"]))
+    recent = tuple(r for r in readings if queue["as_of"] - r[0] <= RATE_OVER)
+    board = Board(queue, recent)
+    facts = _state(board)
+    document = json.dumps(facts | {"as_of": queue["as_of"].isoformat()}).encode()
+    tag = blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+    return Board(queue, recent, document, tag)
+
+
+def _state(board: Board) -> dict[str, int | float | str | Sequence[Sequence[int]] | None]:
+    newest = board.queue["last_number"] + 1
+    waiting, rate = board.waiting, board.per_second
+    return {
+        "now_serving": board.now_serving,
+        "last_number": board.queue["last_number"],
+        "waiting": waiting,
+        "leavers": board.queue["leavers"],
+        "sale": board.sale,
+        "rate_per_minute": None if rate is None else round(rate * 60),
+        "estimated_wait_s": board.estimated_wait(newest) if waiting else 0,
+        "poll_after_s": round(board.poll_base(waiting)),
+    }
 
 
 def keep_boards(app: Flask) -> None:
@@ -36,31 +153,17 @@ def keep_boards(app: Flask) -> None:
 
 
 def read_board(event_id: int) -> Board:
-    """At most a second old. Errors: NotFound."""
+    """At most a second old, a minute while the database is away. Errors: NotFound."""
     boards: Snapshots[Board] = current_app.extensions["queue_boards"]
     return boards.get(event_id)
 
 
 def _look(event_id: int, before: Board | None) -> Board:
-    with autocommit() as conn:
-        queue = availability.get_queue(conn, event_id)
-    reading = (queue["as_of"], queue["now_serving"])
-    readings = (*(before.readings if before else ()), reading)
-    recent = tuple(r for r in readings if (reading[0] - r[0]).total_seconds() <= RATE_OVER)
-    rate = _served_a_second(recent)
-    board = Board(b"", queue["waiting"], rate, recent)
-    document = {
-        "now_serving": queue["now_serving"],
-        "waiting": queue["waiting"],
-        "rate_per_minute": None if rate is None else round(rate * 60),
-        "estimated_wait_s": round(queue["waiting"] / rate) if rate else None,
-        "poll_after_s": board.poll_after(queue["waiting"]),
-        "as_of": queue["as_of"].isoformat(),
-    }
-    return Board(json.dumps(document).encode(), queue["waiting"], rate, recent)
-
-
-def _served_a_second(readings: tuple[tuple[datetime, int], ...]) -> float | None:
-    """None before there are two readings."""
-    seconds = (readings[-1][0] - readings[0][0]).total_seconds()
-    return (readings[-1][1] - readings[0][1]) / seconds if seconds else None
+    try:
+        with autocommit() as conn:
+            return next_board(before, availability.get_queue(conn, event_id))
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        if before is None or monotonic() - before.made_at > STALE_AFTER:
+            raise
+        log.warning("old queue board", error=type(error).__name__)
+        return before

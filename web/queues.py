@@ -3,22 +3,25 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from db import entries
 from db.connections import autocommit
-from web.auth import buyer_id, buyers_only
+from db.settings import settings
+from web.auth import bearer, buyer_id, buyers_only
 from web.blueprint import Blueprint
 from web.fields import Shape, Text, Whole, YesNo, unique
 from web.once import REQUIRED_KEY_HEADER, fingerprint, required_key
 from web.queue_board import read_board
+from web.queue_tickets import QueueTicket, read_ticket, sign_ticket
 
 blp = Blueprint(
     "queue", __name__, url_prefix="/v1/events/<id:event_id>/queue", description="The queue"
 )
 
 MOST_SEATS = 50
+SALES = ("soon", "open", "paused", "all_held", "sold_out", "over")
 
 
 class Wish(Shape):
@@ -61,7 +64,8 @@ class JoinedEntry(Shape):
     number = Whole()
     state = fields.String()
     joined_at = fields.AwareDateTime()
-    poll_after_s = Whole(allow_none=True, metadata={"description": "null: decided"})
+    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
+    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
     links = fields.Dict(keys=fields.String(), values=fields.String())
 
 
@@ -72,7 +76,8 @@ class Entry(Shape):
     number = Whole()
     state = fields.String()
     joined_at = fields.AwareDateTime()
-    poll_after_s = Whole(allow_none=True, metadata={"description": "null: decided"})
+    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
+    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
     reason = fields.String(allow_none=True)
     booking_id = fields.UUID(allow_none=True)
     quantity = Whole()
@@ -85,20 +90,76 @@ class Entry(Shape):
 
 
 class Queue(Shape):
+    """Before a number come number - 1 - now_serving, less the leavers of the blocks between."""
+
     now_serving = Whole()
-    waiting = Whole()
+    last_number = Whole(metadata={"description": "given out"})
+    waiting = Whole(metadata={"description": "exact up to 1,000, above that at most so many"})
+    leavers = fields.List(
+        fields.List(Whole()),
+        metadata={"description": "[from, to, n]: n of these numbers left; at most 80 blocks"},
+    )
+    sale = fields.String(
+        validate=validate.OneOf(SALES),
+        metadata={"description": "all_held: nothing is free, but holds may yet expire"},
+    )
     rate_per_minute = Whole(allow_none=True)
     estimated_wait_s = Whole(allow_none=True, metadata={"description": "for who joins now"})
     poll_after_s = Whole()
     as_of = fields.AwareDateTime()
 
 
+class Position(Shape):
+    """A place, worked out from the queue's public state."""
+
+    number = Whole(metadata={"description": "negative in a lobby, which is yet to be drawn"})
+    ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
+    now_serving = Whole()
+    estimated_wait_s = Whole(allow_none=True)
+    sale = fields.String(validate=validate.OneOf(SALES))
+    state_hint = fields.String(
+        validate=validate.OneOf(["waiting", "look"]),
+        metadata={"description": "look: after poll_after_s, read your entry"},
+    )
+    poll_after_s = fields.Float()
+    as_of = fields.AwareDateTime()
+
+
+class TicketInQuery(Shape):
+    ticket = Text(most=1000, load_default=None, metadata={"description": "instead of the header"})
+
+
 @blp.route("")
 @blp.response(200, Queue)
 def get_queue(event_id: int) -> Response:
     """Where the queue is; the same for all, so that anything may cache it."""
-    answer = Response(read_board(event_id).document, mimetype="application/json")
+    board = read_board(event_id)
+    answer = Response(board.document, mimetype="application/json")
     answer.headers["Cache-Control"] = "public, max-age=2"
+    answer.set_etag(board.etag, weak=True)  # the same while only as_of changes
+    answer.make_conditional(request)
+    return answer
+
+
+@blp.route("/position")
+@blp.doc(security=[{"queue_ticket": []}])
+@blp.arguments(TicketInQuery, location="query")
+@blp.response(200, Position)
+def get_position(given: dict[str, str | None], event_id: int) -> Response:
+    """Your place by your queue ticket, as a bearer token or in the query."""
+    ticket = read_ticket(given["ticket"] or bearer(), event_id)
+    board, number = read_board(event_id), ticket.number
+    answer = jsonify(
+        number=number,
+        ahead=board.ahead(number) if number > 0 else None,
+        now_serving=board.now_serving,
+        estimated_wait_s=board.estimated_wait(number),
+        sale=board.sale,
+        state_hint="look" if board.is_called(number) else "waiting",
+        poll_after_s=board.poll_after_number(number),
+        as_of=board.queue["as_of"].isoformat(),
+    )
+    answer.headers["Cache-Control"] = "private, no-store"
     return answer
 
 
@@ -115,13 +176,22 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
         entry = entries.join_queue(conn, asked | {"sha256": fingerprint(wish)})
     board = read_board(event_id)
     path = f"/v1/events/{event_id}"
+    ticket = QueueTicket(event_id, entry["id"], entry["number"], buyer_id())
     answer = jsonify(
         id=entry["id"],
         number=entry["number"],
         state=entry["state"],
         joined_at=entry["joined_at"].isoformat(),
-        poll_after_s=board.poll_after(board.waiting),
-        links={"self": f"{path}/queue/{entry['id']}", "queue": f"{path}/queue", "event": path},
+        # The same request again gets the same answer: seeded, and signed as of then.
+        poll_after_s=board.poll_after(board.waiting, seed=entry["number"]),
+        ticket=sign_ticket(ticket, since=entry["joined_at"]),
+        links={
+            "self": f"{path}/queue/{entry['id']}",
+            "queue": f"{path}/queue",
+            "position": f"{path}/queue/position",
+            "stream": f"{settings().live_url}{path}/queue/stream",
+            "event": path,
+        },
     )
     answer.status_code = 200 if entry["replayed"] else 201
     if entry["replayed"]:
@@ -140,8 +210,12 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
     with autocommit() as conn:
         entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
     entry["poll_after_s"] = None
+    entry["ticket"] = sign_ticket(QueueTicket(event_id, entry_id, entry["number"], buyer_id()))
     if entry["state"] in WAITING:
-        entry["poll_after_s"] = read_board(event_id).poll_after(entry["ahead"] or 0)
+        board = read_board(event_id)
+        if entry["ahead"]:
+            entry["ahead"] = min(entry["ahead"], board.ahead(entry["number"]))
+        entry["poll_after_s"] = board.poll_after(entry["ahead"] or 0)
     return entry
 
 

@@ -26,16 +26,27 @@ SELECT json_build_object(
         WHERE s.event_id = e.id AND s.state <> 'free'))::text AS document
 FROM events e WHERE e.id = %(event_id)s AND e.state <> 'draft'
 
--- get_queue --
--- Where the queue is. Up to 10,000 people are counted; above that the numbers between the last one
--- given out and the one being served are an upper bound that costs nothing.
-SELECT l.now_serving, clock_timestamp() AS as_of, w.counted,
-    greatest(0, coalesce(pg_sequence_last_value(to_regclass(format('entry_numbers_%%s', l.event_id))),
-        0) - l.now_serving) AS at_most
+-- list_queues --
+-- Where the queue is. Up to 1,000 people are counted; deeper down the numbers given out and
+-- who left of them tell enough, at the same cost whatever the depth.
+SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted,
+    list_leavers(l.event_id, l.now_serving, n.last_number) AS leavers,
+    CASE WHEN e.state <> 'on_sale' OR clock_timestamp() >= e.off_sale_at THEN 'over'
+        WHEN clock_timestamp() < e.on_sale_at THEN 'soon'
+        WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = e.id AND s.state = 'free'
+                     AND s.allocation IS NULL)
+            THEN CASE WHEN l.paused THEN 'paused' ELSE 'open' END
+        WHEN EXISTS (SELECT FROM bookings b WHERE b.event_id = e.id AND b.state IN
+                     ('held', 'authorising', 'expiring', 'review', 'secured'))
+            THEN 'all_held'
+        ELSE 'sold_out' END AS sale
 FROM lanes l
+JOIN events e ON e.id = l.event_id
+CROSS JOIN LATERAL (SELECT coalesce(pg_sequence_last_value(
+    to_regclass(format('entry_numbers_%%s', l.event_id))), 0) AS last_number) n
 CROSS JOIN LATERAL (
     SELECT count(*) AS counted FROM (
-        SELECT FROM entries e
-        WHERE e.event_id = l.event_id AND e.state = 'waiting' AND e.number >= l.low_water
-        LIMIT 10001) x) w
-WHERE l.event_id = %(event_id)s
+        SELECT FROM entries q
+        WHERE q.event_id = l.event_id AND q.state = 'waiting' AND q.number >= l.low_water
+        LIMIT 1001) x) w
+WHERE l.event_id = ANY (%(event_ids)s)
