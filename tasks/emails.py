@@ -105,8 +105,6 @@ def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
         return MailRefused(f"it cannot be written: {type(error).__name__}: {error}")
     try:
         server.send_message(message)
-    except smtplib.SMTPNotSupportedError as error:
-        return MailRefused(str(error))
     except smtplib.SMTPSenderRefused as error:
         return MailAway(str(error))  # that is about us, not about this mail
     except smtplib.SMTPRecipientsRefused as error:
@@ -140,7 +138,6 @@ def connection() -> Iterator[smtplib.SMTP]:
             if url.scheme == "smtp":
                 server.starttls(context=ssl.create_default_context())
             server.login(unquote(url.username), unquote(url.password or ""))
-        server.ehlo_or_helo_if_needed()  # send_message() asks at once what the server can do
         yield server
 
 
