@@ -135,35 +135,37 @@ class Board:
     def __init__(self, edge: Edge, event_id: int) -> None:
         self.edge = edge
         self.path = f"/v1/events/{event_id}/queue"
-        self.over = asyncio.Event()
         self.serving = 0
+        self.over = False
         self._watching: list[tuple[int, int, asyncio.Event]] = []
         self._serial = 0
 
     async def wait_for(self, number: int, timeout: float) -> None:
-        """Wait until it becomes this number's turn, the sale is over, or the time is.
+        """Wait until it becomes this number's turn, nobody waits any more, or the time is over.
 
         A number whose turn has come before can only wait for the other two.
         """
-        turn = self.over
-        if number > self.serving:
-            turn = asyncio.Event()
-            self._serial += 1
-            heapq.heappush(self._watching, (number, self._serial, turn))
+        turn = asyncio.Event()
+        self._serial += 1
+        heapq.heappush(self._watching, (self.key(number), self._serial, turn))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(turn.wait(), timeout)
+
+    def key(self, number: int) -> int:
+        return number if number > self.serving else NOBODY
 
     async def watch(self) -> None:
         """Follow the document as often as caches renew it, for as long as the crowd is there.
 
         One copy for all, so that poll_after_s, which is for each of them alone, does not apply.
         """
+        waiting = 0
         while True:
             document = await self.edge.get(self.path)
-            self.serving = document["now_serving"] if document["waiting"] else NOBODY
-            if document.get("sale") in ("over", "sold_out"):
-                self.serving = NOBODY
-                self.over.set()
-            while self._watching and self._watching[0][0] <= self.serving:
+            self.over = document.get("sale") in ("over", "sold_out")
+            emptied = waiting > 0 and document["waiting"] == 0
+            waiting, self.serving = document["waiting"], document["now_serving"]
+            called = NOBODY if self.over or emptied else self.serving
+            while self._watching and self._watching[0][0] <= called:
                 heapq.heappop(self._watching)[2].set()
             await asyncio.sleep(BOARD_S)

@@ -170,7 +170,7 @@ class Buyer:
         pause = self._pause(entry) if entry["number"] > self.sale.board.serving else 0
         while entry["state"] in WAITING:
             await self.sale.board.wait_for(entry["number"], pause)
-            if self.sale.board.over.is_set():
+            if self.sale.board.over:
                 await asyncio.sleep(self.person.dice.uniform(*LAST_LOOK_S))
             entry = (await self.api.call("GET", path, token=self.token)).body
             pause = self._pause(entry)
