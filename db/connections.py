@@ -32,7 +32,7 @@ def pool() -> ConnectionPool[Conn]:
         kwargs={"row_factory": dict_row, "application_name": "usher"},
         min_size=1,
         max_size=settings().pool_size,
-        timeout=5,
+        timeout=3,
         # Short, since its pauses double: with the default it sleeps for minutes after an outage.
         # Given up, a connection is made when the next request asks for one.
         reconnect_timeout=3,
@@ -58,7 +58,7 @@ def transaction(actor: str | None = None) -> Iterator[Conn]:
     """A transaction that commits when the block ends and rolls back when it raises.
 
     actor: who acts, for the log of state changes ("buyer:7", "task:advance").
-    Errors: psycopg_pool.PoolTimeout when no connection is free within 5 s.
+    Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
     with pool().connection() as conn:
         token = _in_transaction.set(True)
@@ -74,7 +74,7 @@ def transaction(actor: str | None = None) -> Iterator[Conn]:
 def autocommit() -> Iterator[Conn]:
     """A connection on which every statement commits by itself: one round trip instead of three.
 
-    Errors: psycopg_pool.PoolTimeout when no connection is free within 5 s.
+    Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
     with pool().connection() as conn:
         conn.autocommit = True

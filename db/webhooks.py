@@ -14,12 +14,12 @@ sql = load("webhooks")
 
 @dataclass(frozen=True)
 class Notification:
-    """about: 'payment', or 'money back' (refunds and disputes). says: the state that the payment
-    is in, in our words, None where it does not tell. payload: the JSON as it came."""
+    """money_back: it is about a refund or a dispute. says: the state that the payment is in, in our
+    words, None where it does not tell. payload: the JSON as it came."""
 
     id: str
     type: str
-    about: str
+    money_back: bool
     payment_id: UUID | None
     gateway_id: str | None
     says: str | None

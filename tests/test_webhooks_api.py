@@ -91,19 +91,15 @@ def test_what_we_have_no_word_for_makes_us_look(
 
 
 @pytest.mark.parametrize("type", ["charge.dispute.created", "refund.failed", "charge.refunded"])
-def test_money_that_goes_back_has_the_payment_checked(
+def test_money_that_goes_back_is_stored_with_its_payment(
     anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
 ) -> None:
     """Disputes and refunds do not carry our metadata: they are found by the intent."""
     thing = {"id": "x_1", "object": type.split(".")[0], "payment_intent": "pi_1", "metadata": {}}
     send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
-    (task,) = tasks(conn)
-    assert (task["actor"], task["queue"], task["key"]) == (
-        "check_payment",
-        "payments",
-        payment["id"],
-    )
-    assert task["args"] == {"payment_id": payment["id"]}
+    assert tasks(conn) == []
+    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    assert row == {"payment_id": payment["id"]}
 
 
 def test_what_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:

@@ -55,7 +55,7 @@ def read_notification(event: dict[str, Any]) -> Notification:
     return Notification(
         id=str(event["id"]),
         type=str(event["type"]),
-        about="money back" if event["type"].startswith(MONEY_BACK) else "payment",
+        money_back=event["type"].startswith(MONEY_BACK),
         payment_id=_payment_id(thing.get("metadata") or {}),
         gateway_id=intent["id"] if isinstance(intent, dict) else intent,
         says=_says(thing),

@@ -1,6 +1,6 @@
 -- take_notification --
--- Stored once. If it is news about a payment of ours, the task that looks at it is enqueued with it;
--- no row when it was known already.
+-- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
+-- with it; refunds and disputes are only stored. No row when it was known already.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
     WHERE id = %(payment_id)s::uuid
@@ -16,11 +16,8 @@ WITH mine AS (
     RETURNING id
 )
 SELECT mine.id AS payment_id, CASE
-    WHEN mine.id IS NULL THEN NULL
-    WHEN %(about)s = 'money back' THEN enqueue('check_payment', 'payments', mine.id::text,
-        jsonb_build_object('payment_id', mine.id), mine.event_id)
-    WHEN mine.state IS DISTINCT FROM %(says)s THEN enqueue('advance', 'bookings',
-        mine.booking_id::text,
+    WHEN mine.id IS NOT NULL AND mine.state IS DISTINCT FROM %(says)s AND NOT %(money_back)s THEN enqueue('advance',
+        'bookings', mine.booking_id::text,
         jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id), mine.event_id)
     END AS enqueued
 FROM stored LEFT JOIN mine ON true
