@@ -18,6 +18,7 @@ from ops.demo.buyer import Told
 Json = dict[str, Any]
 
 LISTED = 5
+CONFIRMATION = "Your tickets"  # how its subject begins
 QUIET_TIMEOUT_S = 60
 
 UNFINISHED = """
@@ -191,7 +192,7 @@ def confirmations(catcher_url: str, codes: set[str]) -> dict[tuple[str, str], se
     found: dict[tuple[str, str], set[str]] = {}
     with requests.Session() as http:
         for mail in http.get(f"{catcher_url}/messages", timeout=60).json():
-            if "ticket" not in mail["subject"].lower():
+            if not mail["subject"].startswith(CONFIRMATION):
                 continue
             content = http.get(f"{catcher_url}/messages/{mail['id']}/raw", timeout=60).content
             for code in codes & set(re.findall(r"\w+", text_of(content))):
