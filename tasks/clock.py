@@ -15,6 +15,7 @@ import structlog
 from db import jobs, lanes
 from db.connections import Conn, transaction
 from db.logs import configure_logs
+from tasks import lobbies
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ def expire_holds(conn: Conn) -> dict[str, int]:
 
 JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "expire_holds": (timedelta(seconds=1), expire_holds),
+    "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
+    "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
     "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),
     "purge_idempotency_keys": (timedelta(hours=1), jobs.purge_idempotency_keys),
 }

@@ -49,6 +49,9 @@ def test_every_operation_says_what_it_does_and_who_may(anybody: Caller) -> None:
         ("GET", "/v1/events/{event_id}/seats"),
         ("GET", "/v1/events/{event_id}/availability"),
         ("GET", "/v1/events/{event_id}/queue"),
+        ("GET", "/v1/events/{event_id}/lobby"),
+        ("GET", "/v1/events/{event_id}/lobby/list"),
+        ("GET", "/v1/events/{event_id}/lobby/order"),
     }
     for method, path, operation in operations(anybody):
         assert operation["summary"], (method, path)

@@ -10,6 +10,7 @@ from web import (
     events,
     health,
     lanes,
+    lobbies,
     metrics,
     queue_board,
     queues,
@@ -23,7 +24,7 @@ from web.blueprint import MAX_BODY, refuse_other_bodies
 from web.errors import register_errors
 from web.tracing import trace_requests
 
-NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, reports)
+NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, lobbies, reports)
 
 
 def create_app() -> Flask:
@@ -37,6 +38,7 @@ def create_app() -> Flask:
     register_errors(app)
     queue_board.keep_boards(app)
     seats.keep_documents(app)
+    lobbies.keep_lists(app)
     api = docs.describe(app)
     for noun in NOUNS:
         api.register_blueprint(noun.blp)

@@ -11,9 +11,9 @@ from db.connections import autocommit
 from db.settings import settings
 from web.auth import bearer, buyer_id, buyers_only
 from web.blueprint import Blueprint
-from web.fields import Shape, Text, Whole, YesNo, unique
+from web.fields import BIGGEST_ID, Shape, Text, Whole, YesNo, unique
 from web.once import REQUIRED_KEY_HEADER, fingerprint, required_key
-from web.queue_board import read_board
+from web.queue_board import ENDLESS, read_board
 from web.queue_tickets import QueueTicket, read_ticket, sign_ticket
 
 blp = Blueprint(
@@ -57,11 +57,19 @@ class Wish(Shape):
         return given
 
 
+class Number(Whole):
+    """A place in the queue."""
+
+    def __init__(self) -> None:
+        text = "negative in a lobby, which is yet to be drawn"
+        super().__init__(least=-BIGGEST_ID, metadata={"description": text})
+
+
 class JoinedEntry(Shape):
     """A number, and where to look for what becomes of it."""
 
     id = fields.UUID()
-    number = Whole()
+    number = Number()
     state = fields.String()
     joined_at = fields.AwareDateTime()
     poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
@@ -73,7 +81,7 @@ class Entry(Shape):
     """An entry; booking_id when it is booked, reason when it ended otherwise."""
 
     id = fields.UUID()
-    number = Whole()
+    number = Number()
     state = fields.String()
     joined_at = fields.AwareDateTime()
     poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
@@ -112,7 +120,7 @@ class Queue(Shape):
 class Position(Shape):
     """A place, worked out from the queue's public state."""
 
-    number = Whole(metadata={"description": "negative in a lobby, which is yet to be drawn"})
+    number = Number()
     ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
     now_serving = Whole()
     estimated_wait_s = Whole(allow_none=True)
@@ -183,7 +191,7 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
         state=entry["state"],
         joined_at=entry["joined_at"].isoformat(),
         # The same request again gets the same answer: seeded, and signed as of then.
-        poll_after_s=board.poll_after(board.waiting, seed=entry["number"]),
+        poll_after_s=board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
         ticket=sign_ticket(ticket, since=entry["joined_at"]),
         links={
             "self": f"{path}/queue/{entry['id']}",
@@ -202,6 +210,11 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
 WAITING = ("lobby", "waiting", "standby", "admitted")
 
 
+def _ahead(entry: dict[str, Any], ahead: int) -> int:
+    """In a lobby nothing happens before the draw."""
+    return ENDLESS if entry["state"] == "lobby" else ahead
+
+
 @blp.route("/<uuid:entry_id>")
 @buyers_only
 @blp.response(200, Entry)
@@ -215,7 +228,7 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
         board = read_board(event_id)
         if entry["ahead"]:
             entry["ahead"] = min(entry["ahead"], board.ahead(entry["number"]))
-        entry["poll_after_s"] = board.poll_after(entry["ahead"] or 0)
+        entry["poll_after_s"] = board.poll_after(_ahead(entry, entry["ahead"] or 0))
     return entry
 
 

@@ -12,7 +12,7 @@ begin
     select coalesce(min(vt) filter (where busy), max(vt), 0) into present from lanes;
     select l.event_id into chosen
     from lanes l
-    where not l.paused and (
+    where not l.paused and lane_is_due(l.event_id) and (
         exists (select from lane_wakes w where w.event_id = l.event_id)
         or not l.stalled and (
             exists (select from entries e where e.event_id = l.event_id and e.state = 'waiting'

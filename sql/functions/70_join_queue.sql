@@ -2,7 +2,8 @@
    outcome 'joined' (new) or 'replayed' (same key, same request) with the entry's id, number, state;
    otherwise why not: 'no_event', 'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting'
    (with the entry), 'over_cap', 'unknown_seat', 'unknown_category', 'kept_seat', 'terms'. Nothing is
-   stored then. The lane is not touched. Numbers come from the event's own sequence. */
+   stored then. The lane is not touched. Numbers come from the event's own sequence; those of state
+   'lobby' are negative, until the draw. */
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
@@ -34,7 +35,7 @@ begin
     end if;
     outcome := case
         when show.state in ('closed', 'cancelled') or clock_timestamp() >= show.off_sale_at then 'over'
-        when clock_timestamp() < show.on_sale_at then 'not_open'
+        when clock_timestamp() < coalesce(show.lobby_opens_at, show.on_sale_at) then 'not_open'
         when show.terms <> '' and not p_accept_terms then 'terms'
         when p_quantity > show.seats_per_buyer - coalesce((
             select seats from buyer_seats where event_id = p_event and buyer_id = p_buyer), 0)
@@ -56,11 +57,12 @@ begin
             outcome := 'kept_seat'; return;
         end if;
     end if;
-    insert into entries (event_id, number, organisation_id, buyer_id, quantity, category, together,
-        accessible, seats, idempotency_key, request_sha256, terms_accepted_at)
-    values (p_event, nextval(format('entry_numbers_%s', p_event)), show.organisation_id, p_buyer,
-        p_quantity, p_category, p_together, p_accessible, wanted, p_key, p_sha256,
-        case when p_accept_terms then clock_timestamp() end)
+    insert into entries (event_id, number, state, organisation_id, buyer_id, quantity, category,
+        together, accessible, seats, idempotency_key, request_sha256, terms_accepted_at)
+    select p_event, place.number, place.state, show.organisation_id, p_buyer, p_quantity, p_category,
+        p_together, p_accessible, wanted, p_key, p_sha256,
+        case when p_accept_terms then clock_timestamp() end
+    from take_number(show) place
     on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
         do nothing
     returning * into mine;
