@@ -289,7 +289,7 @@ def test_a_failure_is_due_again_after_its_delay(shop: Running) -> None:
 
 
 def test_backoff_is_exponential_bounded_and_full_of_jitter() -> None:
-    policy = Policy("any", base_delay=1, longest_delay=100)
+    policy = Policy("any", base_delay=1.0, longest_delay=100)
     for failures, longest in ((1, 2), (3, 8), (6, 64), (7, 100), (5000, 100)):
         delays = [backoff(policy, failures) for _ in range(300)]
         assert 0 <= min(delays) < longest * 0.1

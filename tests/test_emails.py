@@ -370,6 +370,8 @@ def test_a_slow_server_ends_a_batch_before_its_lease(
     with running.work(threads=1):
         wait_until(lambda: is_sent(running, *mails), 20)
     assert len(running.catcher.mails()) == 12
+    attempts = running.conn.execute("select distinct attempts from emails").fetchall()
+    assert len(attempts) > 1, "all in one batch"
 
 
 def test_a_server_that_says_nothing_is_left(running: Running) -> None:
