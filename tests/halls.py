@@ -68,6 +68,7 @@ class Entry:
     """Somebody who waits: what the drain read, and what became of it."""
 
     number: int
+    buyer: int
     state: str
     reason: str | None
     booking: UUID | None
@@ -119,7 +120,7 @@ class Hall:
     def entries(self) -> dict[int, Entry]:
         """By number, in that order."""
         query = """
-            select e.number, e.state, e.reason, e.booking_id as booking, array(
+            select e.number, e.buyer_id as buyer, e.state, e.reason, e.booking_id as booking, array(
                 select seat from booking_items i where i.event_id = e.event_id
                     and i.booking_id = e.booking_id order by seat) as seats
             from entries e where e.event_id = %s order by e.number"""

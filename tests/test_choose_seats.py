@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -187,3 +189,78 @@ def test_each_gets_what_it_asks_for_unless_lower_numbers_took_it(
     with conn.transaction(force_rollback=True):
         got = choose(build_hall(conn, rows), wishes, avoid)
     check_all(rows, wishes, got, avoid)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(halls, st.integers(1, 9), st.lists(st.integers(1, 30), max_size=3, unique=True))
+def test_runs_that_are_read_piece_by_piece_are_all_free_seats(
+    conn: Conn, rows: Rows, limit: int, avoid: list[int]
+) -> None:
+    """Whole runs, but for those that are longer than a piece."""
+    with conn.transaction(force_rollback=True):
+        pieces = read_runs(build_hall(conn, rows), limit, avoid)
+    free = [seat for seat, what in Model.of(rows, avoid).free.items() if what == (1, ".")]
+    assert [seat for piece in pieces for seat in piece] == free
+    for before, after in pairwise(pieces):
+        assert after[0] > before[-1] + 1 or len(before) >= limit
+
+
+def read_runs(hall: Hall, limit: int, avoid: list[int]) -> list[range]:
+    """All of category 1, as choose_seats reads them."""
+    runs: list[range] = []
+    looked_at: int | None = 0
+    while looked_at is not None:
+        query = "select * from free_runs(%s, 1, %s, %s, %s::integer[])"
+        rows = hall.conn.execute(query, [hall.event, looked_at, limit, avoid]).fetchall()
+        runs += [range(row["first"], row["last"] + 1) for row in rows if row["first"]]
+        looked_at = rows[0]["looked_at"]
+    return runs
+
+
+# The finer points, by drawing
+
+
+def draw(conn: Conn, rows: list[str], wishes: list[Wish]) -> str:
+    """The rows, with the seats of each wish by its place."""
+    hall = build_hall(conn, {1: rows})
+    taken = {seat: i for i, seats in enumerate(choose(hall, wishes), 1) for seat in seats or []}
+    seats = iter(sorted(Model.of({1: rows}, []).free))
+    return " ".join(
+        "".join(str(taken.get(next(seats), kind)) if kind in ".wk" else kind for kind in row)
+        for row in rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "quantities", "drawn"),
+    [
+        (["......"], [2], "..11.."),  # the middle of the row
+        (["......."], [3], "..111.."),
+        (["....."], [2], "...11"),  # in the middle, a single seat would be left
+        (["....."], [1], "..1.."),
+        (["...."], [1], "1..."),
+        (["....", "...."], [2, 2, 2], "1122 33.."),  # the better row first
+        (["...", "...."], [2], "... 11.."),  # rather a worse row than a single seat left
+        (["...", ".."], [2], "... 11"),
+        (["..."], [2], ".11"),  # unavoidable
+        ([".", "..."], [1, 1], "1 2.."),
+    ],
+)
+def test_where_a_group_sits(conn: Conn, rows: list[str], quantities: list[int], drawn: str) -> None:
+    assert draw(conn, rows, [Wish(quantity) for quantity in quantities]) == drawn
+
+
+def test_the_best_category_first_for_who_takes_any(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["...."]})
+    assert choose(hall, [Wish(2), Wish(2)]) == [[1, 2], [4, 5]]
+
+
+def test_a_group_that_may_be_split_is_split_as_little_as_possible(conn: Conn) -> None:
+    assert draw(conn, ["..", "...", "."], [Wish(4, together=False)]) == ".. 111 1"
+
+
+def test_no_more_accessible_places_are_taken_than_needed(conn: Conn) -> None:
+    assert draw(conn, ["www.", "w.."], [Wish(2, accessible=1)]) == "ww11 w.."
+    assert draw(conn, ["ww", "wk"], [Wish(2, accessible=1)]) == "ww 11"

@@ -1,5 +1,6 @@
 """The drain: entries are decided in number order, lanes served fairly, and nobody is passed by."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -165,6 +166,39 @@ def test_two_drains_serve_two_lanes(conn: Conn) -> None:
             drain.commit()
 
 
+def test_drains_and_the_clock_at_once_break_nothing(conn: Conn) -> None:
+    halls = [build_hall(conn, {1: ["." * 9] * 4, 2: ["." * 9] * 2}) for _ in range(2)]
+    for hall in halls:
+        for i in range(60):
+            hall.enter(1 + i % 3, 1 + i % 2, together=i % 5 > 0)
+    conn.execute("update events set hold_seconds = 5")
+    served = threading.Event()
+
+    def drain() -> None:
+        with another(conn) as own:
+            own.autocommit = True
+            while serve_next(own, batch=7) is not None:
+                pass
+
+    def expire() -> None:
+        with another(conn) as own:
+            own.autocommit = True
+            while not served.is_set():
+                own.execute(
+                    "update bookings set deadline = now() - interval '1 s' where state = 'held'"
+                    " and id in (select id from bookings order by random() limit 3)"
+                )
+                own.execute("select expire_holds(2)")
+
+    with in_thread(expire):
+        try:
+            with in_thread(drain), in_thread(drain):
+                pass
+        finally:
+            served.set()
+    assert violations(conn) == []
+
+
 def test_who_leaves_while_the_drain_reads_gets_nothing(conn: Conn) -> None:
     hall = build_hall(conn, {1: [".."]})
     leaver, stayer = hall.enter(), hall.enter()
@@ -237,6 +271,29 @@ def test_standby_ends_when_its_category_is_sold_though_others_are_held(conn: Con
     hall.confirm(first)
     hall.serve()
     assert hall.states()[2:] == ["unavailable", "standby"]
+
+
+def test_what_is_settled_during_a_pass_is_not_forgotten(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."], 2: ["..."]})
+    held = hall.hold(1, 1)
+    hall.enter(1, 1)
+    hall.serve()
+    hall.enter(1, 2)
+    hall.enter(1, 2)
+    hall.confirm(held)
+    hall.serve(batch=1)
+    assert hall.states()[1:] == ["unavailable", "booked", "booked"]
+
+
+def test_a_lane_that_waits_looks_once_at_what_is_settled(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]})
+    first, _ = hall.hold(), hall.hold()
+    hall.enter()
+    hall.serve()
+    hall.confirm(first)
+    hall.serve()
+    assert hall.states()[2] == "waiting"
+    assert lanes.next_lane(conn) is None
 
 
 def test_a_busy_sale_comes_further_than_its_first_standby_entries(conn: Conn) -> None:
@@ -489,3 +546,87 @@ def test_the_counter_refuses_what_a_race_would_let_through(conn: Conn) -> None:
             direct.commit()
     hall.serve()
     assert hall.entries()[2].reason == "over_cap"
+
+
+# A batch that fails
+
+
+@pytest.mark.usefixtures("configured")
+def test_one_bad_entry_stalls_nobody_and_becomes_a_dead_letter(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 20]})
+    for _ in range(6):
+        hall.enter()
+    bad = hall.enter(category=NO_CATEGORY)
+    for _ in range(6):
+        hall.enter()
+    serve_all()
+    assert hall.states() == ["booked"] * 6 + ["unavailable"] + ["booked"] * 6
+    assert hall.entries()[bad].reason == "error"
+    assert dead_letters(conn) == [hall.entries()[bad].buyer]
+    assert violations(conn) == []
+
+
+NO_CATEGORY = 9
+"""Nothing stops such an entry but the failure of its batch."""
+
+
+def serve_all() -> None:
+    """As the actor does."""
+    from tasks.drain import serve_one_lane  # it reads the settings, which `configured` makes
+
+    for _ in range(100):
+        if not serve_one_lane():
+            return
+    raise AssertionError("the lanes never come to rest")
+
+
+def dead_letters(conn: Conn) -> list[int]:
+    """Their buyers."""
+    rows = conn.execute("select buyer_id from dead_letters order by id").fetchall()
+    return [row["buyer_id"] for row in rows]
+
+
+@pytest.mark.usefixtures("configured")
+def test_two_bad_entries_are_both_put_aside(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 20]})
+    for _ in range(2):
+        hall.enter(category=NO_CATEGORY)
+        hall.enter()
+    serve_all()
+    assert hall.states() == ["unavailable", "booked"] * 2
+    assert len(dead_letters(conn)) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="bury_first takes whoever has the lowest number")
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("woken", [False, True])
+def test_who_is_on_standby_is_not_buried_for_a_later_entry(conn: Conn, woken: bool) -> None:
+    hall = build_hall(conn, {1: [".."], 2: ["..."]})
+    first, second = hall.hold(1, 1), hall.hold(1, 1)
+    for _ in range(2):
+        hall.enter(2, 1)
+    serve_all()
+    assert hall.states()[2:] == ["standby", "standby"]
+    hall.enter(category=NO_CATEGORY)
+    hall.enter(1, 2)
+    if woken:
+        hall.expire(first, second)
+    serve_all()
+    waited = ["booked", "standby"] if woken else ["standby", "standby"]
+    assert hall.states()[2:] == [*waited, "unavailable", "booked"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_lost_race_for_the_cap_is_no_dead_letter(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 12]})
+    hall.hold(1, buyer=7)
+    hall.enter(2, buyer=7)
+    hall.enter(1, buyer=8)
+    with another(conn) as direct:
+        direct.execute("update buyer_seats set seats = 7 where buyer_id = 7")
+        with in_thread(serve_all):
+            wait_until(lambda: is_waited_for(direct))
+            direct.commit()
+    assert hall.states() == ["booked", "unavailable", "booked"]
+    assert hall.entries()[2].reason == "over_cap"
+    assert dead_letters(conn) == []
