@@ -54,6 +54,7 @@ class Stack:
         one_of_each = {kind: 1 for kind in self.procfile if kind != "release"}
         self.formation = dict(one_of_each if formation is None else formation)
         self.web_url = f"http://{HOST}:{web_port or free_port()}"
+        self.live_url = f"http://{HOST}:{free_port()}"
         self.smtp_port, self.catcher_url = free_port(), f"http://{HOST}:{free_port()}"
         self.extra_env = dict(env or {})
         self.postgres_settings = postgres_settings
@@ -132,6 +133,8 @@ class Stack:
             # Not to the network: what the config file binds to in production is overruled here.
             "GUNICORN_CMD_ARGS": f"--bind {HOST}:{port}",
             "PORT": port,
+            "LIVE_BIND": self.live_url.removeprefix("http://"),
+            "LIVE_URL": self.live_url,
             **self.extra_env,
         }
 
@@ -153,6 +156,8 @@ class Stack:
         self.supervisor.wait_for_http("catcher", f"{self.catcher_url}/readyz")
         if self.formation.get("web"):
             self.supervisor.wait_for_http("web", f"{self.web_url}/readyz")
+        if self.formation.get("live"):
+            self.supervisor.wait_for_http("live", f"{self.live_url}/readyz")
 
     def _catcher_command(self) -> str:
         ports = f"--smtp-port {self.smtp_port} --http-port {self.catcher_url.rpartition(':')[2]}"

@@ -1,0 +1,22 @@
+-- find_entries --
+-- Which entry buyers have in the queues of events: the one that waits, else the last.
+SELECT w.event_id, w.buyer_id, e.id
+FROM unnest(%(event_ids)s::bigint[], %(buyer_ids)s::bigint[]) w(event_id, buyer_id)
+CROSS JOIN LATERAL (
+    SELECT id FROM entries
+    WHERE event_id = w.event_id AND buyer_id = w.buyer_id
+    ORDER BY state IN ('lobby', 'waiting', 'standby', 'admitted') DESC, joined_at DESC
+    LIMIT 1) e
+
+-- read_entries --
+-- What became of entries.
+SELECT e.id, e.number, e.state, e.reason, e.booking_id
+FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
+JOIN entries e ON e.event_id = w.event_id AND e.id = w.id
+
+-- read_bookings --
+-- How bookings and the payments for them stand.
+SELECT b.id, b.buyer_id, b.state, b.reason, p.state AS payment_state
+FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
+JOIN bookings b ON b.event_id = w.event_id AND b.id = w.id
+LEFT JOIN payments p ON p.id = b.payment_id

@@ -1,0 +1,541 @@
+"""The live process: a process of its own, listened to over real connections."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+import requests
+from aiohttp import web
+
+from db.connections import Conn, only
+from ops.servers import free_port, tethered
+from ops.supervisor import ROOT
+from tests.conftest import Servers
+from tests.halls import Hall, build_hall
+from tests.test_queue_ticket import add_crowd
+from tests.waiting import wait_until
+from tests.world import Caller, Sale
+from web.live import HUB, create_app
+from web.queue_tickets import QueueTicket, sign_ticket
+from web.streams import HEARTBEAT, MOST_UNSENT, Hub, QueueStream
+
+CROWD = 2000
+
+
+@dataclass
+class Live:
+    """The process under test."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def memory(self) -> int:
+        """Bytes that are resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+    def cpu(self) -> float:
+        """Seconds so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.fixture
+def live(configured: dict[str, str], tmp_path: Path) -> Iterator[Live]:
+    port, log = free_port(), tmp_path / "live.log"
+    env = {**os.environ, **configured, "LIVE_BIND": f"127.0.0.1:{port}"}
+    with log.open("wb") as output:
+        process = tethered([sys.executable, "-m", "web.live"], output, env=env, cwd=ROOT)
+    try:
+        running = Live(process, port, log)
+        wait_until(lambda: answers(f"{running.url}/readyz"), 20)
+        yield running
+        assert b"Traceback" not in log.read_bytes(), log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+@dataclass
+class Event:
+    """A server-sent event; a comment or retry alone has no name."""
+
+    name: str = ""
+    id: str = ""
+    retry: int = 0
+    comment: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(text: str) -> Event:
+    event = Event()
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match key:
+            case "event":
+                event.name = value
+            case "id":
+                event.id = value
+            case "retry":
+                event.retry = int(value)
+            case "data":
+                event.data = json.loads(value)
+            case "":
+                event.comment = value
+    return event
+
+
+@dataclass
+class Listener:
+    """Somebody who listens; events are read one by one."""
+
+    response: requests.Response
+
+    def __post_init__(self) -> None:
+        self._text = ""
+        self._chunks: Iterator[bytes] = self.response.iter_content(chunk_size=None)
+
+    def read(self) -> Event | None:
+        """The next event; None at the end of the stream."""
+        while "\n\n" not in self._text:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return None
+            self._text += chunk.decode()
+        text, _, self._text = self._text.partition("\n\n")
+        return parse(text)
+
+    def next(self, wanted: Callable[[Event], object] = lambda event: event.name) -> Event:
+        """The next event that is wanted."""
+        while True:
+            event = self.read()
+            assert event is not None, "the stream ended"
+            if wanted(event):
+                return event
+
+
+@contextmanager
+def listening(
+    live: Live, path: str, token: str = "", ticket: str = "", last_id: str = ""
+) -> Iterator[Listener]:
+    headers = {"Last-Event-ID": last_id} if last_id else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    url = f"{live.url}{path}" + (f"?ticket={ticket}" if ticket else "")
+    with requests.get(url, headers=headers, stream=True, timeout=15) as response:
+        yield Listener(response)
+
+
+def status(live: Live, path: str, **who: str) -> int:
+    with listening(live, path, **who) as listener:
+        return listener.response.status_code
+
+
+def stream_of(sale: Sale) -> str:
+    return f"{sale.path}/queue/stream"
+
+
+# ---- The queue ----------------------------------------------------------------------------------
+
+
+def test_it_tells_the_place_then_the_turn(
+    live: Live, tosca: Sale, alice: Caller, bob: Caller, conn: Conn
+) -> None:
+    tosca.join(alice)
+    ticket = tosca.join(bob).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        headers = listener.response.headers
+        assert headers["Content-Type"] == "text/event-stream"
+        assert (headers["X-Accel-Buffering"], headers["Cache-Control"]) == ("no", "no-store")
+        first = listener.next()
+        assert first.name == "position"
+        wanted = {"number": 2, "ahead": 1, "now_serving": 0, "state": "waiting", "sale": "open"}
+        assert first.data == wanted | {"estimated_wait_s": None}
+        tosca.drain(conn)
+        turn = listener.next(lambda event: event.name == "turn")
+        assert (turn.data["state"], turn.data["reason"]) == ("booked", None)
+        assert bob.get(f"{tosca.path}/bookings/{turn.data['booking_id']}").status_code == 200
+        assert listener.read() is None
+
+
+def test_whoever_comes_nearer_is_told(live: Live, tosca: Sale, alice: Caller, bob: Caller) -> None:
+    entry = tosca.join(alice).json
+    ticket = tosca.join(bob).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        assert listener.next().data["ahead"] == 1
+        alice.delete(entry["links"]["self"])
+        assert listener.next().data["ahead"] == 0
+
+
+def test_a_buyers_token_finds_the_entry(
+    live: Live, tosca: Sale, alice: Caller, bob: Caller, conn: Conn
+) -> None:
+    """The one that waits, not one that was left before."""
+    alice.delete(tosca.join(alice).json["links"]["self"])
+    tosca.join(alice)
+    with listening(live, stream_of(tosca), token=alice.token or "") as listener:
+        assert listener.next().data["number"] == 2
+    assert status(live, stream_of(tosca), token=bob.token or "") == 404
+
+
+def test_a_turn_that_came_meanwhile_is_not_missed(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        seen = listener.next().id
+    tosca.drain(conn)
+    with listening(live, stream_of(tosca), ticket=ticket, last_id=seen) as listener:
+        turn = listener.next()
+        assert turn.name == "turn"
+    assert status(live, stream_of(tosca), ticket=ticket, last_id=turn.id) == 204
+
+
+def test_what_was_seen_is_not_told_again(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        seen = listener.next().id
+    with listening(live, stream_of(tosca), ticket=ticket, last_id=seen) as listener:
+        assert listener.next(lambda event: event.retry).name == ""  # it has begun
+        alice.delete(f"{tosca.path}/queue/{seen.split(':')[1]}")
+        tosca.join(alice)  # so that the number is called
+        tosca.drain(conn)
+        assert listener.next().data["state"] == "left"
+
+
+def test_an_admitted_entry_is_followed_to_its_end(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        listener.next()
+        conn.execute("update lanes set now_serving = 1")
+        conn.execute("update entries set state = 'admitted'")
+        assert listener.next(lambda event: event.name == "turn").data["state"] == "admitted"
+        conn.execute("update entries set state = 'lapsed', decided_at = now()")
+        assert listener.next().data["state"] == "lapsed"
+        assert listener.read() is None
+
+
+def test_the_end_of_the_sale_is_told_to_all(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        listener.next()
+        tosca.opera.post(f"{tosca.path}/close")
+        tosca.drain(conn)
+        turn = listener.next(lambda event: event.name == "turn")
+        assert (turn.data["state"], turn.data["reason"]) == ("unavailable", "sale_over")
+
+
+def test_strangers_are_refused(live: Live, tosca: Sale, alice: Caller, bob: Caller) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    path = stream_of(tosca)
+    assert status(live, path) == 401
+    assert status(live, path, token="nonsense") == 401
+    assert status(live, path, ticket=alice.token or "") == 401  # a token does not go into a URL
+    assert status(live, "/v1/events/999/queue/stream", ticket=ticket) == 401
+    assert status(live, path, token=tosca.opera.token or "") == 403
+    assert status(live, f"/v1/events/{10**18 * 9}9/queue/stream", ticket=ticket) == 404
+    refused = requests.post(f"{live.url}{path}", timeout=5)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
+    assert refused.headers["Content-Type"].startswith("application/problem+json")
+
+
+def test_a_buyer_has_few_streams(live: Live, tosca: Sale, alice: Caller) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    url = f"{live.url}{stream_of(tosca)}?ticket={ticket}"
+    with ThreadPoolExecutor() as pool:  # each begins after the next poll
+        open_ones = list(pool.map(lambda _: requests.get(url, stream=True, timeout=10), range(10)))
+    assert {answer.status_code for answer in open_ones} == {200}
+    assert status(live, stream_of(tosca), ticket=ticket) == 429
+    open_ones.pop().close()
+    wait_until(lambda: status(live, stream_of(tosca), ticket=ticket) == 200)
+    for answer in open_ones:
+        answer.close()
+    metrics = f"{live.url}/metrics"
+    none = 'usher_live_streams{of="queue"} 0.0'
+    wait_until(lambda: none in requests.get(metrics, timeout=5).text)
+
+
+# ---- Bookings -----------------------------------------------------------------------------------
+
+
+def test_it_tells_how_a_booking_goes_on(
+    live: Live, tosca: Sale, alice: Caller, bob: Caller, conn: Conn
+) -> None:
+    joined = tosca.join(alice).json
+    tosca.drain(conn)
+    booking = alice.get(joined["links"]["self"]).json["booking_id"]
+    path = f"{tosca.path}/bookings/{booking}"
+    with listening(live, f"{path}/stream", ticket=joined["ticket"]) as listener:
+        assert listener.next().data == {
+            "id": booking, "state": "held", "reason": None, "payment_state": None
+        }  # fmt: skip
+        alice.post(f"{path}/payment", {"payment_method": "pm_card_visa"}, key="pay")
+        paying = listener.next().data
+        assert (paying["state"], paying["payment_state"]) == ("authorising", "intended")
+        alice.delete(path)
+        assert listener.next().data["state"] == "expiring"
+    assert status(live, f"{path}/stream", token=bob.token or "") == 404
+    assert status(live, f"{tosca.path}/bookings/{uuid4()}/stream", token=alice.token or "") == 404
+
+
+def test_a_booking_that_is_settled_ends_its_stream(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    booking = tosca.book(alice, conn)
+    path = f"{tosca.path}/bookings/{booking['id']}"
+    with listening(live, f"{path}/stream", token=alice.token or "") as listener:
+        listener.next()
+        alice.delete(path)
+        last = listener.next()
+        assert last.data["state"] == "cancelled"
+        assert listener.read() is None
+    assert status(live, f"{path}/stream", token=alice.token or "", last_id=last.id) == 204
+
+
+# ---- Trouble ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def away(servers: Servers, database_url: str) -> Iterator[None]:
+    """The database lets nobody in, and throws out who is."""
+    name = database_url.rpartition("/")[2]
+    with psycopg.connect(servers.admin_url, autocommit=True) as admin:
+        admin.execute(f"alter database {name} allow_connections false".encode())
+        admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name]
+        )
+        try:
+            yield
+        finally:
+            admin.execute(f"alter database {name} allow_connections true".encode())
+
+
+def test_streams_outlive_the_database(
+    live: Live, tosca: Sale, alice: Caller, servers: Servers, database_url: str
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        seen = listener.next().id
+        with away(servers, database_url):
+            told = listener.next(lambda event: event.comment)
+            assert (told.comment, told.retry) == ("no news for now", 5000)
+            wait_until(lambda: not answers(f"{live.url}/readyz"), 20)
+            assert status(live, stream_of(tosca), token=alice.token or "") == 503
+            with listening(live, stream_of(tosca), ticket=ticket, last_id=seen) as patient:
+                assert patient.response.status_code == 200
+                assert patient.next(lambda event: event.retry)
+        with psycopg.connect(database_url, autocommit=True) as conn:
+            conn.execute("update entries set state = 'left', decided_at = now()")
+            conn.execute("update lanes set now_serving = 1")
+        assert listener.next(lambda event: event.name == "turn").data["state"] == "left"
+
+
+def test_sigterm_sends_all_away(live: Live, tosca: Sale, alice: Caller) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        listener.next()
+        live.process.send_signal(signal.SIGTERM)
+        assert 500 <= listener.next(lambda event: event.retry).retry <= 5000
+        assert listener.read() is None
+        assert live.process.wait(timeout=5) == 0
+
+
+def in_one_loop(
+    work: Callable[[Hub, int], Coroutine[Any, Any, None]],
+) -> None:
+    """Serve streams in this process, whose insides can be looked at then; work(hub, port)."""
+
+    async def run() -> None:
+        hub, port = Hub(), free_port()
+        runner = web.AppRunner(create_app(hub), access_log=None, handler_cancellation=True)
+        await runner.setup()
+        assert runner.app[HUB] is hub
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        polling = asyncio.create_task(hub.run())
+        try:
+            await asyncio.wait_for(work(hub, port), 30)
+        finally:
+            polling.cancel()
+            await hub.end()
+            await runner.cleanup()
+
+    asyncio.run(run())
+
+
+def request_of(sale: Sale, ticket: str) -> bytes:
+    return f"GET {stream_of(sale)}?ticket={ticket} HTTP/1.1\r\nHost: live\r\n\r\n".encode()
+
+
+async def first_stream(hub: Hub) -> QueueStream:
+    """As soon as one has begun."""
+    while True:
+        for stream in hub.queues:
+            if stream.response is not None and stream.seen:
+                return stream
+        await asyncio.sleep(0.01)
+
+
+def test_a_slow_reader_is_dropped(tosca: Sale, alice: Caller) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+
+    async def never_read(hub: Hub, port: int) -> None:
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", port))
+            reader.sendall(request_of(tosca, ticket))
+            stream = await first_stream(hub)
+            sent = 0
+            while not stream.ended.is_set():
+                await stream.write(":" + "x" * 1000 + "\n\n")
+                sent += 1003
+                assert sent < 50 * MOST_UNSENT
+                await asyncio.sleep(0)
+            while hub.queues:
+                await asyncio.sleep(0.01)
+
+    in_one_loop(never_read)
+
+
+def test_silence_is_broken_by_a_heartbeat(tosca: Sale, alice: Caller) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+
+    async def wait_long(hub: Hub, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_of(tosca, ticket))
+        stream = await first_stream(hub)
+        stream.written_at -= HEARTBEAT
+        await reader.readuntil(b"\n:\n\n")
+        assert time.monotonic() - stream.written_at < HEARTBEAT
+        writer.close()
+
+    in_one_loop(wait_long)
+
+
+# ---- A crowd ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, CROWD + 500), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@dataclass
+class Crowd:
+    """Listeners of one event, in one event loop. told, turns: the last of each one's events."""
+
+    live: Live
+    event: int
+    ids: list[UUID]
+    told: dict[int, dict[str, Any]] = field(default_factory=dict)
+    turns: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    async def listen(self, number: int) -> None:
+        ticket = sign_ticket(QueueTicket(self.event, self.ids[number - 1], number, number))
+        path = f"/v1/events/{self.event}/queue/stream"
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.live.port)
+        head = f"GET {path} HTTP/1.1\r\nHost: live\r\nAuthorization: Bearer {ticket}\r\n\r\n"
+        writer.write(head.encode())
+        while (line := await reader.readline()) != b"0\r\n":
+            assert line, "cut off"
+            if line.startswith(b"event:"):
+                kind = self.turns if b"turn" in line else self.told
+            if line.startswith(b"data:"):
+                kind[number] = json.loads(line[5:])
+        writer.close()
+
+
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+def commits(conn: Conn) -> int:
+    query = "select xact_commit from pg_stat_database where datname = current_database()"
+    return int(only(conn.execute(query).fetchall())["xact_commit"])
+
+
+@pytest.mark.usefixtures("many_files")
+def test_thousands_listen_to_one_process(
+    live: Live, conn: Conn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They cost the database three statements a second on one connection, whatever their number."""
+    hall = build_hall(conn, {1: ["." * 10] * 10})
+    add_crowd(conn, hall.event, CROWD)
+    rows = conn.execute("select id from entries order by number").fetchall()
+    crowd = Crowd(live, hall.event, [row["id"] for row in rows])
+    empty = live.memory()
+
+    async def run() -> None:
+        listeners = asyncio.gather(*(crowd.listen(n) for n in range(1, CROWD + 1)))
+        await until(lambda: len(crowd.told) == CROWD or listeners.done())
+        assert {n: told["ahead"] for n, told in crowd.told.items()} == {
+            n: n - 1 for n in range(1, CROWD + 1)
+        }
+        per_stream = (live.memory() - empty) / CROWD
+        began, cpu, statements = time.monotonic(), live.cpu(), commits(conn)
+        await until(lambda: time.monotonic() - began > 3)
+        idle = (live.cpu() - cpu) / (time.monotonic() - began)
+        rate = (commits(conn) - statements) / (time.monotonic() - began)
+        cpu = live.cpu()
+        await asyncio.to_thread(decide_all, hall)
+        await asyncio.wait_for(listeners, 60)
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\n  {CROWD} streams: {per_stream / 1024:.0f} KiB each, {idle:.3f} s CPU/s at"
+                f" rest, {rate:.1f} statements/s, {live.cpu() - cpu:.2f} s CPU to tell all turns\n"
+            )
+        assert per_stream < 100 * 1024
+        assert idle < 0.8
+        assert rate < 10
+
+    asyncio.run(run())
+    assert {n for n, turn in crowd.turns.items() if turn["state"] == "booked"} == set(range(1, 101))
+    assert len(crowd.turns) == CROWD
+    query = "select count(*) as n from pg_stat_activity where application_name = 'usher live'"
+    assert only(conn.execute(query).fetchall())["n"] == 1
+
+
+def decide_all(hall: Hall) -> None:
+    """A hundred get seats, which they pay; the others are told that there are none."""
+    hall.drain(100)
+    for number in range(1, 101):
+        hall.confirm(hall.booking_of(number))
+    hall.drain(CROWD)
