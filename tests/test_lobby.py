@@ -282,6 +282,21 @@ def test_numbers_of_the_tail_are_above_those_drawn(
     assert violations(lobby.conn) == []
 
 
+def test_a_number_for_the_lobby_that_comes_too_late_is_not_used(lobby: Lobby) -> None:
+    """It may be above numbers of the tail: after a look that finds it closed, another is taken."""
+    lobby.move(-60, 0.5, 7200)
+    with another(lobby.conn) as holder, another(lobby.conn) as joiner, ThreadPoolExecutor() as t:
+        sequence = f"ALTER SEQUENCE entry_numbers_{lobby.sale.id} CACHE 1"
+        holder.execute(sequence)
+        joining = t.submit(lobby.enter, 1, 1, joiner)
+        wait_until(lambda: is_waited_for(holder))
+        over = "SELECT FROM events WHERE lobby_closes_at < clock_timestamp()"
+        wait_until(lambda: lobby.conn.execute(over).fetchone() is not None)
+        holder.commit()
+        joined = joining.result()
+    assert (joined["state"], joined["number"]) == ("waiting", 2)
+
+
 def test_a_clock_that_was_set_back_does_not_stop_the_draw(lobby: Lobby) -> None:
     """Then somebody of the tail may have a low number; they stay in the tail, in their order."""
     lobby.close()
