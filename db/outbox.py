@@ -69,6 +69,11 @@ def finish(conn: Conn, ids: Iterable[int], token: UUID) -> None:
     conn.execute(sql.finish, {"ids": list(ids), "token": token})
 
 
+def resolve(conn: Conn, ids: list[int]) -> None:
+    """What went on behind its dead letter has come to its end: nobody need look at the letter."""
+    conn.execute(sql.resolve, {"ids": ids})
+
+
 def retry(
     conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
 ) -> None:

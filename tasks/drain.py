@@ -20,7 +20,7 @@ TURN = 10
 """Seconds after which a drain gives its thread back; the relay sends the next one."""
 
 
-@dramatiq.actor(queue_name="drain", broker=broker)
+@dramatiq.actor(queue_name="drain", broker=broker, priority=-1)  # before payments that wait
 def drain() -> None:
     """Serve lanes until there is nothing to decide."""
     end = time.monotonic() + TURN

@@ -101,6 +101,8 @@ class Lease:
     def finish(self, conn: Conn) -> None:
         """Delete the tasks, in the transaction of their effect."""
         outbox.finish(conn, self.ids, self.token)
+        if self.policy.keep and any(task.failures for task in self.tasks):
+            outbox.resolve(conn, self.ids)
         self.finished = True
 
     def renew(self, conn: Conn) -> None:

@@ -150,7 +150,7 @@ class Running:
 
     def notify(self, payment: UUID, says: str) -> bool:
         """The gateway tells us something; whether it was news."""
-        about = Notification(f"evt_{uuid4()}", "any", "payment", payment, None, says, {})
+        about = Notification(f"evt_{uuid4()}", "any", False, payment, None, says, {})
         with transaction("gateway") as conn:
             return take_notification(conn, about)
 

@@ -258,9 +258,13 @@ def test_what_must_come_to_an_end_goes_on_behind_its_dead_letter(shop: Running) 
     script.work = work
     add(shop, "keeper")
     with shop.work():
+        wait_until(lambda: len(script.runs) == 4)
+        (letter,) = shop.dead_letters()
+        assert letter["resolution"] is None
         wait_until(done(shop))
     assert len(script.runs) == 5
-    assert len(shop.dead_letters()) == 1
+    (letter,) = shop.dead_letters()
+    assert letter["resolution"] == "done after all"
 
 
 def test_later_is_no_failure(shop: Running) -> None:

@@ -143,3 +143,20 @@ def test_lanes_with_somebody_waiting_are_drained(running: Running) -> None:
     assert waiting("drain") == 1, "one is enough"
     with running.work():
         wait_until(lambda: running.conn.execute("select from bookings").fetchall())
+
+
+def test_a_slow_gateway_does_not_make_the_queue_wait_behind_payments(running: Running) -> None:
+    """They share a worker's threads: whoever joins is decided as soon as one of them is free."""
+    bookings = [running.sale.hold(f"buyer{n}", 1) for n in range(16)]
+    running.sandbox.faults(latency_ms=300)
+    with running.work(threads=4):
+        for booking in bookings:
+            running.pay(booking)
+        wait_until(lambda: running.sandbox.calls()["total"] >= 4)
+        entry = running.sale.join("alice", 2, 1)
+        decided = "select from entries where id = %s and booking_id is not null"
+        wait_until(lambda: running.conn.execute(decided, [entry]).fetchall())
+        paid = [running.booking(booking)["state"] for booking in bookings].count("confirmed")
+        assert paid <= 4
+        for booking in bookings:
+            running.wait_for(booking, "confirmed")

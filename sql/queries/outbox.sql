@@ -45,6 +45,11 @@ SET lease_token = NULL, lease_until = NULL, again = false, claims = 0, failures 
     run_at = clock_timestamp(), resend_at = clock_timestamp()
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND again
 
+-- resolve --
+-- Closes the dead letters of tasks that were kept alive and are done.
+UPDATE dead_letters SET resolved_at = clock_timestamp(), resolution = 'done after all'
+WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
+
 -- retry --
 -- Hands tasks back to run later. The delay is decided by the caller, the moment by this clock.
 UPDATE outbox
