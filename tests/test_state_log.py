@@ -12,7 +12,7 @@ from tests.halls import Hall, build_hall
 
 MOVES = {
     "entry": {
-        "lobby": "waiting left lapsed",
+        "lobby": "waiting unavailable left lapsed",
         "waiting": "standby admitted booked unavailable left lapsed",
         "standby": "waiting admitted booked unavailable left lapsed",
         "admitted": "booked left lapsed",
