@@ -21,17 +21,15 @@ def configure_logs(process: str) -> None:
         structlog.processors.format_exc_info,
     ]
     level = getattr(logging, settings().log_level.upper())
+    as_json = structlog.processors.JSONRenderer(default=str)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, as_json],
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processor=structlog.processors.JSONRenderer(default=str), foreign_pre_chain=shared
-        )
+        structlog.stdlib.ProcessorFormatter(processor=as_json, foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
     structlog.contextvars.bind_contextvars(process=process)

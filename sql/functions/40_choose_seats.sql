@@ -145,9 +145,13 @@ begin
                     continue search;
                 end if;
 
-                -- As near to the row's middle as the run allows, and no single seat at either end.
+                -- As near to the row's middle as the run allows, and no single seat at either end; a run
+                -- that divides into such groups goes on doing so.
                 len := hi[r] - lo[r] + 1 - size;
                 skip := least(greatest(-middle[r] - (size - 1) / 2, 0), len);
+                if len % size = 0 then
+                    skip := skip / size * size;
+                end if;
                 if skip = 1 or len - skip = 1 then
                     skip := case when skip * 2 <= len then 0 else len end;
                 end if;

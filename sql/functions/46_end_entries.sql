@@ -15,10 +15,15 @@ create or replace function end_queue(p_event bigint, p_reason text) returns inte
 language plpgsql as $$
 declare
     told integer;
+    last_told bigint;
 begin
-    update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
-    where event_id = p_event and state in ('waiting', 'standby');
-    get diagnostics told = row_count;
+    with ended as (
+        update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
+        where event_id = p_event and state in ('waiting', 'standby')
+        returning number
+    )
+    select count(*), max(number) into told, last_told from ended;
+    update lanes set now_serving = greatest(now_serving, last_told) where event_id = p_event;
     return told;
 end $$;
 

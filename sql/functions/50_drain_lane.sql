@@ -141,7 +141,8 @@ begin
         standby_from = case when drain_lane.stalled then standby_from
                             else greatest(standby_from, numbers[taken] + 1) end,
         now_serving = greatest(now_serving, case
-            when drain_lane.stalled then numbers[picked.failed[1]] - 1
+            when drain_lane.stalled then greatest(numbers[picked.failed[1]] - 1,
+                (select numbers[max(o)] from unnest(owners) o))
             else numbers[taken] end)
     where event_id = p_event;
 end $$;
