@@ -23,7 +23,7 @@ from db.connections import Conn
 from ops.migrate import migrate
 from ops.servers import Postgres, Redis
 
-pytest_plugins = ["tests.world", "tests.running"]
+pytest_plugins = ["tests.world", "tests.listening", "tests.running"]
 
 # Nothing of a test's data must survive a power cut.
 FAST_SETTINGS = {

@@ -27,6 +27,7 @@ POLL_EVERY = 1.0  # seconds, as all times here
 POLL_TIMEOUT = 5.0
 HEARTBEAT = 15.0  # proxies give up after 60 s of silence
 RARELY = 30.0  # even an entry whose turn is far away is looked at so often
+IN_LOBBY = 5.0  # whether it was drawn
 SLOWEST_POSITION = 10.0
 MOST_UNSENT = 16 * 2**10
 """Bytes that wait for a slow reader, besides what its socket holds; then it is dropped."""
@@ -110,11 +111,15 @@ class Stream:
 
 @dataclass(eq=False)
 class QueueStream(Stream):
-    """Somebody's place, then the turn. entry_id: None until it was found by its buyer."""
+    """Somebody's place, then the turn. entry_id: None until it was found by its buyer.
+
+    patience: spreads looks at those that came together.
+    """
 
     entry_id: UUID | None = None
     entry: EntryReading | None = None
     read_at: float = 0.0
+    patience: float = field(default_factory=lambda: random.uniform(0.5, 1))
     position_at: float = field(default_factory=lambda: monotonic() - random.random() * 10)
 
     def is_due(self, board: Board | None) -> bool:
@@ -125,16 +130,18 @@ class QueueStream(Stream):
             return False
         if self.entry["state"] in ("standby", "admitted"):
             return True
+        age = monotonic() - self.read_at
+        if self.entry["state"] == "lobby":
+            return age > IN_LOBBY * self.patience
         called = board is not None and board.is_called(self.entry["number"])
-        return called or monotonic() - self.read_at > RARELY
+        return called or age > RARELY * self.patience
 
     def take(self, entry: EntryReading | None) -> None:
         """What was read of the entry."""
         if entry is None:
             self.lose()
             return
-        # Spread, so that many that came at once are not all looked at again at once.
-        self.entry, self.read_at = entry, monotonic() - random.uniform(0, RARELY / 2)
+        self.entry, self.read_at = entry, monotonic()
         self.known.set()
 
     def is_over(self) -> bool:
