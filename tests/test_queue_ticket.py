@@ -254,6 +254,26 @@ def test_a_million_deep_it_is_as_small_and_as_cheap(conn: Conn) -> None:
     assert plan["QUERY PLAN"][0]["Plan"]["Shared Hit Blocks"] < 300
 
 
+def test_leaving_costs_the_same_however_many_have_left(conn: Conn) -> None:
+    """The rows of queue_leavers are found by their key, never by reading all of them."""
+    hall = build_hall(conn, {1: ["."]})
+    hall.enter()
+    conn.execute(
+        "insert into queue_leavers (event_id, level, block, leavers)"
+        " select %s, 0, n, 1 from generate_series(1, 30000) n",
+        [hall.event],
+    )
+    with conn.transaction():
+        leave(conn, hall.event, [1])
+        query = (
+            "select seq_tup_read, idx_scan from pg_stat_xact_user_tables"
+            " where relname = 'queue_leavers'"
+        )
+        reads = only(conn.execute(query).fetchall())
+    assert reads["seq_tup_read"] == 0
+    assert reads["idx_scan"] > 0
+
+
 def test_leaving_never_waits_for_who_counts(conn: Conn) -> None:
     """One transaction has counted leavers, and goes on to another entry; a buyer leaves."""
     hall = build_hall(conn, {1: ["."]})
