@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from select import POLLIN, poll
+from threading import Lock
 from typing import Any
 
 from psycopg import Connection
@@ -20,12 +21,20 @@ from db.settings import settings
 
 Conn = Connection[DictRow]
 
+_opening = Lock()
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
 
-@cache
 def pool() -> ConnectionPool[Conn]:
-    """This process's pool. It opens on first use, which must be after a fork."""
+    """This process's pool. It opens on first use, which must be after a fork; once, even where
+    several threads begin together.
+    """
+    with _opening:
+        return open_pool()
+
+
+@cache
+def open_pool() -> ConnectionPool[Conn]:
     return ConnectionPool(
         settings().database_url,
         connection_class=Connection[DictRow],

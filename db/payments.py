@@ -89,9 +89,11 @@ REFUSALS = {
 }
 
 
-def get_progress(conn: Conn, event_id: int, booking_id: UUID | str) -> Progress:
-    """Errors: NotFound."""
-    values = {"event_id": event_id, "booking_id": booking_id}
+def get_progress(
+    conn: Conn, event_id: int, booking_id: UUID | str, payment_id: UUID | str | None = None
+) -> Progress:
+    """With the present attempt to pay, unless another is named. Errors: NotFound."""
+    values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
     row = conn.execute(sql.get_progress, values).fetchone()
     if row is None:
         raise NotFound

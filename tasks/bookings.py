@@ -204,15 +204,34 @@ def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
 
 def void(lease: Lease, progress: Progress) -> None:
     """The booking has ended, and money is still reserved for it: give it back."""
-    outcome = stop_payment(progress, spare_authorised=False)
+    outcome = give_back(progress)
     reach("after void")
-    if outcome.state == "captured":
-        raise MoneyWithoutSeats(f"payment {progress.payment_id} of an ended booking was captured")
-    if outcome.state not in ("voided", "failed"):
-        raise TryLater(5, "the gateway has not cancelled yet")
     with lease.transaction() as conn:
         if not payments.record(conn, progress, outcome):
             raise MovedOn
+        lease.finish(conn)
+
+
+def give_back(progress: Progress) -> Outcome:
+    """Make sure that nothing is reserved for a payment."""
+    outcome = stop_payment(progress, spare_authorised=False)
+    if outcome.state == "captured":
+        raise MoneyWithoutSeats(f"payment {progress.payment_id} was captured, and has no seats")
+    if outcome.state not in ("voided", "failed"):
+        raise TryLater(5, "the gateway has not cancelled yet")
+    return outcome
+
+
+@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+def return_stray(lease: Lease) -> None:
+    """A payment that was written down as failed has money after all: give it back."""
+    args = lease.task.args
+    with lease.transaction() as conn:
+        progress = payments.get_progress(
+            conn, args["event_id"], args["booking_id"], args["payment_id"]
+        )
+    give_back(progress)
+    with lease.transaction() as conn:
         lease.finish(conn)
 
 

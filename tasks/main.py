@@ -1,7 +1,7 @@
 """What the dramatiq CLI loads: the broker and every actor. `dramatiq tasks.main`"""
 
 from db.logs import configure_logs
-from tasks.bookings import advance
+from tasks.bookings import advance, return_stray
 from tasks.broker import broker
 from tasks.drain import drain
 from tasks.emails import remind, send_email
@@ -11,4 +11,4 @@ configure_logs("worker")
 QUEUES = ("bookings", "mail")
 """The queues of durable tasks; the drain has one of its own."""
 
-__all__ = ["QUEUES", "advance", "broker", "drain", "remind", "send_email"]
+__all__ = ["QUEUES", "advance", "broker", "drain", "remind", "return_stray", "send_email"]

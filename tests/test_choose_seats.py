@@ -237,6 +237,7 @@ def draw(conn: Conn, rows: list[str], wishes: list[Wish]) -> str:
     ("rows", "quantities", "drawn"),
     [
         (["......"], [2], "..11.."),  # the middle of the row
+        (["......."], [3], "..111.."),
         (["....."], [2], "...11"),  # in the middle, a single seat would be left
         (["....."], [1], "..1.."),
         (["........"], [2, 2, 2, 2], "22113344"),  # pairs leave room for pairs
@@ -244,6 +245,7 @@ def draw(conn: Conn, rows: list[str], wishes: list[Wish]) -> str:
         (["....", "...."], [2, 2, 2], "1122 33.."),  # the better row first
         (["...", "...."], [2], "... 11.."),  # rather a worse row than a single seat left
         (["...", ".."], [2], "... 11"),
+        (["..."], [2], ".11"),  # unavoidable
         ([".", "..."], [1, 1], "1 2.."),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from db.connections import Conn, pool
+from db.connections import Conn, open_pool, pool
 from db.settings import settings
 from tests.waiting import wait_until
 from tests.world import Answer, Caller, Sale, in_hours
@@ -210,7 +210,7 @@ def test_joining_is_one_round_trip(
     """libpq's own trace shows how often the server is waited for."""
     monkeypatch.setenv("POOL_SIZE", "1")
     pool().close()
-    for kept in (settings, pool):
+    for kept in (settings, open_pool):
         kept.cache_clear()
     with (tmp_path / "trace").open("w+") as trace:
         with pool().connection() as pooled:

@@ -341,3 +341,27 @@ def test_a_notification_that_waits_for_the_task_to_end_makes_a_new_one(running: 
     with running.work():
         running.wait_for(booking, "confirmed")
     running.check()
+
+
+def test_money_of_a_payment_written_down_as_failed_goes_back(running: Running) -> None:
+    """A request that was given up as lost arrives after all: its notification has it voided."""
+    booking = running.sale.hold("alice")
+    with running.work():
+        payment = running.pay(booking, THREE_DS)
+        wait_until(lambda: waits_for_buyer(running, payment))
+        with running.conn.transaction():
+            running.conn.execute(
+                "update payments set state = 'failed', failure_code = 'not_sent' where id = %s",
+                [payment],
+            )
+            running.conn.execute(
+                "update bookings set state = 'held', payment_id = null where id = %s", [booking]
+            )
+        (intent,) = running.intents(booking)
+        running.sandbox.authenticate(intent["id"], "approve")
+        assert [i["held"] for i in running.intents(booking)] == [PRICE]
+        assert running.notify(payment, "authorised")
+        wait_until(lambda: nothing_taken(running, booking) and not running.tasks())
+    assert running.payment(payment)["state"] == "failed"
+    assert running.booking(booking)["state"] == "held"
+    assert running.dead_letters() == []

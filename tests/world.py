@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from db import api_keys
-from db.connections import Conn, pool, transaction
+from db.connections import Conn, open_pool, pool, transaction
 from db.settings import settings
 from web.app import create_app
 
@@ -42,12 +42,12 @@ def configured(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     settings.cache_clear()
-    pool.cache_clear()
+    open_pool.cache_clear()
     yield values
-    if pool.cache_info().currsize:
+    if open_pool.cache_info().currsize:
         pool().close()
     settings.cache_clear()
-    pool.cache_clear()
+    open_pool.cache_clear()
 
 
 @pytest.fixture

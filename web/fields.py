@@ -43,7 +43,8 @@ class Email(Text):
     """An address that could exist; only a mail that arrives proves more."""
 
     def __init__(self, **kwargs: Any) -> None:
-        rules = [validate.Length(min=3, max=254), validate.Email()]
+        plain = validate.Regexp(r"[\x00-\x7f]*@", error="Must be plain ASCII before the @.")
+        rules = [validate.Length(min=3, max=254), validate.Email(), plain]
         super().__init__(validate=rules, **kwargs)
 
 

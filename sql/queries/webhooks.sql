@@ -1,6 +1,7 @@
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
--- with it; refunds and disputes are only stored. No row when it was known already.
+-- with it, or the one that returns money of a payment that had failed; refunds and disputes are only
+-- stored. No row when it was known already.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
     WHERE id = %(payment_id)s::uuid
@@ -16,8 +17,12 @@ WITH mine AS (
     RETURNING id
 )
 SELECT mine.id AS payment_id, CASE
-    WHEN mine.id IS NOT NULL AND mine.state IS DISTINCT FROM %(says)s AND NOT %(money_back)s THEN enqueue('advance',
-        'bookings', mine.booking_id::text,
+    WHEN mine.id IS NULL OR %(money_back)s OR mine.state = %(says)s THEN NULL
+    WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',
+        mine.booking_id::text,
         jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id), mine.event_id)
+    WHEN %(says)s IN ('authorised', 'captured') THEN enqueue('return_stray', 'bookings',
+        mine.id::text, jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id,
+            'payment_id', mine.id), mine.event_id)
     END AS enqueued
 FROM stored LEFT JOIN mine ON true
