@@ -597,7 +597,6 @@ def test_two_bad_entries_are_both_put_aside(conn: Conn) -> None:
     assert len(dead_letters(conn)) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="bury_first takes whoever has the lowest number")
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("woken", [False, True])
 def test_who_is_on_standby_is_not_buried_for_a_later_entry(conn: Conn, woken: bool) -> None:
@@ -630,3 +629,49 @@ def test_a_lost_race_for_the_cap_is_no_dead_letter(conn: Conn) -> None:
     assert hall.states() == ["booked", "unavailable", "booked"]
     assert hall.entries()[2].reason == "over_cap"
     assert dead_letters(conn) == []
+
+
+# Speed
+
+
+@pytest.mark.parametrize(("known", "table"), [(0, "bookings"), (50, "bookings"), (50, "entries")])
+def test_a_batch_costs_the_same_with_few_and_with_many(conn: Conn, known: int, table: str) -> None:
+    """In rows read; with plans and statistics from when few were there, or nobody."""
+    hall = build_hall(conn, {1: ["." * 100] * 15})
+    for growing in ("entries", "bookings"):
+        conn.execute(f"alter table {growing} set (autovacuum_enabled = off)")
+    enter_many(hall, 60 if known else 0)
+    hall.drain(batch=50)
+    conn.execute("vacuum analyze")
+    enter_many(hall, 0 if known else 60)
+    few = rows_read_by_a_batch(hall, 8)[table]
+    enter_many(hall, 4000)
+    hall.drain(batch=1000)
+    assert rows_read_by_a_batch(hall, 8)[table] <= 2 * few
+
+
+def enter_many(hall: Hall, people: int) -> None:
+    hall.conn.execute(
+        "insert into entries (event_id, number, organisation_id, buyer_id, quantity, category,"
+        " idempotency_key, request_sha256) select e.id, n, 1, n, 1, 1, n::text, '' from events e,"
+        " lateral (select nextval('entry_numbers_' || e.id) as n from generate_series(1, %s)) s",
+        [people],
+    )
+
+
+def rows_read_by_a_batch(hall: Hall, batch: int) -> dict[str, int]:
+    """By table."""
+    with hall.conn.transaction():
+        assert lanes.lock_lane(hall.conn, hall.event)
+        before = rows_read(hall.conn)
+        assert lanes.drain(hall.conn, hall.event, batch).booked == batch
+        return {table: count - before[table] for table, count in rows_read(hall.conn).items()}
+
+
+def rows_read(conn: Conn) -> dict[str, int]:
+    """By table, since this connection last told the server's statistics, which it does between
+    transactions."""
+    query = """
+        select relname, idx_tup_fetch + seq_tup_read as rows from pg_stat_xact_user_tables
+        where relname in ('entries', 'bookings')"""
+    return {row["relname"]: row["rows"] for row in conn.execute(query).fetchall()}

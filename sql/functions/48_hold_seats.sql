@@ -13,7 +13,7 @@ create or replace function hold_seats(
     p_show events, p_ids uuid[], p_buyers bigint[], p_quantities integer[],
     p_owner integer[], p_seat integer[], p_category integer[])
 returns integer language plpgsql
-set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+set jit = off set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
 declare
     moment constant timestamptz := clock_timestamp();
     entry_at integer[] := array(select distinct o from unnest(p_owner) o order by o);

@@ -3,6 +3,8 @@
    at once. Returns how many entries were looked at, how many were booked, their seats, and
    whether the lane now waits for held seats to be settled.
 
+   Planned anew each time, as is hold_seats: plans from when few waited cost more as the crowd grows.
+
    Lock order: lane, entries by number, seats by id (SKIP LOCKED: who books directly is never waited
    for), buyer_seats. */
 create or replace function drain_lane(
@@ -10,7 +12,7 @@ create or replace function drain_lane(
     out stalled boolean)
 language plpgsql
 set jit = off set enable_seqscan = off set enable_bitmapscan = off
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     show events;
