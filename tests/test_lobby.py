@@ -19,6 +19,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
 from db import lanes
@@ -575,14 +576,18 @@ def test_the_draw_passes_by_whoever_is_leaving(lobby: Lobby) -> None:
     assert lobby.numbers("left").keys() == {1}
 
 
-def errors_in(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """structlog's lines, before they become text."""
-    return [record.msg for record in caplog.records if record.levelname == "ERROR"]  # type: ignore[misc]
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """Every line that is logged, whatever has configured logging before."""
+    with capture_logs() as lines:
+        yield lines
 
 
-def test_one_lobbys_trouble_is_not_the_others(
-    lobby: Lobby, hall: Sale, caplog: pytest.LogCaptureFixture
-) -> None:
+def errors_in(lines: list[Any]) -> list[dict[str, Any]]:
+    return [line for line in lines if line["log_level"] == "error"]
+
+
+def test_one_lobbys_trouble_is_not_the_others(lobby: Lobby, hall: Sale, logged: list[Any]) -> None:
     other = Lobby(hall.add_event(on_sale_at=in_hours(3)).open(), lobby.conn)
     other.announce(public_source=None)
     for each in (lobby, other):
@@ -592,7 +597,7 @@ def test_one_lobbys_trouble_is_not_the_others(
     rule = f"ALTER TABLE draws ADD CHECK (event_id <> {lobby.sale.id} OR closed_at IS NULL)"
     lobby.conn.execute(rule)
     lobby.tick()
-    assert [line["event_id"] for line in errors_in(caplog)] == [lobby.sale.id]
+    assert [line["event_id"] for line in errors_in(logged)] == [lobby.sale.id]
     assert other.row()["drawn_at"] is not None
 
 
@@ -623,7 +628,7 @@ def test_nobody_is_served_before_the_sale_begins(lobby: Lobby) -> None:
     assert next_lane(lobby.conn) == lobby.sale.id
 
 
-def test_nobody_is_served_before_the_draw(lobby: Lobby, caplog: pytest.LogCaptureFixture) -> None:
+def test_nobody_is_served_before_the_draw(lobby: Lobby, logged: list[Any]) -> None:
     """The tail waits, too, and somebody is called."""
     lobby.enter(1)
     lobby.begin_sale()
@@ -631,7 +636,7 @@ def test_nobody_is_served_before_the_draw(lobby: Lobby, caplog: pytest.LogCaptur
     lobby.tick()
     assert next_lane(lobby.conn) is None
     assert watch_lobbies(lobby.conn)["waiting_for_draw"] == 1
-    (alert,) = errors_in(caplog)
+    (alert,) = errors_in(logged)
     assert alert["event_id"] == lobby.sale.id
     assert SOURCE in alert["remedy"]
     lobby.give()

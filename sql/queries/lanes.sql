@@ -15,11 +15,16 @@ SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 SELECT * FROM drain_lane(%(event_id)s, %(batch)s)
 
 -- bury_first --
--- The entry that no batch can get past: told, and a dead letter.
-WITH entry AS (
-    SELECT * FROM entries
-    WHERE event_id = %(event_id)s AND state IN ('waiting', 'standby')
-    ORDER BY number LIMIT 1
+-- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
+WITH lane AS (
+    SELECT CASE WHEN EXISTS (SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.released)
+        THEN 0 ELSE l.standby_from END AS standby_from
+    FROM lanes l WHERE l.event_id = %(event_id)s
+), entry AS (
+    SELECT e.* FROM entries e, lane
+    WHERE e.event_id = %(event_id)s
+        AND (e.state = 'waiting' OR e.state = 'standby' AND e.number >= lane.standby_from)
+    ORDER BY e.number LIMIT 1
 ), told AS (
     UPDATE entries e SET state = 'unavailable', decided_at = clock_timestamp(), reason = 'error'
     FROM entry WHERE e.event_id = entry.event_id AND e.id = entry.id
