@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from db import lanes
-from db.connections import transaction
+from db.connections import Conn, transaction
 from db.settings import settings
 from tasks.broker import broker
 
@@ -51,17 +51,28 @@ def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
         log.warning("batch failed", event_id=event_id, next_batch=batch, error=str(error))
         try:
             with transaction(actor="drain") as conn:
-                if not lanes.lock_lane(conn, event_id):
-                    return
-                if batch == 0:
-                    lanes.bury_first(conn, event_id, str(error))
-                else:
-                    report(event_id, lanes.drain(conn, event_id, batch))
+                if lanes.lock_lane(conn, event_id):
+                    if batch > 1:
+                        report(event_id, lanes.drain(conn, event_id, batch))
+                    else:
+                        drain_or_bury(conn, event_id)
             return
         except psycopg.OperationalError:
             raise
         except psycopg.Error as next_error:
             batch, error = batch // 2, next_error
+
+
+def drain_or_bury(conn: Conn, event_id: int) -> None:
+    """Decide one entry, or put it aside: under one lock, so that it is surely the same one."""
+    try:
+        with conn.transaction():
+            report(event_id, lanes.drain(conn, event_id, 1))
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        log.error("entry put aside", event_id=event_id, error=str(error))
+        lanes.bury_first(conn, event_id, str(error))
 
 
 def report(event_id: int, done: lanes.Drained) -> None:
