@@ -4,7 +4,6 @@ Jobs are short and set-based. A tick that was missed is skipped: each job looks 
 things, so the next tick finds whatever the missed one would have.
 """
 
-import signal
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,8 +13,8 @@ import structlog
 
 from db import jobs, lanes
 from db.connections import Conn, transaction
-from db.logs import configure_logs
 from tasks import lobbies
+from tasks.process import run_until_stopped
 
 log = structlog.get_logger()
 
@@ -79,13 +78,5 @@ def run(stop: threading.Event) -> None:
             troubled = True
 
 
-def main() -> None:
-    configure_logs("clock")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    run(stop)
-
-
 if __name__ == "__main__":
-    main()
+    run_until_stopped("clock", run)

@@ -5,7 +5,6 @@ something to decide. It writes nothing but when to send again, so a lost message
 and any number of relays may run.
 """
 
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -14,10 +13,10 @@ import structlog
 
 from db import lanes, outbox
 from db.connections import refuse_transaction, transaction
-from db.logs import configure_logs
 from tasks.broker import broker
 from tasks.durable import policies
 from tasks.main import QUEUES, drain
+from tasks.process import run_until_stopped
 
 log = structlog.get_logger()
 
@@ -88,13 +87,5 @@ def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
             yield broker.get_actor(name).message(ids[start : start + size])
 
 
-def main() -> None:
-    configure_logs("relay")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    run(stop)
-
-
 if __name__ == "__main__":
-    main()
+    run_until_stopped("relay", run)
