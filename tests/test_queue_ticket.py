@@ -29,6 +29,7 @@ def a_board(served: int = 0, last: int = 0, **changes: Any) -> Board:
         "now_serving": served,
         "last_number": last,
         "counted": 1001,
+        "standby": 0,
         "leavers": [],
         "sale": "open",
         "as_of": MOMENT,
@@ -317,6 +318,11 @@ def test_polls_are_rarer_further_back_and_jittered() -> None:
     assert 20 <= min(far) <= max(far) <= 30
     middle = [board.poll_after(2000) for _ in range(500)]
     assert 8 <= min(middle) < 9 and 11 < max(middle) <= 12
+
+
+def test_a_crowd_on_standby_looks_less_often_than_a_few() -> None:
+    assert a_board(standby=10).poll_after_standby() <= 1.6
+    assert 20 <= a_board(standby=5000).poll_after_standby() <= 30
 
 
 def test_the_wait_is_estimated_by_numbers_served() -> None:

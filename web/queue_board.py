@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
+from types import ModuleType
 
 import psycopg
 import structlog
@@ -22,6 +23,7 @@ from web.snapshots import Snapshots
 SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
 JITTER = 0.2
 SERVED_IN_A_SECOND = 500  # assumed until it is known
+STANDBY_LOOKS = 200  # a second, by all on standby together: there is no order to tell them apart by
 RATE_OVER = timedelta(seconds=60)
 STALE_AFTER = 60.0
 COUNTED = 1000
@@ -97,20 +99,31 @@ class Board:
 
     def poll_base(self, ahead: int) -> float:
         """Half of the time that it may take, such that the jitter stays within the bounds."""
-        wait = ahead / (self.per_second or SERVED_IN_A_SECOND)
-        return min(max(wait / 2, SOONEST_POLL / (1 - JITTER)), LATEST_POLL / (1 + JITTER))
+        return _bounded(ahead / (self.per_second or SERVED_IN_A_SECOND) / 2)
 
     def poll_after(self, ahead: int, seed: int | None = None) -> float:
         """Seconds until it is worth asking again, jittered so that a crowd does not come at once;
         always the same for the same seed."""
         dice = random if seed is None else random.Random(seed)
-        return round(self.poll_base(ahead) * dice.uniform(1 - JITTER, 1 + JITTER), 1)
+        return _jittered(self.poll_base(ahead), dice)
+
+    def poll_after_standby(self) -> float:
+        """The same for who is on standby: longer, the more of them there are."""
+        return _jittered(_bounded(self.queue["standby"] / STANDBY_LOOKS), random)
 
     def poll_after_number(self, number: int) -> float:
         """The same for who has a number. A sale's end calls a whole crowd, over 30 s then."""
         if self.is_over:
             return round(random.uniform(SOONEST_POLL, LATEST_POLL), 1)
         return self.poll_after(self.ahead(number) if number > 0 else ENDLESS)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, SOONEST_POLL / (1 - JITTER)), LATEST_POLL / (1 + JITTER))
+
+
+def _jittered(seconds: float, dice: random.Random | ModuleType) -> float:
+    return round(seconds * dice.uniform(1 - JITTER, 1 + JITTER), 1)
 
 
 def _surely_left(first: int, last: int, leavers: int, served: int, number: int) -> int:

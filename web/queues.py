@@ -228,7 +228,12 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
         board = read_board(event_id)
         if entry["ahead"]:
             entry["ahead"] = min(entry["ahead"], board.ahead(entry["number"]))
-        entry["poll_after_s"] = board.poll_after(_ahead(entry, entry["ahead"] or 0))
+        standby = entry["state"] == "standby"
+        entry["poll_after_s"] = (
+            board.poll_after_standby()
+            if standby
+            else board.poll_after(_ahead(entry, entry["ahead"] or 0))
+        )
     return entry
 
 

@@ -23,7 +23,7 @@ FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
 # Whoever stood in the queue for so long does not walk away from seats any more.
 LONG_WAIT_S = 8.0
 # The public document says whose turn it is; one's own entry is read now and then all the same.
-OWN_LOOK_S = 30.0
+OWN_LOOK_S = 120.0
 # Between looks at an entry whose turn it was and that could not be decided: seats may come back.
 # Well below the demo's hold time, in which they have to be paid.
 STANDBY_LOOK_S = 4.0

@@ -28,8 +28,9 @@ FROM events e WHERE e.id = %(event_id)s AND e.state <> 'draft'
 
 -- list_queues --
 -- Where the queue is. Up to 1,000 people are counted; deeper down the numbers given out and
--- who left of them tell enough, at the same cost whatever the depth.
-SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted,
+-- who left of them tell enough, at the same cost whatever the depth. On standby, which has no
+-- such bound, up to 5,000 are counted.
+SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted, s.standby,
     list_leavers(l.event_id, l.now_serving, n.last_number) AS leavers,
     CASE WHEN e.state <> 'on_sale' OR clock_timestamp() >= e.off_sale_at THEN 'over'
         WHEN clock_timestamp() < e.on_sale_at THEN 'soon'
@@ -49,4 +50,8 @@ CROSS JOIN LATERAL (
         SELECT FROM entries q
         WHERE q.event_id = l.event_id AND q.state = 'waiting' AND q.number >= l.low_water
         LIMIT 1001) x) w
+CROSS JOIN LATERAL (
+    SELECT count(*) AS standby FROM (
+        SELECT FROM entries q WHERE q.event_id = l.event_id AND q.state = 'standby'
+        LIMIT 5000) x) s
 WHERE l.event_id = ANY (%(event_ids)s)
