@@ -9,6 +9,7 @@ from flask import Flask
 from db.connections import Conn
 from db.settings import settings
 from tests.world import Caller
+from web.accounts import hasher
 
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
 
@@ -51,6 +52,16 @@ def test_a_wrong_password_is_refused_alike_for_all(
     answer = anybody.post("/v1/tokens", {"email": email, "password": "wrong horse"})
     assert answer.status_code == 401
     assert answer.json["detail"] == "E-mail address or password is wrong."
+
+
+def test_no_password_signs_in_to_an_account_without_one(
+    anybody: Caller, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the one that is checked in its place, were it known."""
+    monkeypatch.setattr("web.accounts.NOBODYS_HASH", hasher.hash("open sesame"))
+    for email in ("alice@example.org", "nobody@example.org"):
+        answer = anybody.post("/v1/tokens", {"email": email, "password": "open sesame"})
+        assert answer.status_code == 401
 
 
 def test_a_code_from_the_e_mail_signs_in(anybody: Caller, alice: Caller, conn: Conn) -> None:

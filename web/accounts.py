@@ -1,5 +1,6 @@
 """Accounts, and how buyers sign in."""
 
+import secrets
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -17,7 +18,8 @@ from web.fields import Email, Shape, Text, Whole
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
 
 hasher = PasswordHasher()
-NOBODYS_HASH = hasher.hash("checked where there is no password, so that it takes as long")
+NOBODYS_HASH = hasher.hash(secrets.token_bytes())
+"""Checked where there is no password, so that it takes as long."""
 
 
 class Password(fields.String):
@@ -94,12 +96,12 @@ def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
 
 
 def _check_sign_in(account: dict[str, Any] | None, password: str) -> int:
-    known = (account or {}).get("password_hash") or NOBODYS_HASH
+    known = account["password_hash"] if account else None
     try:
-        hasher.verify(known, password)
+        hasher.verify(known or NOBODYS_HASH, password)
     except (Argon2Error, InvalidHashError):
         raise NotSignedIn("E-mail address or password is wrong.") from None
-    if account is None:
+    if account is None or known is None:  # whatever the password was: there is none to be right
         raise NotSignedIn("E-mail address or password is wrong.")
     return int(account["id"])
 
