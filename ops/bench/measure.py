@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,8 @@ class Sample:
 @dataclass(frozen=True)
 class Row:
     """A row of var/bench.json. Values are medians of the rounds, ratios medians of their ratios;
-    cpu_ms is CPU time of all server processes together for one operation.
+    cpu_ms is CPU time of all server processes together for one operation; None where neither
+    side is work that takes time.
     """
 
     name: str
@@ -41,9 +42,9 @@ class Row:
     reference: str
     reference_value: float
     ratio: float
-    cpu_ms: float
-    reference_cpu_ms: float
-    cpu_ratio: float
+    cpu_ms: float | None
+    reference_cpu_ms: float | None
+    cpu_ratio: float | None
     rounds: int
     note: str
 
@@ -56,6 +57,11 @@ class Options:
     seats: int
     bookings: int
     reference_seconds: float
+    waiting: int
+    few: int
+    requests: int
+    sales: int
+    joins: int
     say: Callable[[str], object] = field(default=print)
 
 
@@ -67,16 +73,21 @@ def compare(
     measured: Callable[[], Sample],
     reference: Callable[[], Sample],
     reference_name: str,
+    rounds: int | None = None,
 ) -> Row:
-    """Measure both in turn, in every other round the reference first, and take medians."""
+    """Measure both in turn, in every other round the reference first, and take medians.
+
+    rounds: instead of the options'.
+    """
+    rounds = rounds or options.rounds
     pairs = []
-    for number in range(options.rounds):
+    for number in range(rounds):
         order = [measured, reference] if number % 2 == 0 else [reference, measured]
         samples = {what: what() for what in order}
         pairs.append((samples[measured], samples[reference]))
         ours, theirs = pairs[-1]
         options.say(
-            f"  {name} {number + 1}/{options.rounds}: {ours.rate:,.0f} {unit}, {ours.cpu_ms:.3f} ms"
+            f"  {name} {number + 1}/{rounds}: {ours.rate:,.0f} {unit}, {ours.cpu_ms:.3f} ms"
             f" CPU; {reference_name}: {theirs.rate:,.0f}, {theirs.cpu_ms:.3f} ms"
         )
     return Row(
@@ -89,27 +100,53 @@ def compare(
         cpu_ms=round(median(ours.cpu_ms for ours, _ in pairs), 4),
         reference_cpu_ms=round(median(theirs.cpu_ms for _, theirs in pairs), 4),
         cpu_ratio=round(median(ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs), 3),
-        rounds=options.rounds,
+        rounds=rounds,
+        note=note,
+    )
+
+
+def state(
+    name: str,
+    unit: str,
+    note: str,
+    pairs: Sequence[tuple[float, float]],
+    reference_name: str,
+) -> Row:
+    """A row of figures that are not rates: what was found, beside what it is held against."""
+    return Row(
+        name=name,
+        value=round(median(ours for ours, _ in pairs), 2),
+        unit=unit,
+        reference=reference_name,
+        reference_value=round(median(theirs for _, theirs in pairs), 2),
+        ratio=round(median(ours / theirs for ours, theirs in pairs), 3),
+        cpu_ms=None,
+        reference_cpu_ms=None,
+        cpu_ratio=None,
+        rounds=len(pairs),
         note=note,
     )
 
 
 @dataclass
 class Stopwatch:
-    """Seconds of the clock and of the CPU that a block took; to be read after it."""
+    """Seconds of the clock and of the CPU that blocks took; to be read after them."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
 
 @contextmanager
-def timed(pids: Callable[[], Iterable[int]]) -> Iterator[Stopwatch]:
-    """Time a block, and the CPU time of the processes `pids()` and all that descend from them."""
-    watch = Stopwatch()
+def timed(pids: Callable[[], Iterable[int]], watch: Stopwatch | None = None) -> Iterator[Stopwatch]:
+    """Time a block, and the CPU time of the processes `pids()` and all that descend from them.
+
+    With a watch, the block is added to what is on it.
+    """
+    watch = watch or Stopwatch()
     cpu_before, before = cpu_seconds(pids()), time.perf_counter()
     yield watch
-    watch.seconds = time.perf_counter() - before
-    watch.cpu_seconds = cpu_seconds(pids()) - cpu_before
+    watch.seconds += time.perf_counter() - before
+    watch.cpu_seconds += cpu_seconds(pids()) - cpu_before
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
@@ -128,17 +165,31 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 def ticks_by_process(roots: Iterable[int]) -> dict[int, int]:
     """Of the roots and all that descend from them."""
     stats = process_stats()
+    return {pid: stats[pid][1] for pid in find_descendants(roots, stats)}
+
+
+def find_descendants(roots: Iterable[int], stats: Mapping[int, tuple[int, int]]) -> set[int]:
+    """The roots, and all that descend from them, as far as they are alive."""
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in stats.items():
         children.setdefault(parent, []).append(pid)
-    found: dict[int, int] = {}
+    found: set[int] = set()
     todo = list(roots)
     while todo:
         pid = todo.pop()
         if pid in stats and pid not in found:
-            found[pid] = stats[pid][1]
+            found.add(pid)
             todo += children.get(pid, [])
     return found
+
+
+def resident_bytes(roots: Iterable[int]) -> int:
+    """Memory that processes and their descendants have to themselves or share, now."""
+    pages = (
+        int((PROC / str(pid) / "statm").read_text().split()[1])
+        for pid in find_descendants(roots, process_stats())
+    )
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def process_stats() -> dict[int, tuple[int, int]]:

@@ -1,0 +1,40 @@
+"""The reference of requests: a Flask app that does the least, under gunicorn as the web process is.
+
+POST /rows is one INSERT into a table with one index; GET /document answers what was PUT there.
+"""
+
+from flask import Flask, Response, jsonify, request
+from psycopg_pool import ConnectionPool
+
+from db.settings import settings
+
+TABLE = "CREATE TABLE bare_rows (id bigserial PRIMARY KEY, quantity int, token text)"
+INSERT = "INSERT INTO bare_rows (quantity, token) VALUES (%s, %s) RETURNING id"
+
+
+def create_app() -> Flask:
+    """gunicorn calls it after the fork."""
+    app = Flask(__name__, static_folder=None)
+    pool = ConnectionPool(
+        settings().database_url, min_size=8, max_size=8, kwargs={"autocommit": True}, open=True
+    )
+    document = bytearray(b"{}")
+
+    @app.post("/rows")
+    def add_row() -> tuple[Response, int]:
+        with pool.connection() as conn:
+            given = [request.get_json()["quantity"], request.headers["Authorization"]]
+            row = conn.execute(INSERT, given).fetchone()
+        assert row is not None
+        return jsonify(id=row[0]), 201
+
+    @app.get("/document")
+    def get_document() -> Response:
+        return Response(bytes(document), mimetype="application/json")
+
+    @app.put("/document")
+    def put_document() -> Response:
+        document[:] = request.get_data()
+        return Response(status=204)
+
+    return app

@@ -1,0 +1,162 @@
+"""Halls to be drained and the crowds before them, made in the database alone, a statement each.
+
+A hall has rows of 20 seats in four categories that cost the same. Who waits is numbered by the
+event's own sequence, so that joins over HTTP may go on where a crowd ends.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from db import lanes
+from db.connections import Conn
+from db.lanes import Drained
+
+SEATS_A_ROW = 20
+PATIENCE = 100  # turns that decide nothing: a few in a row are right
+
+SELLER = """
+INSERT INTO organisations (name) VALUES ('Bench');
+INSERT INTO gateway_accounts (organisation_id, provider) VALUES (1, 'stripe');
+INSERT INTO venues (organisation_id, name, time_zone) VALUES (1, 'Hall', 'UTC');
+INSERT INTO plans (organisation_id, venue_id, name) VALUES (1, 1, 'Hall');
+INSERT INTO plan_versions (plan_id, version, source, seat_count) VALUES (1, 1, '{}', 1)
+"""
+
+EVENT = """
+WITH event AS (
+    INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, state,
+        starts_at, on_sale_at, off_sale_at, time_zone, currency)
+    VALUES (1, 1, 1, 1, 'Evening', 'on_sale', now() + interval '1 day', now(),
+        now() + interval '1 day', 'UTC', 'EUR')
+    RETURNING id
+), categories AS (
+    INSERT INTO event_categories (event_id, category, name, price)
+    SELECT id, category, category::text, %(price)s FROM event, generate_series(1, 4) category
+), lane AS (
+    INSERT INTO lanes (event_id, weight) SELECT id, %(weight)s FROM event
+)
+SELECT id FROM event
+"""
+
+SEATS = """
+INSERT INTO seats (event_id, seat, category, centre)
+SELECT %(event)s, r * (%(width)s + 1) + n, 1 + r * 4 / %(rows)s, n - 1 - %(width)s / 2
+FROM generate_series(0, %(rows)s - 1) r, generate_series(1, %(width)s) n ORDER BY 2
+"""
+
+NUMBERS = """
+SELECT setval(numbers, coalesce(pg_sequence_last_value(numbers), 0) + %(count)s) AS last
+FROM (SELECT format('entry_numbers_%%s', %(event)s::bigint)::regclass AS numbers) s
+"""
+
+ENTRIES = """
+INSERT INTO entries (event_id, number, organisation_id, buyer_id, quantity, category, seats,
+    idempotency_key, request_sha256)
+SELECT %(event)s, n, 1, n, w.quantity, w.category, w.seats, n::text, sha256(n::text::bytea)
+FROM generate_series(%(first)s::bigint, %(last)s) crowd(n), LATERAL ({wishes}) w ORDER BY crowd.n
+"""
+
+PAIRS = "SELECT 2 AS quantity, 1 + n %% 4 AS category, NULL::integer[] AS seats"
+SINGLES = "SELECT 1 AS quantity, 1 + n %% 4 AS category, NULL::integer[] AS seats"
+# Of ten, three name one or two seats anywhere in the hall, five take the best one or two, half of
+# them wherever, and two are groups of four to eight.
+MIXED = """
+SELECT CASE WHEN kind < 3 THEN cardinality(named) WHEN kind < 8 THEN 1 + kind %% 2
+        ELSE 4 + dice %% 5 END AS quantity,
+    CASE WHEN kind >= 3 AND dice %% 2 = 0 THEN 1 + dice / 2 %% 4 END AS category,
+    CASE WHEN kind < 3 THEN named END AS seats
+FROM (SELECT n %% 10 AS kind, dice,
+        CASE WHEN n %% 10 = 0 THEN ARRAY[seat] ELSE ARRAY[seat, seat + 1] END AS named
+    FROM (SELECT dice, dice %% %(rows)s * (%(width)s + 1) + 1 + dice / %(rows)s %% (%(width)s - 1)
+            AS seat
+        FROM (SELECT hashint8(n) & 2147483647 AS dice) d) s) k
+"""
+
+
+@dataclass(frozen=True)
+class Hall:
+    """An event on sale, with so many seats."""
+
+    event: int
+    seats: int
+
+    @property
+    def size(self) -> dict[str, int]:
+        return {"event": self.event, "rows": self.seats // SEATS_A_ROW, "width": SEATS_A_ROW}
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Conn]:
+    """A connection in autocommit mode."""
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
+        yield conn
+
+
+def empty(conn: Conn) -> None:
+    """Nothing but somebody who sells."""
+    tables = conn.execute(
+        "SELECT string_agg(format('%I', relname), ', ') AS names FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relnamespace = 'public'::regnamespace"
+        " AND relname NOT IN ('legal_moves', 'jobs', 'schema_version')"
+    )
+    conn.execute(f"TRUNCATE {first(tables)['names']} RESTART IDENTITY CASCADE")
+    conn.execute(SELLER)
+
+
+def add_hall(conn: Conn, seats: int, *, weight: int = 1, price: int = 5000) -> Hall:
+    event = first(conn.execute(EVENT, {"weight": weight, "price": price}))["id"]
+    conn.execute(f"CREATE SEQUENCE IF NOT EXISTS entry_numbers_{event} CACHE 1")
+    conn.execute(f"ALTER SEQUENCE entry_numbers_{event} RESTART")
+    hall = Hall(event, seats)
+    add_seats(conn, hall)
+    return hall
+
+
+def add_seats(conn: Conn, hall: Hall) -> None:
+    conn.execute(SEATS, hall.size)
+
+
+def add_crowd(conn: Conn, hall: Hall, count: int, wishes: str = PAIRS) -> None:
+    """So many more people wait, behind those who do."""
+    last = first(conn.execute(NUMBERS, {"event": hall.event, "count": count}))["last"]
+    numbers = {"first": last - count + 1, "last": last}
+    conn.execute(ENTRIES.format(wishes=wishes), hall.size | numbers)
+
+
+def settle_down(conn: Conn) -> None:
+    """Nothing that was done before is to be paid for by what is measured."""
+    conn.execute("VACUUM ANALYZE")
+    conn.execute("CHECKPOINT")
+
+
+def serve_one_lane(conn: Conn, batch: int) -> tuple[int, Drained] | None:
+    """What the drain actor does in one transaction: the event served, and how much."""
+    with conn.transaction():
+        event = lanes.next_lane(conn)
+        return None if event is None else (event, lanes.drain(conn, event, batch))
+
+
+def drain_until_stalled(conn: Conn, batch: int) -> int:
+    """Serve lanes until there is nothing to decide. Returns the number of bookings."""
+    booked = idle = 0
+    while served := serve_one_lane(conn, batch):
+        booked += served[1].booked
+        idle = 0 if served[1].taken else idle + 1
+        assert idle < PATIENCE, f"{idle} turns of event {served[0]} decided nothing"
+    return booked
+
+
+def count_held(conn: Conn, hall: Hall) -> int:
+    query = "SELECT count(*) AS held FROM seats WHERE event_id = %s AND state = 'held'"
+    return int(first(conn.execute(query, [hall.event]))["held"])
+
+
+def first(rows: psycopg.Cursor[DictRow]) -> DictRow:
+    row = rows.fetchone()
+    assert row is not None
+    return row

@@ -1,0 +1,75 @@
+"""The load of HTTP rows: a process of its own, beside the servers that are measured.
+
+    python -m ops.bench.load
+
+Reads a line of JSON on its standard input, `{port, path, method, count, first}`: prepares so many
+requests, each of a buyer of its own from the account `first` on, and prints "ready". At the next
+line it sends them over some connections as fast as they are answered, and prints how many were.
+Nothing is done for a request while the clock runs that could have been done before.
+"""
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+
+from web.auth import make_token
+
+CONNECTIONS = 32
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)
+EXPECTED = {"GET": b"HTTP/1.1 200 ", "POST": b"HTTP/1.1 201 "}
+
+
+async def run() -> None:
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        asked = json.loads(line)
+        requests = list(prepare(**asked))
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        print(await send_all(asked["url"], requests, EXPECTED[asked["method"]]), flush=True)
+
+
+def prepare(url: str, path: str, method: str, count: int, first: int) -> Iterator[bytes]:
+    body = json.dumps({"quantity": 2}).encode() if method == "POST" else b""
+    for buyer in range(first, first + count):
+        head = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: {urlsplit(url).netloc}",
+            f"Authorization: Bearer {make_token(buyer)['token']}",
+        ]
+        if method == "POST":
+            head += [f"Idempotency-Key: {buyer}", "Content-Type: application/json",
+                     f"Content-Length: {len(body)}"]  # fmt: skip
+        yield "\r\n".join([*head, "", ""]).encode() + body
+
+
+async def send_all(url: str, requests: list[bytes], expected: bytes) -> int:
+    """How many were answered as expected. Errors: AssertionError with another answer."""
+    left = iter(requests)
+    senders = (send(url, left, expected) for _ in range(CONNECTIONS))
+    return sum(await asyncio.gather(*senders))
+
+
+async def send(url: str, requests: Iterator[bytes], expected: bytes) -> int:
+    address: Any = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    answered = 0
+    for request in requests:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        assert length is not None, head
+        body = await reader.readexactly(int(length[1]))
+        assert head.startswith(expected), head + body
+        answered += 1
+    writer.close()
+    return answered
+
+
+if __name__ == "__main__":
+    uvloop.run(run())

@@ -1,0 +1,155 @@
+"""queue.join, queue.position, queue.position.depth and queue.memory: the queue over HTTP.
+
+The web process runs as the Procfile has it. References run beside it under the same gunicorn and
+settings, get the same requests from the same process over the same connections, and do the least.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import requests
+
+from ops.bench import halls
+from ops.bench.crowds import Crowds
+from ops.bench.halls import Hall
+from ops.bench.measure import Row, Sample, compare, resident_bytes, state, timed
+from ops.supervisor import ROOT
+
+MIB = 2**20
+TABLES = ("entries", "queue_leavers", "lanes", "lane_wakes")
+SPACE = """
+SELECT (SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) t)::bigint AS space,
+    count(*) AS waiting, avg(pg_column_size(e.*))::float AS row
+FROM entries e WHERE state = 'waiting'
+"""
+strangers = count(100_000_000, 1_000_000)
+"""First accounts of rounds: nobody of them waits yet."""
+
+
+class Load:
+    """The process that asks."""
+
+    def __init__(self, process: "subprocess.Popen[str]", crowds: Crowds) -> None:
+        self.process, self.crowds = process, crowds
+
+    def measure(self, kind: str, method: str, path: str) -> Sample:
+        """Time so many requests as the options say to `web` or `bare`."""
+        urls = {"web": self.crowds.stack.web_url, "bare": self.crowds.bare_url}
+        asked = {"url": urls[kind], "path": path, "method": method, "first": next(strangers)}
+        self._ask(json.dumps(asked | {"count": self.crowds.options.requests}))
+        with timed(lambda: self.crowds.pids(kind)) as watch:
+            answered = int(self._ask("go"))
+        return Sample(answered, watch.seconds, watch.cpu_seconds)
+
+    def _ask(self, line: str) -> str:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, "the load has ended: its traceback is above"
+        return answer
+
+
+@contextmanager
+def loading(crowds: Crowds) -> Iterator[Load]:
+    command = [sys.executable, "-m", "ops.bench.load"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=crowds.stack.env, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            yield Load(process, crowds)
+        finally:
+            process.terminate()
+
+
+def join(crowds: Crowds) -> Row:
+    with loading(crowds) as load:
+        return compare(
+            "queue.join",
+            "requests/s",
+            f"POST …/queue behind {crowds.options.waiting:,} people",
+            crowds.options,
+            lambda: load.measure("web", "POST", queue_of(crowds.deep)),
+            lambda: load.measure("bare", "POST", "/rows"),
+            "Flask route of one INSERT",
+        )
+
+
+def position(crowds: Crowds) -> Row:
+    document = requests.get(crowds.stack.web_url + queue_of(crowds.deep), timeout=10).content
+    requests.put(f"{crowds.bare_url}/document", document, timeout=10).raise_for_status()
+    with loading(crowds) as load:
+        return compare(
+            "queue.position",
+            "requests/s",
+            f"GET …/queue, {len(document)} bytes, {crowds.options.waiting:,} waiting",
+            crowds.options,
+            lambda: load.measure("web", "GET", queue_of(crowds.deep)),
+            lambda: load.measure("bare", "GET", "/document"),
+            "Flask route, same bytes",
+        )
+
+
+def position_depth(crowds: Crowds) -> Row:
+    with loading(crowds) as load:
+        return compare(
+            "queue.position.depth",
+            "requests/s",
+            f"GET …/queue, {crowds.options.waiting:,} waiting",
+            crowds.options,
+            lambda: load.measure("web", "GET", queue_of(crowds.deep)),
+            lambda: load.measure("web", "GET", queue_of(crowds.shallow)),
+            f"{crowds.options.few:,} waiting",
+        )
+
+
+def queue_of(hall: Hall) -> str:
+    return f"/v1/events/{hall.event}/queue"
+
+
+def memory(crowds: Crowds) -> Row:
+    """On disk, with all indexes and both queues."""
+    found = halls.first(crowds.conn.execute(SPACE, [list(TABLES)]))
+    return state(
+        "queue.memory",
+        "bytes",
+        f"tables {', '.join(TABLES)} with their indexes, for each of {found['waiting']:,} people",
+        [(found["space"] / found["waiting"], found["row"])],
+        "the row itself",
+    )
+
+
+def memory_of_web(crowds: Crowds) -> Row:
+    """Both queues in turn, since a process grows a little with all that it does."""
+
+    def look(load: Load, hall: Hall) -> float:
+        load.measure("web", "GET", queue_of(hall))
+        return resident_bytes(crowds.stack.supervisor.pids("web")) / MIB
+
+    with loading(crowds) as load:
+        look(load, crowds.deep)
+        pairs = [
+            (look(load, crowds.deep), look(load, crowds.shallow)) for _ in range(crowds.rounds)
+        ]
+    each = (pairs[-1][0] - pairs[-1][1]) * MIB / crowds.options.waiting
+    return state(
+        "queue.memory.web",
+        "MiB",
+        f"resident memory of gunicorn with its worker: {each:.1f} bytes a waiting person",
+        pairs,
+        f"{crowds.options.few:,} waiting",
+    )
+
+
+ROWS = {
+    "queue.memory": memory,
+    "queue.memory.web": memory_of_web,
+    "queue.position": position,
+    "queue.position.depth": position_depth,
+    "queue.join": join,
+}

@@ -1,0 +1,160 @@
+"""queue.vacuum: many sales one after another, with autovacuum as it is, and what they leave behind.
+
+Each sale goes through the functions and statements of the real one, without its processes: people
+join, some leave, the drain serves them; half of the seats are free of charge, half are paid for, of
+which every other hold expires; tasks are leased and finished, mails marked as sent, and at the end
+the rest are told that the sale is over. Only time is helped along: deadlines are set to now.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from db import lanes
+from db.connections import Conn
+from db.queries import load
+from db.settings import Settings
+from ops.bench import halls
+from ops.bench.measure import Options, Row, state
+from ops.migrate import migrate
+from ops.servers import Postgres
+
+AT_ONCE = 1000
+PASSES = 3
+BOUNDED = ("outbox", "lanes", "lane_wakes")
+GROWING = (
+    "entries", "queue_leavers", "bookings", "booking_items", "seats", "buyer_seats", "tickets",
+    "payments", "emails", "state_log",
+)  # fmt: skip
+outbox, emails = load("outbox"), load("emails")
+
+JOIN = """
+SELECT join_queue(%(event)s, n, 'key', '', 2, (1 + n %% 4)::int, true, 0, null, false)
+FROM generate_series(%(first)s::bigint, %(last)s) n
+"""
+LEAVE = """
+UPDATE entries SET state = 'left', decided_at = clock_timestamp()
+WHERE event_id = %(event)s AND number %% 10 = 0 AND state = 'waiting'
+"""
+PAY = """
+WITH chosen AS MATERIALIZED (
+    SELECT id, buyer_id FROM bookings
+    WHERE event_id = %(event)s AND state = 'held' AND hashtext(id::text) %% 2 = 0 LIMIT %(limit)s
+)
+SELECT c.id, p.payment_id
+FROM chosen c, start_payment(%(event)s, c.id, c.buyer_id, 'card', 'http://localhost/') p
+"""
+CAPTURE = """
+UPDATE payments SET state = 'captured', captured = amount, gateway_id = id::text
+WHERE id = ANY (%(payments)s)
+"""
+CONFIRM = """
+SELECT CASE WHEN secure_booking(%(event)s, b, p) THEN confirm_booking(%(event)s, b, p) END AS done
+FROM unnest(%(bookings)s::uuid[], %(payments)s::uuid[]) x(b, p)
+"""
+EXPIRE = """
+UPDATE bookings SET deadline = clock_timestamp() WHERE event_id = %(event)s AND state = 'held'
+"""
+HURRY = "UPDATE outbox SET run_at = clock_timestamp(), resend_at = clock_timestamp()"
+CLOSE = "UPDATE events SET off_sale_at = clock_timestamp() WHERE id = %(event)s"
+VACUUMS = """
+SELECT sum(autovacuum_count)::int AS count, sum(n_dead_tup)::int AS dead
+FROM pg_stat_user_tables WHERE relname = ANY (%s)
+"""
+SIZES = """
+SELECT t AS name, sum(pg_total_relation_size(coalesce(p.relid, t::regclass)))::bigint AS size
+FROM unnest(%s::text[]) t LEFT JOIN pg_partition_tree(t::regclass) p ON true GROUP BY t
+"""
+
+
+def vacuum(options: Options, var_dir: Path) -> Row:
+    with Postgres(var_dir / "pg") as postgres:
+        url = postgres.create_database("usher")
+        migrate(url)
+        with halls.connected(url) as conn:
+            halls.empty(conn)
+            sizes = []
+            for number in range(options.sales):
+                hold_sale(conn, options.joins, number * options.joins)
+                sizes.append(measure_tables(conn))
+                bounded, growing = total(sizes[-1], BOUNDED), total(sizes[-1], GROWING)
+                options.say(f"  queue.vacuum {number + 1}/{options.sales}: {bounded:,.0f} kB in"
+                    f" tables that empty, {growing:,.0f} in those that keep")  # fmt: skip
+            return compare_sizes(sizes, options, conn)
+
+
+def hold_sale(conn: Conn, joins: int, before: int) -> None:
+    """A sale from the first join to the last mail; `before`: accounts of earlier sales."""
+    hall = halls.add_hall(conn, joins)
+    event = {"event": hall.event, "limit": AT_ONCE}
+    conn.execute("UPDATE event_categories SET price = 0 WHERE category <= 2")
+    for first in range(before + 1, before + joins + 1, AT_ONCE):
+        last = min(first + AT_ONCE, before + joins + 1) - 1
+        conn.execute(JOIN, event | {"first": first, "last": last})
+    conn.execute(LEAVE, event)
+    for _ in range(PASSES):
+        halls.drain_until_stalled(conn, Settings.drain_batch)
+        settle_holds(conn, event)
+    conn.execute(CLOSE, event)
+    halls.drain_until_stalled(conn, Settings.drain_batch)
+    settle_holds(conn, event)
+    work_off_tasks(conn)
+
+
+def settle_holds(conn: Conn, event: dict[str, Any]) -> None:
+    """Every other hold is paid for, the rest expire."""
+    while paid := conn.execute(PAY, event).fetchall():
+        payments = [row["payment_id"] for row in paid]
+        conn.execute(CAPTURE, {"payments": payments})
+        pairs = {"bookings": [row["id"] for row in paid], "payments": payments}
+        conn.execute(CONFIRM, event | pairs)
+    conn.execute(EXPIRE, event)
+    while lanes.expire_holds(conn, AT_ONCE)[0]:
+        pass
+
+
+def work_off_tasks(conn: Conn) -> None:
+    """Take, lease and finish all tasks, as relay and workers do, those of later too."""
+    conn.execute(HURRY)
+    for queue in ("bookings", "mail"):
+        due = {"queue": queue, "limit": AT_ONCE // 10, "pace": 1}
+        while tasks := conn.execute(outbox.take_due, due).fetchall():
+            lease = {"ids": [task["id"] for task in tasks], "token": uuid4(), "seconds": 60}
+            leased = conn.execute(outbox.lease, lease).fetchall()
+            written = [task["args"]["email_id"] for task in leased if "email_id" in task["args"]]
+            with conn.transaction():
+                conn.execute(outbox.lock, lease)
+                conn.execute(emails.mark_sent, {"ids": written})
+                conn.execute(outbox.finish, lease)
+
+
+def measure_tables(conn: Conn) -> dict[str, float]:
+    """kB of each, with its indexes."""
+    rows = conn.execute(SIZES, [[*BOUNDED, *GROWING]])
+    return {row["name"]: row["size"] / 1024 for row in rows}
+
+
+def total(sizes: Mapping[str, float], tables: Sequence[str]) -> float:
+    return sum(sizes[table] for table in tables)
+
+
+def compare_sizes(sizes: Sequence[Mapping[str, float]], options: Options, conn: Conn) -> Row:
+    vacuums = halls.first(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]]))
+    first, second, last = sizes[0], sizes[1], sizes[-1]
+    assert vacuums["count"], "autovacuum has not run once: is it off?"
+    left = ", ".join(f"{table} {first[table]:,.0f} to {last[table]:,.0f} kB" for table in BOUNDED)
+    grown = total(second, GROWING) - total(first, GROWING)
+    grows = total(last, GROWING) - total(sizes[-2], GROWING)
+    return state(
+        "queue.vacuum",
+        "kB",
+        f"tables that empty, after {len(sizes)} sales of {options.joins:,} joins: {left};"
+        f" those that keep grew by {grown:,.0f} kB with the second sale, {grows:,.0f} with the"
+        f" last; {vacuums['count']} autovacuums, {vacuums['dead']:,} dead rows",
+        [(total(last, BOUNDED), total(first, BOUNDED))],
+        "after the first sale",
+    )
+
+
+ROWS = {"queue.vacuum": vacuum}
