@@ -7,7 +7,14 @@ from threading import Lock
 from time import monotonic
 from typing import Generic, TypeVar
 
+import psycopg
+from psycopg_pool import PoolTimeout
+
 Document = TypeVar("Document")
+
+FAILURE_KEPT = 1.0
+"""Seconds for which nobody tries again while the database is away: each would wait seconds for it,
+one after another, until all threads of the process did."""
 
 
 @dataclass
@@ -15,6 +22,12 @@ class _Kept(Generic[Document]):
     made_at: float = 0.0
     document: Document | None = None
     making: Lock = field(default_factory=Lock)
+    failure: Exception | None = None
+    failed_at: float = 0.0
+
+    def recent_failure(self) -> Exception | None:
+        """What went wrong just now."""
+        return self.failure if monotonic() - self.failed_at < FAILURE_KEPT else None
 
 
 class Snapshots(Generic[Document]):
@@ -22,7 +35,8 @@ class Snapshots(Generic[Document]):
     that were asked for last.
 
     While one thread makes a new one the others are served the old one; only when there is none do
-    they wait. What `make` raises goes to whoever asked.
+    they wait. What `make` raises goes to whoever asked; that the database is away, also to those who
+    waited, or ask within a second.
     """
 
     def __init__(
@@ -37,8 +51,10 @@ class Snapshots(Generic[Document]):
         document = kept.document
         if document is None:
             with kept.making:
+                if failure := kept.recent_failure():
+                    raise failure.with_traceback(None)
                 return self._make_if_old(id, kept)
-        if self._is_old(kept) and kept.making.acquire(blocking=False):
+        if self._is_old(kept) and not kept.recent_failure() and kept.making.acquire(blocking=False):
             try:
                 return self._make_if_old(id, kept)
             finally:
@@ -58,6 +74,10 @@ class Snapshots(Generic[Document]):
 
     def _make_if_old(self, id: int, kept: _Kept[Document]) -> Document:
         if kept.document is None or self._is_old(kept):
-            kept.document = self._make(id, kept.document)
-            kept.made_at = monotonic()
+            try:
+                kept.document = self._make(id, kept.document)
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                kept.failure, kept.failed_at = error, monotonic()
+                raise
+            kept.made_at, kept.failure = monotonic(), None
         return kept.document
