@@ -39,8 +39,9 @@ def count_seats(conn: Conn, event_id: int) -> bytes:
 
 class QueueReading(TypedDict):
     """Where a queue is. counted: people waiting, up to 1,001; standby: those on it, up to 5,000;
-    last_number: the last one given out; leavers: (from, to, how many of these numbers left), as far as they matter; sale: open, paused,
-    all_held (nothing is free, but holds may yet expire), sold_out, over or soon."""
+    last_number: the last one given out; leavers: (from, to, how many of these numbers left), as far
+    as they matter; sale: open, paused, all_held (nothing is free, but holds may yet expire),
+    sold_out, over or soon."""
 
     event_id: int
     now_serving: int

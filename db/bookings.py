@@ -3,11 +3,26 @@
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn
+from db.connections import Conn, only
+from db.entries import refusal
 from db.errors import Conflict, NotFound
 from db.queries import load
 
 sql = load("bookings")
+
+
+def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
+    """Book at once; the id of the booking. After an error conn has to be rolled back.
+
+    wish: {event_id, buyer_id, entry_id (of a pass, or None), quantity, category, together,
+    accessible, seats (guids or None), accept_terms}. per_second: payments that the gateway takes.
+    Errors: NotFound; Conflict; InvalidRequest with `reason`.
+    """
+    row = only(conn.execute(sql.book_seats, wish | {"per_second": per_second}).fetchall())
+    if row["outcome"] != "booked":
+        raise refusal(row["outcome"])
+    booking_id: UUID = row["booking_id"]
+    return booking_id
 
 
 def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> dict[str, Any]:

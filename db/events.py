@@ -99,6 +99,10 @@ CHANGEABLE = (
     "currency",
     "seats_per_buyer",
     "hold_seconds",
+    "gated",
+    "claim_seconds",
+    "grace_seconds",
+    "pass_seconds",
     "terms",
 )
 
@@ -176,17 +180,32 @@ def _set_state(conn: Conn, event_id: int, old: str, new: str) -> None:
 def change_lane(
     conn: Conn, scope: int | None, event_id: int, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change paused, weight or in_flight_cap (None: no cap) of an event that was opened.
+    """Change paused, weight, in_flight_cap (None: no cap) or admission_rate (a minute; None: no
+    bound) of an event that was opened. Each change is written to the audit log.
 
-    Returns {id, weight, paused, in_flight_cap}. Errors: NotFound; Conflict not_opened.
+    Returns {id, weight, paused, in_flight_cap, admission_rate}.
+    Errors: NotFound; Conflict not_opened.
     """
-    values = {"paused": None, "weight": None, "in_flight_cap": None, **changes}
-    values |= {"scope": scope, "event_id": event_id, "set_cap": "in_flight_cap" in changes}
+    values = dict.fromkeys(("paused", "weight", "in_flight_cap", "admission_rate")) | changes
+    values |= {"scope": scope, "event_id": event_id}
+    values |= {"set_cap": "in_flight_cap" in changes, "set_rate": "admission_rate" in changes}
     row = conn.execute(sql.change_lane, values).fetchone()
     if row is None:
         _lock(conn, scope, event_id)
         raise Conflict(NOT_OPENED, "not_opened")
     return row
+
+
+def list_changes(
+    conn: Conn, scope: int | None, event_id: int, starting_after: int, limit: int
+) -> list[dict[str, Any]]:
+    """What was changed about an event, latest first: [{id, at, actor, action, detail}].
+
+    Errors: NotFound.
+    """
+    check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_changes, values).fetchall()
 
 
 NOT_OPENED = "The event was never opened: POST …/open first."

@@ -171,5 +171,10 @@ def open_outage(conn: Conn, account_id: int) -> None:
     conn.execute(sql.open_outage, {"account_id": account_id})
 
 
+def probe_gateways(conn: Conn) -> int:
+    """Have every gateway asked that could not be used lately. How many there are."""
+    return len(conn.execute(sql.probe_gateways).fetchall())
+
+
 def close_outage(conn: Conn, account_id: int) -> None:
     conn.execute(sql.close_outage, {"account_id": account_id})

@@ -47,7 +47,10 @@ class Settings:
     drain_batch: int = 500
     """Entries decided in one transaction."""
     gateway_limit: float = 20.0
-    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25."""
+    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25. No more
+    seats are held at once than can be paid at this rate within their hold time."""
+    saga_backlog: int = 2000
+    """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
     """Tests only: leases, resends and retries of tasks take so many times as long."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from db import jobs, lanes
+from db import jobs, lanes, payments
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 TICK = 0.5
 EXPIRED_AT_ONCE = 500
-"""Holds ended in one transaction."""
+"""Holds, or passes, ended in one transaction."""
 
 
 def expire_holds(conn: Conn) -> dict[str, int]:
@@ -29,8 +29,19 @@ def expire_holds(conn: Conn) -> dict[str, int]:
     return {"expired": expired, "expiring": expiring}
 
 
+def expire_passes(conn: Conn) -> dict[str, int]:
+    """Give the room of passes that were not taken, or not used, to the next."""
+    missed, lapsed = lanes.expire_passes(conn, EXPIRED_AT_ONCE)
+    return {"missed": missed, "lapsed": lapsed}
+
+
+PROBE_EVERY = timedelta(seconds=5)
+
+
 JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "expire_holds": (timedelta(seconds=1), expire_holds),
+    "expire_passes": (timedelta(seconds=1), expire_passes),
+    "probe_gateways": (PROBE_EVERY, payments.probe_gateways),
     "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
     "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
     "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),

@@ -33,10 +33,10 @@ def serve_one_lane() -> bool:
     event_id = None
     try:
         with transaction(actor="drain") as conn:
-            event_id = lanes.next_lane(conn)
+            event_id = lanes.next_lane(conn, settings().saga_backlog)
             if event_id is None:
                 return False
-            report(event_id, lanes.drain(conn, event_id, settings().drain_batch))
+            decide(conn, event_id, settings().drain_batch)
     except psycopg.OperationalError:
         raise  # Postgres is away, or restarting: nothing is wrong with the entries
     except psycopg.Error as error:
@@ -53,7 +53,7 @@ def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
             with transaction(actor="drain") as conn:
                 if lanes.lock_lane(conn, event_id):
                     if batch > 1:
-                        report(event_id, lanes.drain(conn, event_id, batch))
+                        decide(conn, event_id, batch)
                     else:
                         drain_or_bury(conn, event_id)
             return
@@ -67,7 +67,7 @@ def drain_or_bury(conn: Conn, event_id: int) -> None:
     """Decide one entry, or put it aside: under one lock, so that it is surely the same one."""
     try:
         with conn.transaction():
-            report(event_id, lanes.drain(conn, event_id, 1))
+            decide(conn, event_id, 1)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
@@ -75,6 +75,7 @@ def drain_or_bury(conn: Conn, event_id: int) -> None:
         lanes.bury_first(conn, event_id, str(error))
 
 
-def report(event_id: int, done: lanes.Drained) -> None:
+def decide(conn: Conn, event_id: int, batch: int) -> None:
+    done = lanes.drain(conn, event_id, batch, settings().gateway_limit)
     if done.taken:
         log.info("drained", event_id=event_id, **vars(done))

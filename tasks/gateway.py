@@ -123,6 +123,13 @@ def find(progress: Progress) -> Outcome:
     return outcome_of(intent)
 
 
+def probe(account_id: int) -> None:
+    """A call that changes nothing. Errors: GatewayAway, stripe.StripeError."""
+    refuse_transaction()
+    with breaker_for(account_id).calling():
+        client().v1.payment_intents.list({"limit": 1})
+
+
 def capture(progress: Progress) -> Outcome:
     """Take the money that was reserved, whole. What it already is, if it is that already."""
     assert progress.gateway_id is not None

@@ -5,10 +5,20 @@ from tasks.bookings import advance, return_stray
 from tasks.broker import broker
 from tasks.drain import drain
 from tasks.emails import remind, send_email
+from tasks.outages import probe_gateway
 
 configure_logs("worker")
 
 QUEUES = ("bookings", "mail")
 """The queues of durable tasks; the drain has one of its own."""
 
-__all__ = ["QUEUES", "advance", "broker", "drain", "remind", "return_stray", "send_email"]
+__all__ = [
+    "QUEUES",
+    "advance",
+    "broker",
+    "drain",
+    "probe_gateway",
+    "remind",
+    "return_stray",
+    "send_email",
+]

@@ -13,6 +13,7 @@ import structlog
 
 from db import lanes, outbox
 from db.connections import refuse_transaction, transaction
+from db.settings import settings
 from tasks.broker import broker
 from tasks.durable import policies
 from tasks.main import QUEUES, drain
@@ -52,7 +53,7 @@ def relay_once() -> None:
                 send(message)
     if waiting(drain.queue_name) == 0:
         with transaction() as conn:
-            work = lanes.any_work(conn)
+            work = lanes.any_work(conn, settings().saga_backlog)
         if work:
             send(drain.message())
 

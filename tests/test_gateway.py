@@ -160,6 +160,17 @@ def test_a_probe_that_fails_keeps_the_outage_open(running: Running) -> None:
     assert outages(running) == [False]
 
 
+def test_the_clock_has_a_gateway_asked_that_nobody_else_asks(running: Running) -> None:
+    """Lanes wait for it, so there may be no payment that would find out."""
+    account = begun(running, running.sale.hold("alice")).gateway_account_id
+    payments.open_outage(running.conn, account)
+    for _ in range(2):
+        payments.probe_gateways(running.conn)
+    with running.work():
+        wait_until(lambda: outages(running) == [True])
+    assert payments.probe_gateways(running.conn) == 0
+
+
 def test_one_probe_at_a_time(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     fail(running, progress, FAILURES)

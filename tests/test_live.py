@@ -120,9 +120,15 @@ def test_an_admitted_entry_is_followed_to_its_end(
     with listening(live, stream_of(tosca), ticket=ticket) as listener:
         listener.next()
         conn.execute("update lanes set now_serving = 1")
-        conn.execute("update entries set state = 'admitted'")
+        conn.execute(
+            "update entries set admission = true, state = 'admitted', pass_state = 'offered',"
+            " pass_until = now() + interval '1 minute'"
+        )
         assert listener.next(lambda event: event.name == "turn").data["state"] == "admitted"
-        conn.execute("update entries set state = 'lapsed', decided_at = now()")
+        conn.execute(
+            "update entries set state = 'lapsed', decided_at = now(), pass_state = null,"
+            " pass_until = null"
+        )
         assert listener.next().data["state"] == "lapsed"
         assert listener.read() is None
 

@@ -15,7 +15,7 @@ MOVES = {
         "lobby": "waiting unavailable left lapsed",
         "waiting": "standby admitted booked unavailable left lapsed",
         "standby": "waiting admitted booked unavailable left lapsed",
-        "admitted": "booked left lapsed",
+        "admitted": "booked standby left lapsed",
         "booked": "",
         "unavailable": "",
         "left": "",
@@ -51,7 +51,10 @@ SET_STATE = {
         update entries set state = %(to)s,
             decided_at = case when %(to)s in ('booked', 'unavailable', 'left', 'lapsed')
                 then now() end,
-            booking_id = case when %(to)s = 'booked' then %(booking)s::uuid end""",
+            booking_id = case when %(to)s = 'booked' then %(booking)s::uuid end,
+            admission = true,
+            pass_state = case when %(to)s = 'admitted' then 'taken' end,
+            pass_until = case when %(to)s = 'admitted' then now() end""",
     "seat": """
         update seats set state = %(to)s,
             booking_id = case when %(to)s in ('held', 'sold') then %(booking)s::uuid end""",

@@ -8,10 +8,13 @@ from marshmallow import fields, validate
 
 from db import bookings, payments
 from db.connections import autocommit, transaction
+from db.settings import settings
 from web.auth import buyer, buyer_id, buyers_only
 from web.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.fields import Digits, Shape, Text, Whole
 from web.once import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.queue_tickets import read_pass
+from web.wishes import SeatsWish
 
 blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
 
@@ -87,6 +90,38 @@ class StartedPayment(Shape):
 class PaymentAnswer(Shape):
     payment = fields.Nested(StartedPayment)
     state = fields.String(metadata={"description": "the booking's"})
+
+
+class NewBooking(SeatsWish):
+    """Best available: quantity and so on; or named seats."""
+
+    queue_pass = Text(
+        data_key="pass",
+        most=1000,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "needed where the event is gated: from POST …/queue/{entry}/pass"},
+    )
+
+
+@blp.route("/events/<id:event_id>/bookings", methods=["POST"])
+@buyers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewBooking)
+@blp.response(201, Booking)
+def book(given: dict[str, Any], event_id: int) -> Response:
+    """Book at once, with a pass; without one where the event is not gated and nobody waits."""
+    required_key()
+    token = given.pop("queue_pass")
+    entry_id = read_pass(token, event_id, buyer_id()) if token else None
+    asked = given | {"event_id": event_id, "buyer_id": buyer_id(), "entry_id": entry_id}
+
+    def work() -> dict[str, Any]:
+        booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
+        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
+
+    with transaction(buyer()) as conn:
+        return answer_once(conn, buyer(), asked, work, Booking())
 
 
 @blp.route("/me/bookings")

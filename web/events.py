@@ -10,7 +10,7 @@ from db import events
 from db.connections import Conn, autocommit, transaction
 from web.auth import caller, caller_if_any, sellers_only
 from web.blueprint import Blueprint, Page, page_of
-from web.fields import Moment, Rate, Shape, Text, TimeZone, Whole
+from web.fields import Moment, Rate, Shape, Text, TimeZone, Whole, YesNo
 from web.once import KEY_HEADER, answer_once
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
@@ -43,6 +43,12 @@ class EventFields(Shape):
     currency = Currency()
     seats_per_buyer = Whole(least=1, most=50)
     hold_seconds = Whole(least=5, most=86_400)
+    gated = YesNo(metadata={"description": "seats are sold through the queue only"})
+    claim_seconds = Whole(least=1, most=3600, metadata={"description": "to take a pass"})
+    grace_seconds = Whole(
+        least=0, most=86_400, metadata={"description": "to come back after a pass was missed"}
+    )
+    pass_seconds = Whole(least=5, most=86_400, metadata={"description": "to use a pass"})
     terms = Text(least=0, most=20_000)
     categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
 
@@ -67,6 +73,10 @@ class NewEvent(EventFields):
     currency = Currency(required=True)
     seats_per_buyer = Whole(least=1, most=50, load_default=8)
     hold_seconds = Whole(least=5, most=86_400, load_default=600)
+    gated = YesNo(load_default=True)
+    claim_seconds = Whole(least=1, most=3600, load_default=60)
+    grace_seconds = Whole(least=0, most=86_400, load_default=300)
+    pass_seconds = Whole(least=5, most=86_400, load_default=600)
     terms = Text(least=0, most=20_000, load_default="")
     categories = fields.List(
         fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
@@ -103,6 +113,10 @@ class EventSummary(Shape):
 class Event(EventSummary):
     seats_per_buyer = Whole()
     hold_seconds = Whole()
+    gated = fields.Boolean()
+    claim_seconds = Whole()
+    grace_seconds = Whole()
+    pass_seconds = Whole()
     plan_version_id = Whole()
     categories = fields.List(fields.Nested(EventPrice))
     terms = fields.String()

@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from db import events
-from db.connections import transaction
+from db.connections import autocommit, transaction
 from web.auth import caller, sellers_only
-from web.blueprint import Blueprint
+from web.blueprint import Blueprint, Page, page_of
 from web.fields import Shape, Text, Whole, unique
 
 blp = Blueprint(
@@ -17,7 +17,7 @@ blp = Blueprint(
 
 class LaneFields(Shape):
     weight = fields.Float(
-        validate=validate.Range(min=0, min_inclusive=False, max=1000),
+        validate=validate.Range(min=0.01, max=100),
         metadata={"description": "its share of the work when several events are on sale"},
     )
     in_flight_cap = Whole(
@@ -27,12 +27,29 @@ class LaneFields(Shape):
         metadata={"description": "bookings that may be unpaid at once; null: no cap"},
     )
 
+    admission_rate = fields.Float(
+        validate=validate.Range(min=0, min_inclusive=False, max=10_000_000),
+        allow_none=True,
+        metadata={"description": "entries a minute that get seats or a pass; null: no bound"},
+    )
+
 
 class Lane(Shape):
     id = Whole()
     weight = fields.Float()
     paused = fields.Boolean()
     in_flight_cap = Whole(allow_none=True)
+    admission_rate = fields.Float(allow_none=True)
+
+
+class Change(Shape):
+    """Something that was changed about a sale, by whom."""
+
+    id = Whole()
+    at = fields.AwareDateTime()
+    actor = fields.String()
+    action = fields.String()
+    detail = fields.Dict(metadata={"description": "by field: {from, to}"})
 
 
 class SeatList(Shape):
@@ -62,6 +79,18 @@ def resume(event_id: int) -> dict[str, Any]:
 def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Throttle, or weigh it against other events."""
     return _change_lane(event_id, given)
+
+
+@blp.route("/changes")
+@sellers_only
+@blp.arguments(Page, location="query")
+@blp.response(200, Change(many=True))
+def list_changes(page: dict[str, int], event_id: int) -> Any:
+    """What was changed about the sale, latest first: pause, weight, caps, rate, its state."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        rows = events.list_changes(conn, caller().scope, event_id, after, limit + 1)
+    return page_of(rows, limit)
 
 
 def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """Queue tickets: signed tokens that say which entry and number somebody has, so that polls and
-streams can be answered without the database. Good for looking only, hence also in a URL."""
+streams can be answered without the database. Good for looking only, hence also in a URL. And
+passes, with which seats are chosen: wrong ones are refused without the database."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
 
-from db.errors import NotSignedIn
+from db.errors import NotAllowed, NotSignedIn
 from db.settings import settings
 
 GOOD_FOR = timedelta(hours=24)
 AUDIENCE = "queue"
+PASS_AUDIENCE = "pass"
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,7 @@ def sign_ticket(ticket: QueueTicket, since: datetime | None = None) -> str:
 def read_ticket(token: str, event_id: int) -> QueueTicket:
     """Errors: NotSignedIn (wrong, expired, or of another event)."""
     try:
-        claims = jwt.decode(
-            token,
-            settings().secret_key,
-            algorithms=["HS256"],
-            audience=AUDIENCE,
-            options={"require": ["aud", "exp", "sub", "event", "entry", "number"]},
-        )
+        claims = _read(token, AUDIENCE, ["number"])
         ticket = QueueTicket(
             claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"])
         )
@@ -55,3 +53,48 @@ def read_ticket(token: str, event_id: int) -> QueueTicket:
     if ticket.event_id != event_id:
         raise NotSignedIn("This queue ticket is of another event.")
     return ticket
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Who may choose seats of an event until when. The entry's row says whether it was used."""
+
+    event_id: int
+    entry_id: UUID
+    buyer_id: int
+    until: datetime
+
+
+def sign_pass(queue_pass: Pass) -> str:
+    claims = {
+        "aud": PASS_AUDIENCE,
+        "exp": queue_pass.until,
+        "sub": str(queue_pass.buyer_id),
+        "event": queue_pass.event_id,
+        "entry": str(queue_pass.entry_id),
+    }
+    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+
+
+def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
+    """The entry that a pass was given to. Errors: NotAllowed (wrong, expired, or not for this)."""
+    try:
+        claims = _read(token, PASS_AUDIENCE)
+        entry_id = UUID(claims["entry"])
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotAllowed("This pass is wrong or has expired.") from error
+    if claims["event"] != event_id or claims["sub"] != str(buyer_id):
+        raise NotAllowed("This pass is for another event, or somebody else's.")
+    return entry_id
+
+
+def _read(token: str, audience: str, more: Iterable[str] = ()) -> dict[str, Any]:
+    required = ["aud", "exp", "sub", "event", "entry", *more]
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        settings().secret_key,
+        algorithms=["HS256"],
+        audience=audience,
+        options={"require": required},
+    )
+    return claims

@@ -4,57 +4,36 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify, request
-from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db import entries
 from db.connections import autocommit
 from db.settings import settings
 from web.auth import bearer, buyer_id, buyers_only
 from web.blueprint import Blueprint
-from web.fields import BIGGEST_ID, Shape, Text, Whole, YesNo, unique
+from web.fields import BIGGEST_ID, Shape, Text, Whole, YesNo
 from web.once import REQUIRED_KEY_HEADER, fingerprint, required_key
 from web.queue_board import ENDLESS, read_board
-from web.queue_tickets import QueueTicket, read_ticket, sign_ticket
+from web.queue_tickets import Pass, QueueTicket, read_ticket, sign_pass, sign_ticket
+from web.wishes import SeatsWish
 
 blp = Blueprint(
     "queue", __name__, url_prefix="/v1/events/<id:event_id>/queue", description="The queue"
 )
 
-MOST_SEATS = 50
 SALES = ("soon", "open", "paused", "all_held", "sold_out", "over")
 
 
-class Wish(Shape):
-    """Best available: quantity and so on; or named seats."""
+class Wish(SeatsWish):
+    """Best available: quantity and so on; or named seats; or, with `admission`, a pass with which
+    at most `quantity` seats can be chosen."""
 
-    quantity = Whole(least=1, most=MOST_SEATS)
-    category = Whole(least=1, most=32767, load_default=None, allow_none=True)
-    together = YesNo(load_default=True)
-    seats = fields.List(
-        Text(),
-        load_default=None,
-        allow_none=True,
-        validate=[validate.Length(min=1, max=MOST_SEATS), unique],
-    )
-    accessible = Whole(most=MOST_SEATS, load_default=0)
-    accept_terms = YesNo(load_default=False)
+    admission = YesNo(load_default=False)
 
     @validates_schema(skip_on_field_errors=True)
-    def check_combination(self, given: dict[str, Any], **_: Any) -> None:
-        seats, quantity = given["seats"], given.get("quantity")
-        if seats is None and quantity is None:
-            raise ValidationError("Say how many, or which seats.", "quantity")
-        if seats is not None and quantity not in (None, len(seats)):
-            raise ValidationError("The number of seats named is another.", "quantity")
-        if seats is not None and given["category"] is not None:
-            raise ValidationError("Named seats have their own categories.", "category")
-        if given["accessible"] > (quantity or len(seats)):
-            raise ValidationError("There are not so many seats.", "accessible")
-
-    @post_load
-    def count_seats(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
-        given.setdefault("quantity", len(given["seats"] or ()))
-        return given
+    def check_admission(self, given: dict[str, Any], **_: Any) -> None:
+        if given["admission"] and (given["seats"] or given["category"] or given["accessible"]):
+            raise ValidationError("Seats are chosen later, with the pass.", "admission")
 
 
 class Number(Whole):
@@ -95,6 +74,20 @@ class Entry(Shape):
     seats = fields.List(fields.String(), allow_none=True)
     ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
     decided_at = fields.AwareDateTime(allow_none=True)
+    admission = fields.Boolean()
+    pass_state = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(["offered", "taken", "missed"]),
+        metadata={"description": "offered, missed: POST …/pass, until pass_until"},
+    )
+    pass_until = fields.AwareDateTime(allow_none=True)
+
+
+class TakenPass(Shape):
+    """A pass, for POST …/bookings; null: too late, and the entry is at the head of the queue."""
+
+    queue_pass = fields.String(data_key="pass", allow_none=True)
+    pass_until = fields.AwareDateTime(allow_none=True)
 
 
 class Queue(Shape):
@@ -235,6 +228,19 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
             else board.poll_after(_ahead(entry, entry["ahead"] or 0))
         )
     return entry
+
+
+@blp.route("/<uuid:entry_id>/pass", methods=["POST"])
+@buyers_only
+@blp.response(200, TakenPass)
+def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
+    """Take the pass that you are offered, now that you are there; it is the same each time."""
+    with autocommit() as conn:
+        until = entries.take_pass(conn, event_id, entry_id, buyer_id())
+    if until is None:
+        return {"queue_pass": None, "pass_until": None}
+    taken = Pass(event_id, entry_id, buyer_id(), until)
+    return {"queue_pass": sign_pass(taken), "pass_until": until}
 
 
 @blp.route("/<uuid:entry_id>", methods=["DELETE"])

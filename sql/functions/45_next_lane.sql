@@ -3,16 +3,25 @@
    that was not busy (idle, waiting for held seats, at its cap, paused) starts at the others' time, and
    that time never falls: busy lanes only move on, and where none is busy the furthest lane tells it.
    It comes before those whose time that is, or it would move on with them and never be served.
-   Null: nothing to do. */
-create or replace function next_lane() returns bigint language plpgsql set jit = off as $$
+   p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no
+   bound. Null: nothing to do. */
+create or replace function next_lane(p_backlog integer default null) returns bigint
+language plpgsql set jit = off as $$
 declare
     present numeric;
     chosen bigint;
+    backlogged constant boolean := p_backlog is not null and (
+        select count(*) > p_backlog from (
+            select from outbox where actor = 'advance' and run_at <= clock_timestamp()
+                and key is not null
+            limit p_backlog + 1) o);
 begin
     select coalesce(min(vt) filter (where busy), max(vt), 0) into present from lanes;
     select l.event_id into chosen
     from lanes l
-    where not l.paused and lane_is_due(l.event_id) and (
+    where l.told_through is not null
+        or not l.paused and coalesce(l.rest_until <= clock_timestamp(), true)
+        and lane_is_due(l.event_id, backlogged) and (
         exists (select from lane_wakes w where w.event_id = l.event_id)
         or not l.stalled and (
             exists (select from entries e where e.event_id = l.event_id and e.state = 'waiting'

@@ -5,26 +5,60 @@ declare
     told integer;
 begin
     update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
-    where event_id = p_event and id = any (p_ids) and state in ('waiting', 'standby', 'admitted');
+    where event_id = p_event and id = any (p_ids) and state in ('waiting', 'standby');
     get diagnostics told = row_count;
     return told;
 end $$;
 
-/* Tells everybody who still waits in a lane, in one statement. */
-create or replace function end_queue(p_event bigint, p_reason text) returns integer
-language plpgsql as $$
+/* Writes the next p_limit of those who were told by end_queue, in the order of their numbers. Returns
+   how many, and forgets about it when there are no more. */
+create or replace function write_ended(p_event bigint, p_limit integer) returns integer
+language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
-    told integer;
-    last_told bigint;
+    lane lanes;
+    numbers bigint[];
+    written integer;
 begin
-    with ended as (
-        update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
-        where event_id = p_event and state in ('waiting', 'standby')
-        returning number
-    )
-    select count(*), max(number) into told, last_told from ended;
-    update lanes set now_serving = greatest(now_serving, last_told) where event_id = p_event;
-    return told;
+    select * into lane from lanes where event_id = p_event;
+    select array_agg(w.number order by w.number) into numbers from (
+        (select number from entries where event_id = p_event and state = 'waiting'
+            and number > lane.told_from and number <= lane.told_through
+         order by number limit p_limit)
+        union all
+        (select number from entries where event_id = p_event and state = 'standby'
+            and number > lane.told_from and number <= lane.told_through
+         order by number limit p_limit)
+        order by number limit p_limit) w;
+    update entries e
+    set state = 'unavailable', decided_at = clock_timestamp(), reason = lane.told_reason
+    from (select id from entries
+          where event_id = p_event and number = any (numbers) and state in ('waiting', 'standby')
+          order by number for update) w
+    where e.event_id = p_event and e.id = w.id;
+    get diagnostics written = row_count;
+    if coalesce(cardinality(numbers), 0) < p_limit then
+        update lanes
+        set told_through = null, told_reason = null, busy = false, stalled = false
+        where event_id = p_event;
+    else
+        update lanes set told_from = numbers[p_limit] where event_id = p_event;
+    end if;
+    return written;
+end $$;
+
+/* Tells everybody who still waits in a lane, at once: one row says so, and is what they are shown
+   (sql/queries/entries.sql). The entries themselves, of which there may be a million, are written
+   piece by piece, p_limit now and the others by the next drains. Returns how many were written. */
+create or replace function end_queue(p_event bigint, p_reason text, p_limit integer default 5000)
+returns integer language plpgsql as $$
+begin
+    update lanes
+    set told_through = last.number, told_from = 0, told_reason = p_reason,
+        now_serving = greatest(now_serving, last.number)
+    from (select coalesce(pg_sequence_last_value(format('entry_numbers_%s', p_event)::regclass), 0)
+              as number) last
+    where event_id = p_event;
+    return write_ended(p_event, p_limit);
 end $$;
 
 /* Whether somebody on standby hopes for a category of which nothing is held any more. */
@@ -45,9 +79,21 @@ language sql stable as $$
         or not exists (select from pending)
 $$;
 
+/* Free seats of a kind, counted up to p_most. */
+create or replace function count_free(
+    p_event bigint, p_category integer, p_accessible integer, p_most integer)
+returns integer language sql stable as $$
+    select count(*)::integer from (
+        select from seats s
+        where s.event_id = p_event and s.state = 'free' and s.allocation is null
+            and (p_accessible > 0 or not s.kept) and (p_category is null or s.category = p_category)
+        limit p_most) s
+$$;
+
 /* Decides what becomes of entries that could not be met: on standby while held seats might still come
    back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
-   one moment, never a lock that was in the way (p_raced).
+   one moment, never a lock that was in the way (p_raced). Who wants a pass may hope while seats are
+   held, or others have passes that they may not use.
    True: nothing at all is free, but something is held, so the lane had better wait as it is. */
 create or replace function settle_failed(p_show events, p_ids uuid[], p_raced boolean)
 returns boolean language plpgsql set jit = off as $$
@@ -55,12 +101,15 @@ declare
     pending integer[];  -- categories of which seats are held by bookings not yet settled
     some_free boolean;
     woken boolean;      -- something was released since the batch began
+    passes boolean;
 begin
     select coalesce(array_agg(distinct i.category::integer), '{}'),
         exists (select from seats
                 where event_id = p_show.id and state = 'free' and allocation is null),
-        exists (select from lane_wakes where event_id = p_show.id and released)
-    into pending, some_free, woken
+        exists (select from lane_wakes where event_id = p_show.id and released),
+        exists (select from entries where event_id = p_show.id and state = 'admitted'
+                and pass_state <> 'missed' and pass_until > clock_timestamp())
+    into pending, some_free, woken, passes
     from bookings b
     join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
     where b.event_id = p_show.id
@@ -81,17 +130,15 @@ begin
                       else 'sold_out' end
     from (
         select w.id, f.free,
-            p_raced or woken or case when w.seats is null
+            p_raced or woken or case when w.admission
+                then passes or cardinality(pending) > 0
+            when w.seats is null
                 then w.category = any (pending) or w.category is null and cardinality(pending) > 0
-                else not exists (select from seats s where s.event_id = p_show.id
+            else not exists (select from seats s where s.event_id = p_show.id
                     and s.seat = any (w.seats)
                     and (s.state not in ('free', 'held') or s.allocation is not null)) end as exists
         from entries w
-        cross join lateral (select count(*) as free from (
-            select from seats s where s.event_id = p_show.id and s.state = 'free'
-                and s.allocation is null and (w.accessible > 0 or not s.kept)
-                and (w.category is null or s.category = w.category)
-            limit w.quantity) s) f
+        cross join lateral count_free(p_show.id, w.category, w.accessible, w.quantity) f(free)
         where w.event_id = p_show.id and w.id = any (p_ids)
     ) hope
     where e.event_id = p_show.id and e.id = hope.id

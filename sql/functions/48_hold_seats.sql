@@ -54,7 +54,8 @@ begin
     where s.event_id = p_show.id and s.seat = o.seat;
 
     update entries e
-    set state = 'booked', booking_id = booking_ids[o.entry], decided_at = moment, reason = null
+    set state = 'booked', booking_id = booking_ids[o.entry], decided_at = moment, reason = null,
+        pass_state = null, pass_until = null
     from unnest(entry_at) o(entry)
     where e.event_id = p_show.id and e.id = p_ids[o.entry];
 

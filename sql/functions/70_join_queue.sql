@@ -7,7 +7,7 @@
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
-    p_accept_terms boolean,
+    p_accept_terms boolean, p_admission boolean default false,
     out outcome text, out id uuid, out number bigint, out state text, out joined_at timestamptz)
 language plpgsql set jit = off as $$
 #variable_conflict use_column
@@ -15,7 +15,6 @@ declare
     show events;
     mine entries;
     wanted integer[];
-    kept boolean;
 begin
     select * into show from events where id = p_event and state <> 'draft';
     if not found then
@@ -33,34 +32,16 @@ begin
         id := mine.id; number := mine.number; state := mine.state; joined_at := mine.joined_at;
         return;
     end if;
-    outcome := case
-        when show.state in ('closed', 'cancelled') or clock_timestamp() >= show.off_sale_at then 'over'
-        when clock_timestamp() < coalesce(show.lobby_opens_at, show.on_sale_at) then 'not_open'
-        when show.terms <> '' and not p_accept_terms then 'terms'
-        when p_quantity > show.seats_per_buyer - coalesce((
-            select seats from buyer_seats where event_id = p_event and buyer_id = p_buyer), 0)
-            then 'over_cap'
-        when p_category is not null and not exists (
-            select from event_categories where event_id = p_event and category = p_category)
-            then 'unknown_category'
-    end;
+    select w.outcome, w.seats into outcome, wanted
+    from check_wish(show, coalesce(show.lobby_opens_at, show.on_sale_at), p_buyer, p_quantity,
+        p_category, p_accessible, p_guids, p_accept_terms) w;
     if outcome is not null then
         return;
     end if;
-    if p_guids is not null then
-        select array_agg(s.seat order by s.seat), bool_or(s.kept) into wanted, kept
-        from plan_seats p join seats s on s.event_id = p_event and s.seat = p.seat
-        where p.plan_version_id = show.plan_version_id and p.guid = any (p_guids);
-        if coalesce(cardinality(wanted), 0) <> p_quantity then
-            outcome := 'unknown_seat'; return;
-        elsif kept and p_accessible = 0 then
-            outcome := 'kept_seat'; return;
-        end if;
-    end if;
     insert into entries (event_id, number, state, organisation_id, buyer_id, quantity, category,
-        together, accessible, seats, idempotency_key, request_sha256, terms_accepted_at)
+        together, accessible, seats, admission, idempotency_key, request_sha256, terms_accepted_at)
     select p_event, place.number, place.state, show.organisation_id, p_buyer, p_quantity, p_category,
-        p_together, p_accessible, wanted, p_key, p_sha256,
+        p_together, p_accessible, wanted, p_admission, p_key, p_sha256,
         case when p_accept_terms then clock_timestamp() end
     from take_number(show) place
     on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')

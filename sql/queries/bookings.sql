@@ -1,3 +1,9 @@
+-- book_seats --
+-- With a pass, or without having queued where that is allowed.
+SELECT outcome, booking_id
+FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(category)s, %(together)s,
+    %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s)
+
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes what an
 -- outage of the gateway is credited.

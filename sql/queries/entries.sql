@@ -2,12 +2,18 @@
 -- One round trip: the whole of joining is in the function.
 SELECT outcome, id, number, state, joined_at
 FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %(category)s,
-    %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s)
+    %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s,
+    %(admission)s)
 
 -- get_entry --
 -- A buyer's own entry; ahead: at most so many people are before it.
-SELECT e.id, e.number, e.state, e.reason, e.booking_id, e.quantity, e.category, e.together,
-    e.accessible, e.joined_at, e.decided_at,
+-- Who was told with the whole queue is shown so before it is written.
+SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
+    CASE WHEN e.state IN ('waiting', 'standby') AND e.number <= l.told_through
+        THEN 'unavailable' ELSE e.state END AS state,
+    CASE WHEN e.state IN ('waiting', 'standby') AND e.number <= l.told_through
+        THEN l.told_reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
+    e.accessible, e.admission, e.joined_at, e.decided_at,
     CASE WHEN e.state = 'waiting' THEN greatest(e.number - l.now_serving - 1, 0) END AS ahead,
     CASE WHEN e.seats IS NOT NULL THEN (
         SELECT array_agg(p.guid ORDER BY p.seat)
@@ -22,9 +28,16 @@ WITH mine AS (
     SELECT state FROM entries
     WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
 ), gone AS (
-    UPDATE entries SET state = 'left', decided_at = clock_timestamp()
+    UPDATE entries SET state = 'left', decided_at = clock_timestamp(), pass_state = NULL,
+        pass_until = NULL
     WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
         AND state IN ('lobby', 'waiting', 'standby', 'admitted')
     RETURNING id
+), room AS (
+    INSERT INTO lane_wakes (event_id)
+    SELECT %(event_id)s FROM mine WHERE state = 'admitted' AND EXISTS (SELECT FROM gone)
 )
 SELECT state, EXISTS (SELECT FROM gone) AS gone FROM mine
+
+-- take_pass --
+SELECT outcome, pass_until FROM take_pass(%(event_id)s, %(entry_id)s, %(buyer_id)s)

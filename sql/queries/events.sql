@@ -18,10 +18,12 @@ WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = 
 -- add_event --
 -- A draft.
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
-    on_sale_at, off_sale_at, time_zone, currency, seats_per_buyer, hold_seconds, terms)
+    on_sale_at, off_sale_at, time_zone, currency, seats_per_buyer, hold_seconds, terms, gated, claim_seconds, grace_seconds,
+    pass_seconds)
 VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
     %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s,
-    %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s)
+    %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s, %(claim_seconds)s,
+    %(grace_seconds)s, %(pass_seconds)s)
 RETURNING id
 
 -- set_prices --
@@ -42,7 +44,8 @@ SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 -- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to nobody,
 -- null to the operator.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
-    e.seats_per_buyer, e.hold_seconds, e.terms, e.organisation_id, e.plan_version_id,
+    e.seats_per_buyer, e.hold_seconds, e.gated, e.claim_seconds, e.grace_seconds, e.pass_seconds,
+    e.terms, e.organisation_id, e.plan_version_id,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
             'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
@@ -80,7 +83,10 @@ SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_
     off_sale_at = coalesce(%(off_sale_at)s, off_sale_at),
     time_zone = coalesce(%(time_zone)s, time_zone), currency = coalesce(%(currency)s, currency),
     seats_per_buyer = coalesce(%(seats_per_buyer)s, seats_per_buyer),
-    hold_seconds = coalesce(%(hold_seconds)s, hold_seconds), terms = coalesce(%(terms)s, terms)
+    hold_seconds = coalesce(%(hold_seconds)s, hold_seconds), terms = coalesce(%(terms)s, terms),
+    gated = coalesce(%(gated)s, gated), claim_seconds = coalesce(%(claim_seconds)s, claim_seconds),
+    grace_seconds = coalesce(%(grace_seconds)s, grace_seconds),
+    pass_seconds = coalesce(%(pass_seconds)s, pass_seconds)
 WHERE id = %(event_id)s AND state = 'draft'
 RETURNING id
 
@@ -102,11 +108,19 @@ WHERE e.id = %(event_id)s
 -- Null leaves a field as it is.
 UPDATE lanes l
 SET paused = coalesce(%(paused)s, l.paused), weight = coalesce(%(weight)s, l.weight),
-    in_flight_cap = CASE WHEN %(set_cap)s THEN %(in_flight_cap)s ELSE l.in_flight_cap END
+    in_flight_cap = CASE WHEN %(set_cap)s THEN %(in_flight_cap)s ELSE l.in_flight_cap END,
+    stalled = false, rest_until = NULL,  -- there may be room now
+    admission_rate = CASE WHEN %(set_rate)s THEN %(admission_rate)s ELSE l.admission_rate END
 FROM events e
 WHERE l.event_id = %(event_id)s AND e.id = l.event_id
     AND (%(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
-RETURNING l.event_id AS id, l.weight, l.paused, l.in_flight_cap
+RETURNING l.event_id AS id, l.weight, l.paused, l.in_flight_cap, l.admission_rate
+
+-- list_changes --
+-- What was changed about an event, latest first.
+SELECT id, at, actor, action, detail FROM audit_log
+WHERE event_id = %(event_id)s AND (%(starting_after)s = 0 OR id < %(starting_after)s)
+ORDER BY id DESC LIMIT %(limit)s
 
 -- block_seats --
 -- All of them, or none.

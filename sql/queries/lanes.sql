@@ -1,10 +1,10 @@
 -- any_work --
 -- Whether a lane that nobody is serving has something to decide. Takes its lock, so roll back.
-SELECT next_lane() IS NOT NULL AS work
+SELECT next_lane(%(backlog)s) IS NOT NULL AS work
 
 -- next_lane --
 -- The lane to serve now, locked until the transaction ends.
-SELECT next_lane() AS event_id
+SELECT next_lane(%(backlog)s) AS event_id
 
 -- lock_lane --
 -- The same lane again, after a batch of it failed.
@@ -12,7 +12,7 @@ SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 
 -- drain --
 -- Decides the next entries of a lane that we hold.
-SELECT * FROM drain_lane(%(event_id)s, %(batch)s)
+SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 
 -- bury_first --
 -- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
@@ -38,3 +38,7 @@ FROM entry
 -- expire_holds --
 -- Ends holds past their deadline.
 SELECT * FROM expire_holds(%(limit)s)
+
+-- expire_passes --
+-- Gives the room of passes past their time to the next.
+SELECT * FROM expire_passes(%(limit)s)

@@ -62,6 +62,12 @@ SELECT take_turn(%(account_id)s, %(endpoint)s, %(per_second)s, %(patience)s) AS 
 INSERT INTO outages (gateway_account_id) VALUES (%(account_id)s)
 ON CONFLICT (gateway_account_id) WHERE closed_at IS NULL DO NOTHING
 
+-- probe_gateways --
+-- A task for each gateway that could not be used lately: while lanes wait for it, nobody else may ask.
+SELECT enqueue('probe_gateway', 'bookings', gateway_account_id::text,
+    jsonb_build_object('account_id', gateway_account_id))
+FROM outages WHERE closed_at IS NULL
+
 -- close_outage --
 -- The gateway can be used again.
 UPDATE outages SET closed_at = clock_timestamp()

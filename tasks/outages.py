@@ -1,0 +1,20 @@
+"""While a gateway is away no seats are held that have to be paid through it, so that nobody might
+ever ask it again: the clock has it asked."""
+
+from contextlib import suppress
+
+import stripe
+
+from tasks import gateway
+from tasks.breaker import GatewayAway
+from tasks.broker import durable
+from tasks.durable import Lease
+
+
+@durable(queue="bookings")
+def probe_gateway(lease: Lease) -> None:
+    """Ask once, through the circuit breaker, which writes down how it went."""
+    with suppress(stripe.StripeError, GatewayAway):
+        gateway.probe(lease.task.args["account_id"])
+    with lease.transaction() as conn:
+        lease.finish(conn)

@@ -1,0 +1,127 @@
+"""What keeps the drain from letting more buyers in than can be served."""
+
+from typing import Any
+
+import pytest
+
+from db import entries, lanes, payments
+from db.connections import Conn, only
+from tests.halls import Hall, build_hall
+
+FREE = {1: 0}
+
+
+def lane(hall: Hall) -> dict[str, Any]:
+    return only(
+        hall.conn.execute("select * from lanes where event_id = %s", [hall.event]).fetchall()
+    )
+
+
+def test_lanes_that_need_a_gateway_wait_while_it_is_away(conn: Conn) -> None:
+    paid, free = build_hall(conn, {1: [".."]}), build_hall(conn, {1: [".."]}, prices=FREE)
+    payments.open_outage(conn, paid.gateway)
+    payments.open_outage(conn, free.gateway)
+    paid.enter()
+    free.enter()
+    free.serve()
+    assert (paid.states(), free.states()) == (["waiting"], ["booked"])
+    payments.close_outage(conn, paid.gateway)
+    paid.serve()
+    assert paid.states() == ["booked"]
+
+
+def test_the_end_of_a_sale_is_told_during_an_outage(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    payments.open_outage(conn, hall.gateway)
+    hall.enter()
+    conn.execute("update events set state = 'closed'")
+    hall.serve()
+    assert hall.states() == ["unavailable"]
+
+
+def test_a_saga_that_is_far_behind_stops_the_lanes_that_need_it(conn: Conn) -> None:
+    paid, free = build_hall(conn, {1: [".."]}), build_hall(conn, {1: [".."]}, prices=FREE)
+    paid.enter()
+    free.enter()
+    for key in "abc":
+        conn.execute("select enqueue('advance', 'bookings', %s, '{}')", [key])
+    assert lanes.next_lane(conn, backlog=2) == free.event
+    free.drain()
+    assert lanes.next_lane(conn, backlog=2) is None
+    assert lanes.next_lane(conn, backlog=3) == paid.event
+
+
+def test_no_more_is_held_than_the_gateway_can_take_in_time(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["." * 10]})
+    conn.execute("update events set hold_seconds = 20")
+    for _ in range(6):
+        hall.enter()
+    with conn.transaction():
+        assert lanes.lock_lane(conn, hall.event)
+        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 4
+        assert lanes.drain(conn, hall.event, 100, per_second=0.2).taken == 0
+    assert lanes.next_lane(conn) is None  # it rests, and is looked at again
+    conn.execute("update lanes set rest_until = clock_timestamp()")
+    assert lanes.next_lane(conn) == hall.event
+
+
+def test_other_sales_through_the_same_gateway_count(conn: Conn) -> None:
+    first, second = build_hall(conn, {1: ["...."]}), build_hall(conn, {1: ["...."]})
+    conn.execute("update events set hold_seconds = 20, gateway_account_id = %s", [first.gateway])
+    first.enter()
+    first.enter()
+    first.drain()
+    for _ in range(3):
+        second.enter()
+    with conn.transaction():
+        assert lanes.lock_lane(conn, second.event)
+        assert lanes.drain(conn, second.event, 100, per_second=0.15).booked == 1
+
+
+def test_free_tickets_need_no_gateway(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..."]}, prices=FREE)
+    for _ in range(3):
+        hall.enter()
+    with conn.transaction():
+        assert lanes.lock_lane(conn, hall.event)
+        assert lanes.drain(conn, hall.event, 100, per_second=0.0001).booked == 3
+
+
+@pytest.mark.parametrize(("seconds_ago", "let_in"), [(0.6, 2), (60, 4)])
+def test_the_admission_rate_lets_so_many_in_and_keeps_a_second(
+    conn: Conn, seconds_ago: float, let_in: int
+) -> None:
+    hall = build_hall(conn, {1: ["." * 10]})
+    for _ in range(8):
+        hall.enter()
+    with conn.transaction():
+        assert lanes.lock_lane(conn, hall.event)
+        conn.execute(
+            "update lanes set admission_rate = 240,"
+            " credited_at = clock_timestamp() - make_interval(secs => %s)",
+            [seconds_ago],
+        )
+        assert lanes.drain(conn, hall.event, 100).booked == let_in
+        conn.execute("update lanes set admission_credit = 0, credited_at = clock_timestamp()")
+        assert lanes.drain(conn, hall.event, 100).booked == 0
+    assert lanes.next_lane(conn) is None
+    assert lane(hall)["rest_until"] is not None
+
+
+def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]}, prices=FREE)
+    for _ in range(20):
+        hall.enter()
+    with conn.transaction():
+        conn.execute("select end_queue(%s, 'sold_out', 5)", [hall.event])
+    assert hall.states().count("unavailable") == 5
+    last = only(conn.execute("select * from entries order by number desc limit 1").fetchall())
+    shown = entries.get_entry(conn, hall.event, last["id"], last["buyer_id"])
+    assert (shown["state"], shown["reason"]) == ("unavailable", "sold_out")
+    late = hall.enter()
+    assert hall.drain(batch=1).taken == 1
+    assert hall.states().count("unavailable") == 6
+    hall.serve(batch=2)
+    assert hall.states()[:20] == ["unavailable"] * 20
+    assert hall.entries()[late].state == "booked"
+    assert lane(hall)["told_through"] is None
