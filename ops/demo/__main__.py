@@ -76,7 +76,7 @@ def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
     large = seats > LARGE_HALL
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
-        "hold_seconds": hold_seconds or (60 if large else 20),
+        "hold_seconds": hold_seconds or (60 if large else 15),
         "in_flight_cap": 300 if large else 150,
     }
 

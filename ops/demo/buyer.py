@@ -108,6 +108,8 @@ class Buyer:
 
     async def _wish(self) -> Json:
         person = self.person
+        if person.with_pass:
+            return {"quantity": person.quantity, "admission": True}
         seats = await self._seats_by_name() if person.named or person.late else None
         if seats:
             kept = set(seats) & set(self.sale.hall.kept(set()))
@@ -173,6 +175,8 @@ class Buyer:
             if self.sale.board.over:
                 await asyncio.sleep(self.person.dice.uniform(*LAST_LOOK_S))
             entry = (await self.api.call("GET", path, token=self.token)).body
+            if entry["state"] == "admitted":
+                entry = await self._choose(path, entry)
             pause = self._pause(entry)
         if "booking_id" not in entry:  # decided before the join was answered a second time
             entry = (await self.api.call("GET", path, token=self.token)).body
@@ -181,6 +185,24 @@ class Buyer:
             return None
         self.told.wait_s = time.monotonic() - self.joined_at
         return str(entry["booking_id"])
+
+    async def _choose(self, path: str, entry: Json) -> Json:
+        """With a pass: the seats found on the chart, else the best there are; the entry after that."""
+        taken = (await self.api.call("POST", f"{path}/pass", token=self.token)).body
+        wishes: list[Json] = [{"quantity": entry["quantity"], "together": False}]
+        if seats := await self._seats_by_name():
+            wishes.insert(0, {"seats": seats})
+        for wish in wishes if taken["pass"] else ():
+            answer = await self.api.call(
+                "POST", f"{self.sale.path}/bookings", wish | {"pass": taken["pass"]},
+                token=self.token, key=f"{path}-{len(wish)}", expect=(201, 409),
+            )  # fmt: skip
+            if answer.status == 201:
+                break
+        else:
+            if taken["pass"]:
+                await self.api.call("DELETE", path, token=self.token, expect=(204, 409))
+        return (await self.api.call("GET", path, token=self.token)).body
 
     def _pause(self, entry: Json) -> float:
         """Until the next look at one's own entry; never shorter than asked for."""

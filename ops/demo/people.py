@@ -37,7 +37,8 @@ ASKS_TWICE = 0.02
 class Person:
     """One buyer. `arrives_s` counts from the opening; `late` ones come when the others are done.
 
-    `flexible`: alone, and any seat will do. `named`: chooses seats on the chart.
+    `flexible`: alone, and any seat will do. `named`: chooses seats on the chart, before queueing or,
+    `with_pass`, after it.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Person:
     together: bool
     accessible: int
     named: bool
+    with_pass: bool
     manner: Manner
     leaves_queue: bool
     asks_twice: bool
@@ -112,6 +114,7 @@ def draw(number: int, late: bool, dice: random.Random, hall: Hall, trickle_s: fl
         together=kind != "flexible" and dice.random() >= SPLITTABLE,
         accessible=accessible,
         named=kind == "named",
+        with_pass=kind == "named" and number % 2 == 0,
         manner="pays" if late else draw_weighted(dice, MANNERS),
         leaves_queue=not late and dice.random() < LEAVES_QUEUE,
         asks_twice=dice.random() < ASKS_TWICE,
