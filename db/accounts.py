@@ -1,6 +1,7 @@
 """Accounts of buyers. Passwords come and go as hashes only."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
@@ -10,6 +11,14 @@ from db.errors import Conflict, NotFound
 from db.queries import load
 
 sql = load("accounts")
+
+
+class EpochReading(TypedDict):
+    """The epoch that tokens of an account must have, and since when."""
+
+    id: int
+    token_epoch: int
+    tokens_ended_at: datetime
 
 
 def add_account(conn: Conn, email: str, name: str, password_hash: str | None) -> int:
@@ -25,7 +34,9 @@ def add_account(conn: Conn, email: str, name: str, password_hash: str | None) ->
 
 
 def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
-    """{id, password_hash} of an account that may sign in, whatever the case of the address."""
+    """An account that may sign in, whatever the case of the address: {id, password_hash,
+    token_epoch, codes_used}.
+    """
     return conn.execute(sql.find_account, {"email": email}).fetchone()
 
 
@@ -35,6 +46,20 @@ def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
     if row is None:
         raise NotFound
     return row
+
+
+def use_code(conn: Conn, account_id: int, codes_used: int) -> int | None:
+    """Sign in by the code that was made when so many had been used: the epoch of the token to give;
+    None when it was used already, or the account is closed.
+    """
+    values = {"account_id": account_id, "codes_used": codes_used}
+    row = conn.execute(sql.use_code, values).fetchone()
+    return int(row["token_epoch"]) if row else None
+
+
+def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:
+    """Accounts that had their tokens ended since then."""
+    return cast(list[EpochReading], conn.execute(sql.list_epochs, {"since": since}).fetchall())
 
 
 def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:

@@ -1,12 +1,14 @@
 """What the live process reads: each of these once a second, for all of its streams together."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import TypedDict, cast
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
+from db.accounts import EpochReading
 from db.availability import QueueReading
 from db.queries import load
 from db.settings import settings
@@ -17,6 +19,7 @@ Key = tuple[int, UUID]
 
 sql = load("live")
 availability = load("availability")
+accounts = load("accounts")
 
 
 class EntryReading(TypedDict):
@@ -76,6 +79,12 @@ async def read_entries(conn: AsyncConn, keys: Collection[Key]) -> dict[UUID, Ent
 async def read_bookings(conn: AsyncConn, keys: Collection[Key]) -> dict[UUID, BookingReading]:
     rows = await conn.execute(sql.read_bookings, _values(keys))
     return {row["id"]: cast(BookingReading, row) for row in await rows.fetchall()}
+
+
+async def list_epochs(conn: AsyncConn, since: datetime | None) -> list[EpochReading]:
+    """As db/accounts.py."""
+    rows = await conn.execute(accounts.list_epochs, {"since": since})
+    return cast(list[EpochReading], await rows.fetchall())
 
 
 def _values(keys: Collection[Key]) -> dict[str, list[int] | list[UUID]]:

@@ -6,10 +6,12 @@ import jwt
 import pytest
 from flask import Flask
 
-from db.connections import Conn
+from db.connections import Conn, only
 from db.settings import settings
 from tests.world import Caller
 from web.accounts import hasher
+from web.app import create_app
+from web.token_epochs import TokenEpochs
 
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
 
@@ -77,6 +79,93 @@ def test_a_code_from_the_e_mail_signs_in(anybody: Caller, alice: Caller, conn: C
     assert Caller(anybody.client, token.json["token"]).get("/v1/me").json["id"] == alice.id
 
 
+def ask_for_code(anybody: Caller, conn: Conn, email: str) -> str:
+    anybody.post("/v1/tokens", {"email": email})
+    query = "SELECT context ->> 'code' AS code FROM emails ORDER BY created_at DESC LIMIT 1"
+    return str(only(conn.execute(query).fetchall())["code"])
+
+
+def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    code = ask_for_code(anybody, conn, "alice@example.org")
+    assert anybody.post("/v1/tokens", {"code": code}).status_code == 201
+    again = anybody.post("/v1/tokens", {"code": code})
+    assert (again.status_code, again.json["detail"]) == (
+        401,
+        "This code was used already: ask for another.",
+    )
+    another = ask_for_code(anybody, conn, "alice@example.org")
+    assert anybody.post("/v1/tokens", {"code": another}).status_code == 201
+
+
+def test_a_closed_account_is_not_opened_by_a_code(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    code = ask_for_code(anybody, conn, "alice@example.org")
+    conn.execute("UPDATE accounts SET closed_at = clock_timestamp()")
+    assert anybody.post("/v1/tokens", {"code": code}).status_code == 401
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app reads for each request which tokens were ended."""
+    monkeypatch.setattr("web.token_epochs.OLDEST", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_made_an_account_for_anothers_address_loses_it(anybody: Caller, conn: Conn) -> None:
+    """To who reads its mail. The password ends, and every token that there was."""
+    made = anybody.post("/v1/accounts", DORA).json
+    signed_in = anybody.post("/v1/tokens", {"email": DORA["email"], "password": DORA["password"]})
+    code = ask_for_code(anybody, conn, DORA["email"])
+    before = [Caller(anybody.client, token) for token in (made["token"], signed_in.json["token"])]
+    assert [caller.get("/v1/me").status_code for caller in before] == [200, 200]
+    token = anybody.post("/v1/tokens", {"code": code}).json["token"]
+    assert Caller(anybody.client, token).get("/v1/me").json["id"] == made["id"]
+    assert [caller.get("/v1/me").status_code for caller in before] == [401, 401]
+    again = anybody.post("/v1/tokens", {"email": DORA["email"], "password": DORA["password"]})
+    assert again.status_code == 401
+    row = only(conn.execute("SELECT password_hash, verified_at FROM accounts").fetchall())
+    assert row["password_hash"] is None
+    assert row["verified_at"] is not None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_only_the_first_code_ends_tokens(anybody: Caller, conn: Conn, alice: Caller) -> None:
+    """Later ones are of the same person, perhaps on another device."""
+    tokens = []
+    for _ in range(2):
+        code = ask_for_code(anybody, conn, "alice@example.org")
+        tokens.append(anybody.post("/v1/tokens", {"code": code}).json["token"])
+    assert [Caller(anybody.client, t).get("/v1/me").status_code for t in tokens] == [200, 200]
+    assert alice.get("/v1/me").status_code == 401
+
+
+def test_a_process_that_begins_knows_which_tokens_were_ended(
+    anybody: Caller, bob: Caller, conn: Conn, alice: Caller
+) -> None:
+    anybody.post("/v1/tokens", {"code": ask_for_code(anybody, conn, "alice@example.org")})
+    for caller, status in ((alice, 401), (bob, 200)):
+        assert Caller(create_app().test_client(), caller.token).get("/v1/me").status_code == status
+
+
+def test_it_reads_what_came_since() -> None:
+    now = datetime.now(UTC)
+    first = TokenEpochs().after([{"id": 1, "token_epoch": 1, "tokens_ended_at": now}])
+    assert first.since is not None
+    assert first.since < now, "what was committed late would be missed"
+    later = now + timedelta(hours=1)
+    second = first.after(
+        [
+            {"id": 1, "token_epoch": 1, "tokens_ended_at": now},
+            {"id": 2, "token_epoch": 3, "tokens_ended_at": later},
+        ]
+    )
+    assert second.least == {1: 1, 2: 3}
+    assert second.since is not None
+    assert now < second.since < later
+    assert second.after([]) is second
+
+
 def test_it_does_not_tell_who_has_an_account(anybody: Caller, alice: Caller, conn: Conn) -> None:
     known = anybody.post("/v1/tokens", {"email": "alice@example.org"})
     unknown = anybody.post("/v1/tokens", {"email": "nobody@example.org"})
@@ -100,6 +189,10 @@ def test_a_code_is_no_token_and_a_token_is_no_code(
         ({"exp": 1}, None),
         ({"aud": "door"}, None),
         ({"sub": "alice"}, None),
+        ({"sub": "0"}, None),
+        ({"sub": str(2**63)}, None),
+        ({"n": "one"}, None),
+        ({"n": None}, None),
         ({}, "somebody else's key, which is as long as ours"),
     ],
 )

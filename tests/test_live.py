@@ -86,6 +86,19 @@ def test_a_buyers_token_finds_the_entry(
     assert status(live, stream_of(tosca), token=bob.token or "") == 404
 
 
+def test_a_token_that_was_ended_opens_no_stream(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    """Once the process has read of it."""
+    tosca.join(alice)
+    with listening(live, stream_of(tosca), token=alice.token or "") as listener:
+        assert listener.next().data["number"] == 1
+    end_tokens = """
+        UPDATE accounts SET token_epoch = 1, tokens_ended_at = clock_timestamp() WHERE id = %s"""
+    conn.execute(end_tokens, [alice.id])
+    wait_until(lambda: status(live, stream_of(tosca), token=alice.token or "") == 401, 20)
+
+
 def test_a_turn_that_came_meanwhile_is_not_missed(
     live: Live, tosca: Sale, alice: Caller, conn: Conn
 ) -> None:

@@ -29,10 +29,10 @@ class Password(fields.String):
 class NewAccount(Shape):
     email = Email(required=True)
     name = Text(required=True)
-    password = Password(load_default=None, validate=lambda text: _check_password(text))
+    password = Password(load_default=None, validate=lambda text: _check_length(text))
 
 
-def _check_password(text: str) -> None:
+def _check_length(text: str) -> None:
     if not 8 <= len(text) <= 200:
         raise ValidationError("Must have 8 to 200 characters.")
     try:
@@ -43,7 +43,7 @@ def _check_password(text: str) -> None:
 
 class Credentials(Shape):
     email = Email(load_default=None)
-    password = Password(load_default=None, validate=lambda text: _check_password(text))
+    password = Password(load_default=None, validate=lambda text: _check_length(text))
     code = Text(most=1000, load_default=None)
 
     @validates_schema
@@ -85,17 +85,28 @@ def add_account(given: dict[str, Any]) -> dict[str, Any]:
 @blp.response(201, Token)
 @blp.alt_response(202, description="A sign-in code is on its way, if there is such an account")
 def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
-    """Sign in with a password, or have a code e-mailed, or sign in with that code."""
+    """Sign in with a password, or have a code e-mailed, or sign in with that code, once. The first
+    time that ends the password and the tokens from before: now it is known whose address it is.
+    """
     if given["code"]:
-        return make_token(read_code(given["code"]))
+        return _use_code(given["code"])
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
     if given["password"]:
-        return make_token(_check_sign_in(account, given["password"]))
+        return _check_password(account, given["password"])
     return _send_code(account)
 
 
-def _check_sign_in(account: dict[str, Any] | None, password: str) -> int:
+def _use_code(code: str) -> dict[str, Any]:
+    account_id, codes_used = read_code(code)
+    with autocommit() as conn:
+        epoch = accounts.use_code(conn, account_id, codes_used)
+    if epoch is None:
+        raise NotSignedIn("This code was used already: ask for another.")
+    return make_token(account_id, epoch)
+
+
+def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, Any]:
     known = account["password_hash"] if account else None
     try:
         hasher.verify(known or NOBODYS_HASH, password)
@@ -103,13 +114,14 @@ def _check_sign_in(account: dict[str, Any] | None, password: str) -> int:
         raise NotSignedIn("E-mail address or password is wrong.") from None
     if account is None or known is None:  # whatever the password was: there is none to be right
         raise NotSignedIn("E-mail address or password is wrong.")
-    return int(account["id"])
+    return make_token(account["id"], account["token_epoch"])
 
 
 def _send_code(account: dict[str, Any] | None) -> Response:
     if account:
+        code = make_code(account["id"], account["codes_used"])
         with transaction() as conn:
-            accounts.send_sign_in_code(conn, account["id"], make_code(account["id"]))
+            accounts.send_sign_in_code(conn, account["id"], code)
     answer = jsonify({"sent": True})
     answer.status_code = 202
     return answer

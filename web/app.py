@@ -17,6 +17,7 @@ from web import (
     reports,
     seats,
     tickets,
+    token_epochs,
     venues,
     webhooks,
 )
@@ -36,6 +37,7 @@ def create_app() -> Flask:
     trace_requests(app)
     app.before_request(refuse_other_bodies)
     register_errors(app)
+    token_epochs.keep_epochs(app)
     queue_board.keep_boards(app)
     seats.keep_documents(app)
     lobbies.keep_lists(app)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jwt
 import structlog
@@ -15,6 +15,8 @@ from db.api_keys import Caller
 from db.connections import autocommit
 from db.errors import NotAllowed, NotSignedIn
 from db.settings import settings
+from web.fields import BIGGEST_ID
+from web.token_epochs import current_epochs
 
 View = Callable[..., Any]
 
@@ -22,33 +24,43 @@ SIGNED_IN = timedelta(days=30)
 CODE_LIVES = timedelta(minutes=15)
 
 
-def make_token(account_id: int) -> dict[str, Any]:
+class Signed(NamedTuple):
+    """What a token or a code says. n: a token's epoch; of a code, how many were used before."""
+
+    account_id: int
+    n: int
+
+
+def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
     """{token, expires_at}, with which a buyer is signed in."""
     expires_at = datetime.now(UTC).replace(microsecond=0) + SIGNED_IN
-    return {"token": _sign(account_id, "buyer", expires_at), "expires_at": expires_at}
+    return {
+        "token": _sign(Signed(account_id, epoch), "buyer", expires_at),
+        "expires_at": expires_at,
+    }
 
 
-def make_code(account_id: int) -> str:
+def make_code(account_id: int, codes_used: int) -> str:
     """A code for an e-mail: whoever reads it may have a token."""
-    return _sign(account_id, "sign-in", datetime.now(UTC) + CODE_LIVES)
+    return _sign(Signed(account_id, codes_used), "sign-in", datetime.now(UTC) + CODE_LIVES)
 
 
-def _sign(account_id: int, audience: str, expires_at: datetime) -> str:
-    claims = {"sub": str(account_id), "aud": audience, "exp": expires_at}
+def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
+    claims = {"sub": str(signed.account_id), "n": signed.n, "aud": audience, "exp": expires_at}
     return jwt.encode(claims, settings().secret_key, algorithm="HS256")
 
 
-def read_token(token: str) -> int:
-    """The account of a buyer's token. Errors: NotSignedIn."""
+def read_token(token: str) -> Signed:
+    """A buyer's token, which may have been ended: see web/token_epochs.py. Errors: NotSignedIn."""
     return _read(token, "buyer")
 
 
-def read_code(code: str) -> int:
-    """The account that a sign-in code is for. Errors: NotSignedIn."""
+def read_code(code: str) -> Signed:
+    """A sign-in code, which may have been used. Errors: NotSignedIn."""
     return _read(code, "sign-in")
 
 
-def _read(token: str, audience: str) -> int:
+def _read(token: str, audience: str) -> Signed:
     try:
         claims = jwt.decode(
             token,
@@ -57,8 +69,11 @@ def _read(token: str, audience: str) -> int:
             audience=audience,
             options={"require": ["sub", "aud", "exp"]},
         )
-        return int(claims["sub"])
-    except (jwt.InvalidTokenError, ValueError) as error:
+        signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
+        if not 0 < signed.account_id <= BIGGEST_ID:
+            raise ValueError(claims["sub"])
+        return signed
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise NotSignedIn("This token is wrong or has expired.") from error
 
 
@@ -78,7 +93,8 @@ def buyers_only(view: View) -> View:
         token = bearer()
         if token.startswith(api_keys.PREFIX):
             raise NotAllowed("This is for buyers: API keys cannot do it.")
-        g.buyer_id = read_token(token)
+        g.buyer_id, epoch = read_token(token)
+        current_epochs().refuse_ended(g.buyer_id, epoch)
         return view(*args, **kwargs)
 
     return _document(guarded, "buyer")

@@ -105,9 +105,11 @@ def read_viewer(request: web.Request, event_id: int) -> QueueTicket | int:
     if token.startswith(api_keys.PREFIX):
         raise NotAllowed("This is for buyers: API keys cannot do it.")
     try:
-        return read_token(token)
+        buyer_id, epoch = read_token(token)
     except NotSignedIn:
         return read_ticket(token, event_id)
+    request.app[HUB].epochs.refuse_ended(buyer_id, epoch)
+    return buyer_id
 
 
 async def stream_queue(request: web.Request) -> web.StreamResponse:

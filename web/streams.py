@@ -22,6 +22,7 @@ from aiohttp import web
 from db import live
 from db.live import AsyncConn, BookingReading, EntryReading
 from web.queue_board import Board, next_board
+from web.token_epochs import OLDEST, TokenEpochs
 
 POLL_EVERY = 1.0  # seconds, as all times here
 POLL_TIMEOUT = 5.0
@@ -229,6 +230,8 @@ class Hub:
         self.bookings: set[BookingStream] = set()
         self.by_buyer: Counter[int] = Counter()
         self.boards: dict[int, Board] = {}
+        self.epochs = TokenEpochs()
+        self.epochs_at = -OLDEST
         self.polled_at = 0.0
         self.poll_took = 0.0
         self._conn: AsyncConn | None = None
@@ -267,10 +270,17 @@ class Hub:
         """Read boards, then entries that may have been decided, and bookings: a query each."""
         if self._conn is None:
             self._conn = await live.connect()
+        await self._read_epochs(self._conn)
         await self._read_boards(self._conn)
         await self._find_entries(self._conn)
         await self._read_entries(self._conn)
         await self._read_bookings(self._conn)
+
+    async def _read_epochs(self, conn: AsyncConn) -> None:
+        """Which tokens were ended."""
+        if monotonic() - self.epochs_at >= OLDEST:
+            self.epochs = self.epochs.after(await live.list_epochs(conn, self.epochs.since))
+            self.epochs_at = monotonic()
 
     async def _read_boards(self, conn: AsyncConn) -> None:
         readings = await live.list_queues(conn, {stream.event_id for stream in self.queues})

@@ -9,7 +9,7 @@ RETURNING id
 
 -- find_account --
 -- By address, whatever its case; accounts that were closed cannot sign in.
-SELECT a.id, a.password_hash
+SELECT a.id, a.password_hash, a.token_epoch, a.codes_used
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL
 
@@ -18,6 +18,23 @@ WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL
 SELECT b.id, b.name, b.email
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE b.id = %(account_id)s AND a.closed_at IS NULL
+
+-- use_code --
+-- Whoever has the code reads the account's mail. The first time a password and tokens from before end:
+-- anybody may have made the account. No row: the code was used, or the account closed.
+UPDATE accounts
+SET codes_used = codes_used + 1,
+    password_hash = CASE WHEN verified_at IS NOT NULL THEN password_hash END,
+    token_epoch = token_epoch + (verified_at IS NULL)::integer,
+    tokens_ended_at = CASE WHEN verified_at IS NULL THEN clock_timestamp() ELSE tokens_ended_at END,
+    verified_at = coalesce(verified_at, clock_timestamp())
+WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL
+RETURNING token_epoch
+
+-- list_epochs --
+-- Accounts whose tokens of earlier epochs were ended since then, while such tokens may be alive.
+SELECT id, token_epoch, tokens_ended_at FROM accounts
+WHERE tokens_ended_at > greatest(%(since)s::timestamptz, clock_timestamp() - interval '31 days')
 
 -- send_sign_in_code --
 -- The e-mail with a code, and the task that sends it.
