@@ -11,21 +11,67 @@ from contextvars import ContextVar
 from functools import cache
 from select import POLLIN, poll
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from db.settings import settings
 
 Conn = Connection[DictRow]
 
+PATIENCE = 3.0  # seconds
+TRY_AGAIN = 1.0  # seconds
+
+TO_NOTICE_LOSS: dict[str, Any] = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+"""A server that vanished without a word is noticed within about ten seconds, not hours."""
+
 _opening = Lock()
+_trying = Lock()
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
 
-def pool() -> ConnectionPool[Conn]:
+class Pool(ConnectionPool[Conn]):
+    """psycopg's; and while the database is away, after somebody waited for it in vain, only one at
+    a time tries again. The others are refused at once: they would wait for seconds each, until all
+    threads of the process did.
+    """
+
+    away_until: float | None = None
+    errors_seen = 0
+
+    def getconn(self, timeout: float | None = None) -> Conn:
+        """Errors: PoolTimeout."""
+        if self.away_until is None:
+            return self._try(timeout)
+        with _trying:
+            if self.away_until is not None and monotonic() < self.away_until:
+                raise PoolTimeout("the database could not be reached a moment ago")
+            self.away_until = monotonic() + PATIENCE + TRY_AGAIN  # it is this thread that tries
+        conn = self._try(timeout)
+        self.away_until = None
+        return conn
+
+    def _try(self, timeout: float | None) -> Conn:
+        try:
+            return super().getconn(timeout)
+        except PoolTimeout:
+            errors = self.get_stats().get("connections_errors", 0)
+            away = errors > self.errors_seen  # else all connections are merely in use
+            self.away_until = monotonic() + TRY_AGAIN if away else None
+            self.errors_seen = errors
+            raise
+
+
+def pool() -> Pool:
     """This process's pool. It opens on first use, which must be after a fork; once, even where
     several threads begin together.
     """
@@ -34,20 +80,49 @@ def pool() -> ConnectionPool[Conn]:
 
 
 @cache
-def open_pool() -> ConnectionPool[Conn]:
-    return ConnectionPool(
+def open_pool() -> Pool:
+    return Pool(
         settings().database_url,
         connection_class=Connection[DictRow],
-        kwargs={"row_factory": dict_row, "application_name": "usher"},
+        kwargs={"row_factory": dict_row, "application_name": "usher", **TO_NOTICE_LOSS},
         min_size=1,
         max_size=settings().pool_size,
-        timeout=3,
+        timeout=PATIENCE,
         # Short, since its pauses double: with the default it sleeps for minutes after an outage.
         # Given up, a connection is made when the next request asks for one.
         reconnect_timeout=3,
         check=check_if_spoken_to,
+        configure=limit_statements,
         open=True,
     )
+
+
+class Limits:
+    """Milliseconds for each statement of this process, and to wait for a lock; 0: no limit."""
+
+    statement = lock = 0
+
+
+def hurry(seconds: float) -> None:
+    """From now on a statement of this process may take so long, other limits see `transaction`.
+
+    For processes that somebody waits for. Called before anything is connected to.
+    """
+    Limits.statement = Limits.lock = round(seconds * 1000)
+
+
+def limit_statements(conn: Conn) -> None:
+    """Once per connection, which costs requests nothing. A pooler in transaction mode would let
+    others have it: hence a database user for such processes alone (README.md).
+    """
+    if Limits.statement or Limits.lock:
+        conn.autocommit = True
+        conn.execute(
+            """SELECT set_config('statement_timeout', %s, false),
+            set_config('lock_timeout', %s, false)""",
+            [str(Limits.statement), str(Limits.lock)],
+        )
+        conn.autocommit = False
 
 
 def check_if_spoken_to(conn: Conn) -> None:
@@ -63,10 +138,11 @@ def check_if_spoken_to(conn: Conn) -> None:
 
 
 @contextmanager
-def transaction(actor: str | None = None) -> Iterator[Conn]:
+def transaction(actor: str | None = None, seconds: int | None = None) -> Iterator[Conn]:
     """A transaction that commits when the block ends and rolls back when it raises.
 
     actor: who acts, for the log of state changes ("buyer:7", "task:advance").
+    seconds: how long each statement may take, if longer than others of this process.
     Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
     with pool().connection() as conn:
@@ -74,6 +150,8 @@ def transaction(actor: str | None = None) -> Iterator[Conn]:
         try:
             if actor:
                 conn.execute("SELECT set_config('usher.actor', %s, true)", [actor])
+            if seconds:
+                conn.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
             yield conn
         finally:
             _in_transaction.reset(token)

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow, dict_row
 
 from db.accounts import EpochReading
 from db.availability import QueueReading
+from db.connections import TO_NOTICE_LOSS
 from db.queries import load
 from db.settings import settings
 
@@ -47,9 +48,9 @@ async def connect() -> AsyncConn:
     return await AsyncConnection[DictRow].connect(
         settings().database_url,
         autocommit=True,
-        connect_timeout=3,
         row_factory=dict_row,
         application_name="usher live",
+        **TO_NOTICE_LOSS,
     )
 
 

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import psycopg
 import pytest
 import requests
+from flask import Flask
 
-from db.connections import Conn, pool
+from db.connections import PATIENCE, TO_NOTICE_LOSS, Conn, hurry, open_pool, pool, transaction
 from db.logs import configure_logs
 from db.settings import settings
 from ops.migrate import migrate
@@ -150,11 +152,49 @@ def test_it_says_come_back_while_postgres_is_away(
             assert away.status_code == 503
             assert int(away.headers["Retry-After"]) > 0
             assert away.json["retry_after"] == int(away.headers["Retry-After"])
+        began = monotonic()
+        assert [anybody.get("/v1/events").status_code for _ in range(20)] == [503] * 20
+        assert monotonic() - began < PATIENCE + 1, "each of them waited"
         assert anybody.get("/healthz").status_code == 200
         assert "usher_database_up 0.0" in anybody.get("/metrics").text
         postgres.start()
         wait_until(lambda: anybody.get("/v1/events").status_code == 200)
         pool().close()
+
+
+def test_no_request_waits_long_for_a_lock(anybody: Caller, conn: Conn) -> None:
+    hurry(0.2)  # nothing is connected to yet
+    with conn.transaction():
+        conn.execute("LOCK TABLE events")
+        answer = anybody.get("/v1/events")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert anybody.get("/v1/events").status_code == 200
+
+
+def test_requests_have_less_time_than_tasks(configured: dict[str, str]) -> None:
+    def limits() -> tuple[str, str]:
+        with pool().connection() as conn:
+            row = conn.execute(
+                "SELECT current_setting('statement_timeout') s, current_setting('lock_timeout') l"
+            ).fetchone()
+        assert row is not None
+        return row["s"], row["l"]
+
+    assert limits() == ("0", "0")
+    pool().close()
+    open_pool.cache_clear()
+    create_app()
+    assert limits() == ("5s", "5s")
+    with transaction("somebody", 30) as conn:
+        assert conn.execute("SHOW statement_timeout").fetchall() == [{"statement_timeout": "30s"}]
+    assert limits() == ("5s", "5s")
+
+
+def test_a_server_that_vanished_is_noticed(app: Flask) -> None:
+    """TCP would wait for two hours, or for fifteen minutes once something was sent."""
+    with pool().connection() as conn:
+        given = conn.info.get_parameters()
+    assert TO_NOTICE_LOSS.items() <= {k: int(v) for k, v in given.items() if v.isdigit()}.items()
 
 
 def test_a_surprise_is_a_problem_without_details(

@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from db.connections import hurry
 from db.logs import configure_logs
 from web import (
     accounts,
@@ -27,10 +28,14 @@ from web.tracing import trace_requests
 
 NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, lobbies, reports)
 
+SECONDS = 5.0
+"""For a statement of a request, and to wait for a lock; what takes longer says so."""
+
 
 def create_app() -> Flask:
     """A new app; nothing is connected to before the first request."""
     configure_logs("web")
+    hurry(SECONDS)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     metrics.measure_requests(app)

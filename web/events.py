@@ -16,6 +16,9 @@ from web.once import KEY_HEADER, answer_once
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
 
 
+OPENING_SECONDS = 30  # 80,000 seats
+
+
 class NewPrice(Shape):
     category = Whole(least=1, most=32767, required=True)
     price = Whole(most=99_999_999, required=True, metadata={"description": "in minor units"})
@@ -176,7 +179,7 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @blp.response(200, Event)
 def open_event(event_id: int) -> dict[str, Any]:
     """Put it on sale, from on_sale_at on; the first time makes its seats. Also reopens it."""
-    with transaction(caller().name) as conn:
+    with transaction(caller().name, OPENING_SECONDS) as conn:
         events.open_sale(conn, caller().scope, event_id)
         return _get(conn, event_id)
 

@@ -55,6 +55,8 @@ class PlanQuery(Shape):
     name = Text(load_default=None, metadata={"description": "instead of the name in the file"})
 
 
+IMPORT_SECONDS = 30
+
 PLAN_BODY = {
     "description": "The open JSON of pretix' seating editor, up to 64 MiB.",
     "required": True,
@@ -107,7 +109,7 @@ def add_plan(query: dict[str, Any], venue_id: int) -> Response:
         plan_id = plans.add_plan(conn, scope, venue_id, name)
         return plans.add_version(conn, scope, plan_id, plan, source)
 
-    with transaction(caller().name) as conn:
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
         return answer_once(conn, caller().name, [name, _hash(source)], work, PlanVersion())
 
 
@@ -119,7 +121,7 @@ def add_version(plan_id: int) -> Response:
     """Import the plan again: its next version, in which seats that stay keep their numbers."""
     source, plan = _read_body()
     scope = caller().scope
-    with transaction(caller().name) as conn:
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
         return answer_once(
             conn,
             caller().name,
