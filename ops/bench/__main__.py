@@ -13,7 +13,7 @@ from ops.supervisor import ROOT
 
 ALONE = {**drain.ROWS, **sale.ROWS, **queue_fairness.ROWS, **queue_sales.ROWS}
 BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
-NAMES = [*ALONE, *BEFORE_CROWDS]
+NAMES = [*BEFORE_CROWDS, *ALONE]
 RESULT = ROOT / "var" / "bench.json"
 
 
@@ -45,7 +45,7 @@ def read_arguments() -> argparse.Namespace:
     add("--few", type=int, default=1000, help="that wait in the shallow queue")
     add("--requests", type=int, default=4000, help="over HTTP a round")
     add("--sales", type=int, default=10, help="one after another, for bloat")
-    add("--joins", type=int, default=20_000, help="of each of these sales")
+    add("--joins", type=int, default=10_000, help="of each of these sales")
     args = parser.parse_args()
     if unknown := set(args.row) - set(NAMES):
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(NAMES)}")
@@ -54,13 +54,13 @@ def read_arguments() -> argparse.Namespace:
 
 def measure(names: Sequence[str], options: Options, var_dir: Path) -> Iterator[Row]:
     """The rows of these names; those that need a deep queue share one, which takes long to fill."""
-    for name in ALONE:
-        if name in names:
-            yield ALONE[name](options, var_dir)
     if wanted := [name for name in BEFORE_CROWDS if name in names]:
         with crowds.gathered(options, var_dir) as both:
             for name in wanted:
                 yield BEFORE_CROWDS[name](both)
+    for name in ALONE:
+        if name in names:
+            yield ALONE[name](options, var_dir)
 
 
 def write(row: Row, path: Path) -> None:

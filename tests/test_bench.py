@@ -1,0 +1,34 @@
+"""The bench at its smallest: what it measures is not looked at, only that it measures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.bench import drain, queue_fairness
+from ops.bench.__main__ import table
+from ops.bench.measure import Options, state
+
+TINY = Options(
+    rounds=1, seats=4000, bookings=1, reference_seconds=1, waiting=1000, few=1000, requests=1,
+    sales=1, joins=1, say=lambda _: None,
+)  # fmt: skip
+
+
+def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None:
+    row = drain.mixed(TINY, tmp_path)
+    assert row.value > 0 and row.reference_value > 0
+    assert row.ratio == pytest.approx(row.value / row.reference_value, rel=0.01)
+    assert row.cpu_ms and row.reference_cpu_ms
+
+
+def test_one_drain_serves_by_weight(tmp_path: Path) -> None:
+    row = queue_fairness.by_weight(replace(TINY, seats=20_000), tmp_path)
+    assert row.reference_value == 4
+    assert 3.4 <= row.value <= 4.6  # a turn more or less, of few
+
+
+def test_the_table_names_what_each_row_is_held_against() -> None:
+    row = state("memory", "bytes", "", [(30, 10), (10, 10), (20, 10)], "the row itself")
+    assert (row.value, row.ratio) == (20, 2)
+    assert table([row]).endswith("the row itself")
