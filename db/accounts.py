@@ -63,6 +63,6 @@ def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:
 
 
 def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:
-    """Have the code e-mailed."""
+    """Have the code e-mailed, unless one was within the last minute."""
     values = {"account_id": account_id, "context": Jsonb({"code": code})}
     conn.execute(sql.send_sign_in_code, values)

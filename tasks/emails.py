@@ -147,7 +147,7 @@ def compose(mail: Email) -> MIMEMultipart:
     cannot be in a mail. (The older classes of the email package take a quarter of EmailMessage's
     time, which was half of the mailer's.)
     """
-    mail = replace(mail, name=" ".join(mail.name.split()))  # header lines end at a line's end
+    mail = replace(mail, name=name_in(mail))
     subject, text, html = render(mail)
     name, address = parseaddr(settings().mail_from)
     message = MIMEMultipart("alternative")
@@ -162,6 +162,14 @@ def compose(mail: Email) -> MIMEMultipart:
     message.attach(MIMEText(text, "plain", "utf-8"))
     message.attach(MIMEText(html, "html", "utf-8"))
     return message
+
+
+def name_in(mail: Email) -> str:
+    """On one line, since header lines end at a line's end. None where anybody may have sent us the
+    address, with a name that advertises something: before the first sign-in nobody has shown that
+    the account is theirs.
+    """
+    return "" if mail.template == "sign_in" else " ".join(mail.name.split())
 
 
 def with_ascii_domain(email: str) -> str:

@@ -9,7 +9,7 @@ from flask import Flask
 from db.connections import Conn, only
 from db.settings import settings
 from tests.world import Caller
-from web.accounts import hasher
+from web.accounts import hasher, hashing
 from web.app import create_app
 from web.token_epochs import TokenEpochs
 
@@ -80,6 +80,7 @@ def test_a_code_from_the_e_mail_signs_in(anybody: Caller, alice: Caller, conn: C
 
 
 def ask_for_code(anybody: Caller, conn: Conn, email: str) -> str:
+    conn.execute("UPDATE accounts SET code_sent_at = NULL")  # a minute has passed
     anybody.post("/v1/tokens", {"email": email})
     query = "SELECT context ->> 'code' AS code FROM emails ORDER BY created_at DESC LIMIT 1"
     return str(only(conn.execute(query).fetchall())["code"])
@@ -95,6 +96,28 @@ def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> Non
     )
     another = ask_for_code(anybody, conn, "alice@example.org")
     assert anybody.post("/v1/tokens", {"code": another}).status_code == 201
+
+
+def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    """However often anybody asks for it, and nobody is told."""
+    count = "SELECT count(*) AS n FROM emails"
+    for sent in (1, 1, 2):
+        if sent == 2:
+            conn.execute("UPDATE accounts SET code_sent_at = code_sent_at - interval '61 s'")
+        answer = anybody.post("/v1/tokens", {"email": "alice@example.org"})
+        assert (answer.status_code, answer.json) == (202, {"sent": True})
+        assert conn.execute(count).fetchall() == [{"n": sent}]
+
+
+def test_passwords_do_not_take_the_whole_process(anybody: Caller) -> None:
+    with hashing(), hashing():
+        for path, body in (("/v1/accounts", DORA), ("/v1/tokens", DORA)):
+            given = {key: body[key] for key in body if key != "name" or path == "/v1/accounts"}
+            answer = anybody.post(path, given)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        guest = {"email": "guest@example.org", "name": "Guest"}
+        assert anybody.post("/v1/accounts", guest).status_code == 201
+    assert anybody.post("/v1/accounts", DORA).status_code == 201
 
 
 def test_a_closed_account_is_not_opened_by_a_code(

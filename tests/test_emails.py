@@ -10,7 +10,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from db.connections import only
+from db import accounts
+from db.connections import only, transaction
 from db.settings import settings
 from ops.servers import free_port
 from tests.running import Running
@@ -158,6 +159,20 @@ def test_any_name(running: Running, name: str) -> None:
     assert address.addr_spec == "alice@usher.example"
     assert "<b>alice" not in parts(caught)[1]
     assert caught["X-Envelope-To"] == "alice@usher.example"
+
+
+def test_a_sign_in_mail_carries_nobodys_words(running: Running) -> None:
+    """Whoever made the account chose the name, and perhaps not their own address."""
+    name = "Win at https://casino.example"
+    buyer = running.sale.add_buyer("alice")
+    running.conn.execute("update buyers set name = %s where id = %s", [name, buyer])
+    with transaction() as conn:
+        accounts.send_sign_in_code(conn, buyer, "the code")
+    with running.work():
+        wait_until(lambda: running.catcher.mails("alice@usher.example"))
+    (caught,) = running.catcher.mails()
+    assert "casino" not in caught.as_string()
+    assert all("the code" in part and "casino" not in part for part in parts(caught))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\x0b"])

@@ -1,6 +1,9 @@
 """Accounts, and how buyers sign in."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -10,7 +13,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from db import accounts
 from db.connections import autocommit, transaction
-from db.errors import NotSignedIn
+from db.errors import Busy, NotSignedIn
 from web.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.blueprint import Blueprint
 from web.fields import Email, Shape, Text, Whole
@@ -20,6 +23,22 @@ blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts an
 hasher = PasswordHasher()
 NOBODYS_HASH = hasher.hash(secrets.token_bytes())
 """Checked where there is no password, so that it takes as long."""
+
+HASHING = BoundedSemaphore(2)
+
+
+@contextmanager
+def hashing() -> Iterator[None]:
+    """A password takes a tenth of a second and 64 MiB: selling goes before signing in.
+
+    Errors: Busy.
+    """
+    if not HASHING.acquire(blocking=False):
+        raise Busy("Too many are signing in: try again shortly.")
+    try:
+        yield
+    finally:
+        HASHING.release()
 
 
 class Password(fields.String):
@@ -74,7 +93,10 @@ class Me(Shape):
 @blp.response(201, AccountWithToken)
 def add_account(given: dict[str, Any]) -> dict[str, Any]:
     """Make an account and sign in to it; without a password it is a guest's."""
-    password_hash = hasher.hash(given["password"]) if given["password"] else None
+    password_hash = None
+    if given["password"]:
+        with hashing():
+            password_hash = hasher.hash(given["password"])
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
     return {"id": account_id, **make_token(account_id)}
@@ -109,7 +131,8 @@ def _use_code(code: str) -> dict[str, Any]:
 def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, Any]:
     known = account["password_hash"] if account else None
     try:
-        hasher.verify(known or NOBODYS_HASH, password)
+        with hashing():
+            hasher.verify(known or NOBODYS_HASH, password)
     except (Argon2Error, InvalidHashError):
         raise NotSignedIn("E-mail address or password is wrong.") from None
     if account is None or known is None:  # whatever the password was: there is none to be right

@@ -37,10 +37,15 @@ SELECT id, token_epoch, tokens_ended_at FROM accounts
 WHERE tokens_ended_at > greatest(%(since)s::timestamptz, clock_timestamp() - interval '31 days')
 
 -- send_sign_in_code --
--- The e-mail with a code, and the task that sends it.
-WITH email AS (
+-- The e-mail with a code, and the task that sends it; one a minute for an account.
+WITH account AS (
+    UPDATE accounts SET code_sent_at = clock_timestamp()
+    WHERE id = %(account_id)s
+        AND (code_sent_at IS NULL OR code_sent_at < clock_timestamp() - interval '1 min')
+    RETURNING id
+), email AS (
     INSERT INTO emails (buyer_id, template, context)
-    VALUES (%(account_id)s, 'sign_in', %(context)s)
+    SELECT id, 'sign_in', %(context)s FROM account
     RETURNING id
 )
 SELECT enqueue('send_email', 'mail', NULL, jsonb_build_object('email_id', id)) FROM email
