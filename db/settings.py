@@ -51,6 +51,13 @@ class Settings:
     seats are held at once than can be paid at this rate within their hold time."""
     saga_backlog: int = 2000
     """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
+    cache_url: str = ""
+    """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
+    rate_limits: str = "on"
+    """on, or off where all requests come from one address, as in tests."""
+    trusted_proxies: int = 0
+    """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/nginx. Too high a number
+    lets anybody choose an address."""
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
     """Tests only: leases, resends and retries of tasks take so many times as long."""
@@ -66,6 +73,12 @@ class Settings:
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
         if not re.fullmatch(r"\S+:\d+", self.live_bind):
             raise SettingsError("LIVE_BIND must be host:port, like 0.0.0.0:8001")
+        if not self.cache_url:
+            object.__setattr__(
+                self, "cache_url", urlsplit(self.redis_url)._replace(path="/1").geturl()
+            )
+        if self.rate_limits not in ("on", "off"):
+            raise SettingsError("RATE_LIMITS must be on or off")
         if len(self.secret_key) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         if self.log_level not in ("debug", "info", "warning", "error"):

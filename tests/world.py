@@ -29,6 +29,7 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
         "STRIPE_API_KEY": "sk_test_nobody",
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "SMTP_URL": "smtp://127.0.0.1:9",
+        "RATE_LIMITS": "off",
     }
 
 

@@ -11,6 +11,7 @@ from web import (
     events,
     health,
     lanes,
+    limits,
     lobbies,
     metrics,
     queue_board,
@@ -49,6 +50,7 @@ def create_app() -> Flask:
     api = docs.describe(app)
     for noun in NOUNS:
         api.register_blueprint(noun.blp)
+    limits.limit_requests(app)
     app.register_blueprint(webhooks.blp)
     app.register_blueprint(health.blp)
     return app
