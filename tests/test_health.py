@@ -21,6 +21,7 @@ from ops.servers import Postgres, free_port
 from tests.waiting import wait_until
 from tests.world import Caller, Sale, environment
 from web.app import create_app
+from web.metrics import DatabaseGauges
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -93,6 +94,28 @@ def test_metrics_go_by_rule_and_show_the_sale(
     assert "usher_dead_letters_open 0.0" in text
     assert 'rule="/v1/events/<id:event_id>/queue"' in text
     assert str(alice.get(f"{tosca.path}/queue").request.path) not in text
+
+
+def test_methods_that_somebody_invents_are_not_counted(anybody: Caller) -> None:
+    for path in ("/v1/events", "/nothing"):
+        answer = anybody.call("INVENTED", path)
+        assert (answer.status_code, answer.mimetype) == (501, "application/problem+json")
+    assert "INVENTED" not in anybody.get("/metrics").text
+
+
+def test_a_database_too_busy_to_count_is_not_away(
+    tosca: Sale, alice: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tosca.join(alice)
+    monkeypatch.setattr(DatabaseGauges.__init__, "__defaults__", (0.0,))  # reads at each scrape
+    anybody = Caller(create_app().test_client())
+    depth = f'usher_queue_depth{{event="{tosca.id}"}} 1.0'
+    assert depth in anybody.get("/metrics").text
+    with conn.transaction():
+        conn.execute("LOCK TABLE bookings")  # the last to be counted: it takes over a second
+        text = anybody.get("/metrics").text
+    assert "usher_database_up 1.0" in text
+    assert depth in text
 
 
 def test_metrics_show_tasks_that_are_due(anybody: Caller, conn: Conn) -> None:

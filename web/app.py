@@ -41,6 +41,7 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     metrics.measure_requests(app)
     trace_requests(app)
+    app.before_request(metrics.refuse_other_methods)
     app.before_request(refuse_other_bodies)
     register_errors(app)
     token_epochs.keep_epochs(app)
