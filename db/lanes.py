@@ -33,12 +33,13 @@ def any_work(conn: Conn, backlog: int | None = None) -> bool:
         return bool(row["work"])
 
 
-def next_lane(conn: Conn, backlog: int | None = None) -> int | None:
+def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 1000) -> int | None:
     """The event whose lane is to be served now, locked until the transaction ends.
 
     backlog: with more tasks of the saga than this waiting, lanes that need a gateway pause.
+    ahead: seats by which a lane may be ahead of one that another drain has.
     """
-    row = conn.execute(sql.next_lane, {"backlog": backlog}).fetchone()
+    row = conn.execute(sql.next_lane, {"backlog": backlog, "ahead": ahead}).fetchone()
     assert row is not None
     event_id: int | None = row["event_id"]
     return event_id

@@ -675,3 +675,32 @@ def rows_read(conn: Conn) -> dict[str, int]:
         select relname, idx_tup_fetch + seq_tup_read as rows from pg_stat_xact_user_tables
         where relname in ('entries', 'bookings')"""
     return {row["relname"]: row["rows"] for row in conn.execute(query).fetchall()}
+
+
+def test_a_sale_that_is_over_comes_to_rest_though_holds_are_settled_later(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]})
+    hall.enter()
+    hall.drain()
+    conn.execute("update events set state = 'closed'")
+    conn.execute("insert into lane_wakes (event_id, released) values (%s, false)", [hall.event])
+    hall.serve()
+    assert lanes.next_lane(conn) is None
+
+
+def test_a_second_drain_does_not_serve_a_lane_that_is_ahead(conn: Conn) -> None:
+    """Else, with as many drains as busy lanes, weights would mean nothing."""
+    heavy, light = (build_hall(conn, {1: ["." * 200] * 10}, prices=FREE) for _ in range(2))
+    conn.execute("update lanes set weight = 4 where event_id = %s", [heavy.event])
+    for hall in (heavy, light):
+        for _ in range(1500):
+            hall.enter()
+    served = {heavy.event: 0, light.event: 0}
+    for _ in range(30):
+        with another(conn) as first, another(conn) as second:
+            for drain in (first, second):
+                event = lanes.next_lane(drain, ahead=50)
+                if event is not None:
+                    served[event] += lanes.drain(drain, event, 50).seats_held
+            first.commit()
+            second.commit()
+    assert 3 < served[heavy.event] / served[light.event] < 5

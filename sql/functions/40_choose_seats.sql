@@ -50,7 +50,19 @@ begin
     tail := array(select generate_series(1, categories));
     roomy := array(select greatest(g / sizes, 1) from generate_series(1, categories * sizes + sizes) g);
     fitting := roomy;
-    if cardinality(p_named_seat) > 0 or 0 < any (p_accessible) then
+    -- Runs are of free seats, so that only seats named need a look; accessible ones are looked for.
+    if cardinality(p_named_seat) > 0 and not 0 < any (p_accessible) then
+        owner := array_fill(0, array[(select max(t.seat) from seats t where t.event_id = p_event)]);
+        for s in
+            select n.seat from unnest(p_named_seat) n(seat)
+            where n.seat = any (p_avoid) or not exists (
+                select from seats t
+                where t.event_id = p_event and t.seat = n.seat and t.state = 'free'
+                    and t.allocation is null)
+        loop
+            owner[s] := -1;
+        end loop;
+    elsif 0 < any (p_accessible) then
         owner := array_fill(-1, array[(select max(t.seat) from seats t where t.event_id = p_event)]);
         for s in
             select t.seat from seats t

@@ -3,12 +3,15 @@
    that was not busy (idle, waiting for held seats, at its cap, paused) starts at the others' time, and
    that time never falls: busy lanes only move on, and where none is busy the furthest lane tells it.
    It comes before those whose time that is, or it would move on with them and never be served.
+   Where other drains have all that are behind, one that is ahead by p_ahead seats is not served instead,
+   or weights would mean nothing; but nobody waits for a lane whose drain hangs.
    p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no
    bound. Null: nothing to do. */
-create or replace function next_lane(p_backlog integer default null) returns bigint
-language plpgsql set jit = off as $$
+create or replace function next_lane(p_backlog integer default null, p_ahead integer default 1000)
+returns bigint language plpgsql set jit = off as $$
 declare
     present numeric;
+    behind numeric;
     chosen bigint;
     backlogged constant boolean := p_backlog is not null and (
         select count(*) > p_backlog from (
@@ -16,11 +19,14 @@ declare
                 and key is not null
             limit p_backlog + 1) o);
 begin
-    select coalesce(min(vt) filter (where busy), max(vt), 0) into present from lanes;
+    select coalesce(min(vt) filter (where busy), max(vt), 0),
+        min(vt) filter (where busy and served_at > clock_timestamp() - interval '1 s')
+    into present, behind from lanes;
     select l.event_id into chosen
     from lanes l
     where l.told_through is not null
         or not l.paused and coalesce(l.rest_until <= clock_timestamp(), true)
+        and (not l.busy or coalesce(l.vt <= behind + p_ahead / l.weight, true))
         and lane_is_due(l.event_id, backlogged) and (
         exists (select from lane_wakes w where w.event_id = l.event_id)
         or not l.stalled and (

@@ -61,22 +61,29 @@ begin
     return write_ended(p_event, p_limit);
 end $$;
 
+/* Whether seats of a category are held by bookings that are not settled. Most often the first booking
+   that is looked at says so. */
+create or replace function is_pending(p_event bigint, p_category integer) returns boolean
+language sql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+    select exists (
+        select from bookings b
+        join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+        where b.event_id = p_event and i.category = p_category
+            and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+$$;
+
 /* Whether somebody on standby hopes for a category of which nothing is held any more. */
 create or replace function hope_has_ended(p_event bigint) returns boolean
 language sql stable as $$
-    with pending as materialized (
-        select distinct i.category
-        from bookings b
-        join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
-        where b.event_id = p_event
-            and b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
-    )
-    select exists (
-        select from event_categories c
-        where c.event_id = p_event and c.category not in (select category from pending)
-            and exists (select from entries e where e.event_id = p_event and e.state = 'standby'
-                and e.category = c.category))
-        or not exists (select from pending)
+    select not exists (
+            select from bookings where event_id = p_event
+                and state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+        or exists (
+            select from event_categories c
+            where c.event_id = p_event
+                and exists (select from entries e where e.event_id = p_event and e.state = 'standby'
+                    and e.category = c.category)
+                and not is_pending(p_event, c.category))
 $$;
 
 /* Free seats of a kind, counted up to p_most. */
@@ -98,22 +105,19 @@ $$;
 create or replace function settle_failed(p_show events, p_ids uuid[], p_raced boolean)
 returns boolean language plpgsql set jit = off as $$
 declare
-    pending integer[];  -- categories of which seats are held by bookings not yet settled
+    pending smallint[];  -- categories of which seats are held by bookings not yet settled
     some_free boolean;
     woken boolean;      -- something was released since the batch began
     passes boolean;
 begin
-    select coalesce(array_agg(distinct i.category::integer), '{}'),
+    select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),
         exists (select from seats
                 where event_id = p_show.id and state = 'free' and allocation is null),
         exists (select from lane_wakes where event_id = p_show.id and released),
         exists (select from entries where event_id = p_show.id and state = 'admitted'
                 and pass_state <> 'missed' and pass_until > clock_timestamp())
     into pending, some_free, woken, passes
-    from bookings b
-    join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
-    where b.event_id = p_show.id
-        and b.state in ('held', 'authorising', 'expiring', 'review', 'secured');
+    from event_categories c where c.event_id = p_show.id;
     if not some_free then
         if cardinality(pending) = 0 then
             perform end_queue(p_show.id, 'sold_out');
@@ -129,7 +133,7 @@ begin
                       when hope.free >= e.quantity then 'not_together'
                       else 'sold_out' end
     from (
-        select w.id, f.free,
+        select w.id, least(f.free, w.quantity) as free,
             p_raced or woken or case when w.admission
                 then passes or cardinality(pending) > 0
             when w.seats is null
@@ -138,7 +142,10 @@ begin
                     and s.seat = any (w.seats)
                     and (s.state not in ('free', 'held') or s.allocation is not null)) end as exists
         from entries w
-        cross join lateral count_free(p_show.id, w.category, w.accessible, w.quantity) f(free)
+        join (select k.category, k.accessible, count_free(p_show.id, k.category, k.accessible, 50) as free
+              from (select distinct category::integer, sign(accessible)::integer as accessible
+                    from entries where event_id = p_show.id and id = any (p_ids)) k) f
+            on f.category is not distinct from w.category and f.accessible = sign(w.accessible)
         where w.event_id = p_show.id and w.id = any (p_ids)
     ) hope
     where e.event_id = p_show.id and e.id = hope.id

@@ -54,6 +54,7 @@ begin
         admission_credit = least(greatest(admission_rate / 60, 1), admission_credit
             + admission_rate / 60 * extract(epoch from clock_timestamp() - credited_at)),
         credited_at = clock_timestamp(),
+        served_at = clock_timestamp(),
         rest_until = null
     where event_id = p_event
     returning * into lane;
@@ -65,6 +66,7 @@ begin
         taken := case when lane.told_through is null then end_queue(p_event, 'sale_over', at_once)
                       else write_ended(p_event, at_once) end;
         update lanes set vt = vt + least(taken, p_batch) / weight where event_id = p_event;
+        delete from lane_wakes where event_id = p_event;
         return;
     end if;
     select * into room, kept_by from lane_room(show, lane, p_batch, p_per_second);

@@ -24,6 +24,7 @@ insert into legal_moves (noun, old_state, new_state) values ('entry', 'admitted'
 
 /* admission_rate: entries a minute that may be given seats or a pass; admission_credit: of those, how
    many may be now, as of credited_at. rest_until: it is not looked at before.
+   served_at: when a drain last had it.
    told_through: everybody up to this number has been told that there is nothing, though the entries are
    still to be written, those up to told_from apart. */
 alter table lanes
@@ -31,6 +32,7 @@ alter table lanes
     add column admission_credit numeric not null default 0,
     add column credited_at timestamptz not null default clock_timestamp(),
     add column rest_until timestamptz,
+    add column served_at timestamptz,
     add column told_through bigint,
     add column told_from bigint not null default 0,
     add column told_reason text,

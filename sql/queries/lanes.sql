@@ -4,7 +4,7 @@ SELECT next_lane(%(backlog)s) IS NOT NULL AS work
 
 -- next_lane --
 -- The lane to serve now, locked until the transaction ends.
-SELECT next_lane(%(backlog)s) AS event_id
+SELECT next_lane(%(backlog)s, %(ahead)s) AS event_id
 
 -- lock_lane --
 -- The same lane again, after a batch of it failed.
