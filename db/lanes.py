@@ -33,7 +33,7 @@ def any_work(conn: Conn, backlog: int | None = None) -> bool:
         return bool(row["work"])
 
 
-def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 1000) -> int | None:
+def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 500) -> int | None:
     """The event whose lane is to be served now, locked until the transaction ends.
 
     backlog: with more tasks of the saga than this waiting, lanes that need a gateway pause.

@@ -7,7 +7,7 @@
    or weights would mean nothing; but nobody waits for a lane whose drain hangs.
    p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no
    bound. Null: nothing to do. */
-create or replace function next_lane(p_backlog integer default null, p_ahead integer default 1000)
+create or replace function next_lane(p_backlog integer default null, p_ahead integer default 500)
 returns bigint language plpgsql set jit = off as $$
 declare
     present numeric;
