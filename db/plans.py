@@ -1,14 +1,30 @@
 """Seating plans in their versions. A seat keeps its integer through all versions of its plan."""
 
+import json
 from collections import Counter
 from typing import Any
+
+from psycopg.types.json import Jsonb
 
 from db.connections import Conn
 from db.errors import NotFound
 from db.queries import load
-from db.seating import Plan, keep_numbers
+from db.seating import Plan, keep_numbers, keep_read
 
 sql = load("plans")
+
+
+def check_venue(conn: Conn, scope: int | None, venue_id: int) -> None:
+    """Errors: NotFound."""
+    values = {"scope": scope, "venue_id": venue_id}
+    if conn.execute(sql.check_venue, values).fetchone() is None:
+        raise NotFound
+
+
+def check_plan(conn: Conn, scope: int | None, plan_id: int) -> None:
+    """Errors: NotFound."""
+    if conn.execute(sql.check_plan, {"scope": scope, "plan_id": plan_id}).fetchone() is None:
+        raise NotFound
 
 
 def add_plan(conn: Conn, scope: int | None, venue_id: int, name: str) -> int:
@@ -23,7 +39,8 @@ def add_plan(conn: Conn, scope: int | None, venue_id: int, name: str) -> int:
 def add_version(
     conn: Conn, scope: int | None, plan_id: int, plan: Plan, source: bytes
 ) -> dict[str, Any]:
-    """Store the next version of a plan, 80,000 seats in seconds; source: the file as it came.
+    """Store the next version of a plan, 80,000 seats in seconds; source: the file as it came,
+    of which is kept what was read.
 
     Returns {id, version, version_id, name, seats, categories: [{category, name, color, seats}]}.
     Errors: NotFound.
@@ -33,7 +50,11 @@ def add_version(
         raise NotFound
     earlier = conn.execute(sql.earlier_numbers, {"plan_id": plan_id})
     plan = keep_numbers(plan, {row["guid"]: row["seat"] for row in earlier})
-    values = {"plan_id": plan_id, "source": source.decode(), "seat_count": len(plan.seats)}
+    values = {
+        "plan_id": plan_id,
+        "source": Jsonb(keep_read(json.loads(source))),
+        "seat_count": len(plan.seats),
+    }
     added = conn.execute(sql.add_version, values).fetchone()
     assert added is not None
     _add_categories(conn, added["id"], plan)

@@ -143,6 +143,32 @@ def read_plan(source: bytes | dict[str, Any]) -> Plan:
     return Plan(draft.name, draft.size or _extent(seats), draft.categories, seats)
 
 
+_POINT = {"x": None, "y": None}
+_FLAGS = ("accessible", "companion", "restricted_view")
+_SEAT = dict.fromkeys(("seat_guid", "seat_number", "category", *_FLAGS)) | {"position": _POINT}
+_ROW = dict.fromkeys(("row_number", "row_label", "general_admission"))
+_ZONE = dict.fromkeys(("name", "general_admission"))
+READ: dict[str, Any] = {
+    "name": None,
+    "size": {"width": None, "height": None},
+    "focal_point": _POINT,
+    "categories": {"name": None, "color": None},
+    "zones": _ZONE | {"position": _POINT, "rows": _ROW | {"position": _POINT, "seats": _SEAT}},
+}
+"""The keys of a plan that mean something here, of lists those of their items."""
+
+
+def keep_read(document: Any, keys: dict[str, Any] | None = READ) -> Any:
+    """A plan that was read, without whatever else a file may hold: it can be much, and anything."""
+    if keys is None:
+        return document
+    if isinstance(document, list):
+        return [keep_read(item, keys) for item in document]
+    if not isinstance(document, dict):
+        return document
+    return {key: keep_read(document[key], keys[key]) for key in keys if key in document}
+
+
 def keep_numbers(plan: Plan, earlier: Mapping[str, int]) -> Plan:
     """Gives each guid of `earlier` (guid to seat, of all versions before) its number again.
 

@@ -8,6 +8,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from db.connections import Conn, transaction
 from db.reports import run_report
 from tests.world import Caller, Sale, event_fields, in_hours, small_hall
+from web.venues import importing
 
 
 def seat_numbers(conn: Conn, version_id: int) -> dict[str, int]:
@@ -326,3 +327,28 @@ def test_reports_are_rows(tosca: Sale, alice: Caller, conn: Conn) -> None:
     unknown = tosca.opera.get(f"{tosca.path}/reports/secrets")
     assert unknown.status_code == 404
     assert "occupancy" in unknown.json["detail"]
+
+
+def test_a_plan_is_not_read_for_who_may_not_import_it(hall: Sale, circus: Caller) -> None:
+    for path in (f"/v1/venues/{hall.venue['id']}/plans", f"/v1/plans/{hall.plan['id']}/versions"):
+        answer = circus.post(path, data=b"{", content_type="application/json")
+        assert answer.status_code == 404
+        assert hall.opera.post(path, data=b"{", content_type="application/json").status_code == 422
+
+
+def test_one_plan_is_imported_at_a_time(hall: Sale) -> None:
+    path = f"/v1/plans/{hall.plan['id']}/versions"
+    with importing():
+        answer = hall.opera.post(path, small_hall())
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert hall.opera.post(path, small_hall()).status_code == 201
+
+
+def test_of_a_plan_is_kept_what_was_read(hall: Sale, conn: Conn) -> None:
+    plan = small_hall()
+    odd = plan | {"note": "\x00"}
+    odd["zones"] = [{**plan["zones"][0], "uuid": "x", "areas": [{"shape": "circle"}]}]
+    answer = hall.opera.post(f"/v1/plans/{hall.plan['id']}/versions", odd)
+    assert answer.status_code == 201, answer.text
+    query = "SELECT source FROM plan_versions ORDER BY version"
+    assert [row["source"] for row in conn.execute(query)] == [plan, plan]

@@ -1,6 +1,9 @@
 """Venues and their seating plans."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from flask import Response, abort, request
@@ -8,7 +11,7 @@ from marshmallow import fields
 
 from db import plans, venues
 from db.connections import autocommit, transaction
-from db.errors import InvalidRequest
+from db.errors import Busy, InvalidRequest
 from db.seating import MAX_BYTES, Plan, read_plan
 from web.auth import caller, sellers_only
 from web.blueprint import Blueprint, Page, page_of
@@ -56,6 +59,22 @@ class PlanQuery(Shape):
 
 
 IMPORT_SECONDS = 30
+IMPORTING = Lock()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """A large plan takes seconds of CPU and hundreds of megabytes: one at a time in a process.
+
+    Errors: Busy.
+    """
+    if not IMPORTING.acquire(blocking=False):
+        raise Busy("Another plan is being imported: try again shortly.")
+    try:
+        yield
+    finally:
+        IMPORTING.release()
+
 
 PLAN_BODY = {
     "description": "The open JSON of pretix' seating editor, up to 64 MiB.",
@@ -96,14 +115,21 @@ def list_venues(page: dict[str, int]) -> Any:
 
 @blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
 @sellers_only
-@blp.doc(requestBody=PLAN_BODY)
+@blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(PlanQuery, location="query")
 @blp.response(201, PlanVersion)
 def add_plan(query: dict[str, Any], venue_id: int) -> Response:
     """Import a seating plan: its first version."""
-    source, plan = _read_body()
-    name = query["name"] or plan.name
     scope = caller().scope
+    with autocommit() as conn:
+        plans.check_venue(conn, scope, venue_id)
+    with importing():
+        return _import_plan(query["name"], scope, venue_id)
+
+
+def _import_plan(given_name: str | None, scope: int | None, venue_id: int) -> Response:
+    source, plan = _read_body()
+    name = given_name or plan.name
 
     def work() -> dict[str, Any]:
         plan_id = plans.add_plan(conn, scope, venue_id, name)
@@ -119,8 +145,15 @@ def add_plan(query: dict[str, Any], venue_id: int) -> Response:
 @blp.response(201, PlanVersion)
 def add_version(plan_id: int) -> Response:
     """Import the plan again: its next version, in which seats that stay keep their numbers."""
-    source, plan = _read_body()
     scope = caller().scope
+    with autocommit() as conn:
+        plans.check_plan(conn, scope, plan_id)
+    with importing():
+        return _import_version(scope, plan_id)
+
+
+def _import_version(scope: int | None, plan_id: int) -> Response:
+    source, plan = _read_body()
     with transaction(caller().name, IMPORT_SECONDS) as conn:
         return answer_once(
             conn,

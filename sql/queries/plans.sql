@@ -5,6 +5,16 @@ SELECT organisation_id, id, %(name)s FROM venues
 WHERE id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 RETURNING id
 
+-- check_venue --
+-- Whether the caller may add plans to a hall.
+SELECT id FROM venues
+WHERE id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
+
+-- check_plan --
+-- Whether the caller may add versions to a plan.
+SELECT id FROM plans
+WHERE id = %(plan_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
+
 -- lock_plan --
 -- Versions of a plan are made one after the other.
 SELECT id, name FROM plans
