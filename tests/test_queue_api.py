@@ -225,3 +225,16 @@ def test_joining_is_one_round_trip(
     looks_at_the_queue = [line for line in lines if "-- Where the queue is." in line]
     assert len(looks_at_the_queue) == 1  # once a second, whoever joins
     assert len(waits) == 1 + 1
+
+
+def test_the_document_is_the_same_by_the_short_way(tosca: Sale, alice: Caller) -> None:
+    path = f"{tosca.path}/queue"
+    first, second = alice.get(path), alice.get(path)
+    assert "X-Request-Id" in first.headers and "X-Request-Id" not in second.headers
+    assert second.json == first.json
+    for name in ("Cache-Control", "ETag", "Content-Type", "Content-Length"):
+        assert second.headers[name] == first.headers[name]
+    known = alice.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (known.status_code, known.data) == (304, b"")
+    assert known.headers["ETag"] == first.headers["ETag"]
+    assert "usher_queue_documents_served_total 2.0" in alice.get("/metrics").text

@@ -25,6 +25,7 @@ from web import (
 )
 from web.blueprint import MAX_BODY, refuse_other_bodies
 from web.errors import register_errors
+from web.shortcut import shorten
 from web.tracing import trace_requests
 
 NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, lobbies, reports)
@@ -39,7 +40,7 @@ def create_app() -> Flask:
     hurry(SECONDS)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    metrics.measure_requests(app)
+    served = metrics.measure_requests(app)
     trace_requests(app)
     app.before_request(metrics.refuse_other_methods)
     app.before_request(refuse_other_bodies)
@@ -54,4 +55,5 @@ def create_app() -> Flask:
     limits.limit_requests(app)
     app.register_blueprint(webhooks.blp)
     app.register_blueprint(health.blp)
+    shorten(app, served)
     return app

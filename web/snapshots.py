@@ -61,6 +61,11 @@ class Snapshots(Generic[Document]):
                 kept.making.release()
         return document
 
+    def peek(self, id: int) -> Document | None:
+        """The document that get() would give at once, if it need not be made anew."""
+        kept = self._kept.get(id)
+        return kept.document if kept is not None and not self._is_old(kept) else None
+
     def _find(self, id: int) -> _Kept[Document]:
         with self._lock:
             kept = self._kept.setdefault(id, _Kept())
