@@ -388,6 +388,8 @@ class _Reader:
 
     def guid(self, seat: dict[str, Any], path: str) -> str:
         guid = self.text(seat, "seat_guid", path, required=True)
+        if guid != guid.strip():  # requests are trimmed: nobody could name it
+            self.note(f"{path}.seat_guid", "must not begin or end with spaces")
         first = self.guids.setdefault(guid, path)
         if guid and first != path:
             self.note(f"{path}.seat_guid", f"{guid!r} is also the guid of {first}")

@@ -128,6 +128,8 @@ def test_every_category_needs_one_price(
         ({"starts_at": "2030-01-01T20:00:00"}, "starts_at"),
         ({"seats_per_buyer": 51}, "seats_per_buyer"),
         ({"time_zone": "Europe/Nowhere"}, "time_zone"),
+        ({"time_zone": "localtime"}, "time_zone"),
+        ({"time_zone": "Factory"}, "time_zone"),
         ({"categories": [{"category": 1, "price": -1}]}, "categories[0].price"),
         ({"categories": [{"category": 1, "price": 1, "tax_rate": 1.1}]}, "categories[0].tax_rate"),
         ({"name": "  "}, "name"),
@@ -292,6 +294,10 @@ def test_the_chart_is_cached_by_its_tag(tosca: Sale, anybody: Caller) -> None:
     assert not chart.headers["ETag"].startswith("W/")
     again = anybody.get(f"{tosca.path}/seats", headers={"If-None-Match": chart.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+    weak = anybody.get(
+        f"{tosca.path}/seats", headers={"If-None-Match": f"W/{chart.headers['ETag']}"}
+    )
+    assert (weak.status_code, weak.data) == (304, b"")
 
 
 def test_availability_counts_and_names_what_is_taken(
@@ -352,3 +358,21 @@ def test_of_a_plan_is_kept_what_was_read(hall: Sale, conn: Conn) -> None:
     assert answer.status_code == 201, answer.text
     query = "SELECT source FROM plan_versions ORDER BY version"
     assert [row["source"] for row in conn.execute(query)] == [plan, plan]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+def test_a_draft_is_shown_whatever_the_case_of_bearer(hall: Sale, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme}{hall.opera.token}"}
+    path = hall.add_event().path
+    assert Caller(hall.opera.client).get(path, headers=headers).status_code == 200
+    assert Caller(hall.opera.client).get("/v1/venues", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("guid", [" 1-1", "1-1\u2009"])
+def test_guids_that_no_request_could_name_are_refused(hall: Sale, guid: str) -> None:
+    plan = small_hall()
+    plan["zones"][0]["rows"][0]["seats"][0]["seat_guid"] = guid
+    answer = hall.opera.post(f"/v1/plans/{hall.plan['id']}/versions", plan)
+    assert answer.status_code == 422
+    (error,) = answer.json["errors"]
+    assert error["path"] == "zones[0].rows[0].seats[0].seat_guid"

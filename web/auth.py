@@ -77,12 +77,18 @@ def _read(token: str, audience: str) -> Signed:
         raise NotSignedIn("This token is wrong or has expired.") from error
 
 
+def token_in(header: str) -> str:
+    """The token of an Authorization header, "" where it has none; schemes are in any case."""
+    scheme, _, token = header.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def bearer() -> str:
     """The token of the request. Errors: NotSignedIn."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
         raise NotSignedIn
-    return token.strip()
+    return token
 
 
 def buyers_only(view: View) -> View:
@@ -137,7 +143,7 @@ def caller() -> Caller:
 
 def caller_if_any() -> Caller | None:
     """Whose API key it is, on routes that are open to all."""
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    token = token_in(request.headers.get("Authorization", ""))
     return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
 
 

@@ -90,7 +90,8 @@ class TimeZone(Text):
     """A name of the time zone database, as in Europe/Berlin."""
 
     def __init__(self, **kwargs: Any) -> None:
-        rule = validate.OneOf(available_timezones(), error="Not a time zone's name.")
+        names = available_timezones() - {"localtime", "Factory"}  # of this machine, and of none
+        rule = validate.OneOf(names, error="Not a time zone's name.")
         super().__init__(validate=rule, **kwargs)
 
 

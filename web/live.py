@@ -29,7 +29,7 @@ from db import api_keys
 from db.errors import NotAllowed, NotSignedIn
 from db.logs import configure_logs
 from db.settings import settings
-from web.auth import read_token
+from web.auth import read_token, token_in
 from web.fields import BIGGEST_ID
 from web.queue_tickets import QueueTicket, read_ticket
 from web.streams import BookingStream, Hub, QueueStream, Stream
@@ -98,9 +98,8 @@ def read_viewer(request: web.Request, event_id: int) -> QueueTicket | int:
     """Who looks: a ticket, or the buyer of a token. Errors: NotSignedIn, NotAllowed."""
     if given := request.query.get("ticket"):
         return read_ticket(given, event_id)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
         raise NotSignedIn
     if token.startswith(api_keys.PREFIX):
         raise NotAllowed("This is for buyers: API keys cannot do it.")
