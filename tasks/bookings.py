@@ -64,9 +64,14 @@ def authorise(lease: Lease, progress: Progress) -> None:
             payments.use_next_key(conn, progress)
         raise TryLater(0.5, "to be sent again under the next key") from None
     except gateway.Refused as refused:
-        outcome = Outcome("failed", "", 0, "", failure_code="refused", failure_message=str(refused))
+        log.error("the gateway refused a payment", error=str(refused))
+        outcome = Outcome("failed", "", 0, "", failure_code="refused", failure_message=REFUSED)
     reach("after authorise")
     settle(lease, progress, outcome)
+
+
+REFUSED = "The payment could not be made. Nothing was charged: try again, or with another card."
+"""For buyers; what the gateway says is meant for us, and may name our account."""
 
 
 def remember_doubt(lease: Lease, progress: Progress) -> None:

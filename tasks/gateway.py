@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import stripe
+import structlog
 from stripe.params import PaymentIntentListParamsCreated
 
 from db import payments
@@ -22,6 +23,8 @@ from db.payments import Outcome, Progress
 from db.settings import settings
 from tasks.breaker import breaker_for
 from tasks.durable import TryLater
+
+log = structlog.get_logger()
 
 PATIENCE = 5
 """Seconds that a call waits for its turn before its task is handed back instead: with the call
@@ -180,11 +183,10 @@ def call(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Any:
         raise Refused(str(error)) from error
     except stripe.APIConnectionError as error:
         raise UnknownOutcome(str(error)) from error
-    except (
-        stripe.InvalidRequestError,
-        stripe.AuthenticationError,
-        stripe.PermissionError,
-    ) as error:
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        log.error("the gateway does not accept our key: see STRIPE_API_KEY", error=str(error))
+        raise TryLater(30, "the gateway does not accept our key") from error
+    except stripe.InvalidRequestError as error:
         raise Refused(str(error), code=error.code) from error
     except stripe.StripeError as error:
         raise failure(error) from error

@@ -15,6 +15,7 @@ import pytest
 
 from db import payments
 from db.connections import pool, transaction
+from db.logs import configure_logs
 from db.payments import Outcome, Progress
 from db.settings import settings
 from ops.supervisor import ROOT
@@ -308,12 +309,40 @@ def test_other_parameters_under_the_same_key_are_refused(running: Running) -> No
 
 
 def test_what_the_gateway_refuses_is_told_to_the_buyer(running: Running) -> None:
+    """In our words."""
+    from tasks import bookings
+
     booking = running.sale.hold("alice")
     with running.work():
         payment = running.pay(booking, "pm_card_unheard_of")
         running.wait_for(booking, "held")
     assert running.payment(payment)["failure_code"] == "refused"
-    assert "pm_card_unheard_of" in running.payment(payment)["failure_message"]
+    assert running.payment(payment)["failure_message"] == bookings.REFUSED
+
+
+def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking)
+    configure_logs("worker")
+    with monkeypatch.context() as patch:
+        patch.setenv("STRIPE_API_KEY", "a wrong one")
+        settings.cache_clear()
+        gateway.client.cache_clear()
+        with running.work():
+            wait_until(lambda: running.tasks()[0]["errors"])
+    (task,) = running.tasks()
+    assert "does not accept our key" in str(task["errors"])
+    assert task["failures"] == 0
+    assert running.payment(payment)["failure_code"] is None
+    assert running.booking(booking)["state"] == "authorising"
+    assert "STRIPE_API_KEY" in capsys.readouterr().out
+    settings.cache_clear()
+    gateway.client.cache_clear()
+    running.conn.execute("update outbox set run_at = now(), resend_at = now()")
+    with running.work():
+        running.wait_for(booking, "confirmed")
     running.check()
 
 
