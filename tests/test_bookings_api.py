@@ -42,6 +42,8 @@ def test_a_deadline_is_credited_what_the_gateway_was_out(
         FROM gateway_accounts""")
     later = alice.get(path_of(tosca, booking)).json
     assert 680 < later["seconds_left"] <= 690
+    (listed,) = alice.get("/v1/me/bookings").json
+    assert listed["deadline"] == later["deadline"]
 
 
 def test_a_booking_is_its_buyers_own(tosca: Sale, alice: Caller, bob: Caller, conn: Conn) -> None:

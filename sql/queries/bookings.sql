@@ -31,8 +31,9 @@ WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buy
 
 -- list_bookings --
 -- A buyer's own, latest first, from the one given on.
-SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at, b.deadline,
-    e.name AS event, e.starts_at
+SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at,
+    b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
+        AS deadline, e.name AS event, e.starts_at
 FROM bookings b JOIN events e ON e.id = b.event_id
 WHERE b.buyer_id = %(buyer_id)s
     AND (%(starting_after)s::uuid IS NULL OR (b.created_at, b.id) < (
