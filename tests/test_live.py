@@ -99,6 +99,27 @@ def test_a_token_that_was_ended_opens_no_stream(
     wait_until(lambda: status(live, stream_of(tosca), token=alice.token or "") == 401, 20)
 
 
+def test_a_page_of_another_origin_may_listen_with_a_ticket(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    """And is told what is wrong, or that all is over. Whoever signs in needs no such thing."""
+    allowed = "Access-Control-Allow-Origin"
+    ticket = tosca.join(alice).json["ticket"]
+    with listening(live, stream_of(tosca), ticket=ticket) as listener:
+        assert listener.response.headers[allowed] == "*"
+        tosca.drain(conn)
+        last = listener.next(lambda event: event.name == "turn").id
+    for path, wanted, seen in (
+        (stream_of(tosca), 204, last),
+        ("/v1/events/999/queue/stream", 401, ""),
+    ):
+        with listening(live, path, ticket=ticket, last_id=seen) as listener:
+            assert listener.response.status_code == wanted
+            assert listener.response.headers[allowed] == "*"
+    with listening(live, stream_of(tosca), token=alice.token or "") as listener:
+        assert allowed not in listener.response.headers
+
+
 def test_a_turn_that_came_meanwhile_is_not_missed(
     live: Live, tosca: Sale, alice: Caller, conn: Conn
 ) -> None:
