@@ -181,3 +181,37 @@ def test_a_wrong_api_key_is_refused(anybody: Caller) -> None:
     headers = {"Authorization": "Bearer usk_nonsense"}
     assert_problem(anybody.get("/v1/venues", headers=headers), 401)
     assert_problem(anybody.get("/v1/events/1", headers=headers), 401)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Bob\nBcc: charlie@example.org", "on one line"),
+        ("Bob\x1b[31m", "on one line"),
+        ("Bob\x85Bob", "on one line"),
+        ("Bob\u2028Bob", "on one line"),
+        ("\u200b", "can be seen"),
+        ("\u202e \u2066", "can be seen"),
+        ("\u0301", "can be seen"),
+    ],
+)
+def test_names_are_one_line_that_can_be_seen(
+    anybody: Caller, opera: Caller, name: str, message: str
+) -> None:
+    answers = [
+        anybody.post("/v1/accounts", {"email": "bob@example.org", "name": name}),
+        opera.post("/v1/venues", {"name": name, "time_zone": "Europe/Berlin"}),
+    ]
+    for answer in answers:
+        assert_problem(answer, 422)
+        (error,) = answer.json["errors"]
+        assert error["path"] == "name"
+        assert message in error["message"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Zoë", "李", "محمد", "Bob \U0001f468\u200d\U0001f469", "\u200fדנה"]
+)
+def test_other_names_are_taken(anybody: Caller, name: str) -> None:
+    answer = anybody.post("/v1/accounts", {"email": "bob@example.org", "name": name})
+    assert answer.status_code == 201

@@ -16,7 +16,7 @@ from db.connections import autocommit, transaction
 from db.errors import Busy, NotSignedIn
 from web.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.blueprint import Blueprint
-from web.fields import Email, Shape, Text, Whole
+from web.fields import Email, Name, Shape, Text, Whole
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
 
@@ -47,7 +47,7 @@ class Password(fields.String):
 
 class NewAccount(Shape):
     email = Email(required=True)
-    name = Text(required=True)
+    name = Name(required=True)
     password = Password(load_default=None, validate=lambda text: _check_length(text))
 
 

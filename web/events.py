@@ -10,7 +10,7 @@ from db import events
 from db.connections import Conn, autocommit, transaction
 from web.auth import caller, caller_if_any, sellers_only
 from web.blueprint import Blueprint, Page, page_of
-from web.fields import Moment, Rate, Shape, Text, TimeZone, Whole, YesNo
+from web.fields import Moment, Name, Rate, Shape, Text, TimeZone, Whole, YesNo
 from web.once import KEY_HEADER, answer_once
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
@@ -38,7 +38,7 @@ class Currency(Text):
 class EventFields(Shape):
     """What can be changed in a draft."""
 
-    name = Text()
+    name = Name()
     starts_at = Moment()
     on_sale_at = Moment()
     off_sale_at = Moment()
@@ -63,7 +63,7 @@ class EventFields(Shape):
 
 
 class NewEvent(EventFields):
-    name = Text(required=True)
+    name = Name(required=True)
     venue_id = Whole(least=1, required=True)
     plan_version_id = Whole(least=1, required=True)
     gateway_account_id = Whole(least=1, load_default=None, allow_none=True)

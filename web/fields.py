@@ -5,11 +5,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import category
 from zoneinfo import available_timezones
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
+
+LINES_OR_CONTROL = {"Cc", "Zl", "Zp"}
+UNSEEN = {"Cf", "Zs", "Mn", "Cn", "Co"}
+"""Unicode's categories; Cf are zero-width characters and those that turn the direction of text."""
 
 BIGGEST_ID = 2**63 - 1
 
@@ -37,6 +42,21 @@ class Text(fields.String):
         if text is None or _UNSTORABLE.search(text):
             raise ValidationError("Must not contain NUL or lone surrogates.")
         return str(text.strip())
+
+
+class Name(Text):
+    """Text on one line, of which something can be seen."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        kinds = {category(character) for character in text}
+        if kinds & LINES_OR_CONTROL:
+            raise ValidationError("Must be on one line, without control characters.")
+        if text and kinds <= UNSEEN:
+            raise ValidationError("Must hold something that can be seen.")
+        return text
 
 
 class Email(Text):

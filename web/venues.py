@@ -15,15 +15,15 @@ from db.errors import Busy, InvalidRequest
 from db.seating import MAX_BYTES, Plan, read_plan
 from web.auth import caller, sellers_only
 from web.blueprint import Blueprint, Page, page_of
-from web.fields import Shape, Text, TimeZone, Whole
+from web.fields import Name, Shape, TimeZone, Whole
 from web.once import KEY_HEADER, answer_once
 
 blp = Blueprint("venues", __name__, url_prefix="/v1", description="Halls and their seating plans")
 
 
 class NewVenue(Shape):
-    name = Text(required=True)
-    city = Text(least=0, load_default="")
+    name = Name(required=True)
+    city = Name(least=0, load_default="")
     time_zone = TimeZone(required=True)
     organisation_id = Whole(
         least=1, load_default=None, metadata={"description": "for operators: whose hall it is"}
@@ -55,7 +55,7 @@ class PlanVersion(Shape):
 
 
 class PlanQuery(Shape):
-    name = Text(load_default=None, metadata={"description": "instead of the name in the file"})
+    name = Name(load_default=None, metadata={"description": "instead of the name in the file"})
 
 
 IMPORT_SECONDS = 30
