@@ -30,7 +30,8 @@ select i.event_id, i.booking_id, i.seat, s.booking_id as owner
 from bookings b
 join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
 left join seats s on s.event_id = i.event_id and s.seat = i.seat
-where b.state not in ('expired', 'cancelled', 'failed') and s.booking_id is distinct from b.id;
+where b.state not in ('expired', 'cancelled', 'failed') and i.returned_at is null
+    and s.booking_id is distinct from b.id;
 
 -- quantity_is_not_items --
 -- A buyer got more or fewer seats than were asked for.
@@ -62,7 +63,7 @@ from bookings b
 join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
 left join tickets t on t.event_id = i.event_id and t.booking_id = i.booking_id
     and t.seat = i.seat and t.state = 'valid'
-where b.state = 'confirmed'
+where b.state = 'confirmed' and i.returned_at is null
 group by i.event_id, i.booking_id, i.seat
 having count(t.id) <> 1;
 
@@ -72,6 +73,26 @@ select t.event_id, t.id as ticket_id, t.booking_id, t.seat, b.state as booking_s
 from tickets t
 left join bookings b on b.event_id = t.event_id and b.id = t.booking_id
 where t.state = 'valid' and (b.id is null or b.state not in ('confirmed', 'frozen'));
+
+-- returned_seat_still_owned --
+-- A ticket was given back, and still opens the door, or its seat is withheld from everybody.
+select i.event_id, i.booking_id, i.seat, s.state as seat_state, t.id as ticket_id
+from booking_items i
+left join seats s
+    on s.event_id = i.event_id and s.seat = i.seat and s.booking_id = i.booking_id
+left join tickets t on t.event_id = i.event_id and t.booking_id = i.booking_id
+    and t.seat = i.seat and t.state = 'valid'
+where i.returned_at is not null and (s.seat is not null or t.id is not null);
+
+-- booking_without_seats_goes_on --
+-- All tickets of a booking were given back, and it counts as if somebody would come.
+select b.event_id, b.id as booking_id, b.state
+from bookings b
+where b.state in ('confirmed', 'frozen')
+    and exists (select from booking_items i
+                where i.event_id = b.event_id and i.booking_id = b.id and i.returned_at is not null)
+    and not exists (select from booking_items i
+                where i.event_id = b.event_id and i.booking_id = b.id and i.returned_at is null);
 
 -- confirmed_booking_not_paid_once --
 -- A confirmed booking was not paid, or not by exactly one captured payment of exactly its total.
@@ -90,15 +111,16 @@ where b.state in ('confirmed', 'frozen')
          or coalesce(p.fitting, 0) <> least(b.total, 1));
 
 -- money_without_a_booking --
--- Money was taken for a booking that is not confirmed, and nothing is under way to finish the booking
--- or to give the money back.
+-- Money was taken for a booking that is not confirmed, nobody decided to keep it, and nothing is under
+-- way to finish the booking or to give the money back.
 select p.event_id, p.booking_id, p.id as payment_id, p.captured, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
 where p.state = 'captured' and (b.id is null or b.state not in ('confirmed', 'frozen'))
-    and p.captured > (
+    and p.captured > p.kept + (
         select coalesce(sum(r.amount), 0) from refunds r
-        where r.payment_id = p.id and r.state in ('pending', 'succeeded'))
+        where r.payment_id = p.id
+            and (r.state in ('pending', 'succeeded') or r.settled_at is not null))
       + (select coalesce(sum(d.amount), 0) from disputes d
         where d.payment_id = p.id and d.state = 'lost')
     and not exists (select from outbox o where o.queue <> 'mail'
@@ -122,6 +144,22 @@ from (select payment_id, sum(amount) as given_back from refunds
       where state in ('pending', 'succeeded') group by payment_id) r
 join payments p on p.id = r.payment_id
 where r.given_back > p.captured;
+
+-- refunds_counted_wrongly --
+-- What a payment says was given back is not the sum of its refunds.
+select p.id as payment_id, p.refunded, r.given_back
+from payments p
+left join (select payment_id, sum(amount) as given_back from refunds
+           where state in ('pending', 'succeeded') group by payment_id) r on r.payment_id = p.id
+where p.refunded <> coalesce(r.given_back, 0);
+
+-- refund_of_nothing_returned --
+-- A refund says that it is for a seat whose ticket was never given back.
+select r.event_id, r.refund_id, r.booking_id, r.seat
+from refund_items r
+join booking_items i
+    on i.event_id = r.event_id and i.booking_id = r.booking_id and i.seat = r.seat
+where i.returned_at is null;
 
 -- booked_entry_without_its_booking --
 -- Somebody was told "booked" for a booking that is not there, is another buyer's, or came from another
@@ -165,7 +203,7 @@ full join (
     select b.event_id, b.buyer_id, count(*) as seats
     from bookings b
     join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
-    where b.state not in ('expired', 'cancelled', 'failed')
+    where b.state not in ('expired', 'cancelled', 'failed') and i.returned_at is null
     group by 1, 2
 ) h on h.event_id = c.event_id and h.buyer_id = c.buyer_id
 where coalesce(c.seats, 0) <> coalesce(h.seats, 0);
@@ -216,6 +254,14 @@ where r.state = 'pending' and r.gateway_id is null
                     and o.args->>'booking_id' = r.booking_id::text)
     and not exists (select from dead_letters d
                     where d.booking_id = r.booking_id and d.resolved_at is null);
+
+-- owed_and_nobody_told --
+-- A refund failed, so its money is still owed, and nobody was called to find another way.
+select r.event_id, r.id as refund_id, r.booking_id, r.amount, r.currency
+from refunds r
+where r.state = 'failed' and r.retried_by is null and r.settled_at is null
+    and not exists (select from dead_letters d
+                    where d.args->>'refund_id' = r.id::text and d.resolved_at is null);
 
 -- confirmation_not_mailed --
 -- A confirmed booking's buyer will never get the e-mail with the tickets.

@@ -16,7 +16,7 @@ import stripe
 import structlog
 from stripe.params import PaymentIntentListParamsCreated
 
-from db import payments
+from db import payments, refunds
 from db.connections import refuse_transaction, transaction
 from db.errors import UsherError
 from db.payments import Outcome, Progress
@@ -168,7 +168,7 @@ class ReplayedFailure(UnknownOutcome):
     """The gateway repeats, under the same key, that it failed: asking again cannot tell more."""
 
 
-def call(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Any:
+def call(progress: Progress | refunds.Progress, endpoint: str, request: Callable[[], Any]) -> Any:
     """One call to the gateway, in turn. Errors: as this module says, and stripe.CardError."""
     refuse_transaction()
     wait_for_turn(progress.gateway_account_id, endpoint)

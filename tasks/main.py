@@ -6,6 +6,7 @@ from tasks.broker import broker
 from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
+from tasks.refunds import refund
 
 configure_logs("worker")
 
@@ -18,6 +19,7 @@ __all__ = [
     "broker",
     "drain",
     "probe_gateway",
+    "refund",
     "remind",
     "return_stray",
     "send_email",

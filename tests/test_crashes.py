@@ -173,6 +173,27 @@ def test_a_void_survives(theatre: Theatre) -> None:
     assert violations(theatre.conn) == []
 
 
+@pytest.mark.parametrize(
+    "point", ["before refund", "after refund", "before refund commits", "after refund commits"]
+)
+def test_a_refund_survives(theatre: Theatre, point: str) -> None:
+    booking = theatre.hold()
+    theatre.pay(booking)
+    theatre.wait_for(booking, "confirmed")
+    has_died = theatre.killing("worker", point)
+    asked = "select outcome from request_refund(%s, null, %s, null, 1000, true, 'ill', true)"
+    assert theatre.row(asked, theatre.sale.event, booking)["outcome"] == "done"
+    refund = "select * from refunds where booking_id = %s"
+    wait_until(lambda: theatre.row(refund, booking)["state"] == "succeeded" and theatre.is_idle())
+    has_died()
+    (intent,) = theatre.intents(booking)
+    assert (intent["captured"], intent["refunded"]) == (PRICE, 1000)
+    assert theatre.payment(booking)["refunded"] == 1000
+    mails = "select count(*) as n from emails where booking_id = %s and template = 'refunded'"
+    assert theatre.row(mails, booking)["n"] == 1
+    assert violations(theatre.conn) == []
+
+
 @pytest.mark.parametrize("point", ["before mail", "after mail"])
 def test_a_mail_survives(theatre: Theatre, point: str) -> None:
     """Killed after sending, it is sent again: under the same Message-ID, so it is one mail."""

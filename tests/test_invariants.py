@@ -31,6 +31,18 @@ CORRUPTIONS = {
     "ticket_without_confirmed_booking": """
         insert into tickets (event_id, booking_id, seat)
         select event_id, booking_id, seat from booking_items where booking_id = %(held)s""",
+    "returned_seat_still_owned": """
+        update booking_items set returned_at = now()
+        where booking_id = %(confirmed)s
+            and seat = (select min(seat) from seats where booking_id = %(confirmed)s);
+        update buyer_seats set seats = seats - 1
+        where buyer_id = (select buyer_id from bookings where id = %(confirmed)s)""",
+    "booking_without_seats_goes_on": """
+        update booking_items set returned_at = now() where booking_id = %(confirmed)s;
+        update buyer_seats set seats = 0
+        where buyer_id = (select buyer_id from bookings where id = %(confirmed)s);
+        update tickets set state = 'void', voided_at = now() where booking_id = %(confirmed)s;
+        update seats set state = 'free', booking_id = null where booking_id = %(confirmed)s""",
     "confirmed_booking_not_paid_once": """
         update payments set captured = captured - 1 where booking_id = %(confirmed)s""",
     "money_without_a_booking": "delete from refunds where booking_id = %(cancelled)s",
@@ -41,7 +53,14 @@ CORRUPTIONS = {
         select event_id, booking_id, organisation_id, gateway_account_id, amount, currency, '{}'
         from payments where booking_id = %(authorising)s""",
     "refunded_more_than_captured": """
+        alter table payments drop constraint payments_refunded;
         update refunds set amount = amount + 1 where booking_id = %(cancelled)s""",
+    "refunds_counted_wrongly":
+        REPLICA + "update payments set refunded = 1 where booking_id = %(confirmed)s",
+    "refund_of_nothing_returned": """
+        insert into refund_items (event_id, refund_id, booking_id, seat)
+        select i.event_id, r.id, i.booking_id, i.seat from refunds r, booking_items i
+        where i.booking_id = %(confirmed)s""",
     "booked_entry_without_its_booking": """
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256, decided_at, booking_id)
@@ -62,6 +81,10 @@ CORRUPTIONS = {
         select event_id, id, organisation_id, gateway_account_id, total, currency, '{}'
         from bookings where id = %(expired)s""",
     "refund_forgotten": "update refunds set gateway_id = null",
+    "owed_and_nobody_told": """
+        insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state)
+        select id, event_id, booking_id, amount, currency, 'asked', 'failed' from payments
+        where booking_id = %(confirmed)s""",
     "confirmation_not_mailed": """
         delete from outbox where args->>'email_id' in
             (select id::text from emails where booking_id = %(free)s);

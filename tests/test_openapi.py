@@ -21,7 +21,7 @@ def operations(anybody: Caller) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def filled(path: str) -> str:
-    path = re.sub(r"\{(entry|booking|ticket)_id\}", NONSENSE, path)
+    path = re.sub(r"\{(entry|booking|ticket|refund)_id\}", NONSENSE, path)
     return re.sub(r"\{name\}", "nonsense", re.sub(r"\{\w+_id\}", "999999", path))
 
 

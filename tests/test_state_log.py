@@ -21,7 +21,12 @@ MOVES = {
         "left": "",
         "lapsed": "",
     },
-    "seat": {"free": "held sold blocked", "held": "free sold", "sold": "free", "blocked": "free"},
+    "seat": {
+        "free": "held sold blocked",
+        "held": "free sold",
+        "sold": "free blocked",
+        "blocked": "free",
+    },
     "booking": {
         "held": "authorising expired cancelled",
         "authorising": "held secured expiring review failed",

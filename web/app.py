@@ -16,6 +16,7 @@ from web import (
     metrics,
     queue_board,
     queues,
+    refunds,
     reports,
     seats,
     tickets,
@@ -28,7 +29,19 @@ from web.errors import register_errors
 from web.shortcut import shorten
 from web.tracing import trace_requests
 
-NOUNS = (accounts, venues, events, seats, queues, bookings, tickets, lanes, lobbies, reports)
+NOUNS = (
+    accounts,
+    venues,
+    events,
+    seats,
+    queues,
+    bookings,
+    tickets,
+    lanes,
+    lobbies,
+    refunds,
+    reports,
+)
 
 SECONDS = 5.0
 """For a statement of a request, and to wait for a lock; what takes longer says so."""

@@ -30,6 +30,7 @@ class Item(Shape):
     price = Whole()
     fee = Whole()
     tax = Whole(metadata={"description": "included in price and fee"})
+    returned = fields.Boolean(metadata={"description": "its ticket was given back"})
 
 
 class Failure(Shape):
@@ -43,6 +44,14 @@ class Payment(Shape):
     next_action = fields.Raw(allow_none=True)
     client_secret = fields.String(allow_none=True)
     failure = fields.Nested(Failure, allow_none=True)
+
+
+class MoneyBack(Shape):
+    id = fields.UUID()
+    amount = Whole()
+    currency = fields.String()
+    state = fields.String(metadata={"description": "pending, succeeded or failed"})
+    created_at = fields.String()
 
 
 class BookingSummary(Shape):
@@ -60,6 +69,7 @@ class Booking(BookingSummary):
     seconds_left = fields.Float(allow_none=True, metadata={"description": "to pay; null: decided"})
     items = fields.List(fields.Nested(Item))
     payment = fields.Nested(Payment, allow_none=True)
+    refunds = fields.List(fields.Nested(MoneyBack))
     reason = fields.String(allow_none=True)
     confirmed_at = fields.AwareDateTime(allow_none=True)
 

@@ -5,7 +5,7 @@ returns void language sql as $$
         insert into emails (event_id, booking_id, buyer_id, template)
         select b.event_id, b.id, b.buyer_id, p_template from bookings b
         where b.event_id = p_event and b.id = any (p_bookings)
-        on conflict (event_id, booking_id, template) do nothing
+        on conflict do nothing
         returning id, event_id
     )
     insert into outbox (actor, queue, args, event_id)

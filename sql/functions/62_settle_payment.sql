@@ -62,6 +62,11 @@ returns double precision language plpgsql as $$
 declare
     turn timestamptz;
 begin
+    if p_endpoint = 'refund' and exists (
+            select from gateway_turns where gateway_account_id = p_account and endpoint <> 'refund'
+                and next_at > clock_timestamp() + interval '0.5 s') then
+        return null;
+    end if;
     insert into gateway_turns as t (gateway_account_id, endpoint, next_at)
     values (p_account, p_endpoint, clock_timestamp() + make_interval(secs => 1 / p_per_second))
     on conflict (gateway_account_id, endpoint) do update

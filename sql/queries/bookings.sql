@@ -13,7 +13,7 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,
             'number', s.number, 'category', i.category, 'price', i.price, 'fee', i.fee,
-            'tax', i.tax) ORDER BY i.seat)
+            'tax', i.tax, 'returned', i.returned_at IS NOT NULL) ORDER BY i.seat)
      FROM booking_items i
      JOIN events e ON e.id = i.event_id
      JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat
@@ -22,7 +22,10 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
             'client_secret', p.client_secret, 'failure', CASE WHEN p.failure_code IS NOT NULL
                 THEN jsonb_build_object('code', p.failure_code, 'message', p.failure_message) END)
      FROM payments p WHERE p.event_id = b.event_id AND p.booking_id = b.id
-     ORDER BY p.created_at DESC LIMIT 1) AS payment
+     ORDER BY p.created_at DESC LIMIT 1) AS payment,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'amount', r.amount, 'currency',
+            r.currency, 'state', r.state, 'created_at', r.created_at) ORDER BY r.id), '[]')
+     FROM refunds r WHERE r.event_id = b.event_id AND r.booking_id = b.id) AS refunds
 FROM bookings b
 CROSS JOIN LATERAL (
     SELECT b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))

@@ -1,0 +1,145 @@
+"""Refunds: asked for by organisers, or due for money that came too late; objects of their own.
+
+Every change is a compare-and-set that names the state it expects.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.connections import Conn
+from db.errors import Conflict, InvalidRequest, NotFound
+from db.queries import load
+
+sql = load("refunds")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a refund has come. Amount in minor units, currency in capitals.
+
+    payment_gateway_id, gateway_account_id: of the payment that it gives back.
+    """
+
+    refund_id: UUID
+    event_id: int
+    booking_id: UUID
+    state: str
+    cause: str
+    amount: int
+    currency: str
+    params: dict[str, Any]
+    idempotency_n: int
+    gateway_id: str | None
+    payment_gateway_id: str
+    gateway_account_id: int
+    key_too_old: bool
+    just_sent: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gateway says a refund is. state: one of ours, pending, succeeded or failed."""
+
+    state: str
+    gateway_id: str | None
+    amount: int
+    currency: str
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+def request_refund(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """Give money back for tickets, which are void from then on, or an amount alone.
+
+    asked: {tickets: ids or None, amount: minor units or None, with_fees, resell, reason}.
+    Returns {refund: as list_refunds has it, None where no money goes back; booking_state; returned:
+    ids of the tickets that are void now}.
+    Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
+    """
+    values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    row = conn.execute(sql.request_refund, values).fetchone()
+    assert row is not None
+    if row["outcome"] != "done":
+        raise _refusal(row)
+    refund = find_refund(conn, event_id, booking_id, row["refund_id"]) if row["refund_id"] else None
+    return {
+        "refund": refund,
+        "booking_state": row["booking_state"],
+        "returned": row["returned"] or [],
+    }
+
+
+def _refusal(row: dict[str, Any]) -> NotFound | Conflict | InvalidRequest:
+    if row["outcome"] == "no_booking":
+        return NotFound()
+    if row["outcome"] == "no_such_tickets":
+        message = "These are not all valid tickets of the booking; nothing was changed."
+        return InvalidRequest(message, path="tickets", reason="no_such_tickets")
+    if row["outcome"] == "too_much":
+        message = f"Only {row['available']} of what was paid is left to be given back."
+        return Conflict(message, "more_than_captured", available=row["available"])
+    state = row["booking_state"]
+    if row["outcome"] == "disputed":
+        return Conflict("The buyer's bank has the money: the dispute decides.", "disputed")
+    return Conflict(f"A booking that is {state} has no tickets to give back.", "not_confirmed")
+
+
+def find_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
+    """Errors: NotFound."""
+    values = {"event_id": event_id, "booking_id": booking_id, "refund_id": refund_id}
+    row = conn.execute(sql.list_refunds, values).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """{booking_state, currency, captured, refunded, available, owed, refunds: latest first}.
+
+    Errors: NotFound.
+    """
+    values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
+    books = conn.execute(sql.get_books, values).fetchone()
+    if books is None:
+        raise NotFound
+    rows = conn.execute(sql.list_refunds, values | {"refund_id": None}).fetchall()
+    return books | {"refunds": rows}
+
+
+def get_progress(conn: Conn, refund_id: UUID | str) -> Progress:
+    """Locks the refund. Errors: NotFound."""
+    row = conn.execute(sql.get_progress, {"refund_id": refund_id}).fetchone()
+    if row is None:
+        raise NotFound
+    return Progress(**row)
+
+
+def mark_sent(conn: Conn, refund_id: UUID) -> None:
+    conn.execute(sql.mark_sent, {"refund_id": refund_id})
+
+
+def use_next_key(conn: Conn, progress: Progress) -> None:
+    """Called when the gateway is known to have done nothing under the present key."""
+    values = {"refund_id": progress.refund_id, "idempotency_n": progress.idempotency_n}
+    conn.execute(sql.use_next_key, values)
+
+
+def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+    """Write down what the gateway said, unless the refund is not as `progress` has it any more."""
+    values = {
+        "refund_id": progress.refund_id,
+        "expected": progress.state,
+        "state": outcome.state,
+        "gateway_id": outcome.gateway_id,
+        "failure_code": outcome.failure_code,
+        "failure_message": outcome.failure_message,
+    }
+    return conn.execute(sql.record, values).fetchone() is not None
+
+
+def tell_buyer(conn: Conn, progress: Progress) -> None:
+    """A mail that the money is on its way."""
+    conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": "refunded"})

@@ -1,0 +1,69 @@
+-- request_refund --
+-- Tickets void, seats back, the refund and its task written.
+SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)s::uuid[], %(amount)s,
+    %(with_fees)s, %(reason)s, %(resell)s)
+
+-- get_books --
+-- What was taken for a booking, and what became of it. No row: it is not the caller's.
+SELECT b.state AS booking_state, b.currency,
+    coalesce(sum(p.captured), 0)::bigint AS captured,
+    coalesce(sum(p.refunded), 0)::bigint AS refunded,
+    coalesce(sum(p.captured - p.refunded), 0)::bigint AS available,
+    (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r
+     WHERE r.event_id = b.event_id AND r.booking_id = b.id AND r.state = 'failed'
+         AND r.retried_by IS NULL AND r.settled_at IS NULL) AS owed
+FROM bookings b LEFT JOIN payments p ON p.event_id = b.event_id AND p.booking_id = b.id
+WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
+    AND (%(scope)s::bigint IS NULL OR b.organisation_id = %(scope)s)
+GROUP BY b.event_id, b.id
+
+-- list_refunds --
+-- Of a booking, or one of them, latest first.
+SELECT r.id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_id,
+    r.failure_code, r.failure_message, r.retried_by, r.settled_at, r.settlement, r.created_at,
+    r.updated_at,
+    r.state = 'failed' AND r.retried_by IS NULL AND r.settled_at IS NULL AS owed,
+    array(SELECT s.guid FROM refund_items i
+          JOIN events e ON e.id = i.event_id
+          JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat
+          WHERE i.refund_id = r.id ORDER BY s.seat) AS seats
+FROM refunds r
+WHERE r.event_id = %(event_id)s AND r.booking_id = %(booking_id)s
+    AND (%(refund_id)s::uuid IS NULL OR r.id = %(refund_id)s)
+ORDER BY r.id DESC
+
+-- get_progress --
+-- How far a refund has come, locked.
+SELECT r.id AS refund_id, r.event_id, r.booking_id, r.state, r.cause, r.amount, r.currency, r.params,
+    r.idempotency_n, r.gateway_id, p.gateway_id AS payment_gateway_id, p.gateway_account_id,
+    coalesce(r.first_sent_at < clock_timestamp() - interval '20 h', false) AS key_too_old,
+    r.first_sent_at IS NOT NULL AND r.updated_at > clock_timestamp() - interval '1 min' AS just_sent
+FROM refunds r JOIN payments p ON p.id = r.payment_id
+WHERE r.id = %(refund_id)s
+FOR UPDATE OF r
+
+-- mark_sent --
+-- Recorded before the gateway is called: from now on its outcome may be unknown to us.
+UPDATE refunds
+SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
+WHERE id = %(refund_id)s AND state = 'pending' AND gateway_id IS NULL
+
+-- use_next_key --
+-- The key's fate is known to be nothing: the next attempt is sent under a new one.
+UPDATE refunds
+SET idempotency_n = idempotency_n + 1, first_sent_at = NULL, updated_at = clock_timestamp()
+WHERE id = %(refund_id)s AND idempotency_n = %(idempotency_n)s AND state = 'pending'
+    AND gateway_id IS NULL
+
+-- record --
+-- What the gateway says the refund is, unless it has moved on since we read it.
+UPDATE refunds
+SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
+    failure_code = %(failure_code)s, failure_message = %(failure_message)s,
+    updated_at = clock_timestamp()
+WHERE id = %(refund_id)s AND state = %(expected)s
+RETURNING id
+
+-- tell --
+-- A mail to the buyer about it.
+SELECT tell_of_refund(%(refund_id)s, %(template)s)

@@ -1,0 +1,100 @@
+"""A refund's way: record that it is sent, ask the gateway outside any transaction, record the
+outcome. The same task looks again whenever the gateway says that something has changed.
+"""
+
+import structlog
+
+from db import outbox, refunds
+from db.connections import Conn
+from db.errors import UsherError
+from db.refunds import Outcome, Progress
+from tasks import gateway_refunds
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+from tasks.faults import reach
+from tasks.gateway import NothingHappened
+
+log = structlog.get_logger()
+
+LOOK_AGAIN = 3600
+"""Seconds after which a refund that is pending at the gateway is asked about, told or not."""
+
+
+@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+def refund(lease: Lease) -> None:
+    """Give money back, or look at what became of it."""
+    progress = begin(lease)
+    if progress is None:
+        return
+    reach("before refund")
+    try:
+        outcome = gateway_refunds.refund(progress)
+    except NothingHappened:
+        with lease.transaction() as conn:
+            refunds.use_next_key(conn, progress)
+        raise TryLater(0.5, "to be sent again under the next key") from None
+    reach("after refund")
+    refuse_wrong_money(progress, outcome)
+    with lease.transaction() as conn:
+        settle(lease, conn, progress, outcome)
+        reach("before refund commits")
+    reach("after refund commits")
+    if outcome.state == "pending":
+        raise TryLater(LOOK_AGAIN, "the gateway has not given it back yet")
+
+
+def begin(lease: Lease) -> Progress | None:
+    """The refund, recorded as sent; None: it has failed for good, and the task is finished."""
+    with lease.transaction() as conn:
+        progress = refunds.get_progress(conn, lease.task.args["refund_id"])
+        if progress.state == "failed":
+            lease.finish(conn)
+            return None
+        if not progress.key_too_old:
+            refunds.mark_sent(conn, progress.refund_id)
+        return progress
+
+
+def settle(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+    """Write down what the refund is, tell who has to know, and finish unless it is pending."""
+    if not refunds.record(conn, progress, outcome):
+        raise MovedOn
+    if outcome.state == "failed":
+        call_for_help(lease, conn, progress, outcome)
+    elif outcome.state == "succeeded":
+        if progress.state == "pending" and progress.cause == "asked":
+            refunds.tell_buyer(conn, progress)
+        lease.finish(conn)
+
+
+def call_for_help(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+    """The buyer is owed money that only a person can find a way for: an alert and a dead letter."""
+    reason = f"RefundFailed: {outcome.failure_code}: {progress.amount} {progress.currency} is owed"
+    log.error(
+        "a refund failed, and its money is owed to the buyer",
+        refund_id=str(progress.refund_id),
+        was=progress.state,
+        why=outcome.failure_code,
+        amount=progress.amount,
+        currency=progress.currency,
+    )
+    outbox.bury(conn, lease.ids, lease.token, reason, keep=False)
+    lease.finished = True
+
+
+def refuse_wrong_money(progress: Progress, outcome: Outcome) -> None:
+    if (outcome.amount, outcome.currency) != (progress.amount, progress.currency):
+        raise WrongRefund(
+            f"asked for {progress.amount} {progress.currency}, "
+            f"the gateway has {outcome.amount} {outcome.currency}"
+        )
+
+
+class MovedOn(UsherError):
+    """Somebody changed the refund meanwhile: read again what it is."""
+
+    permanent = False
+
+
+class WrongRefund(UsherError):
+    """The gateway has given back another amount or currency than was asked for."""
