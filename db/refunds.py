@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from db import events
 from db.connections import Conn
 from db.errors import Conflict, InvalidRequest, NotFound
 from db.queries import load
@@ -87,13 +88,38 @@ def _refusal(row: dict[str, Any]) -> NotFound | Conflict | InvalidRequest:
     return Conflict(f"A booking that is {state} has no tickets to give back.", "not_confirmed")
 
 
+def settle_owed(
+    conn: Conn,
+    scope: int | None,
+    event_id: int,
+    booking_id: UUID,
+    refund_id: UUID,
+    settlement: str | None,
+) -> dict[str, Any]:
+    """A refund that failed was paid otherwise; or, settlement None, is tried anew, as another.
+
+    Returns that other one, or the one that was paid. Errors: NotFound; Conflict not_owed or
+    more_than_captured.
+    """
+    values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    values |= {"refund_id": refund_id, "settlement": settlement}
+    row = conn.execute(sql.settle_owed, values).fetchone()
+    assert row is not None
+    if row["outcome"] == "no_refund":
+        raise NotFound
+    if row["outcome"] == "too_much":
+        raise Conflict("So much of what was paid is not left any more.", "more_than_captured")
+    if row["outcome"] != "done":
+        raise Conflict("Only a refund that failed and is still owed can be settled.", "not_owed")
+    return find_refund(conn, event_id, booking_id, row["refund_id"])
+
+
 def find_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
     """Errors: NotFound."""
-    values = {"event_id": event_id, "booking_id": booking_id, "refund_id": refund_id}
-    row = conn.execute(sql.list_refunds, values).fetchone()
-    if row is None:
+    rows = _list(conn, event_id=event_id, booking_id=booking_id, refund_id=refund_id)
+    if not rows:
         raise NotFound
-    return row
+    return rows[0]
 
 
 def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID) -> dict[str, Any]:
@@ -105,8 +131,29 @@ def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID)
     books = conn.execute(sql.get_books, values).fetchone()
     if books is None:
         raise NotFound
-    rows = conn.execute(sql.list_refunds, values | {"refund_id": None}).fetchall()
-    return books | {"refunds": rows}
+    return books | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
+
+
+def list_event_refunds(
+    conn: Conn,
+    scope: int | None,
+    event_id: int,
+    *,
+    owed: bool,
+    starting_after: UUID | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """All of an event, latest first; with `owed` those that failed and are still to be paid.
+
+    Errors: NotFound.
+    """
+    events.check_owner(conn, scope, event_id)
+    return _list(conn, event_id=event_id, owed=owed, starting_after=starting_after, limit=limit)
+
+
+def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
+    values = dict.fromkeys(("booking_id", "refund_id", "starting_after", "limit"))
+    return conn.execute(sql.list_refunds, values | {"owed": False} | wanted).fetchall()
 
 
 def get_progress(conn: Conn, refund_id: UUID | str) -> Progress:

@@ -15,7 +15,9 @@ sql = load("webhooks")
 @dataclass(frozen=True)
 class Notification:
     """money_back: it is about a refund or a dispute. says: the state that the payment is in, in our
-    words, None where it does not tell. payload: the JSON as it came."""
+    words, None where it does not tell. payload: the JSON as it came. refund_id, refund_gateway_id:
+    the refund that it is about, if it is about one; refund_says: as says, of the refund.
+    """
 
     id: str
     type: str
@@ -24,10 +26,14 @@ class Notification:
     gateway_id: str | None
     says: str | None
     payload: dict[str, Any]
+    refund_id: UUID | None = None
+    refund_gateway_id: str | None = None
+    refund_says: str | None = None
 
 
 def take_notification(conn: Conn, notification: Notification) -> bool:
-    """Store it once and enqueue the task that looks at its payment, if it is ours and this is news.
+    """Store it once and enqueue the task that looks at its payment or refund, if that is ours and
+    this is news.
 
     Returns whether it was new.
     """

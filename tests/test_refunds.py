@@ -2,13 +2,14 @@
 
 from email.message import EmailMessage
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from db import refunds
 from db.connections import only, transaction
 from db.errors import Conflict, InvalidRequest, NotFound
+from db.webhooks import Notification, take_notification
 from tests.running import Running
 from tests.waiting import wait_until
 
@@ -273,6 +274,88 @@ def test_what_the_gateway_refuses_is_owed(running: Running) -> None:
     assert "RefundFailed" in letter["reason"]
     found = books(running, booking)
     assert (found["owed"], found["refunded"], found["available"]) == (PRICE, 0, PRICE)
+    running.check()
+
+
+def told(running: Running, id: UUID, says: str) -> None:
+    """The gateway tells us what became of a refund."""
+    about = Notification(f"evt_{uuid4()}", "refund.updated", True, None, None, None, {}, id,
+                         None, says)  # fmt: skip
+    with transaction("gateway") as conn:
+        assert take_notification(conn, about)
+
+
+def test_a_success_can_fail_later(running: Running) -> None:
+    booking = confirmed(running)
+    answer = ask(running, booking)
+    carry_out(running, answer["id"])
+    assert books(running, booking)["refunded"] == PRICE
+    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "failed")
+    told(running, answer["id"], "failed")
+    carry_out(running, answer["id"], "failed")
+    found = books(running, booking)
+    assert (found["owed"], found["refunded"], found["available"]) == (PRICE, 0, PRICE)
+    (letter,) = running.dead_letters()
+    assert "expired_or_canceled_card" in letter["reason"]
+    running.check()
+
+
+def failed(running: Running) -> tuple[UUID, UUID]:
+    """A booking whose refund failed, and the refund."""
+    booking = confirmed(running)
+    answer = ask(running, booking)
+    running.conn.execute("update refunds set params = params || '{\"amount\": 999999}'")
+    carry_out(running, answer["id"], "failed")
+    return booking, answer["id"]
+
+
+def settle(running: Running, booking: UUID, id: UUID, how: str | None = None) -> dict[str, Any]:
+    with transaction("organiser:1") as conn:
+        return refunds.settle_owed(conn, None, running.sale.event, booking, id, how)
+
+
+def test_what_is_owed_is_tried_anew(running: Running) -> None:
+    booking, first = failed(running)
+    anew = settle(running, booking, first)
+    assert books(running, booking)["owed"] == 0
+    assert len(anew["seats"]) == 2
+    carry_out(running, anew["id"])
+    assert given_back(running, booking) == PRICE
+    assert refund(running, first)["retried_by"] == anew["id"]
+    assert [letter["resolution"] for letter in running.dead_letters()] == ["tried anew"]
+    running.check()
+    with pytest.raises(Conflict, match="still owed"):
+        settle(running, booking, first)
+
+
+def test_what_is_owed_is_paid_otherwise(running: Running) -> None:
+    booking, first = failed(running)
+    assert settle(running, booking, first, "by bank transfer")["owed"] is False
+    assert books(running, booking)["owed"] == 0
+    assert running.dead_letters()[0]["resolution"] == "by bank transfer"
+    running.check()
+    with pytest.raises(Conflict, match="still owed"):
+        settle(running, booking, first)
+
+
+def test_what_was_given_back_otherwise_meanwhile_is_not_tried_anew(running: Running) -> None:
+    booking, first = failed(running)
+    ask(running, booking, amount=1)
+    with pytest.raises(Conflict, match="not left"):
+        settle(running, booking, first)
+
+
+def test_a_pending_refund_is_looked_at_when_we_are_told(running: Running) -> None:
+    booking = confirmed(running, card="pm_card_pendingRefund")
+    answer = ask(running, booking)
+    with running.work():
+        wait_until(lambda: refund(running, answer["id"])["gateway_id"])
+        wait_until(lambda: running.tasks("refund")[0]["lease_token"] is None)
+        assert refund(running, answer["id"])["state"] == "pending"
+        running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "succeeded")
+        told(running, answer["id"], "succeeded")
+        wait_until(lambda: refund(running, answer["id"])["state"] == "succeeded")
+        wait_until(lambda: not running.tasks("refund"))
     running.check()
 
 

@@ -110,3 +110,43 @@ def test_another_organiser_sees_nothing_of_it(
     assert circus.get(f"{path_of(tosca, paid)}/refunds").status_code == 404
     assert give_back(tosca, paid, by=alice).status_code == 403
     assert alice.get(path_of(tosca, paid)).json["state"] == "confirmed"
+
+
+@pytest.fixture
+def owed(tosca: Sale, paid: dict[str, Any], conn: Conn) -> str:
+    """A refund of 10.00 that failed, beside one that did not."""
+    give_back(tosca, paid, amount=500, key="other")
+    refund = give_back(tosca, paid, amount=1000).json["refund"]
+    conn.execute("UPDATE refunds SET state = 'failed' WHERE id = %s", [refund["id"]])
+    return str(refund["id"])
+
+
+def test_what_is_owed_is_listed(
+    tosca: Sale, circus: Caller, paid: dict[str, Any], owed: str
+) -> None:
+    listed = tosca.opera.get(f"{tosca.path}/refunds?owed=true").json
+    assert [(r["id"], r["booking_id"], r["amount"]) for r in listed] == [(owed, paid["id"], 1000)]
+    assert circus.get(f"{tosca.path}/refunds").status_code == 404
+    first = tosca.opera.get(f"{tosca.path}/refunds?limit=1")
+    assert [refund["id"] for refund in first.json] == [owed]
+    following = first.headers["Link"].split(">")[0].lstrip("<")
+    assert [refund["amount"] for refund in tosca.opera.get(following).json] == [500]
+
+
+def test_what_is_owed_is_tried_anew_once(
+    tosca: Sale, circus: Caller, paid: dict[str, Any], owed: str
+) -> None:
+    path = f"{path_of(tosca, paid)}/refunds/{owed}/retry"
+    assert circus.post(path, key="key").status_code == 404
+    first, again = (tosca.opera.post(path, key="anew") for _ in range(2))
+    assert (first.status_code, first.json["state"], first.json["amount"]) == (201, "pending", 1000)
+    assert again.json == first.json
+    assert tosca.opera.post(path, key="more").json["conflict_reason"] == "not_owed"
+    assert tosca.opera.get(f"{tosca.path}/refunds?owed=true").json == []
+
+
+def test_what_is_owed_is_paid_otherwise(tosca: Sale, paid: dict[str, Any], owed: str) -> None:
+    path = f"{path_of(tosca, paid)}/refunds/{owed}/settlement"
+    answer = tosca.opera.call("PUT", path, {"how": "in cash"})
+    assert (answer.status_code, answer.json["settlement"]) == (200, "in cash")
+    assert (answer.json["owed"], answer.json["state"]) == (False, "failed")

@@ -102,6 +102,59 @@ def test_money_that_goes_back_is_stored_with_its_payment(
     assert row == {"payment_id": payment["id"]}
 
 
+@pytest.fixture
+def refund(payment: dict[str, Any], conn: Conn) -> str:
+    """A refund of that payment that has succeeded, re_1; its id."""
+    conn.execute("UPDATE payments SET state = 'authorised'")
+    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
+    row = conn.execute(
+        "INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
+        " gateway_id, state) SELECT id, event_id, booking_id, 1000, currency, 'ill', 're_1',"
+        " 'succeeded' FROM payments RETURNING id::text"
+    ).fetchone()
+    assert row
+    return str(row["id"])
+
+
+def news_of_refund(refund: str | None, status: str, type: str) -> dict[str, Any]:
+    metadata = {"refund_id": refund} if refund else {}
+    thing = {"id": "re_1", "object": "refund", "status": status, "payment_intent": "pi_1",
+             "metadata": metadata}  # fmt: skip
+    return {"id": "evt_1", "type": type, "data": {"object": thing}}
+
+
+@pytest.mark.parametrize("type", ["refund.updated", "refund.failed", "charge.refund.updated"])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_news_of_a_refund_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], refund: str, conn: Conn, type: str, tagged: bool
+) -> None:
+    send(anybody, news_of_refund(refund if tagged else None, "failed", type))
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("refund", refund)
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    assert task["args"] == args | {"refund_id": refund}
+
+
+def test_what_we_know_of_a_refund_is_only_stored(anybody: Caller, refund: str, conn: Conn) -> None:
+    send(anybody, news_of_refund(refund, "succeeded", "refund.updated"))
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+def test_a_refunded_charge_makes_us_look_at_what_is_pending(
+    anybody: Caller, refund: str, conn: Conn
+) -> None:
+    conn.execute("INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
+        " gateway_id) SELECT payment_id, event_id, booking_id, 1, currency, 'ill', 're_2'"
+        " FROM refunds")  # fmt: skip
+    thing = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "status": "succeeded",
+             "captured": True, "metadata": {}}  # fmt: skip
+    send(anybody, {"id": "evt_1", "type": "charge.refunded", "data": {"object": thing}})
+    (task,) = tasks(conn)
+    assert task["actor"] == "refund"
+    assert task["key"] != refund
+
+
 def test_what_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:
     ids = {"id": "01890000-0000-7000-8000-000000000000", "booking_id": "x"}
     assert send(anybody, intent(ids, "succeeded")).status_code == 200

@@ -59,10 +59,13 @@ def refuse_other_bodies() -> None:
 
 
 def page_of(
-    rows: list[dict[str, Any]], limit: int
+    rows: list[dict[str, Any]], limit: int, **query: str
 ) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
-    """The rows of a page, read with a limit one higher, and a Link to the next if there is one."""
+    """The rows of a page, read with a limit one higher, and a Link to the next if there is one.
+
+    query: what else the request asked for, which the link repeats.
+    """
     if len(rows) <= limit:
         return rows, 200, {}
-    query = urlencode({"starting_after": rows[limit - 1]["id"], "limit": limit})
-    return rows[:limit], 200, {"Link": f'<{request.path}?{query}>; rel="next"'}
+    following = urlencode(query | {"starting_after": rows[limit - 1]["id"], "limit": limit})
+    return rows[:limit], 200, {"Link": f'<{request.path}?{following}>; rel="next"'}

@@ -9,8 +9,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from db import refunds
 from db.connections import autocommit, transaction
 from web.auth import caller, sellers_only
-from web.blueprint import Blueprint
-from web.fields import Shape, Text, Whole, YesNo
+from web.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.fields import Digits, Shape, Text, Whole, YesNo
 from web.once import REQUIRED_KEY_HEADER, answer_once, required_key
 from web.wishes import MOST_SEATS
 
@@ -56,6 +56,7 @@ class Refund(Shape):
     """A success can later fail; what failed is owed until it is tried anew or paid otherwise."""
 
     id = fields.UUID()
+    booking_id = fields.UUID()
     amount = Whole(metadata={"description": "in minor units"})
     currency = fields.String()
     state = fields.String(metadata={"description": "pending, succeeded or failed"})
@@ -78,6 +79,18 @@ class RefundAnswer(Shape):
     refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: of nothing"})
     booking_state = fields.String()
     returned = fields.List(fields.UUID(), metadata={"description": "tickets that are void now"})
+
+
+class Settlement(Shape):
+    how = Text(most=500, required=True, metadata={"description": "for example: by bank transfer"})
+
+
+class RefundPage(Shape):
+    owed = fields.Boolean(
+        load_default=False, metadata={"description": "only those that failed and are still owed"}
+    )
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Books(Shape):
@@ -115,3 +128,46 @@ def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """A booking's refunds, latest first, and what was paid for it."""
     with autocommit() as conn:
         return refunds.list_refunds(conn, caller().scope, event_id, booking_id)
+
+
+@blp.route("/refunds")
+@sellers_only
+@blp.arguments(RefundPage, location="query")
+@blp.response(200, Refund(many=True))
+def list_event_refunds(page: dict[str, Any], event_id: int) -> Any:
+    """An event's refunds, latest first; with owed=true the money that buyers still have to get."""
+    limit = page["limit"]
+    more = page | {"limit": limit + 1}
+    with autocommit() as conn:
+        rows = refunds.list_event_refunds(conn, caller().scope, event_id, **more)
+    query = {"owed": "true"} if page["owed"] else {}
+    return page_of(rows, limit, **query)
+
+
+@blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.response(201, Refund)
+def retry_refund(event_id: int, booking_id: UUID, refund_id: UUID) -> Response:
+    """Try a refund that failed anew, as another refund."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, {}, work, Refund())
+
+
+@blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])
+@sellers_only
+@blp.arguments(Settlement)
+@blp.response(200, Refund)
+def settle_refund(
+    given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
+) -> dict[str, Any]:
+    """Say how a refund that failed was paid otherwise: nothing is owed any more."""
+    with transaction(caller().name) as conn:
+        return refunds.settle_owed(
+            conn, caller().scope, event_id, booking_id, refund_id, given["how"]
+        )

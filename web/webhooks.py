@@ -22,6 +22,13 @@ SAYS = {
     "succeeded": "captured",
     "canceled": "voided",
 }
+REFUND_SAYS = {
+    "pending": "pending",
+    "requires_action": "pending",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+}
 MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.")
 
 
@@ -50,22 +57,26 @@ def take() -> Any:
 def read_notification(event: dict[str, Any]) -> Notification:
     """What a Stripe event is about. Errors: KeyError and its like when it is none."""
     thing = event["data"]["object"]
-    is_intent = thing.get("object") == "payment_intent"
+    is_intent, is_refund = (thing.get("object") == kind for kind in ("payment_intent", "refund"))
     intent = thing["id"] if is_intent else thing.get("payment_intent")
     return Notification(
         id=str(event["id"]),
         type=str(event["type"]),
         money_back=event["type"].startswith(MONEY_BACK),
-        payment_id=_payment_id(thing.get("metadata") or {}),
+        payment_id=_id(thing, "payment_id"),
         gateway_id=intent["id"] if isinstance(intent, dict) else intent,
         says=_says(thing),
         payload=event,
+        refund_id=_id(thing, "refund_id") if is_refund else None,
+        refund_gateway_id=thing["id"] if is_refund else None,
+        refund_says=REFUND_SAYS.get(str(thing.get("status"))) if is_refund else None,
     )
 
 
-def _payment_id(metadata: dict[str, str]) -> UUID | None:
+def _id(thing: dict[str, Any], name: str) -> UUID | None:
+    """Of the ids of ours that a thing's metadata holds."""
     try:
-        return UUID(metadata.get("payment_id", ""))
+        return UUID((thing.get("metadata") or {}).get(name, ""))
     except ValueError:
         return None
 

@@ -18,8 +18,8 @@ WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 GROUP BY b.event_id, b.id
 
 -- list_refunds --
--- Of a booking, or one of them, latest first.
-SELECT r.id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_id,
+-- Of an event, a booking of it, or one alone, latest first, from the one given on.
+SELECT r.id, r.booking_id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_id,
     r.failure_code, r.failure_message, r.retried_by, r.settled_at, r.settlement, r.created_at,
     r.updated_at,
     r.state = 'failed' AND r.retried_by IS NULL AND r.settled_at IS NULL AS owed,
@@ -28,9 +28,16 @@ SELECT r.id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r
           JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat
           WHERE i.refund_id = r.id ORDER BY s.seat) AS seats
 FROM refunds r
-WHERE r.event_id = %(event_id)s AND r.booking_id = %(booking_id)s
+WHERE r.event_id = %(event_id)s
+    AND (%(booking_id)s::uuid IS NULL OR r.booking_id = %(booking_id)s)
     AND (%(refund_id)s::uuid IS NULL OR r.id = %(refund_id)s)
-ORDER BY r.id DESC
+    AND (%(starting_after)s::uuid IS NULL OR r.id < %(starting_after)s)
+    AND (NOT %(owed)s OR r.state = 'failed' AND r.retried_by IS NULL AND r.settled_at IS NULL)
+ORDER BY r.id DESC LIMIT %(limit)s
+
+-- settle_owed --
+-- A refund that failed is tried anew, or was paid otherwise.
+SELECT * FROM settle_owed(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s, %(settlement)s)
 
 -- get_progress --
 -- How far a refund has come, locked.

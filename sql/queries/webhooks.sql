@@ -1,7 +1,8 @@
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
--- with it, or the one that returns money of a payment that had failed; refunds and disputes are only
--- stored. No row when it was known already.
+-- with it, or the one that returns money of a payment that had failed; so are those of the refunds that
+-- it is about: a charge's are those that the gateway had not yet carried out. No row when it was known
+-- already.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
     WHERE id = %(payment_id)s::uuid
@@ -14,9 +15,20 @@ WITH mine AS (
     INSERT INTO webhook_inbox (id, type, payment_id, payload)
     SELECT %(id)s, %(type)s, (SELECT id FROM mine), %(payload)s
     ON CONFLICT (id) DO NOTHING
-    RETURNING id
+    RETURNING id, type
+), looked AS (
+    SELECT r.* FROM refunds r, stored
+    WHERE (r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
+        AND stored.type <> 'refund.created' AND r.state <> 'failed'
+        AND r.state IS DISTINCT FROM %(refund_says)s
+    UNION
+    SELECT r.* FROM refunds r, stored, mine
+    WHERE r.payment_id = mine.id AND stored.type = 'charge.refunded'
+        AND r.state = 'pending' AND r.gateway_id IS NOT NULL
 )
-SELECT mine.id AS payment_id, CASE
+SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_object('event_id', r.event_id,
+        'booking_id', r.booking_id, 'refund_id', r.id), r.event_id)::text) FROM looked r) AS refunds,
+    mine.id AS payment_id, CASE
     WHEN mine.id IS NULL OR %(money_back)s OR mine.state = %(says)s THEN NULL
     WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',
         mine.booking_id::text,
