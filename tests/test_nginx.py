@@ -161,3 +161,27 @@ def test_events_come_through_at_once(
 
 def test_gauges_are_for_this_machine(proxied: Proxied) -> None:
     assert proxied.get("/metrics").status_code == 200
+
+
+def test_notifications_may_be_longer_than_requests(proxied: Proxied) -> None:
+    """The app answers both: it finds no signature, and no such account."""
+    long = b" " * 2**19
+    headers = {"Content-Type": "application/json"}
+    stored = requests.post(f"{proxied.url}/webhooks/stripe", long, headers=headers, timeout=10)
+    assert (stored.status_code, "POST /webhooks/stripe" in proxied.asked) == (400, True)
+    refused = requests.post(f"{proxied.url}/v1/accounts", long, headers=headers, timeout=10)
+    assert refused.status_code == 413
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["status"] == 413
+    assert "POST /v1/accounts" not in proxied.asked
+
+
+def test_processes_that_are_away_are_a_problem_like_others(
+    proxied: Proxied, live: Live, tosca: Sale
+) -> None:
+    live.process.kill()
+    live.process.wait()
+    away = proxied.get(f"{tosca.path}/queue/stream")
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "2")
+    assert away.headers["Content-Type"] == "application/problem+json"
+    assert away.json()["request_id"] == away.headers["X-Request-Id"]
