@@ -29,6 +29,7 @@ from tests.waiting import wait_until
 from tests.world import Caller, Sale
 from web.live import HUB, create_app
 from web.queue_tickets import QueueTicket, sign_ticket
+from web.slow_clients import SLOWEST
 from web.streams import HEARTBEAT, MOST_UNSENT, Hub, QueueStream
 
 CROWD = 2000
@@ -118,6 +119,23 @@ def test_a_page_of_another_origin_may_listen_with_a_ticket(
             assert listener.response.headers[allowed] == "*"
     with listening(live, stream_of(tosca), token=alice.token or "") as listener:
         assert allowed not in listener.response.headers
+
+
+def test_who_sends_no_whole_request_is_cut_off(
+    live: Live, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    """After ten seconds, and who listens is not."""
+    ticket = tosca.join(alice).json["ticket"]
+    with (
+        listening(live, stream_of(tosca), ticket=ticket) as listener,
+        socket.create_connection(("127.0.0.1", live.port), timeout=20) as slow,
+    ):
+        began = time.monotonic()
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert slow.recv(1) == b""
+        assert time.monotonic() - began > SLOWEST - 1
+        tosca.drain(conn)
+        assert listener.next(lambda event: event.name == "turn").data["state"] == "booked"
 
 
 def test_a_turn_that_came_meanwhile_is_not_missed(

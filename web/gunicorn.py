@@ -1,5 +1,8 @@
 """gunicorn's settings; WEB_CONCURRENCY (processes, default 1) and PORT are read by gunicorn itself.
 
+A thread reads its request itself, however slowly it comes: a proxy that buffers requests must stand
+in front (README.md).
+
 The app is loaded in each worker, after the fork, so that no connection is ever shared.
 """
 

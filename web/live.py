@@ -32,6 +32,7 @@ from db.settings import settings
 from web.auth import read_token, token_in
 from web.fields import BIGGEST_ID
 from web.queue_tickets import QueueTicket, read_ticket
+from web.slow_clients import Connections
 from web.streams import BookingStream, Hub, QueueStream, Stream
 
 PATIENCE = 2.5
@@ -43,6 +44,7 @@ SHUTDOWN = 3.0  # seconds
 SPARE_FILES = 100
 
 HUB = web.AppKey("hub", Hub)
+CONNECTIONS = web.AppKey("connections", Connections)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger()
@@ -70,6 +72,16 @@ def problem(request: web.Request, status: int, detail: str) -> web.Response:
         text=json.dumps(body),
         content_type="application/problem+json",
     )
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    connections, transport = request.app[CONNECTIONS], request.transport
+    connections.begin(request)
+    try:
+        return await handler(request)
+    finally:
+        connections.end(transport)
 
 
 @web.middleware
@@ -223,8 +235,9 @@ async def allow_other_sites(request: web.Request, response: web.StreamResponse) 
 
 
 def create_app(hub: Hub) -> web.Application:
-    app = web.Application(middlewares=[answer_errors])
+    app = web.Application(middlewares=[note_request, answer_errors])
     app[HUB] = hub
+    app[CONNECTIONS] = Connections()
     app.on_response_prepare.append(allow_other_sites)
     event = r"/v1/events/{event:\d{1,19}}"
     booking = f"{event}/bookings/{{booking:{UUID_IN_PATH}}}"
@@ -243,17 +256,21 @@ def create_app(hub: Hub) -> web.Application:
 async def serve(stop: asyncio.Event) -> None:
     """Listen until told to stop, then end all streams within seconds."""
     hub = Hub()
+    app = create_app(hub)
     runner = web.AppRunner(
-        create_app(hub), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
     )
     await runner.setup()
     host, _, port = settings().live_bind.rpartition(":")
     site = web.TCPSite(runner, host, int(port), backlog=1024, reuse_port=True)
     await site.start()
+    assert runner.server is not None
+    closing = asyncio.create_task(app[CONNECTIONS].close_slow_ones(runner.server))
     polling, stopping = asyncio.create_task(hub.run()), asyncio.create_task(stop.wait())
     log.info("listening", bind=settings().live_bind)
     done, _ = await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
     polling.cancel()
+    closing.cancel()
     await site.stop()
     await hub.end()
     await runner.cleanup()
