@@ -280,3 +280,28 @@ where m.state = 'pending'
                     where o.actor = 'send_email' and o.args->>'email_id' = m.id::text)
     and not exists (select from dead_letters d
                     where d.args->>'email_id' = m.id::text and d.resolved_at is null);
+
+-- stalled_for_ever --
+-- A lane waits for something to be settled, and nothing is.
+select l.event_id
+from lanes l
+where l.stalled
+    and not exists (select from lane_wakes w where w.event_id = l.event_id)
+    and not exists (select from bookings b where b.event_id = l.event_id
+                    and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+    and not exists (select from entries e where e.event_id = l.event_id
+                    and e.state = 'admitted' and e.pass_state <> 'missed')
+    and exists (select from entries e where e.event_id = l.event_id
+                and e.state in ('waiting', 'standby'));
+
+-- standby_without_hope --
+-- Somebody is on standby, and nothing can come back that would have the entry looked at again.
+select e.event_id, e.id as entry_id
+from entries e
+join lanes l on l.event_id = e.event_id
+where e.state = 'standby' and e.number < l.standby_from and l.told_through is null
+    and not exists (select from lane_wakes w where w.event_id = e.event_id)
+    and not exists (select from bookings b where b.event_id = e.event_id
+                    and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+    and not exists (select from entries a where a.event_id = e.event_id
+                    and a.state = 'admitted' and a.pass_state <> 'missed');

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from db import entries, lanes
+from db import bookings, entries, lanes
 from db.connections import Conn, only
 from db.errors import Conflict
 from tests.halls import Hall, build_hall
@@ -52,7 +52,7 @@ def test_passes_are_offered_in_the_order_of_numbers_as_seats_are_free(conn: Conn
     for _ in range(3):
         ask(hall, quantity=2)
     assert hall.drain().admitted == 2
-    assert hall.states() == ["admitted", "admitted", "standby"]
+    assert hall.states() == ["admitted", "admitted", "waiting"]
 
 
 def test_a_seat_nobody_may_choose_makes_no_room(conn: Conn) -> None:
@@ -60,7 +60,7 @@ def test_a_seat_nobody_may_choose_makes_no_room(conn: Conn) -> None:
     ask(hall)
     ask(hall)
     hall.serve()
-    assert hall.states() == ["admitted", "standby"]
+    assert hall.states() == ["admitted", "waiting"]
 
 
 def test_who_asks_for_seats_and_who_for_a_pass_wait_in_one_line(conn: Conn) -> None:
@@ -87,15 +87,15 @@ def test_who_is_not_there_is_skipped_at_once_and_keeps_the_place(conn: Conn) -> 
     hall = build_hall(conn, {1: ["."]})
     ghost, other, third = ask(hall), ask(hall), ask(hall)
     hall.serve()
-    assert hall.states() == ["admitted", "standby", "standby"]
+    assert hall.states() == ["admitted", "waiting", "waiting"]
     let_pass(hall, ghost)
     hall.serve()
-    assert hall.states() == ["admitted", "admitted", "standby"]
+    assert hall.states() == ["admitted", "admitted", "waiting"]
     assert take(hall, ghost) is None  # back, and before the third
     take(hall, other)
     let_pass(hall, other)
     hall.serve()
-    assert hall.states() == ["admitted", "lapsed", "standby"]
+    assert hall.states() == ["admitted", "lapsed", "waiting"]
     assert take(hall, ghost) is not None
     assert third == 3
 
@@ -142,6 +142,35 @@ def test_when_all_is_sold_nobody_waits_for_a_pass(conn: Conn) -> None:
     ask(hall)
     hall.serve()
     assert hall.states() == ["booked", "unavailable"]
+
+
+def test_a_long_line_for_passes_waits_where_it_is(conn: Conn) -> None:
+    """Each pass that comes free is for the next one alone: the others need not be looked at."""
+    hall = build_hall(conn, {1: [".."]})
+    for _ in range(30):
+        ask(hall)
+    hall.serve(batch=10)
+    assert hall.states() == ["admitted"] * 2 + ["waiting"] * 28
+    lane = conn.execute("select now_serving from lanes").fetchone()
+    assert lane == {"now_serving": 2}
+    let_pass(hall, 1)
+    hall.serve(batch=10)
+    assert hall.states()[2:4] == ["admitted", "waiting"]
+
+
+def test_a_free_ticket_booked_with_a_pass_wakes_the_lane(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..."]}, prices={1: 0})
+    conn.execute("update lanes set in_flight_cap = 1")
+    first = ask(hall)
+    ask(hall)
+    hall.serve()
+    take(hall, first)
+    wish = {"event_id": hall.event, "entry_id": entry_id(hall, first), "quantity": 1}
+    wish |= {"buyer_id": hall.entries()[first].buyer, "category": None, "together": True}
+    wish |= {"accessible": 0, "seats": None, "accept_terms": True}
+    bookings.book_seats(conn, wish, per_second=100)
+    hall.serve()
+    assert hall.states() == ["booked", "admitted"]
 
 
 def test_leaving_with_a_pass_makes_room(conn: Conn) -> None:

@@ -78,6 +78,50 @@ def test_other_sales_through_the_same_gateway_count(conn: Conn) -> None:
         assert lanes.drain(conn, second.event, 100, per_second=0.15).booked == 1
 
 
+def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:
+    """At its limit, too: none is starved for being the second by name."""
+    first, second = build_hall(conn, {1: ["." * 50]}), build_hall(conn, {1: ["." * 50]})
+    conn.execute("update events set hold_seconds = 10, gateway_account_id = %s", [first.gateway])
+    for hall in (first, second):
+        for _ in range(20):
+            hall.enter()
+    for _ in range(40):  # one place at a time comes free
+        conn.execute("update lanes set rest_until = null")
+        with conn.transaction():
+            event = lanes.next_lane(conn)
+            assert event is not None
+            if lanes.drain(conn, event, 1, per_second=0.1).booked:
+                continue
+        conn.execute(
+            "update bookings set state = 'cancelled', ended_at = now() where state = 'held'"
+        )
+    served = [hall.states().count("booked") for hall in (first, second)]
+    assert abs(served[0] - served[1]) <= 2, served
+
+
+def test_the_tail_is_told_though_a_wheelchair_place_is_free(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".w"]}, prices=FREE)
+    for _ in range(30):
+        hall.enter()
+    wheelchair = hall.enter(accessible=1)
+    hall.drain(batch=2)
+    assert hall.states() == ["booked"] + ["unavailable"] * 20 + ["waiting"] * 10
+    hall.serve()
+    assert hall.states() == ["booked"] + ["unavailable"] * 29 + ["booked"]
+    assert hall.entries()[wheelchair].state == "booked"
+
+
+@pytest.mark.parametrize("kept_by", ["paused = true", "stalled = true", "rest_until = 'infinity'"])
+def test_the_end_is_told_whatever_kept_a_lane_waiting(conn: Conn, kept_by: str) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    hall.enter()
+    conn.execute(f"update lanes set {kept_by}")
+    assert lanes.next_lane(conn) is None
+    conn.execute("update events set state = 'closed'")
+    hall.serve()
+    assert hall.states() == ["unavailable"]
+
+
 def test_free_tickets_need_no_gateway(conn: Conn) -> None:
     hall = build_hall(conn, {1: ["..."]}, prices=FREE)
     for _ in range(3):

@@ -213,7 +213,13 @@ def test_a_sale_that_is_over_cannot_be_opened(hall: Sale) -> None:
 def test_the_lane_is_paused_throttled_and_weighed(tosca: Sale) -> None:
     assert tosca.opera.post(f"{tosca.path}/pause").json["paused"] is True
     changed = tosca.opera.patch(f"{tosca.path}/lane", {"weight": 2.5, "in_flight_cap": 10}).json
-    assert changed == {"id": tosca.id, "weight": 2.5, "in_flight_cap": 10, "paused": True}
+    assert changed == {
+        "id": tosca.id,
+        "weight": 2.5,
+        "in_flight_cap": 10,
+        "paused": True,
+        "admission_rate": None,
+    }
     assert tosca.opera.post(f"{tosca.path}/resume").json["paused"] is False
     assert tosca.opera.patch(f"{tosca.path}/lane", {"weight": 1}).json["in_flight_cap"] == 10
     uncapped = tosca.opera.patch(f"{tosca.path}/lane", {"in_flight_cap": None}).json

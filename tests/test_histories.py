@@ -714,9 +714,6 @@ class Histories(RuleBasedStateMachine):
             sale.cap = change["seats_per_buyer"]
         else:
             events.change_lane(self.conn, None, sale.hall.event, change)
-        if "in_flight_cap" in change:
-            # Another cap wakes nobody: a lane that was at its cap waits until a hold is settled.
-            self.conn.execute("insert into lane_wakes (event_id) values (%s)", [sale.hall.event])
 
     def block(self, sale: Sale, seats: list[int], block: bool) -> None:
         look = sale.look()
@@ -963,7 +960,6 @@ def test_busy_lanes_share_by_weight(
         check_shares(conn, weights, batch, list(enumerate(crowds)))
 
 
-@pytest.mark.xfail(strict=True, reason="a lane whose queue ran empty stays busy: next_lane")
 @bounded(examples=15, steps=1)
 @example([1, 1], 1, [(0, 1), (1, 15), (1, 0), (1, 0), (1, 0), (0, 15)])
 @given(

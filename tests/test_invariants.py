@@ -90,6 +90,16 @@ CORRUPTIONS = {
             (select id::text from emails where booking_id = %(free)s);
         delete from emails where booking_id = %(free)s""",
     "email_forgotten": "delete from outbox where actor = 'send_email'",
+    "stalled_for_ever": """
+        insert into lanes (event_id, stalled) values (99, true);
+        insert into entries (event_id, number, organisation_id, buyer_id, quantity,
+            idempotency_key, request_sha256)
+        values (99, 1, 1, 1, 1, 'other', '')""",
+    "standby_without_hope": """
+        insert into lanes (event_id, standby_from) values (99, 2);
+        insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
+            idempotency_key, request_sha256)
+        values (99, 1, 1, 1, 'standby', 1, 'other', '')""",
 }  # fmt: skip
 
 

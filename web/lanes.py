@@ -28,7 +28,7 @@ class LaneFields(Shape):
     )
 
     admission_rate = fields.Float(
-        validate=validate.Range(min=0, min_inclusive=False, max=10_000_000),
+        validate=validate.Range(min=0.01, max=10_000_000),
         allow_none=True,
         metadata={"description": "entries a minute that get seats or a pass; null: no bound"},
     )

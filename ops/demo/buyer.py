@@ -187,7 +187,7 @@ class Buyer:
         return str(entry["booking_id"])
 
     async def _choose(self, path: str, entry: Json) -> Json:
-        """With a pass: the seats found on the chart, else the best there are; the entry after that."""
+        """With a pass: seats found on the chart, else the best there are; the entry after that."""
         taken = (await self.api.call("POST", f"{path}/pass", token=self.token)).body
         wishes: list[Json] = [{"quantity": entry["quantity"], "together": False}]
         if seats := await self._seats_by_name():

@@ -37,8 +37,8 @@ ASKS_TWICE = 0.02
 class Person:
     """One buyer. `arrives_s` counts from the opening; `late` ones come when the others are done.
 
-    `flexible`: alone, and any seat will do. `named`: chooses seats on the chart, before queueing or,
-    `with_pass`, after it.
+    `flexible`: alone, and any seat will do. `named`: chooses seats on the chart, before queueing
+    or, `with_pass`, after it.
     """
 
     number: int

@@ -3,6 +3,19 @@ create or replace function needs_gateway(p_event bigint) returns boolean languag
     select exists (select from event_categories where event_id = p_event and price + fee > 0)
 $$;
 
+/* Whether more than p_most tasks of the saga wait to be carried on; null: never. Those whose gateway is
+   away wait for it, and say nothing about how fast the others go. */
+create or replace function is_backlogged(p_most integer) returns boolean language sql stable as $$
+    select p_most is not null and (
+        select count(*) > p_most from (
+            select from outbox t
+            where t.actor = 'advance' and t.key is not null and t.run_at <= clock_timestamp()
+                and not exists (
+                    select from events e join outages o on o.gateway_account_id = e.gateway_account_id
+                    where e.id = t.event_id and o.closed_at is null)
+            limit p_most + 1) x)
+$$;
+
 /* Whether entries of a lane may be decided: its sale is on, or over, which they have to be told; what
    was a lobby is drawn; and the gateway that its bookings need can be used, and is not so far behind
    (p_backlogged) that new holds would run out before they are paid. Its cost makes next_lane ask only
@@ -27,6 +40,20 @@ create or replace function in_flight(p_event bigint) returns bigint language sql
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
 $$;
 
+/* Buyers who may still pay through a gateway account, whatever for. Sales long over are not read. */
+create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
+    with sales as materialized (
+        select array_agg(id) as ids from events e
+        where gateway_account_id = p_account and off_sale_at > clock_timestamp() - interval '1 day'
+            and state <> 'draft' and needs_gateway(id)
+    )
+    select (select count(*) from bookings where event_id = any (ids)
+                and state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+        + (select count(*) from entries where event_id = any (ids)
+                and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
+    from sales
+$$;
+
 /* How many more buyers a lane may let in now, p_most at most, and what keeps it from more: 'cap' (until
    one of its own is done), 'rate' or 'gateway' (for a while). p_per_second: payments that the gateway
    takes; all who are in flight for it must be able to pay within the hold time. */
@@ -45,10 +72,8 @@ begin
         room := floor(p_lane.admission_credit); kept_by := 'rate';
     end if;
     if p_per_second is not null and room > 0 and needs_gateway(p_show.id) then
-        select p_per_second * p_show.hold_seconds - sum(in_flight(e.id)) into for_gateway
-        from events e
-        where e.gateway_account_id = p_show.gateway_account_id and e.state = 'on_sale'
-            and e.off_sale_at > clock_timestamp() - interval '1 day';
+        for_gateway := floor(p_per_second * p_show.hold_seconds)
+            - paying_through(p_show.gateway_account_id);
         if for_gateway < room then
             room := for_gateway; kept_by := 'gateway';
         end if;

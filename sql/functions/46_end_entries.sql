@@ -23,10 +23,12 @@ begin
     select array_agg(w.number order by w.number) into numbers from (
         (select number from entries where event_id = p_event and state = 'waiting'
             and number > lane.told_from and number <= lane.told_through
+            and (lane.told_all or accessible = 0 and seats is null)
          order by number limit p_limit)
         union all
         (select number from entries where event_id = p_event and state = 'standby'
             and number > lane.told_from and number <= lane.told_through
+            and (lane.told_all or accessible = 0 and seats is null)
          order by number limit p_limit)
         order by number limit p_limit) w;
     update entries e
@@ -46,15 +48,24 @@ begin
     return written;
 end $$;
 
+/* Whether end_queue has told an entry what is yet to be written. */
+create or replace function is_told(p_lane lanes, p_entry entries) returns boolean
+language sql immutable as $$
+    select coalesce(p_entry.state in ('waiting', 'standby') and p_entry.number <= p_lane.told_through
+        and (p_lane.told_all or p_entry.accessible = 0 and p_entry.seats is null), false)
+$$;
+
 /* Tells everybody who still waits in a lane, at once: one row says so, and is what they are shown
    (sql/queries/entries.sql). The entries themselves, of which there may be a million, are written
-   piece by piece, p_limit now and the others by the next drains. Returns how many were written. */
-create or replace function end_queue(p_event bigint, p_reason text, p_limit integer default 5000)
+   piece by piece, p_limit now and the others by the next drains. Returns how many were written.
+   p_all false: those who need accessible places, or name seats, are left out, as some are free. */
+create or replace function end_queue(
+    p_event bigint, p_reason text, p_limit integer default 5000, p_all boolean default true)
 returns integer language plpgsql as $$
 begin
     update lanes
     set told_through = last.number, told_from = 0, told_reason = p_reason,
-        now_serving = greatest(now_serving, last.number)
+        told_all = p_all, now_serving = greatest(now_serving, last.number)
     from (select coalesce(pg_sequence_last_value(format('entry_numbers_%s', p_event)::regclass), 0)
               as number) last
     where event_id = p_event;
@@ -101,27 +112,31 @@ $$;
    back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
    one moment, never a lock that was in the way (p_raced). Who wants a pass may hope while seats are
    held, or others have passes that they may not use.
+   p_at_once: see end_queue.
    True: nothing at all is free, but something is held, so the lane had better wait as it is. */
-create or replace function settle_failed(p_show events, p_ids uuid[], p_raced boolean)
+create or replace function settle_failed(
+    p_show events, p_ids uuid[], p_raced boolean, p_at_once integer)
 returns boolean language plpgsql set jit = off as $$
 declare
     pending smallint[];  -- categories of which seats are held by bookings not yet settled
     some_free boolean;
+    some_unkept boolean;  -- of them for everybody, wheelchair or not
     woken boolean;      -- something was released since the batch began
     passes boolean;
 begin
     select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),
         exists (select from seats
                 where event_id = p_show.id and state = 'free' and allocation is null),
+        count_free(p_show.id, null, 0, 1) = 1,
         exists (select from lane_wakes where event_id = p_show.id and released),
         exists (select from entries where event_id = p_show.id and state = 'admitted'
                 and pass_state <> 'missed' and pass_until > clock_timestamp())
-    into pending, some_free, woken, passes
+    into pending, some_free, some_unkept, woken, passes
     from event_categories c where c.event_id = p_show.id;
+    if cardinality(pending) = 0 and not some_unkept then
+        perform end_queue(p_show.id, 'sold_out', p_at_once, not some_free);
+    end if;
     if not some_free then
-        if cardinality(pending) = 0 then
-            perform end_queue(p_show.id, 'sold_out');
-        end if;
         return cardinality(pending) > 0;
     end if;
 
@@ -135,7 +150,7 @@ begin
     from (
         select w.id, least(f.free, w.quantity) as free,
             p_raced or woken or case when w.admission
-                then passes or cardinality(pending) > 0
+                then passes or cardinality(pending) > 0 or f.free > 0
             when w.seats is null
                 then w.category = any (pending) or w.category is null and cardinality(pending) > 0
             else not exists (select from seats s where s.event_id = p_show.id

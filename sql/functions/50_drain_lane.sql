@@ -66,15 +66,20 @@ begin
         taken := case when lane.told_through is null then end_queue(p_event, 'sale_over', at_once)
                       else write_ended(p_event, at_once) end;
         update lanes set vt = vt + least(taken, p_batch) / weight where event_id = p_event;
-        delete from lane_wakes where event_id = p_event;
+        if show.state <> 'on_sale' or clock_timestamp() >= show.off_sale_at then
+            delete from lane_wakes where event_id = p_event;  -- nobody is there to hope
+        end if;
         return;
     end if;
     select * into room, kept_by from lane_room(show, lane, p_batch, p_per_second);
     if room = 0 and kept_by <> 'cap' then
+        -- Those who wait for a gateway do so together, to the next half second, and remain busy: each
+        -- is to get its share of what the gateway takes.
         update lanes
-        set busy = false, rest_until = clock_timestamp() + case kept_by
-            when 'rate' then make_interval(secs => (1 - admission_credit) * 60 / admission_rate)
-            else interval '0.5 s' end
+        set busy = kept_by = 'gateway', rest_until = case kept_by
+            when 'rate' then clock_timestamp() + make_interval(
+                secs => least((1 - admission_credit) * 60 / admission_rate, 30))
+            else to_timestamp(ceil(extract(epoch from clock_timestamp()) * 2 + 0.01) / 2) end
         where event_id = p_event;
         return;
     end if;
@@ -145,8 +150,10 @@ begin
                     select numbers[o.entry], false from unnest(got.owners) o(entry)) w) n;
     end if;
     failed := array(select ids[f] from unnest(got.failed) f) || pass_ids[admitted + 1 :];
-    if cardinality(failed) > 0 then
-        stalled := settle_failed(show, failed, got.raced);
+    if cardinality(failed) > 0 and cardinality(ids) = 0 and in_flight(p_event) > 0 then
+        stalled := true;  -- passes are offered in order: nobody behind gets one either
+    elsif cardinality(failed) > 0 then
+        stalled := settle_failed(show, failed, got.raced, at_once);
     end if;
     -- Whoever gets nothing costs a turn too: many of them must not keep the other lanes waiting.
     update lanes

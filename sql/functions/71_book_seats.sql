@@ -1,3 +1,10 @@
+/* A number for who does not queue, below all others and of no meaning: one of the queue's would count as
+   somebody before those who do. By the microsecond, and by chance. */
+create or replace function direct_number() returns bigint language sql volatile as $$
+    select -1024 * (extract(epoch from clock_timestamp()) * 1000000)::bigint
+        - floor(random() * 1024)::bigint
+$$;
+
 /* Why somebody may not book without having queued: 'no_pass' (the event is gated), 'paused', 'queue'
    (others are waiting, or let in at a rate), 'full' (as many are paying as can); null: they may. */
 create or replace function keeps_from_booking(p_show events, p_per_second double precision)
@@ -6,11 +13,15 @@ declare
     lane lanes;
 begin
     select * into lane from lanes where event_id = p_show.id;
+    if lane.in_flight_cap is not null then
+        perform pg_advisory_xact_lock(hashtextextended('in flight ' || p_show.id, 0));
+    end if;
     return case
         when p_show.gated then 'no_pass'
         when lane.paused or not lane_is_due(p_show.id, false) then 'paused'
         when lane.admission_rate is not null or exists (
-            select from entries where event_id = p_show.id and state = 'waiting') then 'queue'
+            select from entries where event_id = p_show.id and state in ('waiting', 'standby'))
+            then 'queue'
         when (select r.room from lane_room(p_show, lane, 1, p_per_second) r) = 0 then 'full'
     end;
 end $$;
@@ -52,8 +63,7 @@ begin
             insert into entries (event_id, number, organisation_id, buyer_id, quantity, state,
                 admission, pass_state, pass_until, idempotency_key, request_sha256,
                 terms_accepted_at)
-            values (p_event, nextval(format('entry_numbers_%s', p_event)), show.organisation_id,
-                p_buyer, p_quantity, 'admitted', true, 'taken', clock_timestamp(), uuid7()::text, '',
+            values (p_event, direct_number(), show.organisation_id, p_buyer, p_quantity, 'admitted', true, 'taken', clock_timestamp(), uuid7()::text, '',
                 case when p_accept_terms then clock_timestamp() end)
             on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
                 do nothing
@@ -84,8 +94,8 @@ begin
     end if;
     perform hold_seats(show, array[mine.id], array[p_buyer], array[p_quantity], got.owners, got.held,
         got.held_category);
-    if p_quantity < mine.quantity then
-        insert into lane_wakes (event_id) values (p_event);  -- seats that others may choose now
+    if p_entry is not null then  -- released: fewer seats than others had to leave for this pass
+        insert into lane_wakes (event_id, released) values (p_event, p_quantity < mine.quantity);
     end if;
     outcome := 'booked';
     select e.booking_id into booking_id from entries e where e.event_id = p_event and e.id = mine.id;

@@ -26,7 +26,8 @@ insert into legal_moves (noun, old_state, new_state) values ('entry', 'admitted'
    many may be now, as of credited_at. rest_until: it is not looked at before.
    served_at: when a drain last had it.
    told_through: everybody up to this number has been told that there is nothing, though the entries are
-   still to be written, those up to told_from apart. */
+   still to be written, those up to told_from apart; told_all false: but those who need accessible
+   places, or name seats. */
 alter table lanes
     add column admission_rate numeric check (admission_rate > 0),
     add column admission_credit numeric not null default 0,
@@ -36,11 +37,12 @@ alter table lanes
     add column told_through bigint,
     add column told_from bigint not null default 0,
     add column told_reason text,
+    add column told_all boolean not null default true,
     add constraint lanes_told check ((told_through is null) = (told_reason is null));
 
 create index audit_log_event on audit_log (event_id, id);
 
 -- These have other parameters now.
 drop function if exists next_lane(), lane_is_due(bigint), drain_lane(bigint, integer),
-    end_queue(bigint, text),
+    end_queue(bigint, text), settle_failed(events, uuid[], boolean),
     join_queue(bigint, bigint, text, bytea, integer, integer, boolean, integer, text[], boolean);

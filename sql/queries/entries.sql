@@ -9,17 +9,17 @@ FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %
 -- A buyer's own entry; ahead: at most so many people are before it.
 -- Who was told with the whole queue is shown so before it is written.
 SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
-    CASE WHEN e.state IN ('waiting', 'standby') AND e.number <= l.told_through
-        THEN 'unavailable' ELSE e.state END AS state,
-    CASE WHEN e.state IN ('waiting', 'standby') AND e.number <= l.told_through
-        THEN l.told_reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
+    CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
+    CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
     e.accessible, e.admission, e.joined_at, e.decided_at,
     CASE WHEN e.state = 'waiting' THEN greatest(e.number - l.now_serving - 1, 0) END AS ahead,
     CASE WHEN e.seats IS NOT NULL THEN (
         SELECT array_agg(p.guid ORDER BY p.seat)
         FROM events v JOIN plan_seats p ON p.plan_version_id = v.plan_version_id
         WHERE v.id = e.event_id AND p.seat = ANY (e.seats)) END AS seats
-FROM entries e LEFT JOIN lanes l ON l.event_id = e.event_id
+FROM entries e
+LEFT JOIN lanes l ON l.event_id = e.event_id
+CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
 WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer_id)s
 
 -- leave_queue --
@@ -27,6 +27,7 @@ WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer
 WITH mine AS (
     SELECT state FROM entries
     WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
+    FOR UPDATE
 ), gone AS (
     UPDATE entries SET state = 'left', decided_at = clock_timestamp(), pass_state = NULL,
         pass_until = NULL

@@ -17,13 +17,15 @@ SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 -- bury_first --
 -- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
 WITH lane AS (
-    SELECT CASE WHEN EXISTS (SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.released)
+    SELECT l.told_from, l.told_through, CASE WHEN EXISTS (SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.released)
         THEN 0 ELSE l.standby_from END AS standby_from
     FROM lanes l WHERE l.event_id = %(event_id)s
 ), entry AS (
     SELECT e.* FROM entries e, lane
     WHERE e.event_id = %(event_id)s
-        AND (e.state = 'waiting' OR e.state = 'standby' AND e.number >= lane.standby_from)
+        AND CASE WHEN lane.told_through IS NULL
+            THEN e.state = 'waiting' OR e.state = 'standby' AND e.number >= lane.standby_from
+            ELSE e.state IN ('waiting', 'standby') AND e.number > lane.told_from END
     ORDER BY e.number LIMIT 1
 ), told AS (
     UPDATE entries e SET state = 'unavailable', decided_at = clock_timestamp(), reason = 'error'

@@ -10,9 +10,13 @@ CROSS JOIN LATERAL (
 
 -- read_entries --
 -- What became of entries.
-SELECT e.id, e.number, e.state, e.reason, e.booking_id
+SELECT e.id, e.number, e.booking_id,
+    CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
+    CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason
 FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
 JOIN entries e ON e.event_id = w.event_id AND e.id = w.id
+LEFT JOIN lanes l ON l.event_id = e.event_id
+CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
 
 -- read_bookings --
 -- How bookings and the payments for them stand.
