@@ -112,12 +112,19 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
         "state": outcome.state,
         "gateway_id": outcome.gateway_id or None,
         "captured": outcome.captured,
+        "currency": outcome.currency or None,
         "next_action": Jsonb(outcome.next_action) if outcome.next_action else None,
         "client_secret": outcome.client_secret,
         "failure_code": outcome.failure_code,
         "failure_message": outcome.failure_message,
     }
     return conn.execute(sql.record, values).fetchone() is not None
+
+
+def return_money(conn: Conn, progress: Progress, reason: str) -> None:
+    """Give back whatever was captured for a payment, unless that was begun before; the buyer is
+    told."""
+    conn.execute(sql.return_money, {"payment_id": progress.payment_id, "reason": reason})
 
 
 def use_next_key(conn: Conn, progress: Progress) -> None:

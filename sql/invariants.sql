@@ -116,7 +116,8 @@ where b.state in ('confirmed', 'frozen')
 select p.event_id, p.booking_id, p.id as payment_id, p.captured, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
-where p.state = 'captured' and (b.id is null or b.state not in ('confirmed', 'frozen'))
+where p.captured > 0
+    and (p.state <> 'captured' or b.id is null or b.state not in ('confirmed', 'frozen'))
     and p.captured > p.kept + (
         select coalesce(sum(r.amount), 0) from refunds r
         where r.payment_id = p.id

@@ -8,6 +8,7 @@ same key, and goes on.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -98,11 +99,12 @@ def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
     """Record what the gateway says the payment is, and move the booking accordingly."""
     if outcome.state == "processing":
         raise TryLater(10, "the gateway is still processing the payment")
-    if outcome.state in ("authorised", "captured"):
-        refuse_wrong_money(progress, outcome)
+    outcome = refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
         if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
             raise MovedOn
+        if outcome.failure_code == WRONG_MONEY:
+            payments.return_money(conn, progress, WRONG_MONEY)
         SETTLED[outcome.state](lease, conn, progress)
         if not lease.finished:
             lease.renew(conn)
@@ -159,21 +161,26 @@ def capture(lease: Lease, progress: Progress) -> None:
     reach("after capture")
     if outcome.state in ("authorised", "processing"):
         raise TryLater(5, "the gateway has not captured yet")
-    if outcome.state == "captured":
-        refuse_wrong_money(progress, outcome)
+    outcome = refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
         if not payments.record(conn, progress, outcome):
             raise MovedOn
-        if outcome.state == "captured":
-            done = payments.confirm_booking(conn, progress)
-        else:
-            log.error("an authorisation lapsed before its capture", state=outcome.state)
-            done = payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
-        if not done:
+        if not issue(conn, progress, outcome):
             raise MovedOn
         lease.finish(conn)
         reach("before issue commits")
     reach("after issue")
+
+
+def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+    """The booking's end, as its capture went."""
+    if outcome.state == "captured":
+        return payments.confirm_booking(conn, progress)
+    if outcome.failure_code == WRONG_MONEY:
+        payments.return_money(conn, progress, WRONG_MONEY)
+        return payments.end_booking(conn, progress, "failed", WRONG_MONEY)
+    log.error("an authorisation lapsed before its capture", state=outcome.state)
+    return payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
 
 
 # The way back: in reverse, and seats are released only when no payment can still succeed.
@@ -208,21 +215,21 @@ def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
 
 
 def void(lease: Lease, progress: Progress) -> None:
-    """The booking has ended, and money is still reserved for it: give it back."""
-    outcome = give_back(progress)
+    """The booking has ended, and money is still reserved for it, or was taken: give it back."""
+    outcome = refuse_wrong_money(progress, give_back(progress))
     reach("after void")
     with lease.transaction() as conn:
         if not payments.record(conn, progress, outcome):
             raise MovedOn
+        if outcome.captured:
+            payments.return_money(conn, progress, LATE_MONEY)
         lease.finish(conn)
 
 
 def give_back(progress: Progress) -> Outcome:
-    """Make sure that nothing is reserved for a payment."""
+    """Make sure that nothing is reserved for a payment; what was captured has to be refunded."""
     outcome = stop_payment(progress, spare_authorised=False)
-    if outcome.state == "captured":
-        raise MoneyWithoutSeats(f"payment {progress.payment_id} was captured, and has no seats")
-    if outcome.state not in ("voided", "failed"):
+    if outcome.state not in ("voided", "failed", "captured"):
         raise TryLater(5, "the gateway has not cancelled yet")
     return outcome
 
@@ -235,9 +242,18 @@ def return_stray(lease: Lease) -> None:
         progress = payments.get_progress(
             conn, args["event_id"], args["booking_id"], args["payment_id"]
         )
-    give_back(progress)
+    outcome = give_back(progress)
     with lease.transaction() as conn:
+        if outcome.captured:
+            stray = replace(outcome, state="failed", failure_code=LATE_MONEY)
+            if not payments.record(conn, progress, stray):
+                raise MovedOn
+            payments.return_money(conn, progress, LATE_MONEY)
         lease.finish(conn)
+
+
+LATE_MONEY, WRONG_MONEY = "late_money", "wrong_money"
+"""Why money goes back though nobody asked for it."""
 
 
 STEPS: dict[tuple[str, str | None], Step] = {
@@ -257,14 +273,23 @@ STEPS: dict[tuple[str, str | None], Step] = {
 """By the states of booking and payment; no step: there is nothing to do."""
 
 
-def refuse_wrong_money(progress: Progress, outcome: Outcome) -> None:
-    """Never silently accepted: the gateway must hold, or have taken, exactly what was asked for."""
+def refuse_wrong_money(progress: Progress, outcome: Outcome) -> Outcome:
+    """Never silently accepted: the gateway must hold, or have taken, exactly what was asked for.
+    What it took otherwise is a failure, whose money goes back. Errors: WrongMoney, if it is held.
+    """
+    if outcome.state not in ("authorised", "captured"):
+        return outcome
     amount = outcome.captured if outcome.state == "captured" else outcome.amount
-    if (amount, outcome.currency) != (progress.amount, progress.payment_currency):
-        raise WrongMoney(
-            f"asked for {progress.amount} {progress.payment_currency}, "
-            f"the gateway has {amount} {outcome.currency}"
-        )
+    if (amount, outcome.currency) == (progress.amount, progress.payment_currency):
+        return outcome
+    error = WrongMoney(
+        f"asked for {progress.amount} {progress.payment_currency}, "
+        f"the gateway has {amount} {outcome.currency}"
+    )
+    if outcome.state == "authorised":
+        raise error
+    log.error("wrong money was captured, and goes back", error=str(error))
+    return replace(outcome, state="failed", failure_code=WRONG_MONEY, failure_message=str(error))
 
 
 class MovedOn(UsherError):
@@ -275,7 +300,3 @@ class MovedOn(UsherError):
 
 class WrongMoney(UsherError):
     """The gateway has another amount or currency than was asked for."""
-
-
-class MoneyWithoutSeats(UsherError):
-    """A booking that has ended was paid for: the money must be refunded."""

@@ -44,7 +44,8 @@ declare
 begin
     insert into refunds (id, payment_id, event_id, booking_id, amount, currency, reason, cause,
         requested_by, params)
-    select w.id, p.id, p.event_id, p.booking_id, w.amount, p.currency, p_reason, p_cause,
+    select w.id, p.id, p.event_id, p.booking_id, w.amount, coalesce(p.captured_currency, p.currency),
+        p_reason, p_cause,
         coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
         jsonb_build_object(
             'payment_intent', p.gateway_id,
@@ -197,3 +198,18 @@ language sql set enable_seqscan = off as $$
     insert into outbox (actor, queue, args, event_id)
     select 'send_email', 'mail', jsonb_build_object('email_id', id), event_id from written;
 $$;
+
+/* Money that nobody can have seats for goes back, all of it, once; the buyer is told. */
+create or replace function return_money(p_payment uuid, p_reason text) returns void
+language plpgsql set enable_seqscan = off as $$
+declare
+    left_over bigint;
+begin
+    select captured - refunded into left_over from payments where id = p_payment for update;
+    if left_over = 0 or exists (
+            select from refunds where payment_id = p_payment and cause = 'odd_money') then
+        return;
+    end if;
+    perform tell_of_refund(id, 'money_returned')
+    from unnest(write_refunds(array[p_payment], array[left_over], 'odd_money', p_reason)) id;
+end $$;

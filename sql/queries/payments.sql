@@ -25,11 +25,17 @@ WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
 -- What the gateway says the payment is, unless it has moved on since we read it.
 UPDATE payments
 SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
-    captured = %(captured)s, next_action = %(next_action)s, client_secret = %(client_secret)s,
+    captured = %(captured)s,
+    captured_currency = CASE WHEN %(captured)s > 0 AND currency <> %(currency)s THEN %(currency)s END,
+    next_action = %(next_action)s, client_secret = %(client_secret)s,
     failure_code = %(failure_code)s, failure_message = %(failure_message)s,
     updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND state = %(expected)s
 RETURNING id
+
+-- return_money --
+-- The refund of money that came too late, or as another amount; the mail to the buyer.
+SELECT return_money(%(payment_id)s, %(reason)s)
 
 -- use_next_key --
 -- The key's fate is known to be nothing: the next attempt is sent under a new one.
