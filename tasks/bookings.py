@@ -130,7 +130,8 @@ def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
     if progress.booking_state == "authorising":
         done = payments.reopen_booking(conn, progress)
     elif given_up(progress):
-        done = payments.end_booking(conn, progress, "cancelled", "buyer")
+        reason = progress.booking_reason or ""
+        done = payments.end_booking(conn, progress, "cancelled", reason)
     else:
         done = payments.end_booking(conn, progress, "expired", "deadline")
     if not done:
@@ -195,8 +196,8 @@ def withdraw(lease: Lease, progress: Progress) -> None:
 
 
 def given_up(progress: Progress) -> bool:
-    """The buyer cancelled while the payment was under way, and does not want the seats."""
-    return progress.booking_reason == "buyer"
+    """The buyer, or the organiser, cancelled while the payment was under way: no seats wanted."""
+    return progress.booking_reason in ("buyer", "event_cancelled")
 
 
 def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:

@@ -3,6 +3,7 @@
 from db.logs import configure_logs
 from tasks.bookings import advance, return_stray
 from tasks.broker import broker
+from tasks.cancellations import cancel_event
 from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
@@ -17,6 +18,7 @@ __all__ = [
     "QUEUES",
     "advance",
     "broker",
+    "cancel_event",
     "drain",
     "probe_gateway",
     "refund",

@@ -5,7 +5,7 @@ that reaches the point for which there is an order kills itself there, once (tas
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,24 @@ def test_a_refund_survives(theatre: Theatre, point: str) -> None:
     assert theatre.payment(booking)["refunded"] == 1000
     mails = "select count(*) as n from emails where booking_id = %s and template = 'refunded'"
     assert theatre.row(mails, booking)["n"] == 1
+    assert violations(theatre.conn) == []
+
+
+@pytest.mark.parametrize("point", ["before cancel batch commits", "after cancel batch"])
+def test_cancelling_an_event_survives(theatre: Theatre, point: str) -> None:
+    opera = replace(theatre, sale=stage_event(theatre.conn))
+    bookings = [opera.hold() for _ in range(3)]
+    for booking in bookings:
+        opera.pay(booking)
+        opera.wait_for(booking, "confirmed")
+    has_died = opera.killing("worker", point)
+    started = "select start_cancellation(%s, null, 'ill', true) as outcome"
+    assert opera.row(started, opera.sale.event)["outcome"] == "started"
+    for booking in bookings:
+        opera.wait_for(booking, "cancelled")
+        (intent,) = opera.intents(booking)
+        assert intent["refunded"] == PRICE
+    has_died()
     assert violations(theatre.conn) == []
 
 

@@ -7,6 +7,7 @@ from db.logs import configure_logs
 from web import (
     accounts,
     bookings,
+    cancellations,
     docs,
     events,
     health,
@@ -40,6 +41,7 @@ NOUNS = (
     lanes,
     lobbies,
     refunds,
+    cancellations,
     reports,
 )
 

@@ -50,7 +50,8 @@ begin
     perform release_seats(p_event, array[p_booking]);
     update bookings set state = p_state, ended_at = clock_timestamp(), reason = p_reason
     where event_id = p_event and id = p_booking and state = any (p_from);
-    perform notify_buyers(p_event, array[p_booking], p_state);
+    perform notify_buyers(p_event, array[p_booking],
+        case p_reason when 'event_cancelled' then p_reason else p_state end);
     return true;
 end $$;
 

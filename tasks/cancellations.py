@@ -1,0 +1,40 @@
+"""Cancelling an event: tens of thousands of bookings, batch by batch, each a transaction of its
+own, so that whoever takes over goes on where the last one was.
+
+Refunds are made as the gateway can take them: no batch is begun while that before it still waits.
+"""
+
+from db import cancellations
+from db.settings import settings
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+from tasks.faults import reach
+
+BATCH = 200
+"""Bookings in one transaction; their refunds take 10 s at 20 a second."""
+WAIT = 2
+"""Seconds until a look whether the refunds of the last batch are done."""
+
+
+@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+def cancel_event(lease: Lease) -> None:
+    """Take bookings back until none is left, nor any under way that might still be confirmed."""
+    while not lease.finished:
+        if not take_batch(lease):
+            raise TryLater(WAIT, "the gateway has refunds to do, or bookings are still being paid")
+        reach("after cancel batch")
+
+
+def take_batch(lease: Lease) -> bool:
+    """Whether it was the last one, or another may follow at once."""
+    event_id = lease.task.args["event_id"]
+    with lease.transaction() as conn:
+        if cancellations.count_waiting(conn, event_id) > BATCH // 2:
+            return False
+        batch = cancellations.cancel_batch(conn, event_id, BATCH, settings().gateway_limit)
+        if batch.under_way == 0:
+            lease.finish(conn)
+        else:
+            lease.renew(conn)
+        reach("before cancel batch commits")
+        return batch.under_way == 0 or batch.taken > 0
