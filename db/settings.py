@@ -53,8 +53,9 @@ class Settings:
     """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
     cache_url: str = ""
     """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
-    rate_limits: str = "on"
-    """on, or off where all requests come from one address, as in tests."""
+    rate_limits: str = ""
+    """on or off; by default on where TRUSTED_PROXIES says how to tell buyers' addresses, since all
+    requests would else come from one, the proxy's."""
     trusted_proxies: int = 0
     """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/nginx. Too high a number
     lets anybody choose an address."""
@@ -77,6 +78,8 @@ class Settings:
             object.__setattr__(
                 self, "cache_url", urlsplit(self.redis_url)._replace(path="/1").geturl()
             )
+        if not self.rate_limits:
+            object.__setattr__(self, "rate_limits", "on" if self.trusted_proxies else "off")
         if self.rate_limits not in ("on", "off"):
             raise SettingsError("RATE_LIMITS must be on or off")
         if len(self.secret_key) < 32:

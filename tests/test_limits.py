@@ -75,3 +75,14 @@ def test_joining_is_limited(limited: object, tosca: Sale, alice: Caller) -> None
     limited_alice = Caller(create_app().test_client(), alice.token)
     answers = [tosca.join(limited_alice, key=str(uuid.uuid4())).status_code for _ in range(3)]
     assert answers == [201, 409, 429]
+
+
+@pytest.mark.parametrize(("proxies", "limits"), [("0", "off"), ("1", "on")])
+def test_limits_are_on_where_buyers_addresses_are_known(
+    limited: pytest.MonkeyPatch, proxies: str, limits: str
+) -> None:
+    """Behind a proxy whose word is not taken the whole crowd would be one address."""
+    limited.delenv("RATE_LIMITS")
+    limited.setenv("TRUSTED_PROXIES", proxies)
+    settings.cache_clear()
+    assert settings().rate_limits == limits
