@@ -16,7 +16,8 @@ sql = load("webhooks")
 class Notification:
     """money_back: it is about a refund or a dispute. says: the state that the payment is in, in our
     words, None where it does not tell. payload: the JSON as it came. refund_id, refund_gateway_id:
-    the refund that it is about, if it is about one; refund_says: as says, of the refund.
+    the refund that it is about, if it is about one; refund_says: as says, of the refund. object_id:
+    the gateway's id of whatever it is about.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Notification:
     refund_id: UUID | None = None
     refund_gateway_id: str | None = None
     refund_says: str | None = None
+    object_id: str | None = None
 
 
 def take_notification(conn: Conn, notification: Notification) -> bool:

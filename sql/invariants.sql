@@ -162,6 +162,26 @@ join booking_items i
     on i.event_id = r.event_id and i.booking_id = r.booking_id and i.seat = r.seat
 where i.returned_at is null;
 
+-- disputed_booking_goes_on --
+-- A bank has a booking's money, for now or for good, and its tickets are good all the same.
+select b.event_id, b.id as booking_id, d.gateway_id, d.state as dispute_state
+from disputes d
+join bookings b on b.event_id = d.event_id and b.id = d.booking_id and b.payment_id = d.payment_id
+where b.state = 'confirmed' and d.state in ('needs_response', 'under_review', 'lost')
+    or b.state = 'frozen' and d.state = 'lost' and not exists (
+        select from disputes o where o.payment_id = d.payment_id
+            and o.state in ('needs_response', 'under_review'));
+
+-- frozen_without_dispute --
+-- Tickets are on hold, and nothing will ever release them.
+select b.event_id, b.id as booking_id
+from bookings b
+where b.state = 'frozen' and not exists (
+    select from disputes d where d.payment_id = b.payment_id
+        and d.state in ('needs_response', 'under_review', 'lost'))
+    and not exists (select from outbox o where o.actor = 'look_at_dispute'
+                    and o.args->>'booking_id' = b.id::text);
+
 -- booked_entry_without_its_booking --
 -- Somebody was told "booked" for a booking that is not there, is another buyer's, or came from another
 -- place in the queue.

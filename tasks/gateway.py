@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import stripe
 import structlog
 from stripe.params import PaymentIntentListParamsCreated
 
-from db import payments, refunds
+from db import payments
 from db.connections import refuse_transaction, transaction
 from db.errors import UsherError
 from db.payments import Outcome, Progress
@@ -40,6 +40,13 @@ STATES = {
     "processing": "processing",
 }
 """Stripe's words for a payment, and ours."""
+
+
+class OfAccount(Protocol):
+    """Anything of which it is known through whose account it is paid."""
+
+    @property
+    def gateway_account_id(self) -> int: ...
 
 
 class Refused(UsherError):
@@ -140,6 +147,11 @@ def capture(progress: Progress) -> Outcome:
     return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_id))
 
 
+def look_at_dispute(case: OfAccount, dispute_id: str) -> Any:
+    """Stripe's Dispute, as it is now."""
+    return call(case, "retrieve", lambda: client().v1.disputes.retrieve(dispute_id))
+
+
 def cancel(progress: Progress, gateway_id: str) -> Outcome:
     """Make sure that the payment can never succeed. What it is instead, if that is too late."""
     return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_id))
@@ -168,7 +180,7 @@ class ReplayedFailure(UnknownOutcome):
     """The gateway repeats, under the same key, that it failed: asking again cannot tell more."""
 
 
-def call(progress: Progress | refunds.Progress, endpoint: str, request: Callable[[], Any]) -> Any:
+def call(progress: OfAccount, endpoint: str, request: Callable[[], Any]) -> Any:
     """One call to the gateway, in turn. Errors: as this module says, and stripe.CardError."""
     refuse_transaction()
     wait_for_turn(progress.gateway_account_id, endpoint)

@@ -4,6 +4,7 @@ from db.logs import configure_logs
 from tasks.bookings import advance, return_stray
 from tasks.broker import broker
 from tasks.cancellations import cancel_event
+from tasks.disputes import look_at_dispute
 from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
@@ -20,6 +21,7 @@ __all__ = [
     "broker",
     "cancel_event",
     "drain",
+    "look_at_dispute",
     "probe_gateway",
     "refund",
     "remind",

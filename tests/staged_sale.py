@@ -144,6 +144,14 @@ class StagedSale:
                 [payment],
             )
 
+    def dispute(self, booking: UUID) -> None:
+        """A confirmed booking's payment is disputed."""
+        self.conn.execute(
+            "select record_dispute(id, 'du_1', 'needs_response', 'fraudulent', amount, currency,"
+            " null) from payments where booking_id = %s",
+            [booking],
+        )
+
     def expire(self, booking: UUID) -> None:
         self.conn.execute(
             "update bookings set deadline = now() - interval '1 s' where id = %s", [booking]
@@ -203,7 +211,7 @@ def stage_sale(conn: Conn) -> dict[str, UUID]:
     sale.set_booking(bookings["secured"], "secured")
     sale.confirm(bookings["confirmed"])
     sale.confirm(bookings["frozen"])
-    sale.set_booking(bookings["frozen"], "frozen")
+    sale.dispute(bookings["frozen"])
     sale.expire(bookings["expired"])
     sale.cancel(bookings["cancelled"], sale.confirm(bookings["cancelled"]))
     sale.join("waiting", 2, 1)

@@ -61,6 +61,12 @@ CORRUPTIONS = {
         insert into refund_items (event_id, refund_id, booking_id, seat)
         select i.event_id, r.id, i.booking_id, i.seat from refunds r, booking_items i
         where i.booking_id = %(confirmed)s""",
+    "disputed_booking_goes_on": """
+        insert into disputes (gateway_id, payment_id, event_id, booking_id, state, reason, amount,
+            currency)
+        select 'du_2', id, event_id, booking_id, 'needs_response', 'fraudulent', amount, currency
+        from payments where booking_id = %(confirmed)s""",
+    "frozen_without_dispute": "update disputes set state = 'won' where booking_id = %(frozen)s",
     "booked_entry_without_its_booking": """
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256, decided_at, booking_id)

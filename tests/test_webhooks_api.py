@@ -90,16 +90,51 @@ def test_what_we_have_no_word_for_makes_us_look(
     assert [task["actor"] for task in tasks(conn)] == ["advance"]
 
 
-@pytest.mark.parametrize("type", ["charge.dispute.created", "refund.failed", "charge.refunded"])
+@pytest.mark.parametrize("type", ["charge.refunded", "refund.failed"])
 def test_money_that_goes_back_is_stored_with_its_payment(
     anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
 ) -> None:
-    """Disputes and refunds do not carry our metadata: they are found by the intent."""
+    """Not all refunds carry our metadata: they are found by the intent."""
     thing = {"id": "x_1", "object": type.split(".")[0], "payment_intent": "pi_1", "metadata": {}}
     send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
     assert tasks(conn) == []
     row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
     assert row == {"payment_id": payment["id"]}
+
+
+@pytest.mark.parametrize("type", ["created", "updated", "closed"])
+def test_news_of_a_dispute_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
+) -> None:
+    """Disputes do not carry our metadata: they are found by the intent."""
+    thing = {"id": "du_1", "object": "dispute", "payment_intent": "pi_1", "metadata": {}}
+    send(anybody, {"id": "evt_1", "type": f"charge.dispute.{type}", "data": {"object": thing}})
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("look_at_dispute", "du_1")
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    assert task["args"] == args | {"payment_id": payment["id"], "dispute_id": "du_1"}
+
+
+def test_a_dispute_that_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:
+    thing = {"id": "du_1", "object": "dispute", "payment_intent": "pi_other", "metadata": {}}
+    event = {"id": "evt_1", "type": "charge.dispute.created", "data": {"object": thing}}
+    assert send(anybody, event).status_code == 200
+    assert tasks(conn) == []
+
+
+def test_a_warning_of_fraud_is_kept_once(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, tosca: Sale, circus: Caller
+) -> None:
+    thing = {"id": "issfr_1", "object": "radar.early_fraud_warning", "payment_intent": "pi_1",
+             "fraud_type": "made_with_stolen_card", "actionable": True}  # fmt: skip
+    for id in ("evt_1", "evt_2"):
+        type = "radar.early_fraud_warning.created"
+        assert send(anybody, {"id": id, "type": type, "data": {"object": thing}}).status_code == 200
+    assert tasks(conn) == []
+    (warning,) = tosca.opera.get(f"{tosca.path}/fraud-warnings").json
+    assert (warning["id"], warning["booking_id"]) == ("issfr_1", payment["booking_id"])
+    assert (warning["kind"], warning["actionable"]) == ("made_with_stolen_card", True)
+    assert circus.get(f"{tosca.path}/fraud-warnings").status_code == 404
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from web import (
     accounts,
     bookings,
     cancellations,
+    disputes,
     docs,
     events,
     health,
@@ -42,6 +43,7 @@ NOUNS = (
     lobbies,
     refunds,
     cancellations,
+    disputes,
     reports,
 )
 

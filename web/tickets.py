@@ -28,8 +28,12 @@ class Ticket(Shape):
     zone = fields.String()
     row = fields.String()
     number = fields.String()
-    secret = fields.String(metadata={"description": "what its code says"})
-    state = fields.String()
+    secret = fields.String(
+        allow_none=True, metadata={"description": "what its code says; null: on hold"}
+    )
+    state = fields.String(
+        metadata={"description": "valid, void, or on_hold: its payment is disputed"}
+    )
 
 
 @blp.route("")

@@ -29,7 +29,7 @@ REFUND_SAYS = {
     "failed": "failed",
     "canceled": "failed",
 }
-MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.")
+MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.", "radar.")
 
 
 @blp.post("/webhooks/stripe")
@@ -70,6 +70,7 @@ def read_notification(event: dict[str, Any]) -> Notification:
         refund_id=_id(thing, "refund_id") if is_refund else None,
         refund_gateway_id=thing["id"] if is_refund else None,
         refund_says=REFUND_SAYS.get(str(thing.get("status"))) if is_refund else None,
+        object_id=str(thing["id"]),
     )
 
 

@@ -62,13 +62,16 @@ begin
     return ids;
 end $$;
 
-/* After a decision about a booking that has ended, what is neither given back nor owed is kept. */
+/* After a decision about a booking that has ended, what is neither given back, owed nor lost
+   is kept. */
 create or replace function keep_the_rest(p_payments uuid[]) returns void
 language sql set enable_seqscan = off as $$
     update payments p
     set kept = greatest(0, p.captured - p.refunded - coalesce((
         select sum(r.amount) from refunds r
-        where r.payment_id = p.id and r.state = 'failed' and r.retried_by is null), 0))
+        where r.payment_id = p.id and r.state = 'failed' and r.retried_by is null), 0)
+        - coalesce((select sum(d.amount) from disputes d
+                    where d.payment_id = p.id and d.state = 'lost'), 0))
     from bookings b
     where p.id = any (p_payments) and b.event_id = p.event_id and b.id = p.booking_id
         and b.state in ('expired', 'cancelled', 'failed');
@@ -106,7 +109,7 @@ begin
     where t.event_id = p_event and t.booking_id = p_booking and t.state = 'valid'
         and (t.id = any (p_tickets) or p_tickets is null and p_amount is null);
     booking_state := b.state;
-    available := coalesce(paid.captured - paid.refunded, 0);
+    available := coalesce(refundable(paid.id), 0);
     amount := coalesce(p_amount, least(amount, available));
     outcome := case
         when b.id is null then 'no_booking'
@@ -161,7 +164,7 @@ begin
         when r.id is null then 'no_refund'
         when r.state <> 'failed' or r.retried_by is not null or r.settled_at is not null
             then 'not_owed'
-        when p_settlement is null and r.amount > paid.captured - paid.refunded then 'too_much'
+        when p_settlement is null and r.amount > refundable(paid.id) then 'too_much'
         else 'done' end;
     refund_id := p_refund;
     if outcome <> 'done' then
@@ -205,7 +208,8 @@ language plpgsql set enable_seqscan = off as $$
 declare
     left_over bigint;
 begin
-    select captured - refunded into left_over from payments where id = p_payment for update;
+    perform from payments where id = p_payment for update;
+    left_over := refundable(p_payment);
     if left_over = 0 or exists (
             select from refunds where payment_id = p_payment and cause = 'odd_money') then
         return;

@@ -78,7 +78,7 @@ begin
           group by booking) o
     join bookings b on b.event_id = p_event and b.id = o.booking
     join payments p on p.id = b.payment_id
-    cross join lateral (select least(o.cost, p.captured - p.refunded)::bigint as amount) d
+    cross join lateral (select least(o.cost, refundable(p.id))::bigint as amount) d
     where d.amount > 0;
 
     perform return_seats(p_event, owners, places, false, 'event_cancelled');

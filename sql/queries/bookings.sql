@@ -49,8 +49,11 @@ ORDER BY b.created_at DESC, b.id DESC LIMIT %(limit)s
 SELECT cancel_booking(%(event_id)s, %(booking_id)s, %(buyer_id)s) AS was
 
 -- list_tickets --
--- Of a buyer's own booking; one row with nulls when it has none yet.
-SELECT t.id, s.guid, s.zone, s.row_label AS row, s.number, t.secret, t.state
+-- Of a buyer's own booking; one row with nulls when it has none yet. While the payment is disputed they
+-- are on hold, and have no code.
+SELECT t.id, s.guid, s.zone, s.row_label AS row, s.number,
+    CASE WHEN b.state <> 'frozen' THEN t.secret END AS secret,
+    CASE WHEN b.state = 'frozen' AND t.state = 'valid' THEN 'on_hold' ELSE t.state END AS state
 FROM bookings b
 LEFT JOIN tickets t ON t.event_id = b.event_id AND t.booking_id = b.id
 LEFT JOIN events e ON e.id = t.event_id
@@ -63,4 +66,4 @@ ORDER BY t.seat, t.issued_at
 SELECT t.secret
 FROM tickets t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.booking_id
 WHERE t.event_id = %(event_id)s AND t.booking_id = %(booking_id)s AND t.id = %(ticket_id)s
-    AND b.buyer_id = %(buyer_id)s AND t.state = 'valid'
+    AND b.buyer_id = %(buyer_id)s AND t.state = 'valid' AND b.state = 'confirmed'

@@ -8,7 +8,7 @@ SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)
 SELECT b.state AS booking_state, b.currency,
     coalesce(sum(p.captured), 0)::bigint AS captured,
     coalesce(sum(p.refunded), 0)::bigint AS refunded,
-    coalesce(sum(p.captured - p.refunded), 0)::bigint AS available,
+    coalesce(sum(refundable(p.id)), 0)::bigint AS available,
     (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r
      WHERE r.event_id = b.event_id AND r.booking_id = b.id AND r.state = 'failed'
          AND r.retried_by IS NULL AND r.settled_at IS NULL) AS owed

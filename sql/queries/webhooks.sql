@@ -1,7 +1,7 @@
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
 -- with it, or the one that returns money of a payment that had failed; so are those of the refunds that
--- it is about: a charge's are those that the gateway had not yet carried out. No row when it was known
+-- it is about, and its dispute's; warnings of fraud are kept. A charge's refunds are those that the gateway had not yet carried out. No row when it was known
 -- already.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
@@ -16,6 +16,13 @@ WITH mine AS (
     SELECT %(id)s, %(type)s, (SELECT id FROM mine), %(payload)s
     ON CONFLICT (id) DO NOTHING
     RETURNING id, type
+), warned AS (
+    INSERT INTO fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind, actionable)
+    SELECT %(object_id)s, mine.id, mine.event_id, mine.booking_id,
+        coalesce(%(payload)s::jsonb #>> '{data,object,fraud_type}', ''),
+        coalesce((%(payload)s::jsonb #>> '{data,object,actionable}')::boolean, false)
+    FROM stored, mine WHERE stored.type = 'radar.early_fraud_warning.created'
+    ON CONFLICT (gateway_id) DO NOTHING
 ), looked AS (
     SELECT r.* FROM refunds r, stored
     WHERE (r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
@@ -28,6 +35,10 @@ WITH mine AS (
 )
 SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_object('event_id', r.event_id,
         'booking_id', r.booking_id, 'refund_id', r.id), r.event_id)::text) FROM looked r) AS refunds,
+    CASE WHEN stored.type LIKE 'charge.dispute.%%' AND mine.id IS NOT NULL
+        THEN enqueue('look_at_dispute', 'bookings', %(object_id)s, jsonb_build_object(
+            'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
+            'dispute_id', %(object_id)s::text), mine.event_id) END AS dispute,
     mine.id AS payment_id, CASE
     WHEN mine.id IS NULL OR %(money_back)s OR mine.state = %(says)s THEN NULL
     WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',

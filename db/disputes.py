@@ -1,0 +1,66 @@
+"""Disputes: a buyer's bank takes money back until a case is decided. Warnings of fraud: before that."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from db import events
+from db.connections import Conn, only
+from db.errors import NotFound
+from db.queries import load
+
+sql = load("disputes")
+
+
+@dataclass(frozen=True)
+class Case:
+    """The payment that a dispute is about, and whose account it is at."""
+
+    payment_id: UUID
+    gateway_account_id: int
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """What the gateway says a dispute is. state: its own word. Amount in minor units."""
+
+    id: str
+    state: str
+    reason: str
+    amount: int
+    currency: str
+    respond_by: datetime | None
+
+
+def find_case(conn: Conn, payment_id: UUID | str) -> Case:
+    """Errors: NotFound."""
+    row = conn.execute(sql.find_case, {"payment_id": payment_id}).fetchone()
+    if row is None:
+        raise NotFound
+    return Case(**row)
+
+
+def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
+    """Write it down and have the booking follow: its state now; None: it is being confirmed."""
+    values = vars(dispute) | {"payment_id": case.payment_id}
+    row = only(conn.execute(sql.record_dispute, values).fetchall())
+    return None if row["outcome"] == "not_yet" else str(row["booking_state"])
+
+
+def list_disputes(
+    conn: Conn, scope: int | None, event_id: int, starting_after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """An event's, latest first. Errors: NotFound."""
+    events.check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_disputes, values).fetchall()
+
+
+def list_warnings(
+    conn: Conn, scope: int | None, event_id: int, starting_after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """An event's, latest first. Errors: NotFound."""
+    events.check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_warnings, values).fetchall()

@@ -1,0 +1,31 @@
+-- find_case --
+-- The payment that a dispute is about, and whose account it is at.
+SELECT id AS payment_id, gateway_account_id FROM payments WHERE id = %(payment_id)s
+
+-- record_dispute --
+-- What it is now; its booking follows.
+SELECT outcome, booking_state
+FROM record_dispute(%(payment_id)s, %(id)s, %(state)s, %(reason)s, %(amount)s, %(currency)s,
+    %(respond_by)s)
+
+-- list_disputes --
+-- Of an event, latest first, from the one given on.
+SELECT d.gateway_id AS id, d.booking_id, b.code AS booking_code, b.state AS booking_state, d.payment_id,
+    d.state, d.reason, d.amount, d.currency, d.respond_by, d.created_at, d.updated_at
+FROM disputes d JOIN bookings b ON b.event_id = d.event_id AND b.id = d.booking_id
+WHERE d.event_id = %(event_id)s
+    AND (%(starting_after)s::text IS NULL OR (d.created_at, d.gateway_id) < (
+        SELECT a.created_at, a.gateway_id FROM disputes a
+        WHERE a.event_id = %(event_id)s AND a.gateway_id = %(starting_after)s))
+ORDER BY d.created_at DESC, d.gateway_id DESC LIMIT %(limit)s
+
+-- list_warnings --
+-- Of an event, latest first, from the one given on.
+SELECT w.gateway_id AS id, w.booking_id, b.code AS booking_code, b.state AS booking_state, w.payment_id,
+    w.kind, w.actionable, w.created_at
+FROM fraud_warnings w JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id
+WHERE w.event_id = %(event_id)s
+    AND (%(starting_after)s::text IS NULL OR (w.created_at, w.gateway_id) < (
+        SELECT a.created_at, a.gateway_id FROM fraud_warnings a
+        WHERE a.event_id = %(event_id)s AND a.gateway_id = %(starting_after)s))
+ORDER BY w.created_at DESC, w.gateway_id DESC LIMIT %(limit)s

@@ -1,0 +1,199 @@
+"""Disputes against the sandbox: tickets on hold while the bank decides, void when it is lost."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from db import bookings, disputes
+from db.connections import Conn
+from db.errors import Conflict, NotFound
+from tests.running import Running
+from tests.test_bookings_api import path_of
+from tests.test_cancellations import cancel, is_over, progress
+from tests.test_refunds import PRICE, ask, carry_out, confirmed, tickets
+from tests.test_refunds_api import paid
+from tests.waiting import wait_until
+from tests.world import Caller, Sale
+
+__all__ = ["paid"]
+
+CARD = "pm_card_createDispute"
+
+
+def told(running: Running, booking: UUID, dispute: str) -> None:
+    """The gateway tells us something about a dispute."""
+    ids = {"event_id": running.sale.event, "booking_id": str(booking)}
+    ids |= {"payment_id": str(running.booking(booking)["payment_id"]), "dispute_id": dispute}
+    running.sale.enqueue("look_at_dispute", "bookings", dispute, **ids)
+
+
+def at_gateway(running: Running, booking: UUID) -> str:
+    """The dispute of a booking's payment, as the gateway knows it."""
+    from tasks import gateway
+
+    payment = running.payment(running.booking(booking)["payment_id"])
+    page = gateway.client().v1.disputes.list({"payment_intent": str(payment["gateway_id"])})
+    return str(page.data[0].id)
+
+
+def look(running: Running, booking: UUID, dispute: str, state: str) -> None:
+    """We are told, and look, until the booking is in that state."""
+    told(running, booking, dispute)
+    with running.work():
+        wait_until(
+            lambda: (
+                running.booking(booking)["state"] == state and not running.tasks("look_at_dispute")
+            )
+        )
+
+
+def frozen(running: Running) -> tuple[UUID, str]:
+    booking = confirmed(running, card=CARD)
+    dispute = at_gateway(running, booking)
+    look(running, booking, dispute, "frozen")
+    return booking, dispute
+
+
+def shown(running: Running, booking: UUID) -> list[dict[str, Any]]:
+    """The tickets as their buyer sees them."""
+    buyer = running.booking(booking)["buyer_id"]
+    return bookings.list_tickets(running.conn, running.sale.event, booking, buyer)
+
+
+def test_a_dispute_puts_the_tickets_on_hold(running: Running) -> None:
+    booking, dispute = frozen(running)
+    for ticket in shown(running, booking):
+        assert (ticket["state"], ticket["secret"]) == ("on_hold", None)
+        buyer = running.booking(booking)["buyer_id"]
+        with pytest.raises(NotFound):
+            bookings.get_secret(running.conn, running.sale.event, booking, ticket["id"], buyer)
+    assert running.seats(booking) == ["sold", "sold"]
+    (row,) = disputes.list_disputes(running.conn, None, running.sale.event, None, 10)
+    assert (row["id"], row["booking_id"], row["booking_state"]) == (dispute, booking, "frozen")
+    assert (row["state"], row["reason"], row["amount"]) == ("needs_response", "fraudulent", PRICE)
+    assert row["respond_by"]
+    with pytest.raises(Conflict, match="the dispute decides"):
+        ask(running, booking)
+    running.check()
+
+
+def test_one_that_is_won_gives_the_tickets_back(running: Running) -> None:
+    booking, dispute = frozen(running)
+    running.sandbox.close_dispute(dispute, "won")
+    look(running, booking, dispute, "confirmed")
+    assert {ticket["state"] for ticket in shown(running, booking)} == {"valid"}
+    running.check()
+    look(running, booking, dispute, "confirmed")
+    running.check()
+
+
+def test_one_that_is_lost_makes_them_void(running: Running) -> None:
+    booking, dispute = frozen(running)
+    running.sandbox.close_dispute(dispute, "lost")
+    look(running, booking, dispute, "cancelled")
+    assert running.booking(booking)["reason"] == "dispute_lost"
+    assert {ticket["state"] for ticket in shown(running, booking)} == {"void"}
+    assert running.seats(booking) == []
+    assert running.conn.execute("select seats from buyer_seats").fetchall() == [{"seats": 0}]
+    with pytest.raises(Conflict, match="Only 0"):
+        ask(running, booking, amount=1)
+    running.check()
+
+
+def test_one_of_which_we_hear_only_when_it_is_lost(running: Running) -> None:
+    booking = confirmed(running, card=CARD)
+    dispute = at_gateway(running, booking)
+    running.sandbox.close_dispute(dispute, "lost")
+    look(running, booking, dispute, "cancelled")
+    running.check()
+
+
+def test_one_that_comes_before_the_booking_is_confirmed_waits_for_it(running: Running) -> None:
+    """The bank is faster than our worker, which was about to write down that it has captured."""
+    from tasks import bookings as saga
+    from tasks import gateway
+
+    booking = running.sale.hold("alice")
+    running.pay(booking, CARD)
+    lease = running.lease()
+    saga.authorise(lease, (saga.next_step(lease) or pytest.fail("nothing to do"))[1])
+    _, at = saga.next_step(lease) or pytest.fail("nothing to do")
+    gateway.capture(at)
+    told(running, booking, at_gateway(running, booking))
+    with running.work():
+        wait_until(lambda: any(t["errors"] for t in running.tasks("look_at_dispute")))
+        running.conn.execute("update outbox set lease_until = now() where actor = 'advance'")
+        wait_until(lambda: running.booking(booking)["state"] == "frozen")
+        wait_until(lambda: not running.tasks("look_at_dispute") and not running.tasks())
+    running.check()
+
+
+def test_an_inquiry_changes_nothing(running: Running) -> None:
+    booking = confirmed(running)
+    payment = running.booking(booking)["payment_id"]
+    case = disputes.find_case(running.conn, payment)
+    inquiry = disputes.Dispute("du_1", "warning_needs_response", "general", PRICE, "EUR", None)
+    assert disputes.record_dispute(running.conn, case, inquiry) == "confirmed"
+    running.check()
+
+
+def test_what_was_given_back_in_part_is_lost_in_part(running: Running) -> None:
+    booking = confirmed(running)
+    carry_out(running, ask(running, booking, tickets=tickets(running, booking)[:1])["id"])
+    case = disputes.find_case(running.conn, running.booking(booking)["payment_id"])
+    for state, becomes in (("needs_response", "frozen"), ("lost", "cancelled")):
+        half = disputes.Dispute("du_1", state, "fraudulent", PRICE // 2 - 1, "EUR", None)
+        assert disputes.record_dispute(running.conn, case, half) == becomes
+        running.check()
+    payment = running.payment(case.payment_id)
+    assert payment["kept"] == 1
+
+
+def test_a_frozen_booking_of_a_cancelled_event_ends_when_it_is_won(running: Running) -> None:
+    """Its money is asked back; this gateway will not have it for a charge that was disputed once,
+    so it is owed, and a person is called."""
+    booking, dispute = frozen(running)
+    cancel(running)
+    with running.work():
+        wait_until(lambda: is_over(running))
+    assert running.booking(booking)["state"] == "frozen"
+    running.sandbox.close_dispute(dispute, "won")
+    told(running, booking, dispute)
+    with running.work():
+        wait_until(lambda: running.booking(booking)["state"] == "cancelled" and is_over(running))
+        wait_until(running.dead_letters)
+    assert progress(running)["owed"] == PRICE
+    assert "charge_disputed" in running.dead_letters()[0]["reason"]
+    running.check()
+
+
+def test_organisers_see_their_own(
+    tosca: Sale, circus: Caller, paid: dict[str, Any], conn: Conn
+) -> None:
+    for id in ("du_1", "du_2"):
+        conn.execute(
+            "select record_dispute(id, %s, 'needs_response', 'fraudulent', amount, currency, null)"
+            " from payments",
+            [id],
+        )
+    first = tosca.opera.get(f"{tosca.path}/disputes?limit=1")
+    assert [dispute["id"] for dispute in first.json] == ["du_2"]
+    assert (first.json[0]["booking_code"], first.json[0]["amount"]) == (paid["code"], 19_000)
+    following = first.headers["Link"].split(">")[0].lstrip("<")
+    assert [dispute["id"] for dispute in tosca.opera.get(following).json] == ["du_1"]
+    assert circus.get(f"{tosca.path}/disputes").status_code == 404
+
+
+def test_a_buyer_sees_that_tickets_are_on_hold(
+    tosca: Sale, alice: Caller, paid: dict[str, Any], conn: Conn
+) -> None:
+    path = f"{path_of(tosca, paid)}/tickets"
+    ticket = alice.get(path).json[0]
+    assert alice.get(f"{path}/{ticket['id']}.svg").status_code == 200
+    conn.execute(
+        "select record_dispute(id, 'du_1', 'under_review', 'fraudulent', amount, currency, null)"
+        " from payments"
+    )
+    assert {(t["state"], t["secret"]) for t in alice.get(path).json} == {("on_hold", None)}
+    assert alice.get(f"{path}/{ticket['id']}.svg").status_code == 404
