@@ -1,4 +1,4 @@
-"""Disputes: a buyer's bank takes money back until a case is decided. Warnings of fraud: before that."""
+"""Disputes: a bank takes money back until a case is decided. Warnings of fraud: before that."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -11,6 +11,7 @@ from db.connections import only, transaction
 from db.errors import Conflict, InvalidRequest, NotFound
 from db.webhooks import Notification, take_notification
 from tests.running import Running
+from tests.test_gateway import at_once
 from tests.waiting import wait_until
 
 CREATE, LIST = "POST /v1/refunds", "GET /v1/refunds"
@@ -141,6 +142,14 @@ def test_never_more_than_was_captured(running: Running) -> None:
         running.conn.execute(beyond)
     none_left = ask(running, booking)
     assert (none_left["refund"], none_left["booking_state"]) == (None, "cancelled")
+    running.check()
+
+
+def test_two_at_once_do_not_give_back_more(running: Running) -> None:
+    booking = confirmed(running)
+    results = at_once(*[lambda: ask(running, booking, amount=6000)] * 4)
+    assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 3 + ["dict"]
+    assert books(running, booking)["refunded"] == 6000
     running.check()
 
 

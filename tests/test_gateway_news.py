@@ -1,0 +1,64 @@
+"""What the sandbox would tell us of refunds and disputes, taken as it comes: to the end."""
+
+import json
+from typing import Any
+
+from stripe import StripeObject
+
+from tests.running import Running
+from tests.test_disputes import CARD
+from tests.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
+from tests.test_webhooks_api import send
+from tests.waiting import wait_until
+from tests.world import Caller
+from web.app import create_app
+
+
+def tell(anybody: Caller) -> set[str]:
+    """Deliver all that has happened at the gateway, newest first; the types."""
+    from tasks import gateway
+
+    page = gateway.client().v1.events.list({"limit": 100})
+    for event in page.data:
+        assert send(anybody, plain(event)).status_code == 200
+    return {str(event.type) for event in page.data}
+
+
+def plain(event: StripeObject) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(str(event))
+    return found
+
+
+def test_a_refund_that_fails_after_its_success(running: Running) -> None:
+    anybody = Caller(create_app().test_client())
+    booking = confirmed(running)
+    answer = ask(running, booking)
+    carry_out(running, answer["id"])
+    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "failed")
+    assert {"charge.refunded", "refund.failed"} <= tell(anybody)
+    carry_out(running, answer["id"], "failed")
+    assert books(running, booking)["owed"] == PRICE
+    assert given_back(running, booking) == 0
+    assert len(running.dead_letters()) == 1
+    running.check()
+
+
+def test_a_refund_that_we_know_of_costs_no_look(running: Running) -> None:
+    anybody = Caller(create_app().test_client())
+    carry_out(running, ask(running, confirmed(running))["id"])
+    tell(anybody)
+    assert running.tasks("refund") == []
+
+
+def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
+    anybody = Caller(create_app().test_client())
+    booking = confirmed(running, card=CARD)
+    assert "charge.dispute.created" in tell(anybody)
+    with running.work():
+        wait_until(lambda: running.booking(booking)["state"] == "frozen")
+        (row,) = running.conn.execute("select gateway_id from disputes").fetchall()
+        running.sandbox.close_dispute(row["gateway_id"], "lost")
+        assert "charge.dispute.closed" in tell(anybody)
+        wait_until(lambda: running.booking(booking)["state"] == "cancelled")
+        wait_until(lambda: not running.tasks("look_at_dispute"))
+    running.check()
