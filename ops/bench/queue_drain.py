@@ -18,7 +18,7 @@ from ops.migrate import migrate
 
 FREE_SEATS = """
 TRUNCATE bookings, booking_items, payments, refunds, disputes, tickets, buyer_seats, emails, outbox,
-    lane_wakes, state_log, seats
+    lane_wakes, state_log, seats CASCADE
 """
 
 
