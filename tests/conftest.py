@@ -4,6 +4,7 @@
 per run. `conn` is an autocommit connection to it: open transactions with `conn.transaction()`.
 """
 
+import logging
 import os
 import secrets
 import shutil
@@ -16,6 +17,7 @@ import psycopg
 import psycopg.sql
 import pytest
 import redis
+import structlog
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
@@ -38,6 +40,15 @@ FAST_SETTINGS = {
     "max_wal_size": "512MB",
 }
 ENOUGH_MEMORY = 2 * 2**30
+
+
+@pytest.fixture(autouse=True)
+def logs_outlive_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What writes to a stream that capsys has closed would fail the tests that come after it."""
+    yield
+    if "capsys" in request.fixturenames:
+        structlog.reset_defaults()
+        logging.basicConfig(handlers=[logging.NullHandler()], force=True)
 
 
 @dataclass(frozen=True)
