@@ -31,6 +31,7 @@ class EntryReading(TypedDict):
     state: str
     reason: str | None
     booking_id: UUID | None
+    pass_state: str | None
 
 
 class BookingReading(TypedDict):

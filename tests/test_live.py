@@ -176,7 +176,10 @@ def test_an_admitted_entry_is_followed_to_its_end(
             "update entries set admission = true, state = 'admitted', pass_state = 'offered',"
             " pass_until = now() + interval '1 minute'"
         )
-        assert listener.next(lambda event: event.name == "turn").data["state"] == "admitted"
+        turn = listener.next(lambda event: event.name == "turn").data
+        assert (turn["state"], turn["pass_state"]) == ("admitted", "offered")
+        conn.execute("update entries set pass_state = 'missed'")
+        assert listener.next().data["pass_state"] == "missed"
         conn.execute(
             "update entries set state = 'lapsed', decided_at = now(), pass_state = null,"
             " pass_until = null"

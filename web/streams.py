@@ -185,7 +185,7 @@ class QueueStream(Stream):
 
 
 def _turn_id(entry: EntryReading) -> str:
-    return f"turn:{entry['id']}:{entry['state']}"
+    return f"turn:{entry['id']}:{entry['pass_state'] or entry['state']}"
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ CROSS JOIN LATERAL (
 
 -- read_entries --
 -- What became of entries.
-SELECT e.id, e.number, e.booking_id,
+SELECT e.id, e.number, e.booking_id, e.pass_state,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
     CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason
 FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
