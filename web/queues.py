@@ -132,6 +132,7 @@ class TicketInQuery(Shape):
 
 @blp.route("")
 @blp.response(200, Queue)
+@blp.alt_response(304, description="As you have it, by If-None-Match", success=True)
 def get_queue(event_id: int) -> Response:
     """Where the queue is; the same for all, so that anything may cache it."""
     board = read_board(event_id)
@@ -169,6 +170,7 @@ def get_position(given: dict[str, str | None], event_id: int) -> Response:
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Wish)
 @blp.response(201, JoinedEntry)
+@blp.alt_response(200, schema=JoinedEntry, description="The entry of before", success=True)
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
     """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
     key = required_key()
