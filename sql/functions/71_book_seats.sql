@@ -31,7 +31,8 @@ end $$;
    id; or why not, and then the caller rolls back: as check_wish and keeps_from_booking, 'pass_over',
    'pass_too_small', 'already_waiting', 'seats_taken', 'not_together', 'sold_out'.
 
-   Lock order: entry, seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
+   Lock order: where there is a cap in flight, a lock that only direct bookings of the event take; entry,
+   seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
 create or replace function book_seats(
     p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
     p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
