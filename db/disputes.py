@@ -19,6 +19,7 @@ class Case:
 
     payment_id: UUID
     gateway_account_id: int
+    provider: str
 
 
 @dataclass(frozen=True)

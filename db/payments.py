@@ -33,6 +33,7 @@ class Progress:
     payment_id: UUID | None
     payment_state: str | None
     gateway_account_id: int
+    provider: str
     amount: int
     payment_currency: str
     params: dict[str, Any]

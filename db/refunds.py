@@ -19,7 +19,7 @@ sql = load("refunds")
 class Progress:
     """How far a refund has come. Amount in minor units, currency in capitals.
 
-    payment_gateway_id, gateway_account_id: of the payment that it gives back.
+    payment_gateway_id, gateway_account_id, provider: of the payment that it gives back.
     """
 
     refund_id: UUID
@@ -34,6 +34,7 @@ class Progress:
     gateway_id: str | None
     payment_gateway_id: str
     gateway_account_id: int
+    provider: str
     key_too_old: bool
     just_sent: bool
 

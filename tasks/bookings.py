@@ -16,10 +16,10 @@ from db import payments
 from db.connections import Conn
 from db.errors import UsherError
 from db.payments import Outcome, Progress
-from tasks import gateway
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater
 from tasks.faults import reach
+from tasks.gateway import NothingHappened, Refused, UnknownOutcome, gateway_of
 
 log = structlog.get_logger()
 
@@ -56,15 +56,15 @@ def authorise(lease: Lease, progress: Progress) -> None:
     """Reserve the money. Asking again under the same key tells what became of an earlier try."""
     reach("before authorise")
     try:
-        outcome = gateway.authorise(progress)
-    except gateway.UnknownOutcome:
+        outcome = gateway_of(progress).authorise(progress)
+    except UnknownOutcome:
         remember_doubt(lease, progress)
         raise
-    except gateway.NothingHappened:
+    except NothingHappened:
         with lease.transaction() as conn:
             payments.use_next_key(conn, progress)
         raise TryLater(0.5, "to be sent again under the next key") from None
-    except gateway.Refused as refused:
+    except Refused as refused:
         log.error("the gateway refused a payment", error=str(refused))
         outcome = Outcome("failed", "", 0, "", failure_code="refused", failure_message=REFUSED)
     reach("after authorise")
@@ -84,14 +84,14 @@ def remember_doubt(lease: Lease, progress: Progress) -> None:
 
 def check(lease: Lease, progress: Progress) -> None:
     """The buyer was asked to authenticate, and something has happened since."""
-    settle(lease, progress, end_failed(progress, gateway.look(progress)))
+    settle(lease, progress, end_failed(progress, gateway_of(progress).look(progress)))
 
 
 def end_failed(progress: Progress, outcome: Outcome) -> Outcome:
     """An intent that failed can be tried again in a browser: only a cancelled one is over."""
     if outcome.state != "failed":
         return outcome
-    cancelled = gateway.cancel(progress, outcome.gateway_id)
+    cancelled = gateway_of(progress).cancel(progress, outcome.gateway_id)
     return outcome if cancelled.state == "voided" else cancelled
 
 
@@ -158,7 +158,7 @@ SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
 def capture(lease: Lease, progress: Progress) -> None:
     """Take the money, then issue: seats sold, tickets made, e-mail on its way."""
     reach("before capture")
-    outcome = end_failed(progress, gateway.capture(progress))
+    outcome = end_failed(progress, gateway_of(progress).capture(progress))
     reach("after capture")
     if outcome.state in ("authorised", "processing"):
         raise TryLater(5, "the gateway has not captured yet")
@@ -206,13 +206,13 @@ def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
     if progress.first_sent_at is None:
         return never
     try:
-        outcome = gateway.look(progress)
-    except gateway.NothingHappened:
+        outcome = gateway_of(progress).look(progress)
+    except NothingHappened:
         return never
     done = ("voided", "captured", "authorised") if spare_authorised else ("voided", "captured")
     if outcome.state in done:
         return outcome
-    return gateway.cancel(progress, outcome.gateway_id)
+    return gateway_of(progress).cancel(progress, outcome.gateway_id)
 
 
 def void(lease: Lease, progress: Progress) -> None:

@@ -8,11 +8,10 @@ from db import outbox, refunds
 from db.connections import Conn
 from db.errors import UsherError
 from db.refunds import Outcome, Progress
-from tasks import gateway_refunds
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater
 from tasks.faults import reach
-from tasks.gateway import NothingHappened
+from tasks.gateway import NothingHappened, gateway_of
 
 log = structlog.get_logger()
 
@@ -28,7 +27,7 @@ def refund(lease: Lease) -> None:
         return
     reach("before refund")
     try:
-        outcome = gateway_refunds.refund(progress)
+        outcome = gateway_of(progress).refund(progress)
     except NothingHappened:
         with lease.transaction() as conn:
             refunds.use_next_key(conn, progress)

@@ -217,9 +217,9 @@ def running(
     monkeypatch.setenv("SMTP_URL", f"smtp://127.0.0.1:{catcher_process.smtp_port}")
     monkeypatch.setenv("TASK_PACE", PACE)
     settings.cache_clear()
-    from tasks import breaker, gateway
+    from tasks import breaker, stripe_calls
 
-    gateway.client.cache_clear()
+    stripe_calls.client.cache_clear()
     breaker.breaker_for.cache_clear()
     pool()
     return Running(conn, stage_event(conn), gateway_sandbox, catcher_process)

@@ -30,10 +30,10 @@ def told(running: Running, booking: UUID, dispute: str) -> None:
 
 def at_gateway(running: Running, booking: UUID) -> str:
     """The dispute of a booking's payment, as the gateway knows it."""
-    from tasks import gateway
+    from tasks import stripe_calls
 
     payment = running.payment(running.booking(booking)["payment_id"])
-    page = gateway.client().v1.disputes.list({"payment_intent": str(payment["gateway_id"])})
+    page = stripe_calls.client().v1.disputes.list({"payment_intent": str(payment["gateway_id"])})
     return str(page.data[0].id)
 
 
@@ -112,14 +112,14 @@ def test_one_of_which_we_hear_only_when_it_is_lost(running: Running) -> None:
 def test_one_that_comes_before_the_booking_is_confirmed_waits_for_it(running: Running) -> None:
     """The bank is faster than our worker, which was about to write down that it has captured."""
     from tasks import bookings as saga
-    from tasks import gateway
+    from tasks import stripe_gateway
 
     booking = running.sale.hold("alice")
     running.pay(booking, CARD)
     lease = running.lease()
     saga.authorise(lease, (saga.next_step(lease) or pytest.fail("nothing to do"))[1])
     _, at = saga.next_step(lease) or pytest.fail("nothing to do")
-    gateway.capture(at)
+    stripe_gateway.capture(at)
     told(running, booking, at_gateway(running, booking))
     with running.work():
         wait_until(lambda: any(t["errors"] for t in running.tasks("look_at_dispute")))

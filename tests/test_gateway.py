@@ -19,9 +19,11 @@ from db.logs import configure_logs
 from db.payments import Outcome, Progress
 from db.settings import settings
 from ops.supervisor import ROOT
-from tasks import breaker, gateway
+from tasks import breaker, stripe_calls
+from tasks import stripe_gateway as gateway
 from tasks.breaker import FAILURES, GatewayAway, breaker_for
 from tasks.durable import TryLater
+from tasks.gateway import NothingHappened, Refused, UnknownOutcome
 from tests.running import Running
 from tests.waiting import wait_until
 
@@ -90,7 +92,7 @@ def test_a_limit_that_was_not_used_is_not_saved_up(running: Running) -> None:
 def test_a_limit_that_is_used_up_hands_the_task_back(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "PATIENCE", 0.1)
+    monkeypatch.setattr(stripe_calls, "PATIENCE", 0.1)
     progress = begun(running, running.sale.hold("alice"))
     query = "insert into gateway_turns values (%s, 'create', now() + interval '1 hour')"
     running.conn.execute(query, [progress.gateway_account_id])
@@ -107,7 +109,7 @@ def test_all_threads_together_keep_the_limit_and_wait_without_a_connection(
     pool().resize(1, 1)
     progress = begun(running, running.sale.hold("alice"))
     start = time.monotonic()
-    at_once(*[lambda: gateway.wait_for_turn(progress.gateway_account_id, "any")] * 6)
+    at_once(*[lambda: stripe_calls.wait_for_turn(progress.gateway_account_id, "any")] * 6)
     assert 0.5 <= time.monotonic() - start < 1.5
     assert 1 / settings().gateway_limit == 0.1
 
@@ -120,7 +122,7 @@ def fail(running: Running, progress: Progress, times: int) -> list[type[BaseExce
     running.sandbox.faults(drop_before_rate=1)
     raised: list[type[BaseException]] = []
     for _ in range(times):
-        with pytest.raises((gateway.UnknownOutcome, GatewayAway)) as caught:
+        with pytest.raises((UnknownOutcome, GatewayAway)) as caught:
             gateway.authorise(progress)
         raised.append(caught.type)
     running.sandbox.faults(drop_before_rate=0)
@@ -144,7 +146,7 @@ def rested(progress: Progress) -> None:
 def test_it_opens_writes_the_outage_down_and_closes_it(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     raised = fail(running, progress, FAILURES + 3)
-    assert raised == [gateway.UnknownOutcome] * FAILURES + [GatewayAway] * 3
+    assert raised == [UnknownOutcome] * FAILURES + [GatewayAway] * 3
     assert running.sandbox.calls()["total"] <= FAILURES
     assert outages(running) == [False]
     rested(progress)
@@ -157,7 +159,7 @@ def test_a_probe_that_fails_keeps_the_outage_open(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     fail(running, progress, FAILURES)
     rested(progress)
-    assert fail(running, progress, 2) == [gateway.UnknownOutcome, GatewayAway]
+    assert fail(running, progress, 2) == [UnknownOutcome, GatewayAway]
     assert outages(running) == [False]
 
 
@@ -304,7 +306,7 @@ def test_other_parameters_under_the_same_key_are_refused(running: Running) -> No
     progress = begun(running, running.sale.hold("alice"))
     gateway.authorise(progress)
     progress.params["amount"] = 1
-    with pytest.raises(gateway.Refused):
+    with pytest.raises(Refused):
         gateway.authorise(progress)
 
 
@@ -329,7 +331,7 @@ def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
     with monkeypatch.context() as patch:
         patch.setenv("STRIPE_API_KEY", "a wrong one")
         settings.cache_clear()
-        gateway.client.cache_clear()
+        stripe_calls.client.cache_clear()
         with running.work():
             wait_until(lambda: running.tasks()[0]["errors"])
     (task,) = running.tasks()
@@ -339,7 +341,7 @@ def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
     assert running.booking(booking)["state"] == "authorising"
     assert "STRIPE_API_KEY" in capsys.readouterr().out
     settings.cache_clear()
-    gateway.client.cache_clear()
+    stripe_calls.client.cache_clear()
     running.conn.execute("update outbox set run_at = now(), resend_at = now()")
     with running.work():
         running.wait_for(booking, "confirmed")
@@ -349,7 +351,7 @@ def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
 def test_a_payment_is_found_by_our_id(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     gateway.authorise(begun(running, running.sale.hold("bob")))
-    with pytest.raises(gateway.NothingHappened):
+    with pytest.raises(NothingHappened):
         gateway.find(progress)
     made = gateway.authorise(progress)
     assert gateway.find(progress).gateway_id == made.gateway_id
@@ -381,7 +383,7 @@ def test_nothing_is_known_of_a_request_that_may_still_arrive(running: Running) -
     with pytest.raises(TryLater, match="on its way"):
         gateway.look(progress)
     running.conn.execute("update payments set updated_at = now() - interval '2 min'")
-    with pytest.raises(gateway.NothingHappened):
+    with pytest.raises(NothingHappened):
         gateway.look(again(running, progress))
 
 
@@ -403,7 +405,7 @@ def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
     """25 s to end in good order: --worker-shutdown-timeout in the Procfile."""
     procfile = (ROOT / "Procfile").read_text()
     assert procfile.count("--worker-shutdown-timeout 25000") == 2
-    assert gateway.PATIENCE + 3 + 10 < 25
+    assert stripe_calls.PATIENCE + 3 + 10 < 25
     assert breaker.REST > 0
 
 

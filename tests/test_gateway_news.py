@@ -16,9 +16,9 @@ from web.app import create_app
 
 def tell(anybody: Caller) -> set[str]:
     """Deliver all that has happened at the gateway, newest first; the types."""
-    from tasks import gateway
+    from tasks import stripe_calls
 
-    page = gateway.client().v1.events.list({"limit": 100})
+    page = stripe_calls.client().v1.events.list({"limit": 100})
     for event in page.data:
         assert send(anybody, plain(event)).status_code == 200
     return {str(event.type) for event in page.data}

@@ -14,6 +14,7 @@ FORBIDDEN = {
     "ops": {"tests"},
 }
 MAY_ALSO_IMPORT = {Path("web/webhooks.py"): {"stripe"}}  # to verify signatures, nothing else
+KNOW_STRIPE = {"breaker.py", "stripe_calls.py", "stripe_gateway.py", "stripe_refunds.py"}
 MAY_READ_ENVIRONMENT = {Path("db/settings.py")}
 
 
@@ -28,6 +29,11 @@ def imported_packages(path: Path) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module.split(".")[0]
+
+
+def dotted(node: ast.ImportFrom) -> Iterator[str]:
+    """What is imported, by its full name."""
+    return (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def names_used(path: Path) -> Iterator[str]:
@@ -49,6 +55,19 @@ def test_layers_import_one_way(layer: str) -> None:
         if name in FORBIDDEN[layer] - MAY_ALSO_IMPORT.get(path.relative_to(ROOT), set())
     }
     assert not wrong
+
+
+def test_only_its_adapter_knows_stripe() -> None:
+    """The saga knows tasks/gateway.py alone, which finds the adapter."""
+    tasks = files_of("tasks")
+    assert {path.name for path in tasks if "stripe" in imported_packages(path)} == KNOW_STRIPE
+    users = {
+        path.name
+        for path in tasks
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and "tasks.stripe_" in "".join(dotted(node))
+    }
+    assert users - KNOW_STRIPE == {"gateway.py", "outages.py"}
 
 
 @pytest.mark.parametrize("layer", ["db", "web", "tasks"])

@@ -22,10 +22,10 @@ def approved(running: Running, booking: UUID) -> UUID:
 
 def capture(running: Running, payment: UUID, amount: int = PRICE) -> None:
     """Somebody takes the money at the gateway, past us."""
-    from tasks import gateway
+    from tasks import stripe_calls
 
     gateway_id = str(running.payment(payment)["gateway_id"])
-    gateway.client().v1.payment_intents.capture(gateway_id, {"amount_to_capture": amount})
+    stripe_calls.client().v1.payment_intents.capture(gateway_id, {"amount_to_capture": amount})
 
 
 def end(running: Running, booking: UUID) -> None:

@@ -234,8 +234,8 @@ def test_paid_once_whatever_happens_to_the_call(running: Running, kind: str) -> 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after"])
 def test_a_lost_reply_is_looked_for_when_its_key_is_too_old(running: Running, kind: str) -> None:
     """The gateway has forgotten the key by then: only a look at the list can tell."""
-    from tasks import gateway_refunds
     from tasks import refunds as task
+    from tasks import stripe_refunds
 
     booking = confirmed(running)
     answer = ask(running, booking, amount=1000)
@@ -244,7 +244,7 @@ def test_a_lost_reply_is_looked_for_when_its_key_is_too_old(running: Running, ki
     assert progress
     running.sandbox.faults(next=[{"call": CREATE, "kind": kind}])
     with pytest.raises(Exception, match="Connection"):
-        gateway_refunds.refund(progress)
+        stripe_refunds.refund(progress)
     a_week = "update refunds set first_sent_at = now() - interval '7 d', updated_at = now() - {}"
     running.conn.execute(a_week.format("interval '7 d'").encode())
     running.conn.execute("update outbox set lease_until = now() where actor = 'refund'")
@@ -258,7 +258,7 @@ def test_a_lost_reply_is_looked_for_when_its_key_is_too_old(running: Running, ki
 
 def test_an_old_key_that_was_just_used_waits(running: Running) -> None:
     """The last try may still be on its way to the gateway."""
-    from tasks import gateway_refunds
+    from tasks import stripe_refunds
     from tasks.durable import TryLater
 
     booking = confirmed(running)
@@ -268,7 +268,7 @@ def test_an_old_key_that_was_just_used_waits(running: Running) -> None:
     )
     progress = refunds.get_progress(running.conn, answer["id"])
     with pytest.raises(TryLater, match="on its way"):
-        gateway_refunds.refund(progress)
+        stripe_refunds.refund(progress)
 
 
 def test_what_the_gateway_refuses_is_owed(running: Running) -> None:
@@ -370,11 +370,11 @@ def test_a_pending_refund_is_looked_at_when_we_are_told(running: Running) -> Non
 
 def test_a_wrong_key_is_no_verdict_on_the_refund(running: Running) -> None:
     """Refused for our rights' sake: it stays pending, and a person is called."""
-    from tasks import gateway
+    from tasks import stripe_calls
 
     booking = confirmed(running)
     answer = ask(running, booking)
-    gateway.client().v1.refunds.create(
+    stripe_calls.client().v1.refunds.create(
         {"payment_intent": str(refund(running, answer["id"])["params"]["payment_intent"])},
         {"idempotency_key": f"{answer['id']}:1"},
     )

@@ -133,13 +133,13 @@ def test_3ds_approved_at_the_last_moment_secures_the_seats(running: Running) -> 
 
 def test_a_payment_on_its_way_at_the_deadline_is_kept(running: Running) -> None:
     """Its request was answered late: by then the booking was expiring, and it is secured."""
-    from tasks import bookings, gateway
+    from tasks import bookings, stripe_gateway
 
     booking = running.sale.hold("alice")
     payment = running.pay(booking)
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
-    outcome = gateway.authorise(progress)
+    outcome = stripe_gateway.authorise(progress)
     running.pass_deadline(booking)
     assert running.booking(booking)["state"] == "expiring"
     bookings.settle(lease, progress, outcome)
@@ -303,13 +303,13 @@ def test_a_notification_before_the_reply(running: Running) -> None:
 
 def test_a_notification_while_the_task_ends_is_not_lost(running: Running) -> None:
     """First order: it arrives after the last look at the gateway, before the task is deleted."""
-    from tasks import bookings, gateway
+    from tasks import bookings, stripe_gateway
 
     booking = running.sale.hold("alice")
     payment = running.pay(booking, THREE_DS)
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
-    outcome = gateway.authorise(progress)
+    outcome = stripe_gateway.authorise(progress)
     running.sandbox.authenticate(outcome.gateway_id, "approve")
     running.notify(payment, "authorised")
     bookings.settle(lease, progress, outcome)
@@ -322,13 +322,13 @@ def test_a_notification_while_the_task_ends_is_not_lost(running: Running) -> Non
 
 def test_a_notification_that_waits_for_the_task_to_end_makes_a_new_one(running: Running) -> None:
     """Second order: it arrives while the transaction that deletes the task is not yet committed."""
-    from tasks import bookings, gateway
+    from tasks import bookings, stripe_gateway
 
     booking = running.sale.hold("alice")
     payment = running.pay(booking, THREE_DS)
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
-    outcome = gateway.authorise(progress)
+    outcome = stripe_gateway.authorise(progress)
     running.sandbox.authenticate(outcome.gateway_id, "approve")
     notifier = threading.Thread(target=running.notify, args=[payment, "authorised"])
     with lease.transaction() as conn:

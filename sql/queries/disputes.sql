@@ -1,6 +1,8 @@
 -- find_case --
 -- The payment that a dispute is about, and whose account it is at.
-SELECT id AS payment_id, gateway_account_id FROM payments WHERE id = %(payment_id)s
+SELECT p.id AS payment_id, p.gateway_account_id, a.provider
+FROM payments p JOIN gateway_accounts a ON a.id = p.gateway_account_id
+WHERE p.id = %(payment_id)s
 
 -- record_dispute --
 -- What it is now; its booking follows.

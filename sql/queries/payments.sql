@@ -6,13 +6,14 @@ SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(method
 -- How far a booking and an attempt to pay have come: the present one, unless another is named.
 SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
     b.buyer_id, b.total, b.currency,
-    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, p.amount,
+    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.amount,
     p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
     p.updated_at AS last_sent_at, p.gateway_id,
     p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old,
     p.updated_at > clock_timestamp() - interval '1 min' AS just_sent
 FROM bookings b
 LEFT JOIN payments p ON p.id = coalesce(%(payment_id)s::uuid, b.payment_id)
+LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 
 -- mark_sent --

@@ -1,4 +1,4 @@
-"""Refunds at Stripe, through the one door of tasks/gateway.py."""
+"""Refunds at Stripe, through the one door of tasks/stripe_calls.py."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import stripe
 
 from db.refunds import Outcome, Progress
 from tasks.durable import TryLater
-from tasks.gateway import NothingHappened, Refused, ReplayedFailure, call, client
+from tasks.gateway import NothingHappened, Refused, ReplayedFailure
+from tasks.stripe_calls import call, client
 
 STATES = {
     "pending": "pending",
