@@ -27,7 +27,8 @@ class Price(TypedDict):
 def add_event(
     conn: Conn, scope: int | None, fields: dict[str, Any], prices: Sequence[Price]
 ) -> int:
-    """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None.
+    """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None;
+    offline_seconds: None where nobody may pay offline.
 
     Errors: InvalidRequest (parts that do not exist, are another's, or have no price).
     """
@@ -35,6 +36,7 @@ def add_event(
     _check_parts(parts)
     assert parts is not None
     _check_prices(prices, {int(category) for category in parts["categories"]})
+    _check_ways_to_pay(fields)
     fields["time_zone"] = fields["time_zone"] or parts["time_zone"]
     fields |= {name: parts[name] for name in ("organisation_id", "gateway_account_id")}
     row = conn.execute(sql.add_event, fields).fetchone()
@@ -50,6 +52,12 @@ def _check_parts(parts: dict[str, Any] | None) -> None:
         raise InvalidRequest("The venue has no such plan version.", path="plan_version_id")
     if parts["gateway_account_id"] is None:
         raise InvalidRequest("The seller has no such account.", path="gateway_account_id")
+
+
+def _check_ways_to_pay(fields: dict[str, Any]) -> None:
+    if not fields["payment_methods"] and fields["offline_seconds"] is None:
+        message = "Nobody could pay: give a method, or offline_seconds."
+        raise InvalidRequest(message, path="payment_methods")
 
 
 def _check_prices(prices: Sequence[Price], wanted: set[int]) -> None:
@@ -90,6 +98,7 @@ def list_events(conn: Conn, starting_after: int, limit: int) -> list[dict[str, A
     return conn.execute(sql.list_events, values).fetchall()
 
 
+WAYS_TO_PAY = ("payment_methods", "offline_seconds")
 CHANGEABLE = (
     "name",
     "starts_at",
@@ -104,6 +113,8 @@ CHANGEABLE = (
     "grace_seconds",
     "pass_seconds",
     "terms",
+    *WAYS_TO_PAY,
+    "offline_instructions",
 )
 
 
@@ -114,7 +125,8 @@ def change_draft(
     fields: dict[str, Any],
     prices: Sequence[Price] | None,
 ) -> None:
-    """Change the given fields of a draft, and all its prices where they are given.
+    """Change the given fields of a draft (offline_seconds None: nobody may pay offline any more),
+    and all its prices where they are given.
 
     Errors: NotFound; Conflict not_a_draft; InvalidRequest.
     """
@@ -125,7 +137,9 @@ def change_draft(
     on_sale_at = fields.get("on_sale_at", event["on_sale_at"])
     if on_sale_at >= fields.get("off_sale_at", event["off_sale_at"]):
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
+    _check_ways_to_pay({name: event[name] for name in WAYS_TO_PAY} | fields)
     values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
+    values |= {"set_offline": "offline_seconds" in fields}
     conn.execute(sql.change_draft, values)
     if prices is not None:
         rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})

@@ -65,15 +65,23 @@ class Outcome:
 
 
 def start_payment(
-    conn: Conn, event_id: int, booking_id: UUID, buyer_id: int, payment_method: str
+    conn: Conn,
+    event_id: int,
+    booking_id: UUID,
+    buyer_id: int,
+    method: str,
+    payment_method: str | None,
 ) -> dict[str, Any]:
     """Begin to pay for a held booking: {payment_id, booking_state}.
 
-    Errors: NotFound; Conflict with reason payment_in_progress, not_held or deadline_passed.
+    method: one of the event's payment_methods, or 'offline'; payment_method: what the gateway calls
+    the buyer's card or account, None offline.
+    Errors: NotFound; Conflict with reason payment_in_progress, not_held, deadline_passed or
+    no_such_method.
     """
     link = f"{settings().public_url}/v1/events/{event_id}/bookings/{booking_id}"
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    values |= {"method": payment_method, "return_url": link}
+    values |= {"method": method, "payment_method": payment_method, "return_url": link}
     row = conn.execute(sql.start_payment, values).fetchone()
     assert row is not None
     if row["outcome"] == "no_booking":
@@ -87,6 +95,7 @@ REFUSALS = {
     "payment_in_progress": "An earlier attempt to pay is still under way: wait for its outcome.",
     "not_held": "Only a held booking can be paid for.",
     "deadline_passed": "The time to pay is over; the seats are being released.",
+    "no_such_method": "The event takes no such payment: see its payment_methods, offline_seconds.",
 }
 
 

@@ -134,7 +134,7 @@ where p.captured > 0
 -- A buyer could be charged twice for one booking.
 select event_id, booking_id, count(*) as live
 from payments
-where state in ('intended', 'requires_action', 'authorised', 'captured', 'unknown')
+where state in ('intended', 'requires_action', 'processing', 'authorised', 'captured', 'unknown')
 group by event_id, booking_id
 having count(*) > 1;
 
@@ -257,7 +257,7 @@ where b.state in ('authorising', 'expiring', 'secured')
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
-where p.state in ('intended', 'authorised', 'unknown')
+where p.state in ('intended', 'processing', 'authorised', 'unknown')
     and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
     and not exists (select from outbox o where o.queue <> 'mail'
                     and o.args->>'booking_id' = p.booking_id::text)
@@ -275,6 +275,16 @@ where r.state = 'pending' and r.gateway_id is null
                     and o.args->>'booking_id' = r.booking_id::text)
     and not exists (select from dead_letters d
                     where d.booking_id = r.booking_id and d.resolved_at is null);
+
+-- offline_money_forgotten --
+-- An organiser marked a booking as paid, and nobody ever looked.
+select o.payment_id, p.event_id, p.booking_id, o.reference
+from offline_payments o join payments p on p.id = o.payment_id
+where o.reference is not null and p.captured = 0
+    and not exists (select from outbox t where t.queue <> 'mail'
+                    and t.args->>'booking_id' = p.booking_id::text)
+    and not exists (select from dead_letters d
+                    where d.booking_id = p.booking_id and d.resolved_at is null);
 
 -- owed_and_nobody_told --
 -- A refund failed, so its money is still owed, and nobody was called to find another way.

@@ -80,6 +80,6 @@ def gateway_of(paid: Paid) -> Gateway:
 @cache
 def adapters() -> dict[str, Gateway]:
     """By gateway_accounts.provider."""
-    from tasks import stripe_gateway  # here, because adapters need the errors above
+    from tasks import offline_gateway, stripe_gateway  # here: adapters need the errors above
 
-    return {"stripe": stripe_gateway}
+    return {"offline": offline_gateway, "stripe": stripe_gateway}

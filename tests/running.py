@@ -118,13 +118,13 @@ class Running:
         """What the clock does from time to time."""
         self.conn.execute("select expire_holds(100)")
 
-    def pay(self, booking: UUID, card: str = "pm_card_visa") -> UUID:
+    def pay(self, booking: UUID, card: str | None = "pm_card_visa", method: str = "card") -> UUID:
         """The buyer pays; the attempt's id."""
         query = """
             select s.outcome, s.payment_id from bookings b,
-                start_payment(b.event_id, b.id, b.buyer_id, %s, 'https://usher.example') s
+                start_payment(b.event_id, b.id, b.buyer_id, %s, 'https://usher.example', %s) s
             where b.id = %s"""
-        row = only(self.conn.execute(query, [card, booking]).fetchall())
+        row = only(self.conn.execute(query, [card, method, booking]).fetchall())
         assert row["outcome"] == "started", row
         return UUID(str(row["payment_id"]))
 

@@ -374,6 +374,21 @@ def test_being_told_again_ends_a_wait(shop: Running) -> None:
         wait_until(done(shop))
 
 
+def test_one_that_is_told_again_before_it_begins_to_wait_does_not_wait(shop: Running) -> None:
+    """What it looked for came just after its look."""
+
+    def work(lease: Lease) -> None:
+        if len(script.runs) == 1:
+            add(shop, key="only")
+            raise TryLater(10**6, "not yet")
+        finish(lease)
+
+    script.work = work
+    add(shop, key="only")
+    with shop.work():
+        wait_until(lambda: len(script.runs) == 2 and done(shop)())
+
+
 def test_an_enqueue_that_is_not_committed_yet_loses_no_message(shop: Running) -> None:
     """The lease skips the row that it has locked; the relay sends another message afterwards."""
     task = add(shop, key="only")

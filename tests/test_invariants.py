@@ -87,6 +87,11 @@ CORRUPTIONS = {
         select event_id, id, organisation_id, gateway_account_id, total, currency, '{}'
         from bookings where id = %(expired)s""",
     "refund_forgotten": "update refunds set gateway_id = null",
+    "offline_money_forgotten": """
+        insert into offline_payments (payment_id, gateway_account_id, reference, amount, currency,
+            received_at, recorded_by)
+        select id, gateway_account_id, '1', amount, currency, now(), 'desk' from payments
+        where booking_id = %(action)s""",
     "owed_and_nobody_told": """
         insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state)
         select id, event_id, booking_id, amount, currency, 'asked', 'failed' from payments

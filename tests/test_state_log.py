@@ -32,7 +32,7 @@ MOVES = {
         "authorising": "held secured expiring review failed",
         "review": "secured expiring failed",
         "expiring": "expired secured cancelled",
-        "secured": "confirmed failed",
+        "secured": "confirmed failed held authorising",
         "confirmed": "cancelled frozen",
         "frozen": "confirmed cancelled",
         "expired": "",
@@ -40,13 +40,14 @@ MOVES = {
         "failed": "",
     },
     "payment": {
-        "intended": "requires_action authorised captured failed unknown voided",
-        "unknown": "intended requires_action authorised captured failed voided",
-        "requires_action": "authorised captured failed unknown voided",
+        "intended": "requires_action processing authorised captured failed unknown voided",
+        "unknown": "intended requires_action processing authorised captured failed voided",
+        "requires_action": "processing authorised captured failed unknown voided",
+        "processing": "requires_action authorised captured failed voided",
         "authorised": "captured voided failed unknown",
         "captured": "",
         "failed": "",
-        "voided": "",
+        "voided": "failed",
     },
 }
 """The states of DESIGN.md, and where each may lead."""

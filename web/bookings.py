@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db import bookings, payments
 from db.connections import autocommit, transaction
 from db.settings import settings
 from web.auth import buyer, buyer_id, buyers_only
 from web.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.fields import Digits, Shape, Text, Whole
+from web.fields import METHODS, Digits, Shape, Text, Whole
 from web.once import REQUIRED_KEY_HEADER, answer_once, required_key
 from web.queue_tickets import read_pass
 from web.wishes import SeatsWish
@@ -40,8 +40,12 @@ class Failure(Shape):
 
 class Payment(Shape):
     id = fields.UUID()
+    method = fields.String()
     state = fields.String()
-    next_action = fields.Raw(allow_none=True)
+    next_action = fields.Raw(
+        allow_none=True,
+        metadata={"description": "the gateway's; offline: pay_offline with reference and due_at"},
+    )
     client_secret = fields.String(allow_none=True)
     failure = fields.Nested(Failure, allow_none=True)
 
@@ -86,10 +90,21 @@ class MyPage(Shape):
 
 
 class NewPayment(Shape):
-    payment_method = Text(
-        required=True,
-        validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
+    method = fields.String(
+        load_default="card",
+        validate=validate.OneOf([*METHODS, "offline"]),
+        metadata={"description": "one of the event's payment_methods, or offline"},
     )
+    payment_method = Text(
+        load_default=None,
+        validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
+        metadata={"description": "the card or account, from the gateway; none to pay offline"},
+    )
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_payment_method(self, given: dict[str, Any], **_: Any) -> None:
+        if (given["method"] == "offline") != (given["payment_method"] is None):
+            raise ValidationError("Needed for all methods but offline.", "payment_method")
 
 
 class StartedPayment(Shape):
@@ -170,14 +185,15 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewPayment)
 @blp.response(202, PaymentAnswer)
-def pay(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
-    """Begin to pay for a held booking; then read it: with 3-D Secure there is a next_action."""
+def pay(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+    """Begin to pay for a held booking; then read it: with 3-D Secure, and offline, there is a
+    next_action."""
     required_key()
 
     def work() -> dict[str, Any]:
-        method = given["payment_method"]
-        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), method)
-        payment = {"id": started["payment_id"], "state": "intended"}
+        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **given)
+        state = "requires_action" if given["method"] == "offline" else "intended"
+        payment = {"id": started["payment_id"], "state": state}
         return {"payment": payment, "state": started["booking_state"]}
 
     with transaction(buyer()) as conn:

@@ -10,7 +10,7 @@ from db import events
 from db.connections import Conn, autocommit, transaction
 from web.auth import caller, caller_if_any, sellers_only
 from web.blueprint import Blueprint, Page, page_of
-from web.fields import Moment, Name, Rate, Shape, Text, TimeZone, Whole, YesNo
+from web.fields import METHODS, Moment, Name, Rate, Shape, Text, TimeZone, Whole, YesNo, unique
 from web.once import KEY_HEADER, answer_once
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
@@ -53,6 +53,20 @@ class EventFields(Shape):
     )
     pass_seconds = Whole(least=5, most=86_400, metadata={"description": "to use a pass"})
     terms = Text(least=0, most=20_000)
+    payment_methods = fields.List(
+        fields.String(validate=validate.OneOf(METHODS)),
+        validate=unique,
+        metadata={"description": "that the gateway is asked for; none: only offline"},
+    )
+    offline_seconds = Whole(
+        least=60,
+        most=90 * 86_400,
+        allow_none=True,
+        metadata={"description": "to pay at the box office or by bank transfer; null: nobody may"},
+    )
+    offline_instructions = Text(
+        least=0, most=2000, metadata={"description": "where to pay offline; mailed to the buyer"}
+    )
     categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
 
     @validates_schema
@@ -81,6 +95,13 @@ class NewEvent(EventFields):
     grace_seconds = Whole(least=0, most=86_400, load_default=300)
     pass_seconds = Whole(least=5, most=86_400, load_default=600)
     terms = Text(least=0, most=20_000, load_default="")
+    payment_methods = fields.List(
+        fields.String(validate=validate.OneOf(METHODS)),
+        validate=unique,
+        load_default=lambda: ["card"],
+    )
+    offline_seconds = Whole(least=60, most=90 * 86_400, load_default=None, allow_none=True)
+    offline_instructions = Text(least=0, most=2000, load_default="")
     categories = fields.List(
         fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
     )
@@ -120,6 +141,9 @@ class Event(EventSummary):
     claim_seconds = Whole()
     grace_seconds = Whole()
     pass_seconds = Whole()
+    payment_methods = fields.List(fields.String())
+    offline_seconds = Whole(allow_none=True)
+    offline_instructions = fields.String()
     plan_version_id = Whole()
     categories = fields.List(fields.Nested(EventPrice))
     terms = fields.String()

@@ -18,6 +18,10 @@ UNSEEN = {"Cf", "Zs", "Mn", "Cn", "Co"}
 
 BIGGEST_ID = 2**63 - 1
 
+METHODS = ["card", "sepa_debit", "us_bank_account", "ideal", "bancontact", "eps", "p24", "twint",
+           "blik"]  # fmt: skip
+"""How the gateway can be paid, in its words; events.payment_methods has the same list."""
+
 
 class Shape(Schema):
     """What a body must look like; fields that it does not name are refused."""

@@ -3,7 +3,7 @@
 -- the plan version's categories, and the gateway account asked for, or else the organisation's first.
 SELECT v.organisation_id, v.time_zone,
     (SELECT g.id FROM gateway_accounts g
-     WHERE g.organisation_id = v.organisation_id
+     WHERE g.organisation_id = v.organisation_id AND g.provider = 'stripe'
         AND g.id = coalesce(%(gateway_account_id)s::bigint, g.id)
      ORDER BY g.id LIMIT 1) AS gateway_account_id,
     (SELECT jsonb_object_agg(c.category, c.name) FROM plan_categories c
@@ -19,11 +19,13 @@ WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = 
 -- A draft.
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
     on_sale_at, off_sale_at, time_zone, currency, seats_per_buyer, hold_seconds, terms, gated, claim_seconds, grace_seconds,
-    pass_seconds)
+    pass_seconds, payment_methods, offline_instructions, offline_seconds, offline_account_id)
 VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
     %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s,
     %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s, %(claim_seconds)s,
-    %(grace_seconds)s, %(pass_seconds)s)
+    %(grace_seconds)s, %(pass_seconds)s, %(payment_methods)s,
+    %(offline_instructions)s, %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
+        THEN offline_account(%(organisation_id)s) END)
 RETURNING id
 
 -- set_prices --
@@ -45,7 +47,7 @@ SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 -- null to the operator.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     e.seats_per_buyer, e.hold_seconds, e.gated, e.claim_seconds, e.grace_seconds, e.pass_seconds,
-    e.terms, e.organisation_id, e.plan_version_id,
+    e.terms, e.payment_methods, e.offline_seconds, e.offline_instructions, e.organisation_id, e.plan_version_id,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
             'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
@@ -70,7 +72,8 @@ WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(sc
 
 -- lock_event --
 -- An organiser changes an event of theirs, one change at a time.
-SELECT id, state, plan_version_id, on_sale_at, off_sale_at, off_sale_at <= clock_timestamp() AS over
+SELECT id, state, plan_version_id, payment_methods, offline_seconds, on_sale_at, off_sale_at,
+    off_sale_at <= clock_timestamp() AS over
 FROM events
 WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 FOR UPDATE
@@ -86,7 +89,12 @@ SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_
     hold_seconds = coalesce(%(hold_seconds)s, hold_seconds), terms = coalesce(%(terms)s, terms),
     gated = coalesce(%(gated)s, gated), claim_seconds = coalesce(%(claim_seconds)s, claim_seconds),
     grace_seconds = coalesce(%(grace_seconds)s, grace_seconds),
-    pass_seconds = coalesce(%(pass_seconds)s, pass_seconds)
+    pass_seconds = coalesce(%(pass_seconds)s, pass_seconds),
+    payment_methods = coalesce(%(payment_methods)s, payment_methods),
+    offline_instructions = coalesce(%(offline_instructions)s, offline_instructions),
+    offline_seconds = CASE WHEN %(set_offline)s THEN %(offline_seconds)s ELSE offline_seconds END,
+    offline_account_id = CASE WHEN NOT %(set_offline)s THEN offline_account_id
+        WHEN %(offline_seconds)s::integer IS NOT NULL THEN offline_account(organisation_id) END
 WHERE id = %(event_id)s AND state = 'draft'
 RETURNING id
 

@@ -51,14 +51,17 @@ UPDATE dead_letters SET resolved_at = clock_timestamp(), resolution = 'done afte
 WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
 
 -- retry --
--- Hands tasks back to run later. The delay is decided by the caller, the moment by this clock.
+-- Hands tasks back to run later. The delay is decided by the caller, the moment by this clock. Whoever was
+-- told to run again meanwhile, and has not failed, does so at once: what it waits for may have come.
 UPDATE outbox
-SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0,
+SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false,
     failures = failures + %(counts)s,
     errors = (CASE WHEN jsonb_array_length(errors) < 20 THEN errors ELSE errors - 0 END)
         || jsonb_build_object('at', clock_timestamp(), 'error', %(error)s::text),
-    run_at = clock_timestamp() + make_interval(secs => %(delay)s),
-    resend_at = clock_timestamp() + make_interval(secs => %(delay)s)
+    run_at = clock_timestamp()
+        + CASE WHEN again AND %(counts)s = 0 THEN interval '0' ELSE make_interval(secs => %(delay)s) END,
+    resend_at = clock_timestamp()
+        + CASE WHEN again AND %(counts)s = 0 THEN interval '0' ELSE make_interval(secs => %(delay)s) END
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- bury --
