@@ -65,6 +65,14 @@ def failure(error: stripe.StripeError) -> UsherError:
     return UnknownOutcome(str(error))
 
 
+def replayed(made: stripe.StripeObject) -> bool:
+    """Whether the gateway repeats what it answered before: the thing as it was when it was made."""
+    response = made.last_response
+    assert isinstance(response, stripe.StripeResponse)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return headers.get("idempotent-replayed") == "true"
+
+
 def wait_for_turn(account_id: int, endpoint: str) -> None:
     """Keep to the gateway's limit, all workers together."""
     with transaction() as conn:

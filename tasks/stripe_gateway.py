@@ -11,7 +11,7 @@ from db.disputes import Case, Dispute
 from db.payments import Outcome, Progress
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
-from tasks.stripe_calls import call, client
+from tasks.stripe_calls import call, client, replayed
 from tasks.stripe_refunds import refund
 
 __all__ = ["authorise", "cancel", "capture", "look", "look_at_dispute", "refund"]
@@ -50,7 +50,7 @@ def authorise(progress: Progress) -> Outcome:
         return declined(error)
     except ReplayedFailure:
         return find(progress)
-    return outcome_of(intent)
+    return retrieve(progress, intent.id) if replayed(intent) else outcome_of(intent)
 
 
 def look(progress: Progress) -> Outcome:
@@ -65,7 +65,10 @@ def look(progress: Progress) -> Outcome:
             if progress.just_sent:
                 raise TryLater(15, "a request may still be on its way") from None
             raise
-    gateway_id = progress.gateway_id
+    return retrieve(progress, progress.gateway_id)
+
+
+def retrieve(progress: Progress, gateway_id: str) -> Outcome:
     intent = call(progress, "retrieve", lambda: client().v1.payment_intents.retrieve(gateway_id))
     return outcome_of(intent)
 

@@ -7,7 +7,7 @@ import stripe
 from db.refunds import Outcome, Progress
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
-from tasks.stripe_calls import call, client
+from tasks.stripe_calls import call, client, replayed
 
 STATES = {
     "pending": "pending",
@@ -45,7 +45,7 @@ def refund(progress: Progress) -> Outcome:
         return find(progress)
     except Refused as refused:
         return refusal(progress, refused)
-    return outcome_of(made)
+    return look(progress, made.id) if replayed(made) else outcome_of(made)
 
 
 def look(progress: Progress, gateway_id: str) -> Outcome:

@@ -302,6 +302,14 @@ def test_the_same_key_gives_the_same_payment(running: Running) -> None:
     assert len(running.intents(progress.booking_id)) == 1
 
 
+def test_what_the_gateway_repeats_is_not_taken_for_news(running: Running) -> None:
+    """Under its key it repeats how the payment was when it was made."""
+    progress = begun(running, running.sale.hold("alice"))
+    made = gateway.authorise(progress)
+    gateway.cancel(progress, made.gateway_id)
+    assert (made.state, gateway.authorise(progress).state) == ("authorised", "voided")
+
+
 def test_other_parameters_under_the_same_key_are_refused(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     gateway.authorise(progress)

@@ -368,6 +368,21 @@ def test_a_pending_refund_is_looked_at_when_we_are_told(running: Running) -> Non
     running.check()
 
 
+def test_a_lost_reply_is_not_believed_when_it_is_repeated(running: Running) -> None:
+    """Under its key the gateway repeats "pending", whatever the refund has become."""
+    from tasks import refunds as task
+    from tasks import stripe_refunds
+
+    booking = confirmed(running, card="pm_card_pendingRefund")
+    ask(running, booking)
+    progress = task.begin(running.lease("refund"))
+    assert progress
+    first = stripe_refunds.refund(progress)
+    assert (first.state, first.gateway_id is None) == ("pending", False)
+    running.sandbox.settle_refund(str(first.gateway_id), "succeeded")
+    assert stripe_refunds.refund(progress).state == "succeeded"
+
+
 def test_a_wrong_key_is_no_verdict_on_the_refund(running: Running) -> None:
     """Refused for our rights' sake: it stays pending, and a person is called."""
     from tasks import stripe_calls
