@@ -11,6 +11,9 @@ from db.queries import load
 sql = load("health")
 
 
+CIRCUIT_STATES = ("closed", "half-open", "open")
+
+
 class Gauge(NamedTuple):
     """One sample."""
 
@@ -39,8 +42,17 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
     for row in conn.execute(sql.count_dead_letters):
         yield Gauge("dead_letters_open", {}, row["open"])
+    yield from _circuit_gauges(conn.execute(sql.list_circuits).fetchall())
     for row in conn.execute(sql.count_bookings):
         yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
+
+
+def _circuit_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
+    """One of a gateway account's states is 1, the others are 0."""
+    for row in rows:
+        for state in CIRCUIT_STATES:
+            labels = {"gateway_account": str(row["gateway_account_id"]), "state": state}
+            yield Gauge("gateway_circuit", labels, row["state"] == state)
 
 
 def _task_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:

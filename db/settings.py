@@ -49,6 +49,9 @@ class Settings:
     gateway_limit: float = 20.0
     """Calls a second to one gateway endpoint, all processes together; Stripe allows 25. No more
     seats are held at once than can be paid at this rate within their hold time."""
+    gateway_account_limit: float = 0.0
+    """Calls a second to all endpoints of one gateway account; by default four times GATEWAY_LIMIT,
+    as Stripe has it (100 and 25)."""
     saga_backlog: int = 2000
     """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
     cache_url: str = ""
@@ -80,6 +83,10 @@ class Settings:
             )
         if not self.rate_limits:
             object.__setattr__(self, "rate_limits", "on" if self.trusted_proxies else "off")
+        if self.gateway_limit <= 0 or self.gateway_account_limit < 0:
+            raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
+        if not self.gateway_account_limit:
+            object.__setattr__(self, "gateway_account_limit", 4 * self.gateway_limit)
         if self.rate_limits not in ("on", "off"):
             raise SettingsError("RATE_LIMITS must be on or off")
         if len(self.secret_key) < 32:

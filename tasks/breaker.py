@@ -1,107 +1,134 @@
-"""A circuit breaker around each gateway account, on pybreaker.
+"""A circuit breaker around each gateway account, on pybreaker, whose state all workers share.
 
-pybreaker's `call()` holds a lock around the call, so calls would run one at a time; `calling()`
-does not, but lets everybody through when half-open: here one probe at a time goes through. An
-outage is a row of its own, and holds are credited the time (sql/functions/60_release_seats.sql).
+The state is a row in Postgres, which is asked before each call anyhow (db/circuits.py); Redis has
+no part in it. pybreaker decides, and its storage here is that row as it was when the call took its
+turn: each call has a circuit of its own. (Its `call()` holds a lock around the call, so that calls
+would run one at a time, and its half-open state lets everybody through: hence `calling()`, and
+turns, of which one at a time is the probe.) An outage is a row, too, written with the state, and
+holds are credited its time (sql/functions/60_release_seats.sql).
 """
 
-import threading
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from typing import Any
 
+import psycopg
 import pybreaker
 import stripe
 import structlog
 
-from db import payments
-from db.connections import transaction
-from db.settings import settings
+from db import circuits
+from db.circuits import Turn
+from db.connections import Conn, transaction
 from tasks.durable import TryLater
 
 log = structlog.get_logger()
 
 FAILURES = 5
-"""Failed calls in a row that open the breaker."""
-REST = 10
-"""Seconds for which an open breaker refuses before it tries again."""
+"""Failed calls in a row, of all workers together, that open the breaker."""
+SPREAD = 10
+"""Seconds over which those come back that were refused while it was open."""
 
-ANSWERS = [
+ANSWERS = (
     stripe.CardError,
     stripe.InvalidRequestError,
     stripe.RateLimitError,
     stripe.IdempotencyError,
     stripe.AuthenticationError,
     stripe.PermissionError,
-]
+)
 """Errors that show a gateway in good health."""
+
+troubled: set[int] = set()
+"""Accounts with failed calls, as far as this process saw: their next success is worth writing."""
 
 
 class GatewayAway(TryLater):
-    """The gateway did not answer lately; the task runs again when it is tried next."""
+    """The gateway did not answer lately; the task runs again some time after it is tried next."""
 
-    def __init__(self) -> None:
-        super().__init__(REST, "circuit breaker open")
+    def __init__(self, seconds: float = 0) -> None:
+        super().__init__(seconds + random.uniform(0, SPREAD), "circuit breaker open")
 
 
-class Outages(pybreaker.CircuitBreakerListener):
-    """Writes down from when to when the gateway could not be used.
+@contextmanager
+def calling(account_id: int, turn: Turn) -> Iterator[None]:
+    """Around one call that has its turn; pybreaker decides what it means for the others."""
+    circuit = pybreaker.CircuitBreaker(
+        fail_max=FAILURES,
+        exclude=[is_answer if turn.state == pybreaker.STATE_HALF_OPEN else is_no_failure],
+        state_storage=SharedState(account_id, turn),
+        throw_new_error_on_trip=False,
+    )
+    with circuit.calling():
+        yield
 
-    The first call that succeeds in a process closes whatever one that died has left open.
+
+def is_answer(error: BaseException) -> bool:
+    """Whether the gateway answered, whatever it said. 409: a request with this key is under way."""
+    if isinstance(error, ANSWERS):
+        return True
+    return isinstance(error, stripe.StripeError) and (
+        error.http_status == 409 or is_replay(error.headers)
+    )
+
+
+def is_replay(headers: Mapping[str, str] | None) -> bool:
+    """Whether the gateway repeats what it once said to this key: that it failed then is no news."""
+    lowered = {name.lower(): value for name, value in (headers or {}).items()}
+    return lowered.get("idempotent-replayed") == "true"
+
+
+def is_no_failure(error: BaseException) -> bool:
+    """Nor is a fault of ours one of the gateway's. (For a probe it is: it did not find out.)"""
+    return is_answer(error) or not isinstance(error, stripe.StripeError)
+
+
+class SharedState(pybreaker.CircuitMemoryStorage):
+    """An account's row, as one call knows it; what pybreaker decides is written there.
+
+    All that is written is a compare-and-set. Where it cannot be, the call's own outcome matters
+    more: the next failure opens the circuit instead, and the next probe closes it.
     """
 
-    def __init__(self, account_id: int) -> None:
+    def __init__(self, account_id: int, turn: Turn) -> None:
+        super().__init__(turn.state)
         self.account_id = account_id
-        self.may_be_open = True
+        self.probe = turn.probe if turn.state == pybreaker.STATE_HALF_OPEN else None
+        if turn.failures:
+            troubled.add(account_id)
 
-    def state_change(
-        self,
-        cb: pybreaker.CircuitBreaker,
-        old_state: pybreaker.CircuitBreakerState | None,
-        new_state: pybreaker.CircuitBreakerState,
-    ) -> None:
-        log.warning("breaker", gateway_account_id=self.account_id, state=new_state.name)
-        if new_state.name == "open":
-            self.may_be_open = True
-            with transaction() as conn:
-                payments.open_outage(conn, self.account_id)
+    @property
+    def state(self) -> str:
+        return self._state
 
-    def success(self, cb: pybreaker.CircuitBreaker) -> None:
-        if self.may_be_open and cb.current_state == pybreaker.STATE_CLOSED:
-            with transaction() as conn:
-                payments.close_outage(conn, self.account_id)
-            self.may_be_open = False
-
-
-class Breaker:
-    """One gateway account's breaker in this process."""
-
-    def __init__(self, account_id: int) -> None:
-        self.circuit = pybreaker.CircuitBreaker(
-            fail_max=FAILURES,
-            reset_timeout=REST * settings().task_pace,
-            exclude=ANSWERS,
-            listeners=[Outages(account_id)],
-            throw_new_error_on_trip=False,
+    @state.setter
+    def state(self, state: str) -> None:
+        self._state = state
+        moved = self._write(
+            lambda conn: (
+                circuits.open_circuit(conn, self.account_id, self.probe)
+                if state == pybreaker.STATE_OPEN
+                else circuits.close_circuit(conn, self.account_id, self.probe or 0)
+            )
         )
-        self.probe = threading.Lock()
+        if moved:
+            log.warning("circuit", gateway_account_id=self.account_id, state=state)
 
-    @contextmanager
-    def calling(self) -> Iterator[None]:
-        """Around one call. Errors: GatewayAway, and nothing was sent."""
-        probing = self.circuit.current_state != pybreaker.STATE_CLOSED
-        if probing and not self.probe.acquire(blocking=False):
-            raise GatewayAway
+    def increment_counter(self) -> None:
+        troubled.add(self.account_id)
+        count = self._write(lambda conn: circuits.count_failure(conn, self.account_id))
+        self._fail_counter = count or 0
+
+    def reset_counter(self) -> None:
+        if self.probe is None and self.account_id in troubled:
+            troubled.discard(self.account_id)
+            self._write(lambda conn: circuits.forget_failures(conn, self.account_id))
+
+    def _write(self, change: Callable[[Conn], Any]) -> Any:
         try:
-            with self.circuit.calling():
-                yield
-        except pybreaker.CircuitBreakerError:
-            raise GatewayAway from None
-        finally:
-            if probing:
-                self.probe.release()
-
-
-@cache
-def breaker_for(account_id: int) -> Breaker:
-    return Breaker(account_id)
+            with transaction() as conn:
+                return change(conn)
+        except psycopg.Error as error:
+            log.warning("circuit not written", error=f"{type(error).__name__}: {error}")
+            return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from db import jobs, lanes, payments
+from db import circuits, jobs, lanes
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -41,7 +41,7 @@ PROBE_EVERY = timedelta(seconds=5)
 JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "expire_holds": (timedelta(seconds=1), expire_holds),
     "expire_passes": (timedelta(seconds=1), expire_passes),
-    "probe_gateways": (PROBE_EVERY, payments.probe_gateways),
+    "probe_gateways": (PROBE_EVERY, circuits.probe_gateways),
     "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
     "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
     "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),

@@ -11,7 +11,7 @@ from db.disputes import Case, Dispute
 from db.payments import Outcome, Progress
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
-from tasks.stripe_calls import call, client, replayed
+from tasks.stripe_calls import call, client, pages, replayed
 from tasks.stripe_refunds import refund
 
 __all__ = ["authorise", "cancel", "capture", "look", "look_at_dispute", "refund"]
@@ -84,19 +84,14 @@ def find(progress: Progress) -> Outcome:
         "lte": int((progress.last_sent_at + timedelta(minutes=1)).timestamp()),
     }
 
-    def search() -> Any:
-        page = client().v1.payment_intents.list({"created": window, "limit": 100})
-        ours = (
-            intent
-            for intent in page.auto_paging_iter()
-            if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id)
-        )
-        return next(ours, None)
-
-    intent = call(progress, "list", search)
-    if intent is None:
-        raise NothingHappened
-    return outcome_of(intent)
+    for intent in pages(
+        progress,
+        "list",
+        lambda: client().v1.payment_intents.list({"created": window, "limit": 100}),
+    ):
+        if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id):
+            return outcome_of(intent)
+    raise NothingHappened
 
 
 def capture(progress: Progress) -> Outcome:
@@ -162,7 +157,7 @@ def outcome_of(intent: Any) -> Outcome:
 
 def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
     """What a dispute is now, in our words."""
-    found = call(case, "retrieve", lambda: client().v1.disputes.retrieve(dispute_id))
+    found = call(case, "retrieve dispute", lambda: client().v1.disputes.retrieve(dispute_id))
     due = found.evidence_details.due_by if found.evidence_details else None
     return Dispute(
         id=found.id,

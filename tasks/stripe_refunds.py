@@ -7,7 +7,7 @@ import stripe
 from db.refunds import Outcome, Progress
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
-from tasks.stripe_calls import call, client, replayed
+from tasks.stripe_calls import call, client, pages, replayed
 
 STATES = {
     "pending": "pending",
@@ -50,7 +50,9 @@ def refund(progress: Progress) -> Outcome:
 
 def look(progress: Progress, gateway_id: str) -> Outcome:
     """What the refund is now."""
-    return outcome_of(call(progress, "retrieve", lambda: client().v1.refunds.retrieve(gateway_id)))
+    return outcome_of(
+        call(progress, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
+    )
 
 
 def find(progress: Progress) -> Outcome:
@@ -58,21 +60,16 @@ def find(progress: Progress) -> Outcome:
     at once, unlike a search.) Errors: NothingHappened.
     """
 
-    def search() -> Any:
-        page = client().v1.refunds.list(
+    for each in pages(
+        progress,
+        "list refunds",
+        lambda: client().v1.refunds.list(
             {"payment_intent": progress.payment_gateway_id, "limit": 100}
-        )
-        ours = (
-            each
-            for each in page.auto_paging_iter()
-            if each.metadata and each.metadata.to_dict().get("refund_id") == str(progress.refund_id)
-        )
-        return next(ours, None)
-
-    found = call(progress, "list refunds", search)
-    if found is None:
-        raise NothingHappened
-    return outcome_of(found)
+        ),
+    ):
+        if each.metadata and each.metadata.to_dict().get("refund_id") == str(progress.refund_id):
+            return outcome_of(each)
+    raise NothingHappened
 
 
 def refusal(progress: Progress, refused: Refused) -> Outcome:

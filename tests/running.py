@@ -220,6 +220,6 @@ def running(
     from tasks import breaker, stripe_calls
 
     stripe_calls.client.cache_clear()
-    breaker.breaker_for.cache_clear()
+    breaker.troubled.clear()
     pool()
     return Running(conn, stage_event(conn), gateway_sandbox, catcher_process)

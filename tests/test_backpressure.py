@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from db import entries, lanes, payments
+from db import entries, lanes
 from db.connections import Conn, only
 from tests.halls import Hall, build_hall
 
@@ -17,22 +17,31 @@ def lane(hall: Hall) -> dict[str, Any]:
     )
 
 
+def go_away(hall: Hall) -> None:
+    """The hall's gateway does not answer: its circuit opens."""
+    hall.conn.execute("select open_circuit(%s, null, 1000, 1000)", [hall.gateway])
+
+
 def test_lanes_that_need_a_gateway_wait_while_it_is_away(conn: Conn) -> None:
     paid, free = build_hall(conn, {1: [".."]}), build_hall(conn, {1: [".."]}, prices=FREE)
-    payments.open_outage(conn, paid.gateway)
-    payments.open_outage(conn, free.gateway)
+    go_away(paid)
+    go_away(free)
     paid.enter()
     free.enter()
     free.serve()
     assert (paid.states(), free.states()) == (["waiting"], ["booked"])
-    payments.close_outage(conn, paid.gateway)
+    conn.execute("update gateway_circuits set retry_at = now()")
+    conn.execute("select take_turn(%s, 'list', 20, 80, 0.25, 1, 5, 20)", [paid.gateway])
+    paid.serve()
+    assert paid.states() == ["waiting"]  # a probe is under way
+    conn.execute("select close_circuit(%s, 1)", [paid.gateway])
     paid.serve()
     assert paid.states() == ["booked"]
 
 
 def test_the_end_of_a_sale_is_told_during_an_outage(conn: Conn) -> None:
     hall = build_hall(conn, {1: ["."]})
-    payments.open_outage(conn, hall.gateway)
+    go_away(hall)
     hall.enter()
     conn.execute("update events set state = 'closed'")
     hall.serve()

@@ -127,6 +127,13 @@ def test_metrics_show_tasks_that_are_due(anybody: Caller, conn: Conn) -> None:
     assert 60 <= float(age) < 90
 
 
+def test_metrics_show_which_gateways_are_away(tosca: Sale, anybody: Caller, conn: Conn) -> None:
+    conn.execute("SELECT open_circuit(id, NULL, 60, 60) FROM gateway_accounts")
+    text = anybody.get("/metrics").text
+    states = re.findall(r'usher_gateway_circuit{gateway_account="\d+",state="(.+)"} ([\d.]+)', text)
+    assert states == [("closed", "0.0"), ("half-open", "0.0"), ("open", "1.0")]
+
+
 def test_metrics_of_all_processes_come_together(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

@@ -10,8 +10,8 @@ from db import refunds
 from db.connections import only, transaction
 from db.errors import Conflict, InvalidRequest, NotFound
 from db.webhooks import Notification, take_notification
+from tests.gateway_calls import at_once
 from tests.running import Running
-from tests.test_gateway import at_once
 from tests.waiting import wait_until
 
 CREATE, LIST = "POST /v1/refunds", "GET /v1/refunds"
@@ -397,15 +397,3 @@ def test_a_wrong_key_is_no_verdict_on_the_refund(running: Running) -> None:
         wait_until(running.dead_letters)
     assert refund(running, answer["id"])["state"] == "pending"
     assert len(running.tasks("refund")) == 1
-
-
-def test_others_have_their_turn_first(running: Running) -> None:
-    from db import payments
-
-    account = running.booking(running.sale.hold("alice"))["gateway_account_id"]
-    assert payments.take_turn(running.conn, account, "refund", 1000, 5) is not None
-    for _ in range(3):
-        payments.take_turn(running.conn, account, "capture", 1, 5)
-    assert payments.take_turn(running.conn, account, "refund", 1000, 5) is None
-    running.conn.execute("update gateway_turns set next_at = now()")
-    assert payments.take_turn(running.conn, account, "refund", 1000, 5) is not None

@@ -27,6 +27,10 @@ GAUGES = {
     "outbox_depth": ("Durable tasks that are due", ["queue", "actor"]),
     "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
     "dead_letters_open": ("Tasks given up that nobody has resolved", []),
+    "gateway_circuit": (
+        "The state in which a gateway account's circuit breaker is, for all workers",
+        ["gateway_account", "state"],
+    ),
     "bookings": ("Bookings of events on sale", ["state"]),
 }
 

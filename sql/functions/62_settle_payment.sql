@@ -54,26 +54,3 @@ begin
         case p_reason when 'event_cancelled' then p_reason else p_state end);
     return true;
 end $$;
-
-/* Waits for a turn at an endpoint of the gateway: returns the seconds until it, and takes it; or, where
-   it is further away than p_patience, returns null and takes none. */
-create or replace function take_turn(
-    p_account bigint, p_endpoint text, p_per_second double precision, p_patience double precision)
-returns double precision language plpgsql as $$
-declare
-    turn timestamptz;
-begin
-    if p_endpoint = 'refund' and exists (
-            select from gateway_turns where gateway_account_id = p_account and endpoint <> 'refund'
-                and next_at > clock_timestamp() + interval '0.5 s') then
-        return null;
-    end if;
-    insert into gateway_turns as t (gateway_account_id, endpoint, next_at)
-    values (p_account, p_endpoint, clock_timestamp() + make_interval(secs => 1 / p_per_second))
-    on conflict (gateway_account_id, endpoint) do update
-        set next_at = greatest(t.next_at, clock_timestamp()) + make_interval(secs => 1 / p_per_second)
-        where t.next_at < clock_timestamp() + make_interval(secs => p_patience)
-    returning next_at - make_interval(secs => 1 / p_per_second) into turn;
-    -- greatest() alone would make "now" of a turn that was not given.
-    return case when turn is not null then greatest(0, extract(epoch from turn - clock_timestamp())) end;
-end $$;

@@ -33,6 +33,10 @@ GROUP BY queue, actor
 -- Those that nobody has resolved.
 SELECT count(*) AS open FROM dead_letters WHERE resolved_at IS NULL
 
+-- list_circuits --
+-- Of the gateways that are called at all.
+SELECT gateway_account_id, state FROM gateway_circuits ORDER BY gateway_account_id LIMIT 1000
+
 -- count_bookings --
 -- By state, in the events that are on sale.
 SELECT state, count(*) AS bookings FROM bookings
