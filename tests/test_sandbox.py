@@ -701,6 +701,7 @@ def test_a_dropped_reply_hides_work_that_was_done(
 
     assert sandbox.ledger()["bookings"]["b1"]["charges"] == 1
     assert sandbox.calls()["counts"][CREATE] == {"dropped": 1, "200": 1}
+    assert sandbox.calls()["faults"] == {"drop_after": 1}
 
 
 def test_a_connection_that_breaks_before_the_work(
@@ -834,6 +835,18 @@ def test_webhooks_can_come_in_another_order(
     came = [receiver.next(secret).data.object["id"] for _ in range(8)]
     assert sorted(came) == sorted(sent)
     assert came != sent
+
+
+def test_webhooks_can_come_late(
+    client: stripe.StripeClient, create: Create, receiver: Receiver, sandbox: Sandbox
+) -> None:
+    secret = register(client, receiver, "payment_intent.created")
+    sandbox.faults(webhook_late_rate=0.5, webhook_late_ms=1000, seed=1)
+    sent = [create().id for _ in range(8)]
+    came = [receiver.next(secret).data.object["id"] for _ in range(8)]
+    assert sorted(came) == sorted(sent)
+    assert came != sent
+    assert 0 < sandbox.calls()["faults"]["webhook_late"] < 8
 
 
 def test_the_endpoint_of_the_command_line(receiver: Receiver) -> None:

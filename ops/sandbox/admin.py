@@ -89,7 +89,8 @@ class Admin:
 
     async def calls(self, _request: web.Request) -> web.Response:
         webhooks = {**self.courier.counts, "pending": self.courier.pending}
-        return as_json({**self.front.calls.shown(), "webhooks": webhooks})
+        injected = self.faults.injected
+        return as_json({**self.front.calls.shown(), "webhooks": webhooks, "faults": injected})
 
     async def reset(self, _request: web.Request) -> web.Response:
         """Forget all but the limits and the endpoint of the command line."""

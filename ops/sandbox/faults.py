@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,10 +16,11 @@ KINDS = ("drop_before", "fail_before", "lock_timeout", "fail_after", "drop_after
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens to one request: seconds of latency, and a kind of fault."""
+    """What happens to one request: seconds of latency, whether they are a spike, and a fault."""
 
     latency: float
     kind: str | None
+    spike: bool = False
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Settings:
     drop_before: the connection breaks and nothing was done; drop_after: it breaks after the work.
     fail_before: 500 and nothing was done; fail_after: 500 after the work; both stay with the
     idempotency key. lock_timeout: 429, the object was locked. search_lag_ms: how long search misses
-    new intents (Stripe: up to a minute).
+    new intents (Stripe: up to a minute). webhook_late_rate: of the events, come up to
+    webhook_late_ms later than all others.
     """
 
     latency_ms: float = 0
@@ -43,15 +46,21 @@ class Settings:
     webhook_duplicate_rate: float = 0
     webhook_reorder_rate: float = 0
     webhook_delay_ms: float = 0
+    webhook_late_rate: float = 0
+    webhook_late_ms: float = 120_000
     seed: int = 0
 
 
 @dataclass
 class Faults:
-    """The settings in force, the one-shot faults that wait, and the source of chance."""
+    """The settings in force, the one-shot faults that wait, and the source of chance.
+
+    injected: how often each kind of fault came about.
+    """
 
     settings: Settings = field(default_factory=Settings)
     once: list[tuple[str, str]] = field(default_factory=list)  # call's name, kind
+    injected: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.settings.seed)
@@ -77,18 +86,42 @@ class Faults:
     def clear(self) -> None:
         self.settings = Settings()
         self.once.clear()
+        self.injected.clear()
         self.chance = random.Random(0)
 
     def plan(self, call: str) -> Plan:
         """Draw for one request."""
         now = self.settings
-        spike = now.spike_rate and self.chance.random() < now.spike_rate
+        spike = now.spike_rate > 0 and self.chance.random() < now.spike_rate
         latency = (now.latency_ms + (now.spike_ms if spike else 0)) / 1000
         for place, (name, kind) in enumerate(self.once):
             if name == call:
                 del self.once[place]
-                return Plan(latency, kind)
-        return Plan(latency, self._kind())
+                return Plan(latency, kind, spike)
+        return Plan(latency, self._kind(), spike)
+
+    def note(self, plan: Plan, seconds: float, *, took_effect: bool) -> None:
+        """Count what came about of a plan, in a request that took so long."""
+        if plan.spike and seconds >= plan.latency:
+            self.injected["spike"] += 1
+        if plan.kind and took_effect:
+            self.injected[plan.kind] += 1
+
+    def webhook_delays(self) -> list[float]:
+        """Draw for one event: after how many seconds it is sent, or sent first and once more."""
+        now, chance = self.settings, self.chance
+        delay = now.webhook_delay_ms / 1000
+        if now.webhook_reorder_rate and chance.random() < now.webhook_reorder_rate:
+            self.injected["webhook_reordered"] += 1
+            delay += chance.uniform(0.2, 1.5)
+        if now.webhook_late_rate and chance.random() < now.webhook_late_rate:
+            self.injected["webhook_late"] += 1
+            delay += chance.uniform(0.2, 1) * now.webhook_late_ms / 1000
+        delays = [delay]
+        if now.webhook_duplicate_rate and chance.random() < now.webhook_duplicate_rate:
+            self.injected["webhook_duplicated"] += 1
+            delays.append(delay + chance.uniform(0, 0.5))
+        return delays
 
     def _kind(self) -> str | None:
         rates = [getattr(self.settings, f"{kind}_rate") for kind in KINDS]

@@ -23,6 +23,10 @@ def ledger(account: Account, by: str, *, detail: bool = True) -> dict[str, Any]:
     currencies: dict[str, Counter[str]] = defaultdict(Counter)
     bookings: dict[str, Counter[str]] = defaultdict(Counter)
     intents = []
+    disputes = [
+        {"id": one.id, "intent": one.intent, "amount": one.amount, "status": one.status}
+        for one in account.disputes
+    ]
     for intent in account.intents:
         row = amounts(intent, refunded[intent.id], disputed[intent.id])
         currencies[intent.currency].update(row)
@@ -34,7 +38,7 @@ def ledger(account: Account, by: str, *, detail: bool = True) -> dict[str, Any]:
         "intents_by_status": Counter(intent.status for intent in account.intents),
         "currencies": {name: finished(total) for name, total in currencies.items()},
         "charged_twice": [name for name, row in bookings.items() if row["captures"] > 1],
-        **({"bookings": bookings, "intents": intents} if detail else {}),
+        **({"bookings": bookings, "intents": intents, "disputes": disputes} if detail else {}),
     }
 
 

@@ -35,7 +35,8 @@ class Sandbox:
         return self._get("ledger", **query)
 
     def calls(self) -> Json:
-        """`counts` by call and status, `total`, the `latest` calls, and `webhooks` by fate."""
+        """`counts` by call and status, `total`, the `latest` calls, `webhooks` by fate, and how
+        often each kind of fault came about (`faults`)."""
         return self._get("calls")
 
     def faults(self, **wanted: Any) -> Json:

@@ -68,6 +68,9 @@ class Front:
             reply = Reply(error, error.status, request_id)
         dropped = plan.kind in ("drop_before", "drop_after")
         key = request.headers.get("Idempotency-Key")
+        seconds = time.perf_counter() - started
+        failed = reply.request == request_id and reply.status in (429, 500)
+        self._faults.note(plan, seconds, took_effect=dropped or failed)
         self.calls.note(
             Entry(
                 time.time(),
@@ -78,7 +81,7 @@ class Front:
                 key,
                 reply.request != request_id,
                 plan.kind,
-                round((time.perf_counter() - started) * 1000, 2),
+                round(seconds * 1000, 2),
             )
         )
         if dropped and request.transport:

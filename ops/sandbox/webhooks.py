@@ -51,13 +51,8 @@ class Courier:
 
     def deliver(self, event: Event, endpoint: Endpoint) -> None:
         """Begin to deliver, once or, by chance, twice or late."""
-        settings, chance = self._faults.settings, self._faults.chance
-        delay = settings.webhook_delay_ms / 1000
-        if settings.webhook_reorder_rate and chance.random() < settings.webhook_reorder_rate:
-            delay += chance.uniform(0.2, 1.5)
-        self._start(event, endpoint, delay)
-        if settings.webhook_duplicate_rate and chance.random() < settings.webhook_duplicate_rate:
-            self._start(event, endpoint, delay + chance.uniform(0, 0.5))
+        for delay in self._faults.webhook_delays():
+            self._start(event, endpoint, delay)
 
     def _start(self, event: Event, endpoint: Endpoint, delay: float) -> None:
         task = asyncio.get_running_loop().create_task(self._persist(event, endpoint, delay))
