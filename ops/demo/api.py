@@ -85,7 +85,11 @@ class Api:
                     return answer
                 trouble = f"{answer.status} {answer.body}"
                 pause = max(pause, float(answer.headers.get("Retry-After", 0)))
-            except (aiohttp.ClientConnectionError, TimeoutError) as error:
+            except (
+                aiohttp.ClientConnectionError,
+                aiohttp.ClientPayloadError,
+                TimeoutError,
+            ) as error:
                 trouble = repr(error)
             if time.monotonic() > give_up_at:
                 raise Unexpected(f"{method} {path}: no answer in {PATIENCE_S:.0f} s: {trouble}")

@@ -35,9 +35,11 @@ def put_on_sale(
     on_sale_in_s: float = 0,
     hold_seconds: int = 600,
     in_flight_cap: int | None = None,
+    gated: bool = True,
+    currency: str = "EUR",
 ) -> int:
     """Put a seating plan's hall on sale; the event's id. `free`: nothing costs anything.
-    `in_flight_cap`: so many bookings, at most, may be unpaid at once.
+    `in_flight_cap`: so many bookings, at most, may be unpaid at once. `gated`: through the queue.
 
     Errors: requests.HTTPError with the problem that the API found, in a bad plan for example.
     """
@@ -56,9 +58,10 @@ def put_on_sale(
             "starts_at": (opening + timedelta(days=60)).isoformat(),
             "on_sale_at": opening.isoformat(),
             "off_sale_at": (opening + timedelta(days=59)).isoformat(),
-            "currency": "EUR",
+            "currency": currency,
             "seats_per_buyer": 8,
             "hold_seconds": hold_seconds,
+            "gated": gated,
             "categories": prices(plan["categories"], free),
         },
     )
