@@ -1,0 +1,304 @@
+"""What one buyer does in a campaign. Whatever breaks on the way, only the public API is used.
+
+Each manner is a method of Buyer. They end when there is nothing more that the buyer would do; what
+becomes of the booking is then watched until it is at an end.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import aiohttp
+
+from ops.chaos.plan import Person
+from ops.demo.api import Answer, Api, Unexpected
+
+Json = dict[str, Any]
+
+GOOD = "pm_card_visa"
+DECLINED = "pm_card_chargeDeclined"
+NO_FUNDS = "pm_card_visa_chargeDeclinedInsufficientFunds"
+CAUTIOUS = "pm_card_threeDSecureRequired"
+DISPUTED = "pm_card_createDispute"
+SLOW_REFUND = "pm_card_pendingRefund"
+FAILING_REFUND = "pm_card_refundFail"
+
+WAITING = ("lobby", "waiting", "standby")
+PAYING = ("authorising", "review", "secured")
+UNDER_WAY = ("held", "authorising", "expiring", "review", "secured")
+FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.4, 1.5, 3.0
+NOT_NOW = ("payment_in_progress", "not_held", "deadline_passed")
+QUEUE_INSTEAD = ("queue", "full", "paused", "no_pass")
+
+
+@dataclass
+class Told:
+    """What a buyer was told. states: the booking's, as they were seen one after another.
+
+    error: something that must not be answered, whatever is broken.
+    """
+
+    number: int
+    manner: str
+    booking_id: str = ""
+    event_id: int = 0
+    states: list[str] = field(default_factory=list)
+    reason: str = ""
+    turned_away: str = ""
+    error: str = ""
+
+    def as_json(self) -> Json:
+        return asdict(self)
+
+
+class Buyer:
+    """`stage`: coming, acting, watching, done."""
+
+    def __init__(self, api: Api, person: Person, event: Json, organiser: str) -> None:
+        self.api, self.person, self.organiser = api, person, organiser
+        self.event_id: int = event["id"]
+        self.gated: bool = event["gated"]
+        self.path = f"/v1/events/{self.event_id}"
+        self.told = Told(person.number, person.manner, event_id=self.event_id)
+        self.dice = random.Random(person.dice)
+        self.stage = "coming"
+        self.token = ""
+        self.booking: Json = {}
+        self.attempts = 0
+
+    async def act(self) -> None:
+        """Get seats, and do with them what this buyer's manner is. Errors: Unexpected."""
+        self.stage = "acting"
+        await self._sign_up()
+        booking_id = await self._get_seats()
+        if booking_id is None:
+            return
+        self.told.booking_id = booking_id
+        await self.look()
+        await asyncio.sleep(self.person.thinks_s)
+        await MANNERS[self.person.manner](self)
+        await self._wish()
+
+    async def watch(self) -> None:
+        """Until the booking is at an end."""
+        self.stage = "watching"
+        if self.told.booking_id:
+            await self._settled(*UNDER_WAY)
+        self.stage = "done"
+
+    # Seats.
+
+    async def _sign_up(self) -> None:
+        """A lost answer leaves an account behind: another address then."""
+        for attempt in range(10):
+            email = f"buyer-{self.person.number}-{attempt}@usher.example"
+            body = {"email": email, "name": f"Buyer {self.person.number}"}
+            answer = await self.api.call("POST", "/v1/accounts", body, expect=(201, 409))
+            if answer.status == 201:
+                self.token = answer.body["token"]
+                return
+        raise Unexpected("ten addresses in a row were taken")
+
+    async def _get_seats(self) -> str | None:
+        """The booking's id; None: turned away."""
+        wish = {"quantity": self.person.quantity, "together": False}
+        if not self.gated:
+            answer = await self._ask("POST", "/bookings", wish, key="book", expect=(201, 409))
+            if answer.status == 201:
+                return str(answer.body["id"])
+            if answer.reason not in QUEUE_INSTEAD:
+                self.told.turned_away = answer.reason
+                return None
+        answer = await self._ask("POST", "/queue", wish, key="join", expect=(200, 201, 409))
+        if answer.status == 409:
+            self.told.turned_away = answer.reason
+            return None
+        return await self._wait_in_queue(str(answer.body["id"]))
+
+    async def _wait_in_queue(self, entry_id: str) -> str | None:
+        pause = FIRST_LOOK_S
+        while True:
+            await asyncio.sleep(pause)
+            entry = (await self._ask("GET", f"/queue/{entry_id}")).body
+            if entry["state"] == "booked":
+                return str(entry["booking_id"])
+            if entry["state"] not in WAITING:
+                self.told.turned_away = entry["reason"] or entry["state"]
+                return None
+            pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
+
+    # Looking and paying.
+
+    async def _ask(self, method: str, path: str, body: Json | None = None, *, key: str = "",
+                   expect: tuple[int, ...] = (200,), token: str = "") -> Answer:  # fmt: skip
+        """A call below the event's path that is repeated until it is answered."""
+        while True:
+            answer = await self.api.call(
+                method, self.path + path, body, token=token or self.token,
+                key=f"{key}-{self.person.number}" if key else "", expect=expect,
+            )  # fmt: skip
+            if answer.status != 409 or answer.reason != "in_flight":
+                return answer
+            await asyncio.sleep(0.3)
+
+    async def look(self) -> None:
+        self.booking = (await self._ask("GET", f"/bookings/{self.told.booking_id}")).body
+        state = self.booking["state"]
+        if self.told.states[-1:] != [state]:
+            self.told.states.append(state)
+        self.told.reason = self.booking["reason"] or ""
+
+    async def _settled(self, *while_in: str) -> str:
+        """Look until the booking is in none of these states; the one that it is in then."""
+        pause = FIRST_LOOK_S
+        await self.look()
+        while self.booking["state"] in while_in:
+            await asyncio.sleep(pause)
+            await self.look()
+            pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
+        return str(self.booking["state"])
+
+    async def _pay(self, card: str) -> bool:
+        """Begin an attempt; whether it was taken."""
+        self.attempts += 1
+        answer = await self._ask(
+            "POST", f"/bookings/{self.told.booking_id}/payment", {"payment_method": card},
+            key=f"pay-{self.attempts}", expect=(202, 409),
+        )  # fmt: skip
+        if answer.status == 409 and answer.reason not in NOT_NOW:
+            raise Unexpected(f"payment: {answer.body}")
+        return answer.status == 202
+
+    async def _pay_to_the_end(self, card: str) -> str:
+        await self._pay(card)
+        return await self._settled(*PAYING)
+
+    async def _bank_page(self, card: str = CAUTIOUS) -> str | None:
+        """Pay with a card that asks for authentication: the bank's page; None: there is none."""
+        if not await self._pay(card):
+            return None
+        pause = FIRST_LOOK_S
+        while True:
+            await self.look()
+            payment = self.booking["payment"] or {}
+            if self.booking["state"] != "authorising":
+                return None
+            if payment.get("state") == "requires_action":
+                return str(payment["next_action"]["redirect_to_url"]["url"])
+            await asyncio.sleep(pause)
+            pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
+
+    async def _press(self, url: str | None, outcome: str) -> None:
+        """A button on the bank's page: approve or fail."""
+        if url is None:
+            return
+        form = aiohttp.FormData({"outcome": outcome})
+        async with self.api.session.post(url, data=form, allow_redirects=False) as response:
+            if response.status >= 400:
+                raise Unexpected(f"the bank's page: {response.status} {await response.text()}")
+
+    async def _cancel(self) -> None:
+        path = f"/bookings/{self.told.booking_id}"
+        await self._ask("DELETE", path, expect=(202, 204, 409))
+
+    async def _until_deadline(self, spread: float) -> None:
+        """Sleep until about the end of the hold, give or take."""
+        left = self.booking["seconds_left"] or 0
+        await asyncio.sleep(max(0, left + self.dice.uniform(-spread, spread)))
+
+    # Manners.
+
+    async def pays(self) -> None:
+        await self._pay_to_the_end(GOOD)
+
+    async def another_card(self) -> None:
+        if await self._pay_to_the_end(NO_FUNDS) == "held":
+            await self._pay_to_the_end(GOOD)
+
+    async def declined(self) -> None:
+        await self._pay_to_the_end(DECLINED)
+
+    async def authenticates(self) -> None:
+        await self._press(await self._bank_page(), "approve")
+        await self._settled(*PAYING)
+
+    async def authenticates_late(self) -> None:
+        """Just as the hold ends."""
+        url = await self._bank_page()
+        await self._until_deadline(0.8)
+        await self._press(url, "approve")
+
+    async def denies(self) -> None:
+        await self._press(await self._bank_page(), "fail")
+        if await self._settled(*PAYING) == "held":
+            await self._pay_to_the_end(GOOD)
+
+    async def abandons(self) -> None:
+        await self._bank_page()
+
+    async def two_tabs(self) -> None:
+        cards = self.dice.sample([GOOD, GOOD, NO_FUNDS, CAUTIOUS], 2)
+        await asyncio.gather(*map(self._pay, cards))
+        if await self._settled(*PAYING) == "held":
+            await asyncio.gather(self._pay(GOOD), self._pay(GOOD))
+
+    async def cancels(self) -> None:
+        """While the payment is under way."""
+        await self._pay(self.dice.choice([GOOD, GOOD, CAUTIOUS, NO_FUNDS]))
+        await asyncio.sleep(self.dice.uniform(0, 1.2))
+        await self._cancel()
+
+    async def gives_up(self) -> None:
+        await self._cancel()
+
+    async def last_moment(self) -> None:
+        await self._until_deadline(0.5)
+        await self._pay(self.dice.choice([GOOD, GOOD, CAUTIOUS]))
+
+    async def walks_away(self) -> None:
+        pass
+
+    async def disputes(self) -> None:
+        await self._pay_to_the_end(DISPUTED)
+
+    async def slow_refund(self) -> None:
+        await self._pay_to_the_end(SLOW_REFUND)
+
+    async def failing_refund(self) -> None:
+        await self._pay_to_the_end(FAILING_REFUND)
+
+    # What is wanted of a booking that is paid: the organiser gives money back.
+
+    async def _wish(self) -> None:
+        refunds = self.person.manner in ("slow_refund", "failing_refund")
+        wish = self.person.wish or ("refund" if refunds else "")
+        if not wish or await self._settled(*PAYING) != "confirmed":
+            return
+        asked: Json = {"reason": "asked for", "with_fees": self.dice.random() < 0.5}
+        if wish == "amount":
+            asked["amount"] = self.dice.randint(1, self.booking["total"])
+        elif wish == "ticket":
+            tickets: Any = (
+                await self._ask("GET", f"/bookings/{self.told.booking_id}/tickets")
+            ).body
+            valid = [ticket["id"] for ticket in tickets if ticket["state"] == "valid"]
+            if not valid:
+                return
+            asked["tickets"] = valid[:1]
+        await self._ask(
+            "POST", f"/bookings/{self.told.booking_id}/refunds", asked,
+            key="refund", expect=(201, 409, 422), token=self.organiser,
+        )  # fmt: skip
+        await self.look()
+
+
+MANNERS: dict[str, Callable[[Buyer], Awaitable[None]]] = {
+    name: getattr(Buyer, name)
+    for name in (
+        "pays", "another_card", "declined", "authenticates", "authenticates_late", "denies",
+        "abandons", "two_tabs", "cancels", "gives_up", "last_moment", "walks_away", "disputes",
+        "slow_refund", "failing_refund",
+    )
+}  # fmt: skip

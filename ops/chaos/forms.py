@@ -1,0 +1,142 @@
+"""The forms that a campaign of money can take."""
+
+from dataclasses import replace
+
+from ops.chaos.plan import Form, Show
+
+# Stripe's limits, which the sandbox enforces in every form.
+LIMITS = {"account_rate": 100, "endpoint_rate": 25}
+
+MANNERS = {
+    "pays": 32,
+    "another_card": 8,
+    "declined": 3,
+    "authenticates": 8,
+    "authenticates_late": 6,
+    "denies": 3,
+    "abandons": 4,
+    "two_tabs": 9,
+    "cancels": 9,
+    "gives_up": 2,
+    "last_moment": 7,
+    "walks_away": 3,
+    "disputes": 3,
+    "slow_refund": 2,
+    "failing_refund": 1,
+}
+WISHES = {"": 76, "refund": 12, "ticket": 6, "amount": 6}
+FAULTS = {
+    "spike_rate": 0.2,
+    "spike_ms": 2000,
+    "fail_before_rate": 0.025,
+    "fail_after_rate": 0.025,
+    "drop_before_rate": 0.01,
+    "drop_after_rate": 0.05,
+    "lock_timeout_rate": 0.01,
+    "webhook_duplicate_rate": 0.2,
+    "webhook_reorder_rate": 0.3,
+    "webhook_late_rate": 0.1,
+    "webhook_late_ms": 150_000,
+}
+SHOWS = (
+    Show(share=0.30, hold_seconds=60),
+    Show(share=0.25, hold_seconds=5),
+    Show(share=0.15, hold_seconds=7),
+    Show(share=0.12, hold_seconds=8, gated=False),
+    Show(share=0.08, hold_seconds=30, currency="JPY"),
+    Show(share=0.10, hold_seconds=20, cancelled=True),
+)
+
+LONG = Form(
+    bookings=2060,
+    arrive_s=170,
+    shows=SHOWS,
+    manners=MANNERS,
+    wishes=WISHES,
+    faults=FAULTS,
+    formation={"web": 1, "relay": 2, "clock": 2, "worker": 3, "mailer": 1},
+    kills={"worker": 6, "relay": 2, "clock": 2, "mailer": 1, "web": 2},
+    kill_every_s=5,
+    die_every_s=5,
+    freezes=2,
+    freeze_s=40,  # longer than a lease
+    storms=1,
+    pace=0.25,
+    patience_s=300,
+)
+
+SHORT = replace(
+    LONG,
+    bookings=120,
+    shows=(
+        Show(share=0.50, hold_seconds=5),
+        Show(share=0.15, hold_seconds=7),
+        Show(share=0.15, hold_seconds=6, gated=False),
+        Show(share=0.10, hold_seconds=6, currency="JPY"),
+        Show(share=0.10, hold_seconds=10, cancelled=True),
+    ),
+    arrive_s=9,
+    faults={**FAULTS, "spike_ms": 600, "webhook_late_ms": 6000},
+    formation={"web": 1, "relay": 1, "clock": 1, "worker": 2, "mailer": 1},
+    kill_every_s=3,
+    die_every_s=1.5,
+    freezes=1,
+    freeze_s=4,
+    storms=0,
+    bank_s=2,
+    pace=0.025,
+    hasten=True,
+    patience_s=60,
+)
+
+# Forms that try one guard hard, for ops/chaos/mutants.py. Short, and nothing else goes wrong.
+CALM = replace(
+    SHORT,
+    bookings=60,
+    arrive_s=5,
+    shows=(Show(share=1, hold_seconds=8),),
+    wishes={"": 1},
+    faults={},
+    kills={},
+    kill_every_s=0,
+    die_every_s=0,
+    freezes=0,
+    patience_s=20,
+)
+LOST_REPLIES = replace(
+    CALM,
+    manners={"pays": 1},
+    wishes={"": 1, "refund": 1, "amount": 1},
+    faults={"drop_after_rate": 0.25},
+)
+TWO_TABS = replace(CALM, manners={"two_tabs": 1}, faults={"latency_ms": 200})
+LAST_MOMENT = replace(
+    CALM, shows=(Show(share=1, hold_seconds=5),), manners={"last_moment": 3, "pays": 1}
+)
+FROZEN_PAYMENTS = replace(
+    CALM,
+    bookings=120,
+    arrive_s=20,
+    manners={"pays": 3, "authenticates": 1},
+    faults={"latency_ms": 400},
+    freezes=6,
+    freeze_s=6,
+    pace=0.02,
+)
+FROZEN_DISPUTES = replace(FROZEN_PAYMENTS, manners={"disputes": 1}, bank_s=0.3)
+DEATHS = replace(CALM, manners={"pays": 1}, wishes={"": 1, "refund": 1}, die_every_s=0.4)
+CHANGES_OF_MIND = replace(
+    CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}
+)
+
+FORMS = {
+    "long": LONG,
+    "short": SHORT,
+    "lost_replies": LOST_REPLIES,
+    "two_tabs": TWO_TABS,
+    "last_moment": LAST_MOMENT,
+    "frozen_payments": FROZEN_PAYMENTS,
+    "frozen_disputes": FROZEN_DISPUTES,
+    "deaths": DEATHS,
+    "changes_of_mind": CHANGES_OF_MIND,
+}

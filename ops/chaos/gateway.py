@@ -1,0 +1,61 @@
+"""The gateway's part in a campaign: its faults, and the bank that decides disputes."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ops.chaos.plan import Act
+from ops.chaos.timeline import Doing
+from ops.sandbox.process import Sandbox
+
+Json = dict[str, Any]
+
+STORM = {"drop_after_rate": 0.85}
+
+
+class Gateway:
+    def __init__(self, sandbox: Sandbox, faults: Mapping[str, float], seed: int) -> None:
+        self.sandbox, self.usual = sandbox, dict(faults)
+        self.dice = random.Random(f"bank {seed}")
+        self.seed = seed
+        self.storms = 0
+
+    @property
+    def doings(self) -> dict[str, Doing]:
+        return {"storm": self.storm, "calm": self.calm}
+
+    def trouble(self) -> None:
+        self.sandbox.faults(**self.usual, seed=self.seed)
+
+    def storm(self, act: Act) -> Act:
+        """It does what it is asked, and hardly ever answers."""
+        self.storms += 1
+        self.sandbox.faults(**STORM)
+        return Act(act.at_s + act.lasts_s, "calm")
+
+    def calm(self, act: Act) -> None:
+        self.sandbox.faults(**self.usual)
+
+    def rest(self) -> None:
+        """No more faults; what is late is still on its way."""
+        names = {*self.usual, *STORM}
+        self.sandbox.faults(**{name: 0 for name in names if name.endswith("_rate")})
+
+    def decide_disputes(self) -> None:
+        """The bank looks at what is open, and decides about half of it."""
+        for dispute in self.sandbox.ledger()["disputes"]:
+            if dispute["status"] == "needs_response" and self.dice.random() < 0.5:
+                self.sandbox.close_dispute(dispute["id"], self.dice.choice(["won", "lost"]))
+
+    def injected(self) -> dict[str, int]:
+        """How often each kind of fault came about."""
+        return dict(sorted(self.sandbox.calls()["faults"].items()))
+
+    def unfinished(self) -> dict[str, int]:
+        """What is still open at its end."""
+        by_status = self.sandbox.ledger(totals="1")["intents_by_status"]
+        open_ones = ("requires_action", "requires_capture", "processing")
+        return {
+            **{f"intents {status}": by_status.get(status, 0) for status in open_ones},
+            "notifications on their way": self.sandbox.calls()["webhooks"]["pending"],
+        }

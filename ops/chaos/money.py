@@ -1,0 +1,260 @@
+"""`make chaos-money`: a sale in which everything breaks that can, and the books agree all the same.
+
+    python -m ops.chaos.money [--form short] [--bookings 2000] [--seed 7] [--out FILE]
+
+Buyers pay in every manner there is, over HTTP, while the gateway is slow, fails, or drops replies
+of what it has done, notifications come late, twice and in any order, and processes are killed. Then
+the faults end, everything comes to its end, and the gateway's ledger is held against the tables.
+Ends with 0 only if all agrees; FILE (var/chaos-money.json) has the figures. The seed repeats the
+plan of buyers and faults.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from db.connections import Conn
+from db.invariants import violations
+from ops.chaos import verdict
+from ops.chaos.buyer import Told
+from ops.chaos.forms import FORMS, LIMITS
+from ops.chaos.gateway import Gateway
+from ops.chaos.organiser import Shows
+from ops.chaos.plan import Form, draw_acts, draw_people
+from ops.chaos.processes import Killer
+from ops.chaos.quiet import open_ends, turn_clocks, wait_for_quiet
+from ops.chaos.timeline import Timeline
+from ops.demo.__main__ import connected
+from ops.stack import Stack
+from ops.supervisor import ROOT
+
+Json = dict[str, Any]
+
+TELL_EVERY_S = 5
+STATES = "SELECT state, count(*) AS n FROM bookings GROUP BY state ORDER BY state"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make chaos-money", description=__doc__)
+    parser.add_argument("--form", choices=FORMS, default="long")
+    parser.add_argument("--bookings", type=int, help="buyers who come; default: the form's")
+    parser.add_argument("--seed", type=int, help="default: a new one")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "chaos-money.json")
+    args = parser.parse_args()
+    form = FORMS[args.form]
+    if args.bookings:
+        pace = form.arrive_s / form.bookings
+        form = replace(form, bookings=args.bookings, arrive_s=args.bookings * pace)
+    seed = random.randrange(10**6) if args.seed is None else args.seed
+    result = run(form, seed, args.out, ROOT / "var" / "chaos-money")
+    sys.exit(1 if result["failures"] else 0)
+
+
+def run(
+    form: Form, seed: int, out: Path, var_dir: Path, say: Callable[[str], object] = print
+) -> Json:
+    """A whole campaign; the object that is written to `out`."""
+    began = time.monotonic()
+    say(f"seed {seed}: {form.bookings} buyers over {form.arrive_s:.0f} s")
+    orders = var_dir.resolve() / "orders"
+    orders.mkdir(parents=True, exist_ok=True)
+    env = {"TASK_PACE": str(form.pace), "DIE_AT": str(orders)}
+    with (
+        Stack(var_dir, form.formation, env=env, sandbox_options=LIMITS, say=say) as stack,
+        connected(stack.database_url) as conn,
+    ):
+        campaign = Campaign(stack, conn, form, seed, orders, say)
+        campaign.sell()
+        campaign.come_to_rest()
+        result = campaign.judge() | {"seconds": round(time.monotonic() - began, 1)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    say(text(result))
+    return result
+
+
+@dataclass
+class Campaign:
+    stack: Stack
+    conn: Conn
+    form: Form
+    seed: int
+    orders: Path
+    say: Callable[[str], object]
+    began: float = field(default_factory=time.monotonic)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gateway = Gateway(self.stack.sandbox, self.form.faults, self.seed)
+        self.killer = Killer(self.stack.supervisor, self.orders)
+        self.shows = Shows(self.stack, self.form, self.seed)
+        self.told: list[Told] = []
+        self._told_at = 0.0
+
+    def sell(self) -> None:
+        """From the first buyer to the last one told an end; faults end when all have acted."""
+        self.shows.open()
+        people = draw_people(self.form, self.seed)
+        plan = self.stack.var_dir / "crowd.json"
+        plan.write_text(
+            json.dumps({
+                "people": [asdict(person) for person in people],
+                "events": self.shows.listing(),
+                "organiser": self.shows.api_key,
+            })
+        )  # fmt: skip
+        doings = {**self.gateway.doings, **self.killer.doings, **self.shows.doings}
+        timeline = Timeline(draw_acts(self.form, self.seed), doings)
+        with self._crowd(plan) as words:
+            self.gateway.trouble()
+            with timeline:
+                for stages in words:
+                    self._while_selling(stages)
+                    if not stages.get("coming") and not stages.get("acting"):
+                        break
+            self.gateway.rest()
+            self.killer.rest()
+            self.say("faults are over")
+            self._see_out(words)
+        self.failures += [f"not done: {error}" for error in timeline.errors]
+
+    @contextmanager
+    def _crowd(self, plan: Path) -> Iterator[Iterator[dict[str, int]]]:
+        """The buyers' process; how many are at which stage, once a second, until it ends."""
+        results = self.stack.var_dir / "crowd.jsonl"
+        command = [
+            *(sys.executable, "-m", "ops.chaos.crowd", "--web", self.stack.web_url),
+            *("--plan", str(plan), "--results", str(results)),
+        ]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as crowd:
+            assert crowd.stdout is not None
+            try:
+                yield (json.loads(line)["stages"] for line in crowd.stdout)
+            finally:
+                crowd.terminate()
+        self.told = [Told(**json.loads(line)) for line in results.read_text().splitlines()]
+
+    def _while_selling(self, stages: dict[str, int]) -> None:
+        if time.monotonic() - self._told_at < min(TELL_EVERY_S, self.form.bank_s):
+            return
+        self._told_at = time.monotonic()
+        self.gateway.decide_disputes()
+        if self.form.patience_s:
+            self._tell(stages)
+
+    def _tell(self, stages: dict[str, int]) -> None:
+        states = {row["state"]: row["n"] for row in self.conn.execute(STATES)}
+        faults = sum(self.gateway.injected().values())
+        self.say(
+            f"{time.monotonic() - self.began:6.0f} s  buyers {listed(stages)}  bookings"
+            f" {listed(states)}  {faults} faults, {self.killer.deaths()} deaths"
+        )
+
+    def _see_out(self, words: Iterator[dict[str, int]]) -> None:
+        """Until every buyer was told an end, or patience is over: the others are asked for it."""
+        deadline = time.monotonic() + self.form.patience_s
+        for stages in words:
+            if time.monotonic() > deadline:
+                self.failures.append(f"buyers still wait to be told: {listed(stages)}")
+                return
+            self._help_on()
+            self._while_selling(stages)
+
+    def come_to_rest(self) -> None:
+        """Wait until nothing is under way any more."""
+        self.say("waiting for everything to end")
+
+        def look() -> dict[str, int]:
+            return open_ends(self.conn) | self.gateway.unfinished()
+
+        patience_s = self.form.patience_s
+        left = wait_for_quiet(look, self._bring_to_rest, patience_s, self._say_now_and_then)
+        late = [f"still open after {patience_s:.0f} s: {n} {what}" for what, n in left.items()]
+        self.failures += late
+
+    def _help_on(self) -> None:
+        if self.form.hasten:
+            turn_clocks(self.conn)
+
+    def _bring_to_rest(self) -> None:
+        self._help_on()
+        self.gateway.decide_disputes()
+        self.shows.pay_what_is_owed()
+
+    def _say_now_and_then(self, what: str) -> None:
+        if time.monotonic() - self._told_at > TELL_EVERY_S:
+            self._told_at = time.monotonic()
+            self.say(f"{time.monotonic() - self.began:6.0f} s  open: {what}")
+
+    def judge(self) -> Json:
+        """Hold the gateway's ledger against the tables, and all else against what must be."""
+        ledger = self.stack.sandbox.ledger(by="booking_id")
+        books = verdict.read_books(self.conn)
+        pairs = verdict.beside_ledger(books, ledger)
+        broken = violations(self.conn)
+        failures = [
+            *self.failures,
+            *verdict.check_agreement(pairs, ledger),
+            *verdict.check_ends(pairs),
+            *verdict.check_told(self.told, books),
+            *verdict.check_dead_letters(self.conn),
+            *(f"invariant {violation}" for violation in broken),
+            *self._unexplained(),
+        ]
+        return {
+            "seed": self.seed,
+            "bookings": len(books),
+            "ends": dict(sorted(Counter(row["state"] for row in books).items())),
+            "turned_away": sum(bool(one.turned_away) for one in self.told),
+            "faults": self.gateway.injected() | {"gateway_storm": self.gateway.storms},
+            "killed": dict(sorted(self.killer.killed.items())),
+            "died_at": dict(sorted(self.killer.died.items())),
+            "captured_minor": sum(ours["captured"] for ours, _ in pairs),
+            "ledger_captured_minor": total(ledger, "captured"),
+            "refunded_minor": sum(ours["refunded"] for ours, _ in pairs),
+            "ledger_refunded_minor": total(ledger, "refunded"),
+            "difference_minor": verdict.difference(pairs),
+            "invariant_rows": sum(violation.rows for violation in broken),
+            "failures": failures,
+        }
+
+    def _unexplained(self) -> Iterator[str]:
+        if dead := self.killer.unexplained():
+            yield f"{dead} processes ended by themselves: see {self.stack.log_dir}"
+
+
+def total(ledger: Json, what: str) -> int:
+    """In minor units, of all currencies."""
+    return sum(currency[what] for currency in ledger["currencies"].values())
+
+
+def listed(counts: dict[str, int]) -> str:
+    return " ".join(f"{n} {name}" for name, n in counts.items() if n)
+
+
+def text(result: Json) -> str:
+    """The report that people read."""
+    lines = [
+        f"  bookings   {result['bookings']}: {listed(result['ends'])}",
+        f"  faults     {listed(result['faults'])}",
+        f"  killed     {listed(result['killed'])}; died at {len(result['died_at'])} points",
+        f"  captured   {result['captured_minor']}, the gateway {result['ledger_captured_minor']}",
+        f"  refunded   {result['refunded_minor']}, the gateway {result['ledger_refunded_minor']}",
+        f"  difference {result['difference_minor']}; rows of invariants {result['invariant_rows']}",
+        f"  seed {result['seed']}, {result['seconds']} s",
+        *(f"  FAILED: {failure}" for failure in result["failures"]),
+    ]
+    return "\n".join(["", *lines, ""])
+
+
+if __name__ == "__main__":
+    main()
