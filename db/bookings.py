@@ -54,7 +54,7 @@ def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -
         raise NotFound
     if row["was"] in ("held", "cancelled"):
         return "cancelled"
-    if row["was"] in ("authorising", "expiring"):
+    if row["was"] in ("authorising", "review", "expiring"):
         return "expiring"
     message = f"A booking that is {row['was']} cannot be given up."
     raise Conflict(message, "not_cancellable")

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn
+from db.connections import Conn, only
 from db.errors import Conflict, NotFound
 from db.queries import load
+from db.risk import NO_FACTS, Facts
 from db.settings import settings
 
 sql = load("payments")
@@ -62,6 +63,7 @@ class Outcome:
     client_secret: str | None = None
     failure_code: str | None = None
     failure_message: str | None = None
+    facts: Facts = NO_FACTS
 
 
 def start_payment(
@@ -127,6 +129,8 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
         "client_secret": outcome.client_secret,
         "failure_code": outcome.failure_code,
         "failure_message": outcome.failure_message,
+        **vars(outcome.facts),
+        "card_checks": Jsonb(outcome.facts.card_checks) if outcome.facts.card_checks else None,
     }
     return conn.execute(sql.record, values).fetchone() is not None
 
@@ -145,6 +149,15 @@ def use_next_key(conn: Conn, progress: Progress) -> None:
 
 def secure_booking(conn: Conn, progress: Progress) -> bool:
     return _done(conn, sql.secure_booking, progress)
+
+
+def secure_or_review(conn: Conn, progress: Progress) -> str | None:
+    """The booking of an authorised payment is 'secured' now, or in 'review', where a person has to
+    look first; None: somebody was first, and nothing was changed.
+    """
+    values = {name: getattr(progress, name) for name in ("event_id", "booking_id", "payment_id")}
+    became: str | None = only(conn.execute(sql.secure_or_review, values).fetchall())["became"]
+    return became
 
 
 def confirm_booking(conn: Conn, progress: Progress) -> bool:

@@ -252,13 +252,26 @@ where b.state in ('authorising', 'expiring', 'secured')
     and not exists (select from dead_letters d
                     where d.booking_id = b.id and d.resolved_at is null);
 
+-- review_past_its_time --
+-- A payment is being looked at, nobody has decided, and its end is passed by.
+select event_id, id as booking_id, review_until
+from bookings
+where state = 'review' and review_until < clock_timestamp() - interval '10 min';
+
+-- review_without_reserved_money --
+-- A payment is being looked at before it is taken, and it was taken, or nothing is reserved for it.
+select b.event_id, b.id as booking_id, p.id as payment_id, p.state as payment_state
+from bookings b
+left join payments p on p.id = b.payment_id
+where b.state = 'review' and p.state is distinct from 'authorised';
+
 -- payment_forgotten --
 -- A payment that may hold a buyer's money belongs to a booking on which nobody works.
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
 where p.state in ('intended', 'processing', 'authorised', 'unknown')
-    and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
+    and (b.id is null or b.state not in ('authorising', 'expiring', 'review', 'secured'))
     and not exists (select from outbox o where o.queue <> 'mail'
                     and o.args->>'booking_id' = p.booking_id::text)
     and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)

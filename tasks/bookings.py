@@ -113,9 +113,15 @@ def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
 
 
 def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
-    """The seats are the buyer's from here on: they cannot expire any more."""
-    if not payments.secure_booking(conn, progress):
+    """The seats are the buyer's from here on: they cannot expire any more. Where a person has to
+    look at the payment first, a decision, or the end of its time, wakes the task again.
+    """
+    became = payments.secure_or_review(conn, progress)
+    if became is None:
         raise MovedOn
+    if became == "review":
+        reach("before review commits")
+        lease.finish(conn)
 
 
 def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
@@ -129,6 +135,8 @@ def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
     """Nothing was charged: the buyer may pay again, or the time is over."""
     if progress.booking_state == "authorising":
         done = payments.reopen_booking(conn, progress)
+    elif progress.booking_state == "review":
+        done = payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
     elif given_up(progress):
         reason = progress.booking_reason or ""
         done = payments.end_booking(conn, progress, "cancelled", reason)
@@ -153,6 +161,16 @@ SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
     "voided": on_failed,
     "captured": on_captured,
 }
+
+
+def watch(lease: Lease, progress: Progress) -> None:
+    """In review, where nobody but a person decides; unless the gateway has ended the payment."""
+    outcome = gateway_of(progress).look(progress)
+    if outcome.state == "authorised":
+        with lease.transaction() as conn:
+            lease.finish(conn)
+    else:
+        settle(lease, progress, outcome)
 
 
 def capture(lease: Lease, progress: Progress) -> None:
@@ -261,10 +279,12 @@ STEPS: dict[tuple[str, str | None], Step] = {
     ("authorising", "intended"): authorise,
     ("authorising", "unknown"): authorise,
     ("authorising", "requires_action"): check,
+    ("review", "authorised"): watch,
     ("secured", "authorised"): capture,
     ("expiring", "intended"): withdraw,
     ("expiring", "unknown"): withdraw,
     ("expiring", "requires_action"): withdraw,
+    ("expiring", "authorised"): withdraw,
     **{
         (ended, live): void
         for ended in ("expired", "cancelled", "failed")

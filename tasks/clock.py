@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from db import circuits, jobs, lanes
+from db import circuits, jobs, lanes, risk
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -35,12 +35,21 @@ def expire_passes(conn: Conn) -> dict[str, int]:
     return {"missed": missed, "lapsed": lapsed}
 
 
+REVIEWS_AT_ONCE = 100
+
+
+def end_reviews(conn: Conn) -> dict[str, int]:
+    """Approve or reject payments about which nobody has decided in time."""
+    return {"ended": risk.end_reviews(conn, REVIEWS_AT_ONCE)}
+
+
 PROBE_EVERY = timedelta(seconds=5)
 
 
 JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "expire_holds": (timedelta(seconds=1), expire_holds),
     "expire_passes": (timedelta(seconds=1), expire_passes),
+    "end_reviews": (timedelta(seconds=5), end_reviews),
     "probe_gateways": (PROBE_EVERY, circuits.probe_gateways),
     "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
     "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),

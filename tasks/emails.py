@@ -59,8 +59,14 @@ def send_email(lease: Lease) -> None:
 
 
 def is_true(mail: Email) -> bool:
-    """A reminder to pay is only sent to somebody who still has to."""
-    return mail.template != "held" or (mail.booking is not None and mail.booking["state"] == "held")
+    """Some mails are only sent while the booking is in a state: a reminder to pay to somebody who
+    still has to.
+    """
+    state = ONLY_WHILE.get(mail.template)
+    return state is None or (mail.booking is not None and mail.booking["state"] == state)
+
+
+ONLY_WHILE = {"held": "held", "in_review": "review"}
 
 
 def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:

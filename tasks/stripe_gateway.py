@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import stripe
-from stripe.params import PaymentIntentListParamsCreated
+from stripe.params import PaymentIntentListParams
 
 from db.disputes import Case, Dispute
 from db.payments import Outcome, Progress
+from db.risk import NO_FACTS, Facts
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
 from tasks.stripe_calls import call, client, pages, replayed
@@ -69,7 +70,11 @@ def look(progress: Progress) -> Outcome:
 
 
 def retrieve(progress: Progress, gateway_id: str) -> Outcome:
-    intent = call(progress, "retrieve", lambda: client().v1.payment_intents.retrieve(gateway_id))
+    intent = call(
+        progress,
+        "retrieve",
+        lambda: client().v1.payment_intents.retrieve(gateway_id, {"expand": ["latest_charge"]}),
+    )
     return outcome_of(intent)
 
 
@@ -79,16 +84,15 @@ def find(progress: Progress) -> Outcome:
     A minute more on both sides, for clocks that differ and answers that were late.
     """
     assert progress.first_sent_at is not None and progress.last_sent_at is not None
-    window: PaymentIntentListParamsCreated = {
-        "gte": int((progress.first_sent_at - timedelta(minutes=1)).timestamp()),
-        "lte": int((progress.last_sent_at + timedelta(minutes=1)).timestamp()),
+    wanted: PaymentIntentListParams = {
+        "created": {
+            "gte": int((progress.first_sent_at - timedelta(minutes=1)).timestamp()),
+            "lte": int((progress.last_sent_at + timedelta(minutes=1)).timestamp()),
+        },
+        "limit": 100,
+        "expand": ["data.latest_charge"],
     }
-
-    for intent in pages(
-        progress,
-        "list",
-        lambda: client().v1.payment_intents.list({"created": window, "limit": 100}),
-    ):
+    for intent in pages(progress, "list", lambda: client().v1.payment_intents.list(wanted)):
         if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id):
             return outcome_of(intent)
     raise NothingHappened
@@ -136,6 +140,7 @@ def declined(error: stripe.CardError) -> Outcome:
         currency=intent["currency"].upper() if intent else "",
         failure_code=getattr(details, "decline_code", None) or error.code,
         failure_message=error.user_message,
+        facts=facts_of(intent.to_dict()) if intent else NO_FACTS,
     )
 
 
@@ -152,6 +157,28 @@ def outcome_of(intent: Any) -> Outcome:
         client_secret=intent.client_secret,
         failure_code=trouble.get("decline_code") or trouble.get("code"),
         failure_message=trouble.get("message"),
+        facts=facts_of(intent.to_dict()),
+    )
+
+
+def facts_of(intent: dict[str, Any]) -> Facts:
+    """What is known of the card, and of how risky Radar finds the payment, as far as it is told."""
+    charge = intent.get("latest_charge")
+    if not isinstance(charge, dict):  # one that failed is not expanded, but its card is told
+        tried = (intent.get("last_payment_error") or {}).get("payment_method") or {}
+        return Facts(card_fingerprint=(tried.get("card") or {}).get("fingerprint"))
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    outcome = charge.get("outcome") or {}
+    lapses = card.get("capture_before")
+    return Facts(
+        card_fingerprint=card.get("fingerprint"),
+        card_country=card.get("country"),
+        card_checks=card.get("checks"),
+        risk_level=outcome.get("risk_level"),
+        risk_score=outcome.get("risk_score"),
+        risk_message=outcome.get("seller_message"),
+        gateway_review=outcome.get("type") == "manual_review",
+        capture_before=datetime.fromtimestamp(lapses, UTC) if lapses else None,
     )
 
 

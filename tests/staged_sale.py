@@ -67,6 +67,10 @@ class StagedSale:
     event: int
 
     def add_buyer(self, name: str) -> int:
+        """The buyer of that name, who may be there."""
+        query = "select id from buyers where name = %s"
+        for known in self.conn.execute(query, [name]):
+            return int(known["id"])
         buyer = only(
             self.conn.execute("insert into accounts default values returning id").fetchall()
         )["id"]
@@ -77,10 +81,10 @@ class StagedSale:
         return int(buyer)
 
     def join(self, name: str, quantity: int, category: int) -> UUID:
-        """A new buyer joins; the entry's id."""
+        """A buyer joins; the entry's id."""
         entry = only(
             self.conn.execute(
-                "select * from join_queue(%s, %s, 'key', '', %s, %s, true, 0, null, false)",
+                "select * from join_queue(%s, %s, uuid7()::text, '', %s, %s, true, 0, null, false)",
                 [self.event, self.add_buyer(name), quantity, category],
             ).fetchall()
         )
@@ -93,7 +97,7 @@ class StagedSale:
             self.conn.execute("select drain_lane(%s, 100)", [lane])
 
     def hold(self, name: str, quantity: int = 2, category: int = 1) -> UUID:
-        """A new buyer's booking, held; confirmed where category 2 makes it free."""
+        """A buyer's booking, held; confirmed where category 2 makes it free."""
         entry = self.join(name, quantity, category)
         self.drain()
         query = "select id from bookings where event_id = %s and entry_id = %s"
@@ -152,6 +156,16 @@ class StagedSale:
             [booking],
         )
 
+    def review(self, booking: UUID) -> None:
+        """A booking whose payment is authorised has to be looked at."""
+        with self.conn.transaction():
+            self.conn.execute(
+                "update bookings set state = 'review', review_until = now() + interval '1 day',"
+                " review_reasons = '[]' where id = %s",
+                [booking],
+            )
+            self.finish("advance", booking)
+
     def expire(self, booking: UUID) -> None:
         self.conn.execute(
             "update bookings set deadline = now() - interval '1 s' where id = %s", [booking]
@@ -198,8 +212,8 @@ def stage_sale(conn: Conn) -> dict[str, UUID]:
     `free` is confirmed and cost nothing, `action` is authorising and waits for the buyer.
     """
     sale = stage_event(conn)
-    names = ("held", "authorising", "action", "expiring", "secured", "confirmed", "frozen",
-             "expired", "cancelled")  # fmt: skip
+    names = ("held", "authorising", "action", "expiring", "review", "secured", "confirmed",
+             "frozen", "expired", "cancelled")  # fmt: skip
     bookings = {name: sale.hold(name) for name in names}
     bookings["free"] = sale.hold("free", category=2)
     sale.begin_payment(bookings["authorising"])
@@ -207,6 +221,8 @@ def stage_sale(conn: Conn) -> dict[str, UUID]:
     sale.finish("advance", bookings["action"])
     sale.begin_payment(bookings["expiring"], "unknown")
     sale.set_booking(bookings["expiring"], "expiring")
+    sale.begin_payment(bookings["review"], "authorised")
+    sale.review(bookings["review"])
     sale.begin_payment(bookings["secured"], "authorised")
     sale.set_booking(bookings["secured"], "secured")
     sale.confirm(bookings["confirmed"])

@@ -81,6 +81,10 @@ CORRUPTIONS = {
     "state_not_in_log": REPLICA + """
         update bookings set state = 'cancelled' where id = %(expired)s""",
     "booking_under_way_forgotten": "delete from outbox where key = %(secured)s::text",
+    "review_past_its_time": """
+        update bookings set review_until = now() - interval '1 day' where id = %(review)s""",
+    "review_without_reserved_money": """
+        update payments set state = 'voided' where booking_id = %(review)s""",
     "payment_forgotten": """
         insert into payments (event_id, booking_id, organisation_id, gateway_account_id, amount,
             currency, params)

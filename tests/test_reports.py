@@ -36,8 +36,8 @@ def test_occupancy_counts_every_seat_once(conn: Conn) -> None:
     stage_sale(conn)
     stalls, balcony = rows(conn, "occupancy")
     assert (stalls["zone"], stalls["category"], stalls["seats"]) == ("Stalls", "Stalls", 60)
-    # Held: held, authorising, action, expiring, secured. Sold: confirmed, frozen.
-    assert (stalls["free"], stalls["held"], stalls["sold"]) == (46, 10, 4)
+    # Held: held, authorising, action, expiring, review, secured. Sold: confirmed, frozen.
+    assert (stalls["free"], stalls["held"], stalls["sold"]) == (44, 12, 4)
     assert stalls["sold_percent"] == pytest.approx(6.7)
     assert (balcony["seats"], balcony["free"], balcony["sold"]) == (60, 58, 2)
 
@@ -66,8 +66,8 @@ def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
         " where decided_at is not null"
     )
     [told] = rows(conn, "waits")
-    assert (told["state"], told["entries"]) == ("booked", 10)  # numbers 1 to 10; 11 still waits
-    assert (told["p50_s"], told["longest_s"]) == (5.5, 10)
+    assert (told["state"], told["entries"]) == ("booked", 11)  # numbers 1 to 11; 12 still waits
+    assert (told["p50_s"], told["longest_s"]) == (6, 11)
 
 
 @pytest.mark.parametrize("name", report_names())

@@ -31,7 +31,7 @@ MOVES = {
         "held": "authorising expired cancelled",
         "authorising": "held secured expiring review failed",
         "review": "secured expiring failed",
-        "expiring": "expired secured cancelled",
+        "expiring": "expired review secured cancelled",
         "secured": "confirmed failed held authorising",
         "confirmed": "cancelled frozen",
         "frozen": "confirmed cancelled",
@@ -65,7 +65,8 @@ SET_STATE = {
         update seats set state = %(to)s,
             booking_id = case when %(to)s in ('held', 'sold') then %(booking)s::uuid end""",
     "booking": """
-        update bookings set state = %(to)s, payment_id = %(payment)s,
+        update bookings set state = %(to)s, payment_id = %(payment)s, review_reasons = '[]',
+            review_until = now(),
             confirmed_at = case when %(to)s in ('confirmed', 'frozen') then now() end,
             ended_at = case when %(to)s in ('expired', 'cancelled', 'failed') then now() end""",
     "payment": """

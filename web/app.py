@@ -21,6 +21,7 @@ from web import (
     queues,
     refunds,
     reports,
+    reviews,
     seats,
     tickets,
     token_epochs,
@@ -46,6 +47,7 @@ NOUNS = (
     offline,
     cancellations,
     disputes,
+    reviews,
     reports,
 )
 

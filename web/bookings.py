@@ -71,6 +71,9 @@ class BookingSummary(Shape):
 
 class Booking(BookingSummary):
     seconds_left = fields.Float(allow_none=True, metadata={"description": "to pay; null: decided"})
+    checked_by = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "in review: when it is decided, at the latest"}
+    )
     items = fields.List(fields.Nested(Item))
     payment = fields.Nested(Payment, allow_none=True)
     refunds = fields.List(fields.Nested(MoneyBack))

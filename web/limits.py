@@ -1,14 +1,14 @@
 """How often one address may do what costs much. Generous, since many people may share one."""
 
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response
 from flask_limiter import Limiter, RateLimitExceeded
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from db.settings import settings
+from web.addresses import client
 from web.errors import problem
 
 LIMITS = {
@@ -18,7 +18,6 @@ LIMITS = {
 }
 """By endpoint."""
 PATIENCE = 0.2  # seconds, for Redis
-OWN_NETWORK = 64  # bits: what one IPv6 customer has at least
 
 log = structlog.get_logger()
 
@@ -43,18 +42,6 @@ def limit_requests(app: Flask) -> None:
     for endpoint, limits in LIMITS.items():
         view: Any = limiter.limit(limits)(app.view_functions[endpoint])
         app.view_functions[endpoint] = view
-
-
-def client() -> str:
-    """Who asks: an address, or an IPv6 network, in which one customer has all addresses."""
-    given = request.remote_addr or ""
-    try:
-        address = ip_address(given)
-    except ValueError:
-        return given
-    if isinstance(address, IPv6Address):
-        return f"{int(address) >> (128 - OWN_NETWORK):x}::"
-    return given
 
 
 def refuse(error: RateLimitExceeded) -> Response:

@@ -1,11 +1,14 @@
 """Stripe's test payment methods and what each of them does.
 
-Source: https://docs.stripe.com/testing?testing-method=payment-methods
+Sources: https://docs.stripe.com/testing?testing-method=payment-methods and, for the risk that Radar
+sees, https://docs.stripe.com/radar/testing. Its default rules are on: what is of the highest risk
+is blocked, what is of an elevated one is authorised, and a person is asked to look at it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,12 @@ class Method:
     delayed: str | None = None  # "succeeded" or "failed", some time after `processing`
     dispute: str | None = None  # the dispute's reason
     refund: str = "succeeded"  # "pending" succeeds later, "failed" fails later
+    risk: str = "normal"  # or "elevated", "highest"
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for one number, whichever payment method it is given with."""
+        return sha256(f"{self.type}/{self.brand}/{self.last4}".encode()).hexdigest()[:16]
 
 
 GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
@@ -55,6 +64,7 @@ AUTHENTICATION = Decline(
     "authentication_required",
     "Your card was declined. This transaction requires authentication.",
 )
+TOO_RISKY = Decline("card_declined", "fraudulent", "Your card was declined.")
 BANK = Decline(
     "payment_intent_payment_attempt_failed",
     None,
@@ -83,6 +93,9 @@ METHODS: dict[str, Method] = {
     "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds": Method(
         last4="3178", authenticate=True, decline=NO_FUNDS
     ),
+    "pm_card_riskLevelElevated": Method(last4="9235", risk="elevated"),
+    "pm_card_riskLevelHighest": Method(last4="4954", risk="highest", decline=TOO_RISKY),
+    "pm_card_radarBlock": Method(last4="0019", risk="highest", decline=TOO_RISKY),
     "pm_card_createDispute": Method(last4="0259", dispute="fraudulent"),
     "pm_card_createDisputeProductNotReceived": Method(last4="2685", dispute="product_not_received"),
     "pm_card_pendingRefund": Method(last4="7726", refund="pending"),

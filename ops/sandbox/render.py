@@ -15,7 +15,7 @@ from ops.sandbox.account import (
     Intent,
     Refund,
 )
-from ops.sandbox.cards import METHODS, Method
+from ops.sandbox.cards import METHODS, TOO_RISKY, Method
 from ops.sandbox.endpoints import Deleted, NewEndpoint
 from ops.sandbox.errors import StripeError
 
@@ -76,7 +76,7 @@ class Renderer:
             "currency": intent.currency,
             "customer": intent.customer,
             "description": intent.description,
-            "last_payment_error": failure(intent.error) if intent.error else None,
+            "last_payment_error": failure(intent.error, latest) if intent.error else None,
             "latest_charge": self.latest_charge(latest),
             "livemode": False,
             "metadata": intent.metadata,
@@ -115,7 +115,6 @@ class Renderer:
         }
 
     def charge(self, charge: Charge) -> Json:
-        method = METHODS[charge.method]
         given_back = charge.released + charge.refunded
         why = charge.failure
         return {
@@ -141,7 +140,7 @@ class Renderer:
             "paid": charge.status == "succeeded",
             "payment_intent": charge.intent,
             "payment_method": charge.payment_method,
-            "payment_method_details": {"type": method.type, method.type: details(method)},
+            "payment_method_details": charged(charge),
             "refunded": given_back == charge.amount,
             "statement_descriptor_suffix": charge.suffix,
             "status": charge.status,
@@ -247,37 +246,83 @@ def automatic(intent: Intent) -> Json | None:
     return {"enabled": True, "allow_redirects": "always" if intent.redirects else "never"}
 
 
-def failure(failure: Failure) -> Json:
+def failure(failure: Failure, tried: Charge | None) -> Json:
     named = {"code": failure.code, "decline_code": failure.decline_code, "charge": failure.charge}
+    used: Json = {"id": failure.payment_method, "object": "payment_method"}
+    if tried:
+        method = METHODS[tried.method]
+        used |= {"type": method.type, method.type: details(method)}
     return {
         "type": failure.type,
         **{name: value for name, value in named.items() if value is not None},
         "message": failure.message,
-        "payment_method": {"id": failure.payment_method, "object": "payment_method"},
+        "payment_method": used,
     }
+
+
+SCORES = {"normal": 12, "elevated": 68, "highest": 92}
 
 
 def outcome(charge: Charge) -> Json:
-    why = charge.failure
-    return {
-        "network_status": "declined_by_network" if why else "approved_by_network",
-        "reason": why.decline_code if why else None,
-        "risk_level": "normal",
-        "seller_message": "The bank did not return any further details with this decline."
-        if why
-        else "Payment complete.",
-        "type": "issuer_declined" if why else "authorized",
+    """What the network and Radar say: https://docs.stripe.com/declines#blocked-payments"""
+    method = METHODS[charge.method]
+    found: Json = {
+        "network_status": "approved_by_network",
+        "reason": None,
+        "risk_level": method.risk if method.type == "card" else "not_assessed",
+        "seller_message": "Payment complete.",
+        "type": "authorized",
     }
+    if method.type == "card":
+        found["risk_score"] = SCORES[method.risk]
+    if charge.failure and method.decline is TOO_RISKY:
+        return found | {
+            "network_status": "not_sent_to_network",
+            "reason": "highest_risk_level",
+            "seller_message": "Stripe blocked this payment as too risky.",
+            "type": "blocked",
+        }
+    if charge.failure:
+        return found | {
+            "network_status": "declined_by_network",
+            "reason": charge.failure.decline_code,
+            "seller_message": "The bank did not return any further details with this decline.",
+            "type": "issuer_declined",
+        }
+    if method.risk == "elevated":
+        return found | {
+            "reason": "elevated_risk_level",
+            "seller_message": "Stripe evaluated this payment as having elevated risk, and placed "
+            "it in your manual review queue.",
+            "type": "manual_review",
+        }
+    return found
+
+
+WEEK = 7 * 86_400
+
+
+def charged(charge: Charge) -> Json:
+    """payment_method_details: the method as it was charged; an authorisation is held for a week."""
+    method = METHODS[charge.method]
+    found = details(method)
+    if method.type == "card":
+        checks = ("address_line1_check", "address_postal_code_check", "cvc_check")
+        found["checks"] = {**dict.fromkeys(checks), "cvc_check": "pass"}
+        if charge.status == "succeeded" and not charge.captured:
+            found["capture_before"] = charge.created + WEEK
+    return {"type": method.type, method.type: found}
 
 
 def details(method: Method) -> Json:
     if method.type != "card":
-        return {"last4": method.last4}
+        return {"last4": method.last4, "fingerprint": method.fingerprint}
     return {
         "brand": method.brand,
         "country": "US",
         "exp_month": 12,
         "exp_year": 2034,
+        "fingerprint": method.fingerprint,
         "funding": "credit",
         "last4": method.last4,
         "network": method.brand,

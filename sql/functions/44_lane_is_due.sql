@@ -33,10 +33,11 @@ language sql volatile cost 10000 as $$
     from events e where id = p_event
 $$;
 
-/* Buyers of an event who may still pay: with seats held, or with a pass. */
+/* Buyers of an event who may still pay: with seats held, or with a pass. Those whose payment is being
+   looked at have done so, and would keep others out for a day. */
 create or replace function in_flight(p_event bigint) returns bigint language sql stable as $$
     select (select count(*) from bookings where event_id = p_event
-                and state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+                and state in ('held', 'authorising', 'expiring', 'secured'))
         + (select count(*) from entries where event_id = p_event
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
 $$;
@@ -49,7 +50,7 @@ create or replace function paying_through(p_account bigint) returns bigint langu
             and state <> 'draft' and needs_gateway(id)
     )
     select (select count(*) from bookings where event_id = any (ids)
-                and state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+                and state in ('held', 'authorising', 'expiring', 'secured'))
         + (select count(*) from entries where event_id = any (ids)
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
     from sales

@@ -1,5 +1,5 @@
-/* A buyer gives a booking up. Held: cancelled, its seats come free. Being paid: expiring, which the
-   saga resolves with the gateway. Returns the state that it was in, null if it is not the buyer's. */
+/* A buyer gives a booking up. Held: cancelled, its seats come free. Being paid, or looked at: expiring,
+   which the saga resolves with the gateway. Returns the state that it was in, null if it is not the buyer's. */
 create or replace function cancel_booking(p_event bigint, p_booking uuid, p_buyer bigint)
 returns text language plpgsql as $$
 declare
@@ -14,9 +14,9 @@ begin
         perform release_seats(p_event, array[p_booking]);
         update bookings set state = 'cancelled', ended_at = clock_timestamp(), reason = 'buyer'
         where event_id = p_event and id = p_booking and state = 'held';
-    elsif found_in = 'authorising' then
+    elsif found_in in ('authorising', 'review') then
         update bookings set state = 'expiring', reason = 'buyer'
-        where event_id = p_event and id = p_booking and state = 'authorising';
+        where event_id = p_event and id = p_booking and state in ('authorising', 'review');
         perform enqueue('advance', 'bookings', p_booking::text,
             jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
     end if;

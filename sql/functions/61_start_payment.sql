@@ -59,6 +59,7 @@ returns jsonb language sql stable as $$
         'payment_method_types', jsonb_build_array(p_method),
         'capture_method', case when can_be_authorised(p_method) then 'manual' else 'automatic' end,
         'confirm', true,
+        'expand', jsonb_build_array('latest_charge'),
         'return_url', p_return_url,
         'mandate_data', case when p_method in ('sepa_debit', 'us_bank_account')
             then '{"customer_acceptance": {"type": "offline"}}'::jsonb end,

@@ -51,6 +51,7 @@ begin
     update bookings set state = p_state, ended_at = clock_timestamp(), reason = p_reason
     where event_id = p_event and id = p_booking and state = any (p_from);
     perform notify_buyers(p_event, array[p_booking],
-        case p_reason when 'event_cancelled' then p_reason else p_state end);
+        case when p_reason = 'event_cancelled' then p_reason when p_reason like 'review_%' then 'not_approved'
+            else p_state end);
     return true;
 end $$;

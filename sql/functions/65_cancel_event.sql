@@ -25,22 +25,22 @@ begin
     return 'started';
 end $$;
 
-/* Ends bookings that nobody has paid for, p_limit at most: held ones at once, those that are being paid
-   when the gateway has been asked. */
+/* Ends bookings that nobody has paid for, p_limit at most: held ones at once, those that are being paid,
+   or looked at, when the gateway has been asked. */
 create or replace function end_unpaid(p_event bigint, p_limit integer) returns void
 language plpgsql set jit = off as $$
 declare
     ids uuid[];
 begin
-    ids := array(select id from bookings where event_id = p_event and state = 'authorising'
+    ids := array(select id from bookings where event_id = p_event and state in ('authorising', 'review')
                  order by id limit p_limit);
     -- Task before booking, as the saga locks them.
     perform from outbox where actor = 'advance' and key = any (ids::text[]) order by id for update;
     perform from bookings where event_id = p_event and id = any (ids) order by id for update;
     ids := array(select id from bookings where event_id = p_event and id = any (ids)
-                     and state = 'authorising');
+                     and state in ('authorising', 'review'));
     update bookings set state = 'expiring', reason = 'event_cancelled'
-    where event_id = p_event and id = any (ids) and state = 'authorising';
+    where event_id = p_event and id = any (ids) and state in ('authorising', 'review');
     perform enqueue('advance', 'bookings', id::text,
         jsonb_build_object('event_id', p_event, 'booking_id', id), p_event)
     from unnest(ids) id;

@@ -9,6 +9,7 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 -- outage of the gateway is credited.
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
     b.confirmed_at, d.deadline,
+    CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
     CASE WHEN b.state IN ('held', 'authorising')
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,

@@ -31,7 +31,14 @@ SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
     captured_currency = CASE WHEN %(captured)s > 0 AND currency <> %(currency)s THEN %(currency)s END,
     next_action = %(next_action)s, client_secret = %(client_secret)s,
     failure_code = %(failure_code)s, failure_message = %(failure_message)s,
-    updated_at = clock_timestamp()
+    card_fingerprint = coalesce(%(card_fingerprint)s, card_fingerprint),
+    card_country = coalesce(%(card_country)s, card_country),
+    card_checks = coalesce(%(card_checks)s, card_checks),
+    risk_level = coalesce(%(risk_level)s, risk_level),
+    risk_score = coalesce(%(risk_score)s, risk_score),
+    risk_message = coalesce(%(risk_message)s, risk_message),
+    gateway_review = gateway_review OR %(gateway_review)s,
+    capture_before = coalesce(%(capture_before)s, capture_before), updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND state = %(expected)s
 RETURNING id
 
@@ -48,6 +55,10 @@ WHERE id = %(payment_id)s AND idempotency_n = %(idempotency_n)s AND state IN ('i
 -- secure_booking --
 -- Its seats can no longer expire.
 SELECT secure_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- secure_or_review --
+-- Its seats can no longer expire; or a person looks at the payment first.
+SELECT secure_or_review(%(event_id)s, %(booking_id)s, %(payment_id)s) AS became
 
 -- confirm_booking --
 -- Seats sold, tickets issued, e-mail on its way.
