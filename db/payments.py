@@ -73,17 +73,19 @@ def start_payment(
     buyer_id: int,
     method: str,
     payment_method: str | None,
+    address_hash: bytes | None = None,
 ) -> dict[str, Any]:
     """Begin to pay for a held booking: {payment_id, booking_state}.
 
     method: one of the event's payment_methods, or 'offline'; payment_method: what the gateway calls
-    the buyer's card or account, None offline.
+    the buyer's card or account, None offline; address_hash: where the buyer is, None: unknown.
     Errors: NotFound; Conflict with reason payment_in_progress, not_held, deadline_passed or
     no_such_method.
     """
     link = f"{settings().public_url}/v1/events/{event_id}/bookings/{booking_id}"
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     values |= {"method": method, "payment_method": payment_method, "return_url": link}
+    values |= {"address_hash": address_hash}
     row = conn.execute(sql.start_payment, values).fetchone()
     assert row is not None
     if row["outcome"] == "no_booking":

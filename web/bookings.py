@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from db import bookings, payments
 from db.connections import autocommit, transaction
 from db.settings import settings
+from web.addresses import client_hash
 from web.auth import buyer, buyer_id, buyers_only
 from web.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.fields import METHODS, Digits, Shape, Text, Whole
@@ -194,7 +195,8 @@ def pay(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
     required_key()
 
     def work() -> dict[str, Any]:
-        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **given)
+        asked = given | {"address_hash": client_hash()}
+        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
         state = "requires_action" if given["method"] == "offline" else "intended"
         payment = {"id": started["payment_id"], "state": state}
         return {"payment": payment, "state": started["booking_state"]}

@@ -1,10 +1,12 @@
 /* The buyer, present, pays for a booking: writes the attempt with the exact parameters that the
    gateway will get, and the task that carries it on. p_method: one of the event's, or 'offline';
-   p_payment_method: what the gateway calls the buyer's card or account. outcome: 'started', or why not:
-   'no_booking', 'payment_in_progress', 'not_held', 'deadline_passed', 'no_such_method'. */
+   p_payment_method: what the gateway calls the buyer's card or account; p_address: a hash of where the
+   buyer is. outcome: 'started', or why not: 'no_booking', 'payment_in_progress', 'not_held',
+   'deadline_passed', 'no_such_method'. */
 create or replace function start_payment(
     p_event bigint, p_booking uuid, p_buyer bigint, p_payment_method text, p_return_url text,
-    p_method text default 'card', out outcome text, out payment_id uuid, out booking_state text)
+    p_method text default 'card', p_address bytea default null,
+    out outcome text, out payment_id uuid, out booking_state text)
 language plpgsql set jit = off as $$
 declare
     b bookings;
@@ -32,9 +34,9 @@ begin
         return;
     end if;
     insert into payments (id, event_id, booking_id, organisation_id, gateway_account_id, amount,
-        currency, method, params)
+        currency, method, address_hash, params)
     values (payment_id, p_event, p_booking, b.organisation_id, b.gateway_account_id, b.total,
-        b.currency, p_method,
+        b.currency, p_method, p_address,
         payment_params(b, payment_id, p_method, p_payment_method, p_return_url));
     update bookings set state = 'authorising', payment_id = start_payment.payment_id
     where event_id = p_event and id = p_booking and state = 'held';

@@ -11,6 +11,7 @@ alter table payments
     add column risk_message text,
     add column gateway_review boolean not null default false,
     add column capture_before timestamptz;
+drop function if exists start_payment(bigint, uuid, bigint, text, text, text);
 create index payments_card on payments (organisation_id, card_fingerprint, created_at)
     where card_fingerprint is not null;
 create index payments_address on payments (organisation_id, address_hash, created_at)

@@ -1,7 +1,7 @@
 -- start_payment --
 -- The buyer pays: the attempt and its task.
 SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(payment_method)s,
-    %(return_url)s, %(method)s)
+    %(return_url)s, %(method)s, %(address_hash)s)
 
 -- get_progress --
 -- How far a booking and an attempt to pay have come: the present one, unless another is named.
