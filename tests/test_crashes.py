@@ -138,6 +138,46 @@ def test_a_withdrawal_survives(theatre: Theatre, point: str) -> None:
     assert violations(theatre.conn) == []
 
 
+@pytest.mark.parametrize(
+    "point", ["after authorise", "before review commits", "after settle", "before capture"]
+)
+def test_a_review_survives(theatre: Theatre, point: str) -> None:
+    booking = theatre.hold()
+    has_died = theatre.killing("worker", point)
+    theatre.pay(booking, "pm_card_riskLevelElevated")
+    theatre.wait_for(booking, "review")
+    (intent,) = theatre.intents(booking)
+    assert (intent["charges"], intent["captured"], intent["held"]) == (1, 0, PRICE)
+    assert violations(theatre.conn) == []
+    approved = "select outcome from decide_review(%s, null, %s, null, 'approve', 'known')"
+    assert theatre.row(approved, theatre.sale.event, booking)["outcome"] == "done"
+    theatre.wait_for(booking, "confirmed")
+    has_died()
+    assert theatre.intents(booking)[0]["captured"] == PRICE
+    assert violations(theatre.conn) == []
+
+
+@pytest.mark.parametrize("point", ["before withdraw", "after void"])
+def test_a_rejection_survives(theatre: Theatre, point: str) -> None:
+    """By the clock, where nobody decides ("after void"); or by the buyer, who gives it up."""
+    booking = theatre.hold()
+    theatre.pay(booking, "pm_card_riskLevelElevated")
+    theatre.wait_for(booking, "review")
+    has_died = theatre.killing("worker", point)
+    if point == "after void":
+        past = "update bookings set review_until = now() where id = %s"
+        theatre.conn.execute(past, [booking])
+        theatre.wait_for(booking, "failed")
+    else:
+        given_up = "select cancel_booking(event_id, id, buyer_id) from bookings where id = %s"
+        theatre.row(given_up, booking)
+        theatre.wait_for(booking, "cancelled")
+    has_died()
+    (intent,) = theatre.intents(booking)
+    assert (intent["status"], intent["captured"], intent["held"]) == ("canceled", 0, 0)
+    assert violations(theatre.conn) == []
+
+
 def test_a_decline_survives(theatre: Theatre) -> None:
     booking = theatre.hold()
     has_died = theatre.killing("worker", "before settle commits")

@@ -9,6 +9,7 @@ import pytest
 from db import bookings, risk
 from db.connections import Conn, only, transaction
 from db.errors import Conflict, NotFound
+from db.settings import settings
 from tests.running import Running
 from tests.test_bookings_api import path_of, pay
 from tests.test_cancellations import cancel
@@ -419,3 +420,32 @@ def test_organisers_set_their_rules(opera: Caller, circus: Caller, operator: Cal
     assert opera.call("PUT", f"{path}/rules/moon", rule).status_code == 404
     assert opera.patch(path, {"review_seconds": 7 * 86_400}).status_code == 422
     assert operator.get("/v1/organisations/999/risk").status_code == 404
+
+
+@pytest.mark.parametrize(("proxies", "known"), [("1", True), ("0", False)])
+def test_the_address_is_kept_as_a_hash_where_it_is_known(
+    proxies: str,
+    known: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: dict[str, str],
+    conn: Conn,
+    request: pytest.FixtureRequest,
+) -> None:
+    """One hash for one address; none where all requests seem to come from the proxy."""
+    monkeypatch.setenv("TRUSTED_PROXIES", proxies)
+    settings.cache_clear()
+    tosca: Sale = request.getfixturevalue("tosca")
+    addresses = {"alice": "192.0.2.1", "bob": "192.0.2.1", "charlie": "192.0.2.2"}
+    for name, address in addresses.items():
+        buyer: Caller = request.getfixturevalue(name)
+        path = f"{path_of(tosca, tosca.book(buyer, conn))}/payment"
+        headers = {"X-Forwarded-For": address}
+        body = {"payment_method": "pm_card_visa"}
+        assert buyer.post(path, body, key="key", headers=headers).status_code == 202
+    query = "SELECT address_hash FROM payments ORDER BY id"
+    first, second, other = (row["address_hash"] for row in conn.execute(query))
+    if known:
+        assert first == second != other
+        assert b"192" not in first
+    else:
+        assert (first, second, other) == (None, None, None)
