@@ -384,6 +384,16 @@ def test_an_organiser_decides_once(
     assert alice.get(path_of(tosca, suspect)).json["checked_by"] is None
 
 
+def test_what_was_taken_at_once_is_not_looked_at(tosca: Sale, alice: Caller, conn: Conn) -> None:
+    pay(tosca, alice, tosca.book(alice, conn))
+    conn.execute(
+        "UPDATE payments SET state = 'captured', captured = amount, gateway_id = 'pi_1',"
+        " gateway_review = true"
+    )
+    query = "SELECT secure_or_review(event_id, id, payment_id) AS became FROM bookings"
+    assert conn.execute(query).fetchall() == [{"became": "secured"}]
+
+
 def test_operators_may_decide(tosca: Sale, suspect: dict[str, Any], operator: Caller) -> None:
     answer = post(tosca, suspect, operator, decision="reject")
     assert answer.json == {"booking_state": "failed"}

@@ -72,7 +72,8 @@ begin
     return coalesce(found_to_be, 0);
 end $$;
 
-/* Why a person has to look at a payment: [{rule, value, most, window_seconds}], null: nobody has to. */
+/* Why a person has to look at a payment: [{rule, value, most, window_seconds}], null: nobody has to, or
+   its money was taken at once, and could only be given back. */
 create or replace function assess_risk(p_payment uuid) returns jsonb
 language sql stable set jit = off as $$
     select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
@@ -82,7 +83,7 @@ language sql stable set jit = off as $$
     cross join lateral risk_rules_of(p.organisation_id) r
     cross join lateral (select measure_risk(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
-    where p.id = p_payment and r.action = 'review' and m.value > r.most
+    where p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
 $$;
 
 /* An authorised payment: the seats are the buyer's, or a person has to look at it first. Until then they
