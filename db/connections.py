@@ -38,6 +38,11 @@ _opening = Lock()
 _trying = Lock()
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
+current_trace: ContextVar[str | None] = ContextVar("trace", default=None)
+"""The id of the request that this thread answers, or that caused the task that it works on."""
+
+SAY_WHO = "SELECT set_config('usher.actor', %s, true), set_config('usher.trace', %s, true)"
+
 
 class Pool(ConnectionPool[Conn]):
     """psycopg's; and while the database is away, after somebody waited for it in vain, only one at
@@ -141,7 +146,8 @@ def check_if_spoken_to(conn: Conn) -> None:
 def transaction(actor: str | None = None, seconds: int | None = None) -> Iterator[Conn]:
     """A transaction that commits when the block ends and rolls back when it raises.
 
-    actor: who acts, for the log of state changes ("buyer:7", "task:advance").
+    actor: who acts, for the log of state changes ("buyer:7", "task:advance"). What it enqueues
+    carries current_trace.
     seconds: how long each statement may take, if longer than others of this process.
     Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
@@ -149,7 +155,7 @@ def transaction(actor: str | None = None, seconds: int | None = None) -> Iterato
         token = _in_transaction.set(True)
         try:
             if actor:
-                conn.execute("SELECT set_config('usher.actor', %s, true)", [actor])
+                conn.execute(SAY_WHO, [actor, current_trace.get() or ""])
             if seconds:
                 conn.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
             yield conn

@@ -50,3 +50,13 @@ def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
         "booking_ids": [booking_id for _, booking_id in bookings],
     }
     conn.execute(sql.remind, values)
+
+
+def list_troubled(
+    conn: Conn, *, state: str, older_than: float, limit: int, starting_after: UUID | None = None
+) -> list[dict[str, Any]]:
+    """Mails that failed, or that could not be sent yet, written more than `older_than` seconds ago,
+    the latest first: {id, event_id, booking_id, buyer_id, template, state, attempts, last_error,
+    created_at}."""
+    values = {"state": state, "older_than": older_than, "limit": limit}
+    return conn.execute(sql.list_troubled, values | {"starting_after": starting_after}).fetchall()

@@ -40,9 +40,8 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
         labels = {"event": str(row["event_id"]), "state": row["state"]}
         yield Gauge("seats", labels, row["seats"])
     yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
-    for row in conn.execute(sql.count_dead_letters):
-        yield Gauge("dead_letters_open", {}, row["open"])
     yield from _circuit_gauges(conn.execute(sql.list_circuits).fetchall())
+    yield from _trouble_gauges(conn)
     for row in conn.execute(sql.count_bookings):
         yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
 
@@ -63,3 +62,19 @@ def _task_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
         ages[row["queue"]] = max(row["age"], ages.get(row["queue"], 0))
     for queue, age in ages.items():
         yield Gauge("outbox_age_seconds", {"queue": queue}, age)
+
+
+def _trouble_gauges(conn: Conn) -> Iterator[Gauge]:
+    """What alerts are about (ops/alerts/rules.yml)."""
+    for row in conn.execute(sql.count_dead_letters):
+        labels = {"actor": row["actor"]}
+        yield Gauge("dead_letters_open", labels, row["open"])
+        yield Gauge("dead_letters_age_seconds", labels, row["age"])
+    for row in conn.execute(sql.count_doubts):
+        yield Gauge("payments_in_doubt", {}, row["payments"])
+    for row in conn.execute(sql.list_outages):
+        labels = {"gateway_account": str(row["gateway_account_id"])}
+        yield Gauge("outage_seconds", labels, row["age"])
+    for row in conn.execute(sql.measure_server):
+        yield Gauge("database_bytes", {}, row["bytes"])
+        yield Gauge("oldest_snapshot_seconds", {}, row["snapshot"])

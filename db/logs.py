@@ -9,6 +9,7 @@ import sys
 
 import structlog
 
+from db.connections import current_trace
 from db.settings import settings
 
 
@@ -33,3 +34,12 @@ def configure_logs(process: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def bind_trace(trace: str | None) -> None:
+    """From now on this thread's lines, and the tasks that it enqueues, name what caused them."""
+    current_trace.set(trace)
+    if trace is None:
+        structlog.contextvars.unbind_contextvars("trace")
+    else:
+        structlog.contextvars.bind_contextvars(trace=trace)

@@ -48,9 +48,13 @@ def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
     return [DueTask(**row) for row in rows]
 
 
-def lease(conn: Conn, ids: list[int], token: UUID, seconds: float) -> list[Task]:
-    """Those of the tasks that nobody has and that are due, now ours for `seconds`."""
+def lease(conn: Conn, ids: list[int], token: UUID, seconds: float, worker: str) -> list[Task]:
+    """Those of the tasks that nobody has and that are due, now ours for `seconds`.
+
+    worker: who we are, for the history of a task that we might die over.
+    """
     values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
+    values["worker"] = worker
     rows = conn.execute(sql.lease, values)
     return [Task(**row) for row in rows]
 
@@ -83,6 +87,32 @@ def retry(
     conn.execute(sql.retry, values)
 
 
-def bury(conn: Conn, ids: list[int], token: UUID, reason: str, *, keep: bool) -> None:
-    """Make dead letters of the tasks; with `keep` they also go on being tried."""
-    conn.execute(sql.bury, {"ids": ids, "token": token, "reason": reason, "keep": keep})
+def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
+    """Let others have what is leased under these tokens: we are about to end. How many it was."""
+    return conn.execute(sql.release, {"ids": ids, "tokens": tokens}).rowcount
+
+
+def bury(
+    conn: Conn, ids: list[int], token: UUID, reason: str, *, keep: bool, attempt: bool = True
+) -> None:
+    """Make dead letters of the tasks; with `keep` they also go on being tried.
+
+    attempt: the reason is what became of this attempt, and belongs to the history, too.
+    """
+    values = {"ids": ids, "token": token, "reason": reason, "keep": keep, "attempt": attempt}
+    conn.execute(sql.bury, values)
+
+
+def list_tasks(
+    conn: Conn,
+    *,
+    starting_after: int,
+    limit: int,
+    actor: str | None = None,
+    event_id: int | None = None,
+    state: str | None = None,
+) -> list[dict[str, Any]]:
+    """Tasks that are not done, oldest first. state: due, leased or waiting; or failing."""
+    values = {"starting_after": starting_after, "limit": limit}
+    wanted = {"actor": actor, "event_id": event_id, "state": state}
+    return conn.execute(sql.list_tasks, values | wanted).fetchall()

@@ -3,9 +3,17 @@
 python -m ops.console api-key create --role organiser --name "box office" --new-organisation Opera
 python -m ops.console api-key list
 python -m ops.console api-key revoke 3
+python -m ops.console dead-letter list --actor send_email --older-than 3600
+python -m ops.console dead-letter show 17
+python -m ops.console dead-letter retry 17 18
+python -m ops.console dead-letter retry --all --reason "connection refused" --limit 100
+python -m ops.console dead-letter discard 17 --reason "the buyer was called"
+python -m ops.console task list --state failing
+python -m ops.console actors
 """
 
 import argparse
+import getpass
 import sys
 
 import psycopg
@@ -13,11 +21,12 @@ import psycopg
 from db import api_keys
 from db.connections import transaction
 from db.errors import UsherError
+from ops.console_tasks import add_letter_commands, add_task_commands
 
 
 def create_key(wanted: argparse.Namespace) -> None:
     """Print a new key, the only time that it is shown."""
-    with transaction("console") as conn:
+    with transaction(wanted.who) as conn:
         organisation_id = wanted.organisation_id
         if wanted.new_organisation:
             organisation_id = api_keys.add_organisation(conn, wanted.new_organisation)
@@ -35,7 +44,7 @@ def list_keys(wanted: argparse.Namespace) -> None:
 
 
 def revoke_key(wanted: argparse.Namespace) -> None:
-    with transaction("console") as conn:
+    with transaction(wanted.who) as conn:
         api_keys.revoke_key(conn, wanted.key)
 
 
@@ -55,12 +64,23 @@ def add_key_commands(nouns: "argparse._SubParsersAction[argparse.ArgumentParser]
     revoke.set_defaults(run=revoke_key)
 
 
+def user_name() -> str:
+    """Who is at the terminal, for the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return "unknown"
+
+
 def read_command(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ops.console", description="Look after a running Usher."
     )
     nouns = parser.add_subparsers(required=True, metavar="NOUN")
     add_key_commands(nouns)
+    add_letter_commands(nouns)
+    add_task_commands(nouns)
+    parser.set_defaults(who=f"console:{user_name()}")
     wanted = parser.parse_args(arguments)
     if getattr(wanted, "role", None) == "organiser" and not (
         wanted.organisation_id or wanted.new_organisation

@@ -8,6 +8,7 @@ Connect directly: a pooler in transaction mode cannot hold the lock.
 import argparse
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import pgmigrate
@@ -16,6 +17,8 @@ import sqlparse
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
 LOCK_KEY = 0x5573686572  # "Usher"
+PATIENCE = 60
+"""Seconds for which a deploy waits for Postgres."""
 
 
 def migrate(database_url: str, sql: Path = SQL) -> None:
@@ -55,8 +58,15 @@ def create_functions(database_url: str, folder: Path) -> None:
 
 def main() -> None:
     from db.settings import settings  # here, since others migrate databases of their own choice
+    from db.startup import wait_for_postgres
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    given_up = threading.Event()
+    timer = threading.Timer(PATIENCE, given_up.set)
+    timer.daemon = True  # a release that is done does not wait for it
+    timer.start()
+    if not wait_for_postgres(given_up):
+        sys.exit("Postgres does not answer at DATABASE_URL: nothing was migrated")
     try:
         migrate(settings().database_url)
     except pgmigrate.MigrateError as error:

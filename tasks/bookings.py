@@ -17,7 +17,7 @@ from db.connections import Conn
 from db.errors import UsherError
 from db.payments import Outcome, Progress
 from tasks.broker import durable
-from tasks.durable import Lease, TryLater
+from tasks.durable import Lease, TryLater, stop_if_told
 from tasks.faults import reach
 from tasks.gateway import NothingHappened, Refused, UnknownOutcome, gateway_of
 
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 def advance(lease: Lease) -> None:
     """Carry a booking on, as far as it can go now."""
     while not lease.finished and (todo := next_step(lease)) is not None:
+        stop_if_told()
         step, progress = todo
         step(lease, progress)
 

@@ -4,14 +4,18 @@ own, so that whoever takes over goes on where the last one was.
 Refunds are made as the gateway can take them: no batch is begun while that before it still waits.
 """
 
+import time
+
 from db import cancellations
 from db.settings import settings
 from tasks.broker import durable
-from tasks.durable import Lease, TryLater
+from tasks.durable import Lease, TryLater, stop_if_told
 from tasks.faults import reach
 
 BATCH = 200
 """Bookings in one transaction; their refunds take 10 s at 20 a second."""
+TURN = 60
+"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
 WAIT = 2
 """Seconds until a look whether the refunds of the last batch are done."""
 
@@ -19,7 +23,11 @@ WAIT = 2
 @durable(queue="bookings", lease=120, longest_delay=300, keep=True)
 def cancel_event(lease: Lease) -> None:
     """Take bookings back until none is left, nor any under way that might still be confirmed."""
+    end = time.monotonic() + TURN
     while not lease.finished:
+        stop_if_told()
+        if time.monotonic() > end:
+            raise TryLater(0, "others have their turn")
         if not take_batch(lease):
             raise TryLater(WAIT, "the gateway has refunds to do, or bookings are still being paid")
         reach("after cancel batch")

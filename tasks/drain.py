@@ -4,6 +4,7 @@ It is no durable task: the lanes themselves say what is left to do, and the rela
 """
 
 import time
+from uuid import uuid4
 
 import dramatiq
 import psycopg
@@ -11,8 +12,10 @@ import structlog
 
 from db import lanes
 from db.connections import Conn, transaction
+from db.logs import bind_trace
 from db.settings import settings
 from tasks.broker import broker
+from tasks.durable import told_to_stop
 
 log = structlog.get_logger()
 
@@ -23,9 +26,13 @@ TURN = 10
 @dramatiq.actor(queue_name="drain", broker=broker, priority=-1)  # before payments that wait
 def drain() -> None:
     """Serve lanes until there is nothing to decide."""
-    end = time.monotonic() + TURN
-    while time.monotonic() < end and serve_one_lane():
-        pass
+    bind_trace(f"drain-{uuid4().hex[:12]}")
+    try:
+        end = time.monotonic() + TURN
+        while time.monotonic() < end and not told_to_stop.is_set() and serve_one_lane():
+            pass
+    finally:
+        bind_trace(None)
 
 
 def serve_one_lane() -> bool:

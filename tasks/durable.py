@@ -10,9 +10,16 @@ The middleware leases the rows that a message names before the actor runs, and t
 into the row's next run (exponential backoff, full jitter) or, when it is permanent or has come too
 often, into a dead letter. A row that is neither finished nor failed, because the process died, is
 leased again when its lease has run out; claims count these deaths.
+
+A process that is told to stop ends what it has in hand between two steps (`stop_if_told`), and
+hands the rest back, so that another worker goes on at once (tasks/stopping.py).
 """
 
+import os
 import random
+import re
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +34,7 @@ from dramatiq.middleware import SkipMessage
 from db import outbox
 from db.connections import Conn, transaction
 from db.errors import UsherError
+from db.logs import bind_trace
 
 log = structlog.get_logger()
 
@@ -39,8 +47,9 @@ counted too when a neighbour kills the process."""
 class Policy:
     """How an actor's tasks are leased and retried. Times in seconds.
 
-    batch: how many tasks one message may name. keep: a dead letter does not end the task, which
-    goes on being tried every `longest_delay`; for what must come to an end, like a payment.
+    batch: how many tasks one message may name. failures: after so many a task is a dead letter.
+    keep: a dead letter does not end the task, which goes on being tried every `longest_delay`; for
+    what must come to an end, like a payment.
     """
 
     queue: str
@@ -66,6 +75,22 @@ class TryLater(UsherError):
     def __init__(self, seconds: float, why: str) -> None:
         super().__init__(why)
         self.seconds = seconds
+
+
+class Stopping(TryLater):
+    """This process is about to end; somebody else goes on with the task."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "its worker was told to stop")
+
+
+told_to_stop = threading.Event()
+
+
+def stop_if_told() -> None:
+    """Long work asks between two steps whether it may begin another. Errors: Stopping."""
+    if told_to_stop.is_set():
+        raise Stopping
 
 
 @dataclass
@@ -116,6 +141,9 @@ current_lease: ContextVar[Lease] = ContextVar("lease")
 policies: dict[str, Policy] = {}
 """By actor; the relay reads from it which tasks share a message."""
 
+in_hand: dict[UUID, Lease] = {}
+"""Leases that threads of this process are working on, by token."""
+
 
 class DurableTasks(dramatiq.Middleware):
     """Leases the tasks of a message before its actor runs, and records how it went wrong."""
@@ -134,6 +162,7 @@ class DurableTasks(dramatiq.Middleware):
             raise SkipMessage from error
         if not lease.tasks:
             raise SkipMessage
+        in_hand[lease.token] = lease
         current_lease.set(lease)
         bind_ids(lease)
 
@@ -151,27 +180,37 @@ class DurableTasks(dramatiq.Middleware):
             if exception is not None:
                 record_failure(current_lease.get(), exception)
         finally:
+            in_hand.pop(current_lease.get().token, None)
             structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
+            bind_trace(None)
 
 
 def take_lease(ids: list[int], policy: Policy) -> Lease:
     """Lease what is free of the tasks; those that died on their workers too often are buried."""
     token = uuid4()
     with transaction() as conn:
-        tasks = outbox.lease(conn, ids, token, policy.lease)
+        tasks = outbox.lease(conn, ids, token, policy.lease, worker_name())
         poison = [task.id for task in tasks if task.claims > MAX_CLAIMS]
         if poison:
             log.error("tasks died with their workers too often", task_ids=poison)
-            outbox.bury(conn, poison, token, "poison", keep=policy.keep)
+            outbox.bury(conn, poison, token, "poison", keep=policy.keep, attempt=False)
             outbox.retry(
                 conn, poison, token, "workers died over it", policy.longest_delay, counts=True
             )
     return Lease(token, [task for task in tasks if task.claims <= MAX_CLAIMS], policy)
 
 
+def worker_name() -> str:
+    """Which process on which machine, for people who look for its log."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def bind_ids(lease: Lease) -> None:
-    """Every line that the task logs names it, and what it concerns."""
+    """Every line that the task logs names it, what it concerns, and what caused it; so does
+    whatever it enqueues."""
     task = lease.tasks[0]
+    traces = {task.trace or f"task-{task.id}" for task in lease.tasks}
+    bind_trace(traces.pop() if len(traces) == 1 else None)
     structlog.contextvars.bind_contextvars(
         task_id=task.id,
         actor=task.actor,
@@ -198,7 +237,7 @@ def record_failure(lease: Lease, error: BaseException) -> None:
 def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException) -> None:
     """One task, by its own history: its neighbours in a message failed more often, or less."""
     policy, ids, token = lease.policy, [task.id], lease.token
-    text = f"{type(error).__name__}: {error}"
+    text = describe(error)
     if isinstance(error, TryLater):
         outbox.retry(conn, ids, token, text, error.seconds, counts=False)
         return
@@ -215,3 +254,8 @@ def backoff(policy: Policy, failures: int) -> float:
     """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
     longest = min(policy.longest_delay, policy.base_delay * 2 ** min(failures, 32))
     return random.uniform(0, longest)
+
+
+def describe(error: BaseException) -> str:
+    """For logs and dead letters, which hold no addresses: mail servers like to repeat them."""
+    return re.sub(r"[^\s<>()'\":,;]+@[^\s<>()'\":,;]+", "…@…", f"{type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ from db.emails import Email
 from db.errors import UsherError
 from db.settings import settings
 from tasks.broker import durable
-from tasks.durable import Lease
+from tasks.durable import Lease, Stopping, describe, stop_if_told
 from tasks.faults import reach
 from tasks.rendering import render
 
@@ -74,7 +74,7 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
     for task in lease.tasks:
         error = trouble.get(task.args["email_id"])
         if isinstance(error, MailRefused):
-            outbox.bury(conn, [task.id], lease.token, str(error), keep=False)
+            outbox.bury(conn, [task.id], lease.token, describe(error), keep=False)
     done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
     outbox.finish(conn, done, lease.token)
 
@@ -89,6 +89,7 @@ def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
     try:
         with connection() as server:
             for mail in mails:
+                stop_if_told()
                 if time.monotonic() > end:
                     raise TimeoutError("the mail server is slow")
                 refusal = send(server, mail)
@@ -96,9 +97,10 @@ def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
                     trouble[mail.id] = refusal
                 else:
                     sent.append(mail.id)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, Stopping) as error:
         left = (mail.id for mail in mails if mail.id not in sent and mail.id not in trouble)
-        trouble |= dict.fromkeys(left, MailAway(f"{type(error).__name__}: {error}"))
+        why = error if isinstance(error, Stopping) else MailAway(f"{type(error).__name__}: {error}")
+        trouble |= dict.fromkeys(left, why)
     return sent, trouble
 
 

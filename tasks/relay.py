@@ -89,4 +89,4 @@ def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
 
 
 if __name__ == "__main__":
-    run_until_stopped("relay", run)
+    run_until_stopped("relay", run, redis=True)

@@ -19,7 +19,16 @@ from db import outbox
 from db.connections import only, pool, transaction
 from db.errors import NotFound, UsherError
 from ops.servers import Redis
-from tasks.durable import Lease, LeaseLost, Policy, TryLater, backoff, policies, take_lease
+from tasks.durable import (
+    Lease,
+    LeaseLost,
+    Policy,
+    TryLater,
+    backoff,
+    policies,
+    take_lease,
+    worker_name,
+)
 from tests.running import Running
 from tests.waiting import wait_until
 
@@ -192,6 +201,8 @@ def test_poison_is_buried_after_five_claims(shop: Running) -> None:
     assert script.runs == []
     (letter,) = shop.dead_letters()
     assert (letter["task_id"], letter["reason"], letter["claims"]) == (task, "poison", 6)
+    history = [(entry["kind"], entry["claims"], entry["worker"]) for entry in letter["errors"]]
+    assert history == [("died", claims, worker_name()) for claims in (1, 2, 3, 4, 5)]
 
 
 def test_poison_that_must_come_to_an_end_stays_alive(shop: Running) -> None:
@@ -243,9 +254,11 @@ def test_a_passing_error_is_tried_again_until_it_is_too_often(shop: Running) -> 
         wait_until(done(shop))
     (letter,) = shop.dead_letters()
     assert len(script.runs) == 4
-    assert [entry["error"] for entry in letter["errors"]] == [
-        f"ZeroDivisionError: time {n}" for n in (1, 2, 3)
+    assert [(entry["kind"], entry["error"]) for entry in letter["errors"]] == [
+        ("failed", f"ZeroDivisionError: time {n}") for n in (1, 2, 3, 4)
     ]
+    assert {entry["worker"] for entry in letter["errors"]} == {worker_name()}
+    assert letter["failures"] == 4
     assert letter["reason"] == "ZeroDivisionError: time 4"
 
 

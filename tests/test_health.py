@@ -91,7 +91,7 @@ def test_metrics_go_by_rule_and_show_the_sale(
     assert f'usher_queue_depth{{event="{tosca.id}"}} 1.0' in text
     assert f'usher_seats{{event="{tosca.id}",state="held"}} 1.0' in text
     assert 'usher_bookings{state="held"} 1.0' in text
-    assert "usher_dead_letters_open 0.0" in text
+    assert "usher_payments_in_doubt 0.0" in text
     assert 'rule="/v1/events/<id:event_id>/queue"' in text
     assert str(alice.get(f"{tosca.path}/queue").request.path) not in text
 

@@ -235,12 +235,17 @@ def test_a_cancellation_gets_through(running: Running, kind: str) -> None:
     running.check()
 
 
+def waits(task: dict[str, Any]) -> int:
+    """How often a task was to run later, as its history counts."""
+    return sum(e.get("times", 1) for e in task["errors"] if e["kind"] == "later")
+
+
 def test_rate_limits_are_no_failures(running: Running) -> None:
     booking = running.sale.hold("alice")
     running.sandbox.faults(next=[{"call": CREATE, "kind": "lock_timeout", "times": 15}])
     with running.work():
         running.pay(booking)
-        wait_until(lambda: any(len(t["errors"]) >= 13 for t in running.tasks()))
+        wait_until(lambda: sum(waits(t) for t in running.tasks()) >= 13)
         (task,) = running.tasks()
         assert task["failures"] == 0
         running.wait_for(booking, "confirmed")

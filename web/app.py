@@ -8,6 +8,7 @@ from web import (
     accounts,
     bookings,
     cancellations,
+    dead_letters,
     disputes,
     docs,
     events,
@@ -17,6 +18,7 @@ from web import (
     lobbies,
     metrics,
     offline,
+    operators,
     queue_board,
     queues,
     refunds,
@@ -49,6 +51,8 @@ NOUNS = (
     disputes,
     reviews,
     reports,
+    dead_letters,
+    operators,
 )
 
 SECONDS = 5.0

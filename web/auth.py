@@ -120,6 +120,18 @@ def sellers_only(view: View) -> View:
     return _document(guarded, "api_key")
 
 
+def operators_only(view: View) -> View:
+    """Let those through who look after the whole service: caller()."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if caller().scope is not None:
+            raise NotAllowed("This is for operators.")
+        return view(*args, **kwargs)
+
+    return sellers_only(guarded)
+
+
 def _find_caller(key: str) -> Caller:
     with autocommit() as conn:
         found = api_keys.find_caller(conn, key)

@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from db.settings import settings
+from db.startup import say_if_postgres_is_away
 
 worker_class = "gthread"
 threads = 8
@@ -21,6 +22,11 @@ graceful_timeout = 25  # platforms kill after 30 s
 accesslog = None  # every request has a line of ours (web/tracing.py)
 limit_request_line = 4094
 limit_request_field_size = 8190
+
+
+def post_worker_init(worker: Any) -> None:
+    """It answers at once: 503 with Retry-After until Postgres is there."""
+    say_if_postgres_is_away()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -29,6 +29,7 @@ from db import api_keys
 from db.errors import NotAllowed, NotSignedIn
 from db.logs import configure_logs
 from db.settings import settings
+from db.startup import say_if_postgres_is_away
 from web.auth import read_token, token_in
 from web.fields import BIGGEST_ID
 from web.queue_tickets import QueueTicket, read_ticket
@@ -298,6 +299,7 @@ async def run() -> None:
 def main() -> None:
     configure_logs("live")
     allow_files(settings().live_streams + SPARE_FILES)
+    say_if_postgres_is_away()
     asyncio.run(run())
 
 

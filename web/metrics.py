@@ -24,13 +24,18 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 GAUGES = {
     "queue_depth": ("People waiting, up to 10,000 an event", ["event"]),
     "seats": ("Seats of events on sale", ["event", "state"]),
-    "outbox_depth": ("Durable tasks that are due", ["queue", "actor"]),
+    "outbox_depth": ("Durable tasks that are due, and in nobody's hands", ["queue", "actor"]),
     "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
-    "dead_letters_open": ("Tasks given up that nobody has resolved", []),
     "gateway_circuit": (
         "The state in which a gateway account's circuit breaker is, for all workers",
         ["gateway_account", "state"],
     ),
+    "dead_letters_open": ("Tasks given up that nobody has resolved", ["actor"]),
+    "dead_letters_age_seconds": ("How long the oldest of them waits for somebody", ["actor"]),
+    "payments_in_doubt": ("Payments at no end, of which nothing was heard for 5 minutes", []),
+    "outage_seconds": ("For how long a gateway could not be used", ["gateway_account"]),
+    "database_bytes": ("What the database takes on its disk", []),
+    "oldest_snapshot_seconds": ("For how long a transaction keeps dead rows from going", []),
     "bookings": ("Bookings of events on sale", ["state"]),
 }
 

@@ -1,4 +1,5 @@
-"""A request's id, its ids in every log line, and one line at its end."""
+"""A request's id, its ids in every log line, and one line at its end. The tasks that it causes name
+the id as well, as their trace."""
 
 import re
 import secrets
@@ -6,6 +7,8 @@ from time import perf_counter
 
 import structlog
 from flask import Flask, Response, g, request
+
+from db.connections import current_trace
 
 SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -21,6 +24,7 @@ def begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     g.request_id = given if SANE.fullmatch(given) else secrets.token_hex(12)
     g.began = perf_counter()
+    current_trace.set(g.request_id)
     structlog.contextvars.clear_contextvars()
     ids = {name: str(value) for name, value in (request.view_args or {}).items()}
     structlog.contextvars.bind_contextvars(process="web", request_id=g.request_id, **ids)

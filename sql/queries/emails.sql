@@ -35,3 +35,17 @@ SELECT notify_buyers(event_id, array_agg(id), 'held')
 FROM bookings
 WHERE id = ANY (%(booking_ids)s) AND event_id = ANY (%(event_ids)s) AND state = 'held'
 GROUP BY event_id
+
+-- list_troubled --
+-- Those that failed, or could not be sent yet, by way of their dead letters or tasks; the latest first,
+-- from the one given on.
+SELECT id, event_id, booking_id, buyer_id, template, state, attempts, last_error, created_at
+FROM emails
+WHERE id = ANY (ARRAY(
+        SELECT (args ->> 'email_id')::uuid FROM dead_letters
+        WHERE actor = 'send_email' AND resolved_at IS NULL
+        UNION SELECT (args ->> 'email_id')::uuid FROM outbox
+        WHERE actor = 'send_email' AND %(state)s = 'pending'))
+    AND state = %(state)s AND created_at <= clock_timestamp() - make_interval(secs => %(older_than)s)
+    AND (%(starting_after)s::uuid IS NULL OR id < %(starting_after)s)
+ORDER BY id DESC LIMIT %(limit)s

@@ -23,15 +23,40 @@ WHERE s.event_id = ANY (ARRAY(
 GROUP BY s.event_id, s.state
 
 -- count_tasks --
--- Durable tasks that are due, and how late the oldest is.
+-- Durable tasks that are due and in nobody's hands, and how late the oldest is.
 SELECT queue, actor, count(*) AS depth,
     extract(epoch FROM greatest(clock_timestamp() - min(run_at), interval '0'))::float8 AS age
-FROM (SELECT queue, actor, run_at FROM outbox WHERE run_at <= clock_timestamp() LIMIT 100000) o
+FROM (SELECT queue, actor, run_at FROM outbox
+      WHERE run_at <= clock_timestamp()
+          AND (lease_until IS NULL OR lease_until < clock_timestamp()) LIMIT 100000) o
 GROUP BY queue, actor
 
 -- count_dead_letters --
--- Those that nobody has resolved.
-SELECT count(*) AS open FROM dead_letters WHERE resolved_at IS NULL
+-- Those that nobody has resolved, and since when the oldest.
+SELECT actor, count(*) AS open,
+    extract(epoch FROM greatest(clock_timestamp() - min(died_at), interval '0'))::float8 AS age
+FROM dead_letters WHERE resolved_at IS NULL GROUP BY actor
+
+-- count_doubts --
+-- Payments at no end of which nothing was heard for five minutes. Those that are charged at once may
+-- take days; a buyer who is asked for something has the time of the booking, and a review its own.
+SELECT count(*) AS payments
+FROM payments p JOIN bookings b ON b.event_id = p.event_id AND b.id = p.booking_id
+WHERE p.state IN ('intended', 'authorised', 'unknown') AND b.state <> 'review'
+    AND p.updated_at < clock_timestamp() - interval '5 min'
+
+-- list_outages --
+-- Gateways that cannot be used, and since when.
+SELECT gateway_account_id,
+    extract(epoch FROM greatest(clock_timestamp() - opened_at, interval '0'))::float8 AS age
+FROM outages WHERE closed_at IS NULL
+
+-- measure_server --
+-- What it takes on the disk; and the oldest snapshot, behind which nothing can be cleaned up.
+SELECT pg_database_size(current_database()) AS bytes, coalesce((
+    SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
+    WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+        AND datname = current_database()), 0)::float8 AS snapshot
 
 -- list_circuits --
 -- Of the gateways that are called at all.

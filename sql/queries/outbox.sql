@@ -1,20 +1,27 @@
 -- take_due --
--- The tasks to send messages for now; each is sent again later, until it is done.
+-- The tasks to send messages for now, the urgent first; each is sent again later, until it is done.
+-- Those over which a worker may have died, not together with those that it took with it.
 UPDATE outbox
 SET sends = sends + 1,
     resend_at = clock_timestamp()
         + %(pace)s * least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
+            * CASE WHEN claims > 0 THEN 0.5 + random() / 2 ELSE 1 END
 WHERE id = ANY (ARRAY(
-    SELECT id FROM outbox
-    WHERE queue = %(queue)s AND resend_at <= clock_timestamp()
-    ORDER BY resend_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    SELECT due.id FROM unnest('{20,50,80}'::smallint[]) level CROSS JOIN LATERAL (
+        SELECT o.id FROM outbox o
+        WHERE o.queue = %(queue)s AND o.priority = level AND o.resend_at <= clock_timestamp()
+        ORDER BY o.resend_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
+    LIMIT %(limit)s))
 RETURNING id, actor, priority, claims > 0 AS alone
 
 -- lease --
--- Takes tasks for one worker, which alone may finish them; others find nothing.
+-- Takes tasks for one worker, which alone may finish them; others find nothing. A lease that was never
+-- given back means that its worker died, or was cut off.
 UPDATE outbox
 SET lease_token = %(token)s, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
-    claims = claims + 1, again = false
+    claims = claims + 1, again = false, leased_by = %(worker)s,
+    errors = CASE WHEN lease_token IS NULL THEN errors ELSE add_attempt(errors, 'died',
+        'its worker died, or was too slow', claims, leased_by) END
 WHERE id = ANY (ARRAY(
     SELECT id FROM outbox
     WHERE id = ANY (%(ids)s) AND run_at <= clock_timestamp()
@@ -56,28 +63,43 @@ WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
 UPDATE outbox
 SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false,
     failures = failures + %(counts)s,
-    errors = (CASE WHEN jsonb_array_length(errors) < 20 THEN errors ELSE errors - 0 END)
-        || jsonb_build_object('at', clock_timestamp(), 'error', %(error)s::text),
+    errors = add_attempt(errors, CASE %(counts)s WHEN 0 THEN 'later' ELSE 'failed' END, %(error)s, claims,
+        leased_by),
     run_at = clock_timestamp()
         + CASE WHEN again AND %(counts)s = 0 THEN interval '0' ELSE make_interval(secs => %(delay)s) END,
     resend_at = clock_timestamp()
         + CASE WHEN again AND %(counts)s = 0 THEN interval '0' ELSE make_interval(secs => %(delay)s) END
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
+-- release --
+-- A worker that is about to end has not come to the end of these: as if it had never had them.
+UPDATE outbox
+SET lease_token = NULL, lease_until = NULL, claims = greatest(0, claims - 1), sends = 0,
+    errors = add_attempt(errors, 'later', 'its worker was told to stop', claims, leased_by),
+    resend_at = clock_timestamp()
+WHERE id = ANY (ARRAY(
+    SELECT id FROM outbox WHERE id = ANY (%(ids)s) AND lease_token = ANY (%(tokens)s)
+    ORDER BY id FOR UPDATE))
+RETURNING id
+
 -- bury --
 -- Makes dead letters of tasks that cannot be done; %(keep)s leaves them to be tried on as well.
-WITH dead AS (
-    SELECT * FROM outbox WHERE id = ANY (%(ids)s) AND lease_token = %(token)s FOR UPDATE
-), gone AS (
-    DELETE FROM outbox o USING dead d WHERE o.id = d.id AND NOT %(keep)s
-)
-INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, reason, claims,
-    errors, trace, created_at)
-SELECT d.id, d.actor, d.queue, d.key, d.args, d.event_id, (d.args ->> 'booking_id')::uuid, %(reason)s,
-    d.claims, d.errors, d.trace, d.created_at
-FROM dead d
-WHERE NOT EXISTS (
-    SELECT FROM dead_letters l WHERE l.task_id = d.id AND l.resolved_at IS NULL)
+SELECT bury_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
+
+-- list_tasks --
+-- What is there to be done, from the one given on. failing: tried and not done; waiting: not yet due.
+SELECT o.id, o.actor, o.queue, o.key, o.args, o.event_id, o.priority, o.created_at, o.run_at, o.sends,
+    o.claims, o.failures, o.lease_until, o.leased_by, o.trace, o.retry_of, s.state,
+    o.errors -> -1 ->> 'error' AS last_error, d.id AS dead_letter
+FROM outbox o
+CROSS JOIN LATERAL (SELECT CASE WHEN o.lease_until > clock_timestamp() THEN 'leased'
+    WHEN o.run_at <= clock_timestamp() THEN 'due' ELSE 'waiting' END AS state) s
+LEFT JOIN dead_letters d ON d.task_id = o.id AND d.task_id > 0 AND d.resolved_at IS NULL
+WHERE o.id > %(starting_after)s
+    AND (%(actor)s::text IS NULL OR o.actor = %(actor)s)
+    AND (%(event_id)s::bigint IS NULL OR o.event_id = %(event_id)s)
+    AND (%(state)s::text IS NULL OR s.state = %(state)s OR %(state)s = 'failing' AND o.failures > 0)
+ORDER BY o.id LIMIT %(limit)s
 
 -- enqueue --
 -- Adds a durable task, in the transaction of the change that causes it.
