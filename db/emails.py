@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from db.connections import Conn
+from db.money import Currency, list_currencies
 from db.queries import load
 
 sql = load("emails")
@@ -12,7 +13,9 @@ sql = load("emails")
 
 @dataclass(frozen=True)
 class Email:
-    """What a mail says. booking and seats are those it is about, if it is about a booking."""
+    """What a mail says. booking and seats are those it is about, if it is about a booking;
+    currencies all that there are, by code.
+    """
 
     id: UUID
     template: str
@@ -23,11 +26,14 @@ class Email:
     locale: str
     booking: dict[str, Any] | None
     seats: list[dict[str, Any]] | None
+    currencies: dict[str, Currency]
 
 
 def take(conn: Conn, ids: list[str]) -> list[Email]:
     """Those of the mails that are still to be sent, counted as one more attempt."""
-    return [Email(**row) for row in conn.execute(sql.take, {"ids": ids})]
+    rows = conn.execute(sql.take, {"ids": ids}).fetchall()
+    known = list_currencies(conn) if rows else {}
+    return [Email(**row, currencies=known) for row in rows]
 
 
 def mark_sent(conn: Conn, ids: list[UUID]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from db.connections import Conn
 from db.errors import Conflict, InvalidRequest, NotFound
+from db.money import Currency, find_currency, written
 from db.queries import load
 
 sql = load("events")
@@ -16,7 +17,9 @@ NOBODY = -1
 
 
 class Price(TypedDict):
-    """What a category costs, in minor units; tax_rate is the part of 1 that is tax, included."""
+    """What a category costs, in its currency's smallest unit; tax_rate: the tax, as a part of the
+    net price. Price and fee contain it.
+    """
 
     category: int
     price: int
@@ -30,8 +33,10 @@ def add_event(
     """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None;
     offline_seconds: None where nobody may pay offline.
 
-    Errors: InvalidRequest (parts that do not exist, are another's, or have no price).
+    Errors: InvalidRequest (parts that do not exist, are another's, or have no price; prices that
+    cannot be paid, with `reason`).
     """
+    _check_currency(conn, fields["currency"])
     parts = conn.execute(sql.find_parts, {**fields, "scope": scope}).fetchone()
     _check_parts(parts)
     assert parts is not None
@@ -42,6 +47,7 @@ def add_event(
     row = conn.execute(sql.add_event, fields).fetchone()
     assert row is not None
     set_prices(conn, row["id"], prices)
+    _refuse_wrong_prices(conn, row["id"])
     return int(row["id"])
 
 
@@ -84,6 +90,46 @@ def set_prices(conn: Conn, event_id: int, prices: Sequence[Price]) -> None:
     conn.execute(sql.set_prices, values)
 
 
+def _check_currency(conn: Conn, code: str) -> None:
+    if find_currency(conn, code) is None:
+        message = (
+            f"Nothing can be sold in {code}: give the ISO code of a currency that can be charged."
+        )
+        raise InvalidRequest(message, path="currency", reason="unknown_currency")
+
+
+def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
+    """Errors: InvalidRequest not_a_multiple, too_little or too_much."""
+    wrong = _wrong_with_prices(conn, event_id)
+    if wrong:
+        raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
+
+
+def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
+    """{reason, path, message}: why nobody could pay what an event's bookings cost."""
+    row = conn.execute(sql.check_prices, {"event_id": event_id}).fetchone()
+    if row is None:
+        return None
+    currency = Currency(row["currency"], row["exponent"], row["step"])
+    said = {name: written(row[name], currency) for name in ("amount", "bound")}
+    return {name: row[name] for name in ("reason", "path")} | {
+        "message": WRONG_PRICES[row["reason"]].format(**said)
+    }
+
+
+WRONG_PRICES = {
+    "not_a_multiple": "{amount} cannot be paid: amounts must be multiples of {bound}.",
+    "too_little": (
+        "The cheapest booking would come to {amount}: the least that can be charged is {bound}. "
+        "Make it dearer, or free."
+    ),
+    "too_much": (
+        "The dearest booking would come to {amount}: the most that can be charged is {bound}. "
+        "Lower seats_per_buyer, or the prices."
+    ),
+}
+
+
 def get_event(conn: Conn, event_id: int, scope: int | None = NOBODY) -> dict[str, Any]:
     """An event, its venue and prices; drafts only within the scope. Errors: NotFound."""
     row = conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}).fetchone()
@@ -106,6 +152,8 @@ CHANGEABLE = (
     "off_sale_at",
     "time_zone",
     "currency",
+    "booking_fee",
+    "booking_fee_tax_rate",
     "seats_per_buyer",
     "hold_seconds",
     "gated",
@@ -138,6 +186,8 @@ def change_draft(
     if on_sale_at >= fields.get("off_sale_at", event["off_sale_at"]):
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
     _check_ways_to_pay({name: event[name] for name in WAYS_TO_PAY} | fields)
+    if "currency" in fields:
+        _check_currency(conn, fields["currency"])
     values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
     values |= {"set_offline": "offline_seconds" in fields}
     conn.execute(sql.change_draft, values)
@@ -145,6 +195,7 @@ def change_draft(
         rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
         _check_prices(prices, {row["category"] for row in rows})
         set_prices(conn, event_id, prices)
+    _refuse_wrong_prices(conn, event_id)
 
 
 def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
@@ -164,13 +215,16 @@ def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
 def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
     """Draft or closed becomes on sale; one that is, stays. The first time makes the seats.
 
-    Errors: NotFound; Conflict sale_over or cancelled.
+    Errors: NotFound; Conflict sale_over or cancelled; not_a_multiple, too_little or too_much (what
+    can be charged may have changed since the prices were set).
     """
     event = _lock(conn, scope, event_id)
     if event["state"] == "cancelled":
         raise Conflict("The event was cancelled.", "cancelled")
     if event["over"]:
         raise Conflict("The sale is over: off_sale_at has passed.", "sale_over")
+    if wrong := _wrong_with_prices(conn, event_id):
+        raise Conflict(wrong["message"], wrong["reason"])
     if event["state"] == "draft":
         conn.execute(sql.open_event, {"event_id": event_id})
     _set_state(conn, event_id, event["state"], "on_sale")

@@ -80,6 +80,9 @@ def _refusal(row: dict[str, Any]) -> NotFound | Conflict | InvalidRequest:
     if row["outcome"] == "no_such_tickets":
         message = "These are not all valid tickets of the booking; nothing was changed."
         return InvalidRequest(message, path="tickets", reason="no_such_tickets")
+    if row["outcome"] == "not_a_multiple":
+        message = "So much cannot be paid in this currency: it has no unit that is so small."
+        return InvalidRequest(message, path="amount", reason="not_a_multiple")
     if row["outcome"] == "too_much":
         message = f"Only {row['available']} of what was paid is left to be given back."
         return Conflict(message, "more_than_captured", available=row["available"])

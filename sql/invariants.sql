@@ -207,13 +207,70 @@ where e.state in ('lobby', 'waiting', 'standby', 'admitted')
 group by e.event_id;
 
 -- total_is_not_the_sum --
--- A booking's total is not what its items cost, or they are in another currency.
+-- A booking's total is not what its items and its own fee cost, or they are in another currency.
 select b.event_id, b.id as booking_id, b.total, b.currency, i.total as sum_of_items
 from bookings b
 join (select event_id, booking_id, sum(price + fee) as total, min(currency) as lowest,
           max(currency) as highest
       from booking_items group by 1, 2) i on i.event_id = b.event_id and i.booking_id = b.id
-where b.total <> i.total or i.lowest <> b.currency or i.highest <> b.currency;
+where b.total <> i.total + b.fee or i.lowest <> b.currency or i.highest <> b.currency;
+
+-- tax_is_not_the_rates --
+-- The tax that is contained in a price or a fee is not what its rate says.
+select b.event_id, b.id as booking_id, l.seat, l.tax, l.price + l.fee as amount, l.tax_rate
+from bookings b
+join currencies c on c.code = b.currency
+join (select event_id, booking_id, seat, price, fee, tax_rate, tax from booking_items
+      union all
+      select event_id, id, null, 0, fee, fee_tax_rate, fee_tax from bookings) l
+    on l.event_id = b.event_id and l.booking_id = b.id
+where l.tax <> tax_in(l.price + l.fee, l.tax_rate, c.step);
+
+-- paid_booking_without_receipt --
+-- Somebody paid, has no receipt, and none is due; or has one for something else than was paid.
+select b.event_id, b.id as booking_id, b.total, b.currency, r.number, r.total as on_receipt
+from bookings b
+left join receipts r on r.event_id = b.event_id and r.booking_id = b.id and r.refund_id is null
+where b.confirmed_at is not null and b.total > 0
+    and (r.total <> b.total or r.currency <> b.currency or r.number is null and not exists (
+        select from receipts_due d where d.booking_id = b.id and d.occasion = 'confirmed'));
+
+-- refund_without_credit_note --
+-- What went back to a buyer is not what the credit notes say, less their reversals, and none is due.
+select r.event_id, r.id as refund_id, r.amount, r.state, coalesce(n.total, 0) as on_notes
+from refunds r
+join bookings b on b.event_id = r.event_id and b.id = r.booking_id and b.payment_id = r.payment_id
+    and b.confirmed_at is not null
+left join (select refund_id, sum(total) as total from receipts group by refund_id) n
+    on n.refund_id = r.id
+where coalesce(n.total, 0)
+        <> case when r.state = 'succeeded' or r.settled_at is not null then -r.amount else 0 end
+    and not exists (select from receipts_due d
+                    where d.booking_id = r.booking_id and d.refund_id = r.id);
+
+-- receipt_does_not_add_up --
+-- A document's total is not the sum of its parts by rate, or those are not net and tax, or a receipt's
+-- total is not the sum of its lines.
+select r.organisation_id, r.number, r.total, t.total as by_rate, l.total as by_line
+from receipts r
+cross join lateral (
+    select sum((p ->> 'total')::bigint) as total, sum((p ->> 'net')::bigint) as net,
+        sum((p ->> 'tax')::bigint) as tax
+    from jsonb_array_elements(r.breakdown -> 'taxes') p) t
+cross join lateral (
+    select sum((p ->> 'total')::bigint) as total
+    from jsonb_array_elements(r.breakdown -> 'lines') p) l
+where r.total <> t.total or t.total <> t.net + t.tax
+    or row(t.total, t.net, t.tax) is distinct from row((r.breakdown ->> 'total')::bigint,
+        (r.breakdown ->> 'net')::bigint, (r.breakdown ->> 'tax')::bigint)
+    or r.kind = 'receipt' and r.total is distinct from l.total;
+
+-- receipt_numbers_with_gaps --
+-- A seller's numbers do not run from 1 without a gap.
+select organisation_id, count(*) as receipts, min(number) as first, max(number) as last
+from receipts
+group by organisation_id
+having min(number) <> 1 or max(number) <> count(*);
 
 -- buyer_counted_wrongly --
 -- The counter behind the cap on seats per buyer is not what the buyer has.

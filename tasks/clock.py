@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from db import circuits, jobs, lanes, risk
+from db import circuits, jobs, lanes, receipts, risk
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -44,6 +44,7 @@ def end_reviews(conn: Conn) -> dict[str, int]:
 
 
 PROBE_EVERY = timedelta(seconds=5)
+NUMBER_EVERY = timedelta(seconds=2)
 
 
 JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
@@ -51,6 +52,7 @@ JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "expire_passes": (timedelta(seconds=1), expire_passes),
     "end_reviews": (timedelta(seconds=5), end_reviews),
     "probe_gateways": (PROBE_EVERY, circuits.probe_gateways),
+    "number_receipts": (NUMBER_EVERY, receipts.wake),
     "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
     "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
     "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),

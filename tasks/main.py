@@ -8,6 +8,7 @@ from tasks.disputes import look_at_dispute
 from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
+from tasks.receipts import number_receipts
 from tasks.refunds import refund
 
 configure_logs("worker")
@@ -22,6 +23,7 @@ __all__ = [
     "cancel_event",
     "drain",
     "look_at_dispute",
+    "number_receipts",
     "probe_gateway",
     "refund",
     "remind",

@@ -5,16 +5,18 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    pass_context,
+    select_autoescape,
+)
+from jinja2.runtime import Context
 
 from db.emails import Email
+from db.money import written
 from db.settings import settings
-
-ZERO_DECIMAL = {
-    *("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA"),
-    *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
-}
-"""Currencies whose minor unit is the unit itself, as Stripe lists them."""
 
 
 def render(mail: Email) -> tuple[str, str, str]:
@@ -36,21 +38,26 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"money": money, "moment": moment, "seat": seat}
+    made.filters |= {"money": money, "moment": moment, "seat": seat, "percent": percent}
     return made
 
 
-def money(amount: int, currency: str) -> str:
-    """Minor units as people read them: 4950 EUR is "49.50 EUR", 4950 JPY is "4,950 JPY"."""
-    if currency in ZERO_DECIMAL:
-        return f"{amount:,} {currency}"
-    return f"{amount // 100:,}.{amount % 100:02d} {currency}"
+@pass_context
+def money(context: Context, amount: int, code: str) -> str:
+    """An amount as people read it; of a currency that nothing is sold in, the plain number."""
+    currency = context["mail"].currencies.get(code)
+    return written(amount, currency) if currency else f"{amount} {code} (smallest units)"
 
 
 def moment(value: str, time_zone: str) -> str:
     """An ISO timestamp as the event's clock shows it."""
     local = datetime.fromisoformat(value).astimezone(ZoneInfo(time_zone))
     return f"{local:%A %-d %B %Y, %H:%M} ({time_zone})"
+
+
+def percent(rate: float) -> str:
+    """0.19 is "19 %"."""
+    return f"{rate * 100:.3f}".rstrip("0").rstrip(".") + " %"
 
 
 def seat(place: dict[str, str]) -> str:

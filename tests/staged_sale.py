@@ -148,6 +148,12 @@ class StagedSale:
                 [payment],
             )
 
+    def number_receipts(self) -> None:
+        """Those that are due by now."""
+        self.conn.execute(
+            "select number_receipts(organisation_id, 500) from events where id = %s", [self.event]
+        )
+
     def dispute(self, booking: UUID) -> None:
         """A confirmed booking's payment is disputed."""
         self.conn.execute(
@@ -227,6 +233,7 @@ def stage_sale(conn: Conn) -> dict[str, UUID]:
     sale.set_booking(bookings["secured"], "secured")
     sale.confirm(bookings["confirmed"])
     sale.confirm(bookings["frozen"])
+    sale.number_receipts()
     sale.dispute(bookings["frozen"])
     sale.expire(bookings["expired"])
     sale.cancel(bookings["cancelled"], sale.confirm(bookings["cancelled"]))

@@ -252,6 +252,24 @@ def test_cancelling_an_event_survives(theatre: Theatre, point: str) -> None:
     assert violations(theatre.conn) == []
 
 
+@pytest.mark.parametrize("point", ["before receipts commit", "after receipts"])
+def test_numbering_survives(theatre: Theatre, point: str) -> None:
+    """Neither a gap nor a number twice, and everybody has one."""
+    bookings = [theatre.hold() for _ in range(3)]
+    has_died = theatre.killing("worker", point)
+    for booking in bookings:
+        theatre.pay(booking)
+    for booking in bookings:
+        theatre.wait_for(booking, "confirmed")
+    query = "select booking_id from receipts where booking_id = any (%s) order by number"
+    wait_until(lambda: len(theatre.conn.execute(query, [bookings]).fetchall()) == 3, PATIENCE)
+    has_died()
+    assert violations(theatre.conn) == []
+    of_this_sale = "select number from receipts where event_id = %s order by 1"
+    rows = theatre.conn.execute(of_this_sale, [theatre.sale.event]).fetchall()
+    assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
+
+
 @pytest.mark.parametrize("point", ["before mail", "after mail"])
 def test_a_mail_survives(theatre: Theatre, point: str) -> None:
     """Killed after sending, it is sent again: under the same Message-ID, so it is one mail."""

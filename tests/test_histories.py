@@ -166,7 +166,7 @@ def empty(conn: Conn) -> None:
     query = """
         select string_agg(format('%I', relname), ', ') as tables from pg_class
         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
-            and relname not in ('legal_moves', 'jobs', 'schema_version')"""
+            and relname not in ('legal_moves', 'currencies', 'jobs', 'schema_version')"""
     tables = only(conn.execute(query).fetchall())["tables"]
     conn.execute(f"truncate {tables}")
 

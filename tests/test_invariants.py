@@ -77,6 +77,16 @@ CORRUPTIONS = {
     "waiting_without_lane": "delete from lanes",
     "total_is_not_the_sum": """
         update booking_items set price = price - 1 where booking_id = %(confirmed)s""",
+    "tax_is_not_the_rates": "update booking_items set tax = tax - 1 where booking_id = %(held)s",
+    "paid_booking_without_receipt": "delete from receipts_due where occasion = 'confirmed'",
+    "refund_without_credit_note": """
+        update refunds set state = 'succeeded';
+        delete from receipts_due where occasion = 'refunded'""",
+    "receipt_does_not_add_up":
+        REPLICA + "update receipts set breakdown = breakdown || '{\"tax\": 0}'",
+    "receipt_numbers_with_gaps": REPLICA + """
+        update receipts set number = number + 1
+        where number = (select max(number) from receipts)""",
     "buyer_counted_wrongly": "update buyer_seats set seats = seats + 1",
     "state_not_in_log": REPLICA + """
         update bookings set state = 'cancelled' where id = %(expired)s""",

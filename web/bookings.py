@@ -30,8 +30,30 @@ class Item(Shape):
     category = Whole()
     price = Whole()
     fee = Whole()
-    tax = Whole(metadata={"description": "included in price and fee"})
+    tax_rate = fields.Float()
+    tax = Whole(metadata={"description": "contained in price and fee"})
     returned = fields.Boolean(metadata={"description": "its ticket was given back"})
+
+
+class TaxPart(Shape):
+    rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})
+    net = fields.Integer()
+    tax = fields.Integer()
+    total = fields.Integer(metadata={"description": "net + tax"})
+
+
+class Breakdown(Shape):
+    """What a total is made of, in the currency's smallest unit: the sum of its parts by rate."""
+
+    net = fields.Integer()
+    tax = fields.Integer()
+    total = fields.Integer(metadata={"description": "net + tax"})
+    taxes = fields.List(fields.Nested(TaxPart))
+
+
+class BookingBreakdown(Breakdown):
+    fees = Whole(metadata={"description": "contained in it: of the tickets, and of the booking"})
+    booking_fee = Whole(metadata={"description": "of the booking alone"})
 
 
 class Failure(Shape):
@@ -76,6 +98,7 @@ class Booking(BookingSummary):
         allow_none=True, metadata={"description": "in review: when it is decided, at the latest"}
     )
     items = fields.List(fields.Nested(Item))
+    breakdown = fields.Nested(BookingBreakdown)
     payment = fields.Nested(Payment, allow_none=True)
     refunds = fields.List(fields.Nested(MoneyBack))
     reason = fields.String(allow_none=True)

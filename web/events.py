@@ -19,13 +19,22 @@ blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events
 OPENING_SECONDS = 30  # 80,000 seats
 
 
+MOST = 999_999_999_999
+TAX_RATE = {"description": "0.19: of 119, 19 are tax"}
+BOOKING_FEE = {
+    "description": "of a booking that costs anything, beside the fees of its tickets; tax included"
+}
+
+
 class NewPrice(Shape):
     category = Whole(least=1, most=32767, required=True)
-    price = Whole(most=99_999_999, required=True, metadata={"description": "in minor units"})
-    fee = Whole(most=99_999_999, load_default=0)
-    tax_rate = Rate(
-        load_default=Decimal(0), metadata={"description": "part of 1, included in the price"}
+    price = Whole(
+        most=MOST,
+        required=True,
+        metadata={"description": "in the currency's smallest unit, tax included"},
     )
+    fee = Whole(most=MOST, load_default=0, metadata={"description": "of a ticket, tax included"})
+    tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
 
 
 class Currency(Text):
@@ -44,6 +53,8 @@ class EventFields(Shape):
     off_sale_at = Moment()
     time_zone = TimeZone()
     currency = Currency()
+    booking_fee = Whole(most=MOST, metadata=BOOKING_FEE)
+    booking_fee_tax_rate = Rate(metadata=TAX_RATE)
     seats_per_buyer = Whole(least=1, most=50)
     hold_seconds = Whole(least=5, most=86_400)
     gated = YesNo(metadata={"description": "seats are sold through the queue only"})
@@ -88,6 +99,8 @@ class NewEvent(EventFields):
         load_default=None, allow_none=True, metadata={"description": "the venue's, if not given"}
     )
     currency = Currency(required=True)
+    booking_fee = Whole(most=MOST, load_default=0, metadata=BOOKING_FEE)
+    booking_fee_tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
     seats_per_buyer = Whole(least=1, most=50, load_default=8)
     hold_seconds = Whole(least=5, most=86_400, load_default=600)
     gated = YesNo(load_default=True)
@@ -135,6 +148,8 @@ class EventSummary(Shape):
 
 
 class Event(EventSummary):
+    booking_fee = Whole()
+    booking_fee_tax_rate = fields.Float()
     seats_per_buyer = Whole()
     hold_seconds = Whole()
     gated = fields.Boolean()

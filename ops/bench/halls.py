@@ -102,7 +102,7 @@ def empty(conn: Conn) -> None:
         "SELECT string_agg(format('%I', relname), ', ') AS names FROM pg_class"
         " WHERE relkind IN ('r', 'p') AND NOT relispartition"
         " AND relnamespace = 'public'::regnamespace"
-        " AND relname NOT IN ('legal_moves', 'jobs', 'schema_version')"
+        " AND relname NOT IN ('legal_moves', 'currencies', 'jobs', 'schema_version')"
     )
     conn.execute(f"TRUNCATE {first(tables)['names']} RESTART IDENTITY CASCADE")
     conn.execute(SELLER)

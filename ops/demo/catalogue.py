@@ -15,7 +15,9 @@ DEAREST = 9900
 STEP_DOWN = 0.8
 CHEAPEST = 900
 FEE = 250
+BOOKING_FEE = 150
 TAX_RATE = 0.07
+BOOKING_FEE_TAX_RATE = 0.19
 TIMEOUT_S = 120
 
 
@@ -59,6 +61,8 @@ def put_on_sale(
             "on_sale_at": opening.isoformat(),
             "off_sale_at": (opening + timedelta(days=59)).isoformat(),
             "currency": currency,
+            "booking_fee": BOOKING_FEE,
+            "booking_fee_tax_rate": BOOKING_FEE_TAX_RATE,
             "seats_per_buyer": 8,
             "hold_seconds": hold_seconds,
             "gated": gated,

@@ -24,7 +24,8 @@ QUIET_TIMEOUT_S = 60
 UNFINISHED = """
 SELECT (SELECT json_agg(format('%s %s', actor, key)) FROM outbox
         WHERE run_at <= clock_timestamp() OR lease_token IS NOT NULL) AS tasks,
-    (SELECT count(*) FROM emails WHERE state = 'pending') AS emails
+    (SELECT count(*) FROM emails WHERE state = 'pending') AS emails,
+    (SELECT count(*) FROM receipts_due) AS receipts_due
 """
 
 INSIDE = """
@@ -33,6 +34,8 @@ SELECT
      WHERE event_id = %(event)s AND state = 'confirmed') AS confirmed,
     (SELECT coalesce(sum(captured), 0)::bigint FROM payments
      WHERE event_id = %(event)s) AS captured,
+    (SELECT coalesce(sum(total), 0)::bigint FROM receipts
+     WHERE event_id = %(event)s) AS on_receipts,
     (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
      WHERE event_id = %(event)s AND state <> 'failed') AS refunded,
     (SELECT count(*) FROM bookings WHERE event_id = %(event)s AND state = 'expired') AS expired,
@@ -67,7 +70,8 @@ def wait_until_quiet(conn: Conn) -> list[str]:
             tasks = list(some("tasks are due or leased", left["tasks"] or []))
             return [
                 *tasks,
-                f"not finished after {QUIET_TIMEOUT_S} s; {left['emails']} e-mails wait",
+                f"not finished after {QUIET_TIMEOUT_S} s; {left['emails']} e-mails wait, "
+                f"{left['receipts_due']} receipts have no number",
             ]
         time.sleep(0.2)
 
@@ -165,6 +169,8 @@ def check_money(told: list[Told], ledger: Json, inside: Json) -> Iterator[str]:
     captured = ledger_captured(ledger)
     if captured != inside["captured"]:
         yield f"the gateway captured {captured}, we believe {inside['captured']}"
+    if inside["on_receipts"] != inside["captured"] - inside["refunded"]:
+        yield f"receipts come to {inside['on_receipts']}, which is not what stayed"
 
 
 def is_paid(row: Json, total: int) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from db.invariants import invariants
+from db.money import Currency, written
 from ops.demo.buyer import Told
 from ops.demo.check import Findings, ledger_captured, oversold, resold
 
@@ -21,11 +22,12 @@ class Run:
     crowd: Json
 
 
+EURO = Currency("EUR", 2)
 GOOD = "  Every seat sold once, paid once, mailed once."
 SENTENCES = {
     "plan": "{plan}: {seats:,} seats, {buyers:,} buyers",
     "sold": "{sold_seats:,} seats in {confirmed_bookings:,} bookings, {oversold_seats} sold twice",
-    "money": "{captured_minor:,} cents captured, {ledger_captured_minor:,} in the gateway's books",
+    "money": "{captured} captured, {ledger_captured} in the gateway's books",
     "e-mails": "{emails_delivered:,} of {confirmed_bookings:,} confirmations in their inboxes",
     "told otherwise": "{unavailable:,} unavailable, {expired} expired, {cancelled} gave up,"
     " {left} left the queue",
@@ -96,6 +98,10 @@ def percentile(values: list[float], percent: int) -> float:
 
 def text(result: Json) -> str:
     """The report that people read."""
-    lines = [f"  {name:<19} {sentence.format_map(result)}" for name, sentence in SENTENCES.items()]
+    money = {
+        name: written(result[f"{name}_minor"], EURO) for name in ("captured", "ledger_captured")
+    }
+    said = result | money
+    lines = [f"  {name:<19} {sentence.format_map(said)}" for name, sentence in SENTENCES.items()]
     verdict = [f"  FAILED: {failure}" for failure in result["failures"]]
     return "\n".join(["", *lines, "", *(verdict or [GOOD]), ""])

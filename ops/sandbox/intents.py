@@ -117,11 +117,12 @@ def check_amount(amount: int, currency: str) -> None:
     if amount < money.minimum(currency):
         least = money.written(money.minimum(currency), currency)
         raise invalid(f"Amount must be at least {least}", param="amount", code="amount_too_small")
-    if amount > money.MAXIMUM:
-        most = money.written(money.MAXIMUM, currency)
+    if amount > money.maximum(currency):
+        most = money.written(money.maximum(currency), currency)
         raise invalid(
             f"Amount must be no more than {most}", param="amount", code="amount_too_large"
         )
+    money.check_multiple(amount, currency)
 
 
 def redirects_allowed(params: Params, types: tuple[str, ...]) -> bool:

@@ -88,6 +88,8 @@ def refundable(charge: Charge, amount: int | None) -> int:
             f"Charge {charge.id} has already been refunded.",
             code="charge_already_refunded",
         )
+    if amount is not None:
+        money.check_multiple(amount, charge.currency)
     if amount is not None and amount > left:
         raise StripeError(
             400,

@@ -7,6 +7,7 @@ $$;
 
 /* Writes the bookings of a batch and gives them their seats, all set-based. The caller holds the
    locks on entries and seats.
+   A booking that costs anything carries the event's booking fee; one of free tickets alone does not.
    p_ids, p_buyers, p_quantities: of the batch's entries. p_owner[j] is the place in them of the entry
    that gets p_seat[j]. Returns the number of bookings. */
 create or replace function hold_seats(
@@ -19,20 +20,25 @@ declare
     entry_at integer[] := array(select distinct o from unnest(p_owner) o order by o);
     booking_ids uuid[] := array(select uuid7() from generate_series(1, cardinality(p_ids)));
     free_ids uuid[];
+    step constant integer := (select c.step from currencies c where c.code = p_show.currency);
+    fee_tax constant bigint := tax_in(p_show.booking_fee, p_show.booking_fee_tax_rate, step);
 begin
     with items as (
-        select o.entry, sum(c.price + c.fee) as total
+        select o.entry, sum(c.price + c.fee)
+            + case when sum(c.price + c.fee) > 0 then p_show.booking_fee else 0 end as total
         from unnest(p_owner, p_category) o(entry, category)
         join event_categories c on c.event_id = p_show.id and c.category = o.category
         group by o.entry
     ), written as (
         insert into bookings (event_id, id, code, organisation_id, gateway_account_id, buyer_id,
-            entry_id, channel, state, quantity, currency, total, deadline, terms_accepted_at,
-            created_at, confirmed_at)
+            entry_id, channel, state, quantity, currency, total, fee, fee_tax_rate, fee_tax, deadline,
+            terms_accepted_at, created_at, confirmed_at)
         select p_show.id, booking_ids[i.entry], booking_code(booking_ids[i.entry]),
             p_show.organisation_id, p_show.gateway_account_id, e.buyer_id, e.id, e.channel,
             case when i.total = 0 then 'confirmed' else 'held' end, e.quantity, p_show.currency,
-            i.total, moment + make_interval(secs => p_show.hold_seconds), e.terms_accepted_at,
+            i.total, case when i.total > 0 then p_show.booking_fee else 0 end,
+            p_show.booking_fee_tax_rate, case when i.total > 0 then fee_tax else 0 end,
+            moment + make_interval(secs => p_show.hold_seconds), e.terms_accepted_at,
             moment, case when i.total = 0 then moment end
         from items i
         join entries e on e.event_id = p_show.id and e.id = p_ids[i.entry]
@@ -43,7 +49,7 @@ begin
     insert into booking_items (event_id, booking_id, seat, category, price, fee, tax_rate, tax,
         currency)
     select p_show.id, booking_ids[o.entry], o.seat, c.category, c.price, c.fee, c.tax_rate,
-        round((c.price + c.fee) * c.tax_rate / (1 + c.tax_rate)), p_show.currency
+        tax_in(c.price + c.fee, c.tax_rate, step), p_show.currency
     from unnest(p_owner, p_seat, p_category) o(entry, seat, category)
     join event_categories c on c.event_id = p_show.id and c.category = o.category;
 

@@ -78,9 +78,11 @@ language sql set enable_seqscan = off as $$
 $$;
 
 /* An organiser gives money back: for the given tickets, for all (p_tickets and p_amount null), or an
-   amount alone. What the tickets cost, or p_amount; never more than is left of what was captured.
+   amount alone. What the tickets cost, or p_amount; never more than is left of what was captured. With
+   the fees, the booking's own goes back with its last ticket.
    p_scope: the caller's organisation, null for all. outcome: 'done', or why not: 'no_booking',
-   'disputed', 'not_confirmed', 'no_such_tickets', 'too_much'. refund_id: null where nothing is to be
+   'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of what its currency can be paid
+   in), 'too_much'. refund_id: null where nothing is to be
    given back, as for free tickets. available: what could have been given back. returned: the tickets
    that are void now. */
 create or replace function request_refund(
@@ -93,6 +95,7 @@ declare
     b bookings;
     paid payments;
     places integer[];
+    costs bigint[];
     amount bigint;
 begin
     select * into b from bookings
@@ -101,8 +104,13 @@ begin
     select * into paid from payments p where p.event_id = p_event and p.booking_id = p_booking
     order by p.captured - p.refunded desc limit 1;
     select array_agg(t.seat order by t.seat), array_agg(t.id order by t.seat),
+        array_agg(i.price + case when p_with_fees then i.fee else 0 end order by t.seat),
         sum(i.price + case when p_with_fees then i.fee else 0 end)
-    into places, returned, amount
+            + case when p_with_fees and count(*) = (
+                  select count(*) from booking_items k where k.event_id = p_event
+                      and k.booking_id = p_booking and k.returned_at is null)
+              then b.fee else 0 end
+    into places, returned, costs, amount
     from tickets t
     join booking_items i on i.event_id = t.event_id and i.booking_id = t.booking_id
         and i.seat = t.seat
@@ -117,6 +125,7 @@ begin
         when b.state <> 'confirmed' and (p_amount is null or p_tickets is not null)
             then 'not_confirmed'
         when cardinality(p_tickets) <> coalesce(cardinality(returned), 0) then 'no_such_tickets'
+        when amount % (select step from currencies where code = b.currency) <> 0 then 'not_a_multiple'
         when amount > available then 'too_much'
         else 'done' end;
     if outcome <> 'done' then
@@ -129,8 +138,9 @@ begin
     end if;
     if amount > 0 then
         refund_id := (write_refunds(array[paid.id], array[amount], 'asked', p_reason))[1];
-        insert into refund_items (event_id, refund_id, booking_id, seat)
-        select p_event, request_refund.refund_id, p_booking, place from unnest(places) place;
+        insert into refund_items (event_id, refund_id, booking_id, seat, amount)
+        select p_event, request_refund.refund_id, p_booking, place, cost
+        from unnest(places, costs) r(place, cost);
     end if;
     perform keep_the_rest(array[paid.id]);
 end $$;

@@ -53,8 +53,8 @@ begin
     perform notify_buyers(p_event, ids, 'event_cancelled');
 end $$;
 
-/* Takes the tickets of confirmed bookings back and gives their money back, p_limit at most; the j-th
-   refund is sent p_spread * j seconds from now. Returns how many. */
+/* Takes the tickets of confirmed bookings back and gives their money back, p_limit at most; with the
+   fees, the bookings' own goes back, too. The j-th refund is sent p_spread * j seconds from now. Returns how many. */
 create or replace function refund_bookings(
     p_event bigint, p_limit integer, p_reason text, p_with_fees boolean, p_spread double precision)
 returns integer language plpgsql
@@ -78,17 +78,19 @@ begin
           group by booking) o
     join bookings b on b.event_id = p_event and b.id = o.booking
     join payments p on p.id = b.payment_id
-    cross join lateral (select least(o.cost, refundable(p.id))::bigint as amount) d
+    cross join lateral (
+        select least(o.cost + case when p_with_fees then b.fee else 0 end, refundable(p.id))::bigint
+            as amount) d
     where d.amount > 0;
 
     perform return_seats(p_event, owners, places, false, 'event_cancelled');
     if paid is not null then
         refund_ids := write_refunds(paid, amounts, 'event_cancelled', p_reason, p_spread);
-        insert into refund_items (event_id, refund_id, booking_id, seat)
-        select p_event, r.id, o.booking, o.place
+        insert into refund_items (event_id, refund_id, booking_id, seat, amount)
+        select p_event, r.id, o.booking, o.place, o.cost
         from unnest(refund_ids) w(id)
         join refunds r on r.id = w.id
-        join unnest(owners, places) o(booking, place) on o.booking = r.booking_id;
+        join unnest(owners, places, costs) o(booking, place, cost) on o.booking = r.booking_id;
     end if;
     perform keep_the_rest(array(select payment_id from bookings
                                 where event_id = p_event and id = any (ids)));

@@ -8,13 +8,13 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes what an
 -- outage of the gateway is credited.
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
-    b.confirmed_at, d.deadline,
+    b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
     CASE WHEN b.state IN ('held', 'authorising')
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,
             'number', s.number, 'category', i.category, 'price', i.price, 'fee', i.fee,
-            'tax', i.tax, 'returned', i.returned_at IS NOT NULL) ORDER BY i.seat)
+            'tax_rate', i.tax_rate, 'tax', i.tax, 'returned', i.returned_at IS NOT NULL) ORDER BY i.seat)
      FROM booking_items i
      JOIN events e ON e.id = i.event_id
      JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat

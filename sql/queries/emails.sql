@@ -5,8 +5,9 @@ FROM buyers b
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
 RETURNING e.id, e.template, e.context, e.event_id, b.email, b.name, b.locale, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
-        'currency', k.currency, 'deadline', k.deadline, 'quantity', k.quantity,
-        'event', v.name, 'instructions', v.offline_instructions, 'starts_at', v.starts_at, 'time_zone', v.time_zone,
+        'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id), 'deadline', k.deadline,
+        'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,
+        'starts_at', v.starts_at, 'time_zone', v.time_zone,
         'venue', concat_ws(', ', n.name, nullif(n.city, '')))
     FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id
     WHERE k.event_id = e.event_id AND k.id = e.booking_id) AS booking, (

@@ -18,12 +18,13 @@ WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = 
 -- add_event --
 -- A draft.
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
-    on_sale_at, off_sale_at, time_zone, currency, seats_per_buyer, hold_seconds, terms, gated, claim_seconds, grace_seconds,
-    pass_seconds, payment_methods, offline_instructions, offline_seconds, offline_account_id)
+    on_sale_at, off_sale_at, time_zone, currency, booking_fee, booking_fee_tax_rate, seats_per_buyer,
+    hold_seconds, terms, gated, claim_seconds, grace_seconds, pass_seconds, payment_methods,
+    offline_instructions, offline_seconds, offline_account_id)
 VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
-    %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s,
-    %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s, %(claim_seconds)s,
-    %(grace_seconds)s, %(pass_seconds)s, %(payment_methods)s,
+    %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s, %(booking_fee)s,
+    %(booking_fee_tax_rate)s, %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s,
+    %(claim_seconds)s, %(grace_seconds)s, %(pass_seconds)s, %(payment_methods)s,
     %(offline_instructions)s, %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
         THEN offline_account(%(organisation_id)s) END)
 RETURNING id
@@ -42,12 +43,21 @@ JOIN plan_categories c ON c.plan_version_id = e.plan_version_id AND c.category =
 ON CONFLICT (event_id, category) DO UPDATE
 SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 
+-- check_prices --
+-- The first thing that is wrong with an event's prices, if anything is.
+SELECT w.reason, w.path, w.amount, w.bound, c.code AS currency, c.exponent, c.step
+FROM events e
+JOIN currencies c ON c.code = e.currency
+CROSS JOIN check_prices(e.id) w
+WHERE e.id = %(event_id)s AND w.reason IS NOT NULL
+
 -- get_event --
 -- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to nobody,
 -- null to the operator.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
-    e.seats_per_buyer, e.hold_seconds, e.gated, e.claim_seconds, e.grace_seconds, e.pass_seconds,
-    e.terms, e.payment_methods, e.offline_seconds, e.offline_instructions, e.organisation_id, e.plan_version_id,
+    e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.gated,
+    e.claim_seconds, e.grace_seconds, e.pass_seconds, e.terms, e.payment_methods, e.offline_seconds,
+    e.offline_instructions, e.organisation_id, e.plan_version_id,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
             'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
@@ -85,6 +95,8 @@ SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_
     on_sale_at = coalesce(%(on_sale_at)s, on_sale_at),
     off_sale_at = coalesce(%(off_sale_at)s, off_sale_at),
     time_zone = coalesce(%(time_zone)s, time_zone), currency = coalesce(%(currency)s, currency),
+    booking_fee = coalesce(%(booking_fee)s, booking_fee),
+    booking_fee_tax_rate = coalesce(%(booking_fee_tax_rate)s, booking_fee_tax_rate),
     seats_per_buyer = coalesce(%(seats_per_buyer)s, seats_per_buyer),
     hold_seconds = coalesce(%(hold_seconds)s, hold_seconds), terms = coalesce(%(terms)s, terms),
     gated = coalesce(%(gated)s, gated), claim_seconds = coalesce(%(claim_seconds)s, claim_seconds),

@@ -1,13 +1,15 @@
--- Money by currency, in minor units. gross: what confirmed bookings cost when they were sold, those
--- cancelled since included; of it fees, and the tax contained in both. captured: what the gateway
--- took. refunds: given back, or on the way. net: what stays.
+-- Money by currency, in its smallest unit. gross: what confirmed bookings cost when they were sold, those
+-- cancelled since included; of it fees, those of tickets and those of bookings, and the tax contained in
+-- all. captured: what the gateway took. refunds: given back, or on the way. net: what stays.
 with sold as (
-    select i.currency, count(distinct b.id) as bookings, count(*) as seats,
-        sum(i.price + i.fee) as gross, sum(i.fee) as fees, sum(i.tax) as tax
+    select b.currency, count(*) as bookings, sum(b.quantity) as seats, sum(b.total) as gross,
+        sum(b.fee + i.fee) as fees, sum(b.fee_tax + i.tax) as tax
     from bookings b
-    join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
+    cross join lateral (
+        select sum(fee) as fee, sum(tax) as tax from booking_items
+        where event_id = b.event_id and booking_id = b.id) i
     where b.event_id = :event_id and b.confirmed_at is not null
-    group by i.currency
+    group by b.currency
 ), taken as (
     select currency, sum(captured) as captured from payments
     where event_id = :event_id group by currency

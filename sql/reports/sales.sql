@@ -1,15 +1,20 @@
--- What was sold, by hour of the event's own time zone and by category, without what was given back.
--- Amounts are in minor units of the currency and include fees and tax.
+-- What was sold, by hour of the event's own time zone and by category, without what was given back; the
+-- fees of whole bookings have a line of their own. Amounts are in the currency's smallest unit, and
+-- contain fees and tax.
 select to_char(b.confirmed_at at time zone e.time_zone, 'YYYY-MM-DD HH24:00') as hour,
-    c.name as category,
+    coalesce(c.name, '(booking fees)') as category,
     count(distinct b.id) as bookings,
-    count(*) as seats,
-    sum(i.price + i.fee)::bigint as amount,
-    i.currency::text as currency
+    count(i.seat) as seats,
+    sum(i.amount)::bigint as amount,
+    b.currency::text as currency
 from events e
 join bookings b on b.event_id = e.id and b.state in ('confirmed', 'frozen')
-join booking_items i on i.event_id = b.event_id and i.booking_id = b.id and i.returned_at is null
-join event_categories c on c.event_id = i.event_id and c.category = i.category
+cross join lateral (
+    select seat, category, price + fee as amount from booking_items
+    where event_id = b.event_id and booking_id = b.id and returned_at is null
+    union all
+    select null, null, b.fee where b.fee > 0) i
+left join event_categories c on c.event_id = b.event_id and c.category = i.category
 where e.id = :event_id
-group by 1, c.category, c.name, i.currency
+group by 1, c.category, c.name, b.currency
 order by 1, c.category;

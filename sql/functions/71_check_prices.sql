@@ -1,0 +1,32 @@
+/* What is wrong with an event's prices, the first thing found; reason null: nothing. 'not_a_multiple'
+   (of what its currency can be paid in), and, where it can be paid otherwise than offline, 'too_little' (the
+   cheapest booking that costs anything), 'too_much' (the dearest that a buyer may make). amount: the one
+   that is wrong; bound: what it is held against. */
+create or replace function check_prices(
+    p_event bigint, out reason text, out path text, out amount bigint, out bound bigint)
+language sql stable as $$
+    with terms as (
+        select e.booking_fee, e.seats_per_buyer, c.step, c.minimum_charge, c.maximum_charge,
+            cardinality(e.payment_methods) > 0 as charged, p.*
+        from events e
+        join currencies c on c.code = e.currency
+        cross join lateral (
+            select min(price + fee) filter (where price + fee > 0) as cheapest,
+                max(price + fee) as dearest,
+                min(case when price % c.step <> 0 then price else fee end)
+                    filter (where price % c.step <> 0 or fee % c.step <> 0) as odd
+            from event_categories where event_id = e.id) p
+        where e.id = p_event
+    )
+    select w.reason, w.path, w.amount, w.bound
+    from terms t cross join lateral (values
+        ('not_a_multiple', 'categories', t.odd, t.step::bigint, t.odd is not null),
+        ('not_a_multiple', 'booking_fee', t.booking_fee, t.step, t.booking_fee % t.step <> 0),
+        ('too_little', 'categories', t.cheapest + t.booking_fee, t.minimum_charge,
+            t.charged and t.cheapest + t.booking_fee < t.minimum_charge),
+        ('too_much', 'seats_per_buyer', t.seats_per_buyer * t.dearest + t.booking_fee, t.maximum_charge,
+            t.charged and t.dearest > 0
+                and t.seats_per_buyer * t.dearest + t.booking_fee > t.maximum_charge)
+    ) w(reason, path, amount, bound, wrong)
+    where wrong limit 1
+$$;

@@ -1,0 +1,30 @@
+"""Numbering receipts: a task of each organisation that has something to number, so that whoever
+confirms a booking never waits for the next number.
+"""
+
+from db import receipts
+from tasks.broker import durable
+from tasks.durable import Lease
+from tasks.faults import reach
+
+BATCH = 500
+"""Documents in one transaction."""
+
+
+@durable(queue="bookings", lease=60, longest_delay=300, keep=True)
+def number_receipts(lease: Lease) -> None:
+    """Number whatever is due, batch by batch, in the order in which it happened."""
+    while not lease.finished:
+        number_batch(lease)
+        reach("after receipts")
+
+
+def number_batch(lease: Lease) -> None:
+    """The counter moves in the transaction of the documents: no gap, no number twice."""
+    with lease.transaction() as conn:
+        numbered = receipts.number(conn, lease.task.args["organisation_id"], BATCH)
+        if numbered < BATCH:
+            lease.finish(conn)
+        else:
+            lease.renew(conn)
+        reach("before receipts commit")
