@@ -25,6 +25,7 @@ from tasks.durable import (
     Policy,
     TryLater,
     backoff,
+    describe,
     policies,
     take_lease,
     worker_name,
@@ -311,6 +312,14 @@ def test_backoff_is_exponential_bounded_and_full_of_jitter() -> None:
         delays = [backoff(policy, failures) for _ in range(300)]
         assert 0 <= min(delays) < longest * 0.1
         assert longest * 0.9 < max(delays) <= longest
+
+
+def test_errors_are_told_without_addresses() -> None:
+    refused = "550 <alice.o'neil+x@mail.example>: no such user (bob@example.org)"
+    told = describe(Passing(refused))
+    assert told.startswith("Passing: 550 <")
+    assert told.endswith(": no such user (…@…)")
+    assert "example" not in told
 
 
 def test_each_task_of_a_message_fails_by_its_own_history(shop: Running) -> None:

@@ -160,3 +160,29 @@ def test_a_slow_gateway_does_not_make_the_queue_wait_behind_payments(running: Ru
         assert paid <= 4
         for booking in bookings:
             running.wait_for(booking, "confirmed")
+
+
+def test_what_is_not_due_costs_nothing(running: Running) -> None:
+    """Reminders of tens of thousands of holds wait while the relay looks twenty times a second."""
+    from db.outbox import sql
+
+    running.conn.execute("set enable_seqscan = off")
+    values = {"queue": "mail", "limit": 100, "pace": 1.0}
+    rows = running.conn.execute("explain (costs off) " + sql.take_due, values).fetchall()
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    (condition,) = (
+        line for line in plan.splitlines() if "Index Cond" in line and "resend_at" in line
+    )
+    assert all(column in condition for column in ("queue", "priority", "resend_at"))
+    assert "Filter" not in plan
+
+
+def test_the_urgent_are_sent_first(running: Running) -> None:
+    from db import outbox
+
+    for priority in (80, 50, 20, 50, 80):
+        query = "select enqueue('remind', 'mail', null, '{}', null, p_priority => %s)"
+        running.conn.execute(query, [priority])
+    with transaction() as conn:
+        due = outbox.take_due(conn, "mail", 3)
+    assert sorted(task.priority for task in due) == [20, 50, 50]

@@ -1,6 +1,7 @@
 -- take_due --
 -- The tasks to send messages for now, the urgent first; each is sent again later, until it is done.
--- Those over which a worker may have died, not together with those that it took with it.
+-- Those over which a worker may have died, not together with those that it took with it. (The index is
+-- searched for a time that stands still: with clock_timestamp() it would be read to its end.)
 UPDATE outbox
 SET sends = sends + 1,
     resend_at = clock_timestamp()
@@ -9,7 +10,7 @@ SET sends = sends + 1,
 WHERE id = ANY (ARRAY(
     SELECT due.id FROM unnest('{20,50,80}'::smallint[]) level CROSS JOIN LATERAL (
         SELECT o.id FROM outbox o
-        WHERE o.queue = %(queue)s AND o.priority = level AND o.resend_at <= clock_timestamp()
+        WHERE o.queue = %(queue)s AND o.priority = level AND o.resend_at <= statement_timestamp()
         ORDER BY o.resend_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
     LIMIT %(limit)s))
 RETURNING id, actor, priority, claims > 0 AS alone
@@ -89,16 +90,24 @@ SELECT bury_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
 -- list_tasks --
 -- What is there to be done, from the one given on. failing: tried and not done; waiting: not yet due.
 SELECT o.id, o.actor, o.queue, o.key, o.args, o.event_id, o.priority, o.created_at, o.run_at, o.sends,
-    o.claims, o.failures, o.lease_until, o.leased_by, o.trace, o.retry_of, s.state,
-    o.errors -> -1 ->> 'error' AS last_error, d.id AS dead_letter
+    o.claims, o.failures, o.lease_until, o.leased_by, o.trace, o.retry_of,
+    o.errors -> -1 ->> 'error' AS last_error, (
+        SELECT d.id FROM dead_letters d
+        WHERE d.task_id = o.id AND d.task_id > 0 AND d.resolved_at IS NULL) AS dead_letter,
+    CASE WHEN o.lease_until > statement_timestamp() THEN 'leased'
+        WHEN o.run_at <= statement_timestamp() THEN 'due' ELSE 'waiting' END AS state
 FROM outbox o
-CROSS JOIN LATERAL (SELECT CASE WHEN o.lease_until > clock_timestamp() THEN 'leased'
-    WHEN o.run_at <= clock_timestamp() THEN 'due' ELSE 'waiting' END AS state) s
-LEFT JOIN dead_letters d ON d.task_id = o.id AND d.task_id > 0 AND d.resolved_at IS NULL
 WHERE o.id > %(starting_after)s
     AND (%(actor)s::text IS NULL OR o.actor = %(actor)s)
     AND (%(event_id)s::bigint IS NULL OR o.event_id = %(event_id)s)
-    AND (%(state)s::text IS NULL OR s.state = %(state)s OR %(state)s = 'failing' AND o.failures > 0)
+    AND CASE %(state)s::text
+        WHEN 'failing' THEN o.failures > 0
+        WHEN 'leased' THEN o.lease_until > statement_timestamp()
+        WHEN 'due' THEN o.run_at <= statement_timestamp()
+            AND (o.lease_until IS NULL OR o.lease_until <= statement_timestamp())
+        WHEN 'waiting' THEN o.run_at > statement_timestamp()
+            AND (o.lease_until IS NULL OR o.lease_until <= statement_timestamp())
+        ELSE true END
 ORDER BY o.id LIMIT %(limit)s
 
 -- enqueue --
