@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from db.connections import Conn
 from db.queries import load
 from db.settings import settings
@@ -90,6 +92,13 @@ def retry(
 def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
     """Let others have what is leased under these tokens: we are about to end. How many it was."""
     return conn.execute(sql.release, {"ids": ids, "tokens": tokens}).rowcount
+
+
+def call_out(conn: Conn, task: Task, queue: str, reason: str) -> None:
+    """A dead letter of what a task has found, while it comes to its end all the same."""
+    values = {"actor": task.actor, "queue": queue, "key": task.key, "args": Jsonb(task.args)}
+    values |= {"event_id": task.event_id, "reason": reason}
+    conn.execute(sql.call_out, values)
 
 
 def bury(

@@ -22,7 +22,12 @@ sql = load("payments")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a booking and its present attempt to pay have come; no attempt: payment_id None."""
+    """How far a booking and its present attempt to pay have come; no attempt: payment_id None.
+
+    can_be_authorised: the money can be reserved before it is taken. overdue: the gateway has been
+    processing it for too long. lapsing: it would soon not be reserved any more. gateway_gone: the
+    gateway could not be reached for 15 minutes.
+    """
 
     event_id: int
     booking_id: UUID
@@ -35,6 +40,8 @@ class Progress:
     payment_state: str | None
     gateway_account_id: int
     provider: str
+    method: str
+    can_be_authorised: bool
     amount: int
     payment_currency: str
     params: dict[str, Any]
@@ -44,14 +51,17 @@ class Progress:
     gateway_id: str | None
     key_too_old: bool | None
     just_sent: bool | None
+    overdue: bool | None
+    lapsing: bool | None
+    gateway_gone: bool
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the gateway says a payment is. Amounts in minor units, currency in capitals.
 
-    state: one of ours ('authorised', 'captured', 'requires_action', 'failed', 'voided'), or
-    'processing', which is none: the gateway does not know yet either.
+    state: one of ours ('authorised', 'captured', 'requires_action', 'processing', 'failed',
+    'voided').
     """
 
     state: str
@@ -164,6 +174,10 @@ def secure_or_review(conn: Conn, progress: Progress) -> str | None:
 
 def confirm_booking(conn: Conn, progress: Progress) -> bool:
     return _done(conn, sql.confirm_booking, progress)
+
+
+def await_buyer(conn: Conn, progress: Progress) -> bool:
+    return _done(conn, sql.await_buyer, progress)
 
 
 def reopen_booking(conn: Conn, progress: Progress) -> bool:

@@ -45,16 +45,29 @@ def next_step(lease: Lease) -> tuple[Step, Progress] | None:
         if step is None:
             lease.finish(conn)
             return None
-        if step is authorise and progress.payment_id:
-            payments.mark_sent(conn, progress.payment_id)
+        if step is withdraw and progress.gateway_gone and progress.can_be_authorised:
+            step = release
+        if step is authorise:
+            mark_sent(conn, progress)
             progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
         reach("before first commit")
     reach("after first commit")
     return step, progress
 
 
+def mark_sent(conn: Conn, progress: Progress) -> None:
+    """Recorded before the gateway is called. A method that cannot be authorised is charged by that
+    call, so its seats are secured first: nobody pays for seats that expire meanwhile."""
+    assert progress.payment_id is not None
+    payments.mark_sent(conn, progress.payment_id)
+    at_once = progress.booking_state == "authorising" and not progress.can_be_authorised
+    if at_once and not payments.secure_booking(conn, progress):
+        raise MovedOn
+
+
 def authorise(lease: Lease, progress: Progress) -> None:
-    """Reserve the money. Asking again under the same key tells what became of an earlier try."""
+    """Reserve the money, or take it, where that is the only way. Asking again under the same key
+    tells what became of an earlier try."""
     reach("before authorise")
     try:
         outcome = gateway_of(progress).authorise(progress)
@@ -84,7 +97,7 @@ def remember_doubt(lease: Lease, progress: Progress) -> None:
 
 
 def check(lease: Lease, progress: Progress) -> None:
-    """The buyer was asked to authenticate, and something has happened since."""
+    """It was the buyer's turn, or the bank's, and something has happened since."""
     settle(lease, progress, end_failed(progress, gateway_of(progress).look(progress)))
 
 
@@ -98,19 +111,23 @@ def end_failed(progress: Progress, outcome: Outcome) -> Outcome:
 
 def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
     """Record what the gateway says the payment is, and move the booking accordingly."""
-    if outcome.state == "processing":
-        raise TryLater(10, "the gateway is still processing the payment")
     outcome = refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
-        if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
-            raise MovedOn
-        if outcome.failure_code == WRONG_MONEY:
-            payments.return_money(conn, progress, WRONG_MONEY)
+        record(conn, progress, outcome)
         SETTLED[outcome.state](lease, conn, progress)
+        compensate(lease, conn, progress, outcome)
         if not lease.finished:
             lease.renew(conn)
         reach("before settle commits")
     reach("after settle")
+    if outcome.state == "processing":
+        raise still_processing(progress)
+
+
+def record(conn: Conn, progress: Progress, outcome: Outcome) -> None:
+    """Write down what the payment is, if that is news. Errors: MovedOn."""
+    if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
+        raise MovedOn
 
 
 def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
@@ -126,10 +143,21 @@ def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
 
 
 def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
-    """The buyer's turn; a notification, or the deadline, wakes the task again."""
-    if progress.booking_state != "authorising":
+    """The buyer's turn; a notification, or the deadline, wakes the task again. Nothing was charged,
+    so seats that were secured for a charge can expire again."""
+    if progress.booking_state == "secured" and not payments.await_buyer(conn, progress):
+        raise MovedOn
+    if progress.booking_state == "expiring":
         raise TryLater(5, "the gateway has not cancelled yet")
     lease.finish(conn)
+
+
+def on_processing(lease: Lease, conn: Conn, progress: Progress) -> None:
+    """The bank's turn, and the charge cannot be stopped: its seats cannot expire any more. (A card
+    is only authorised late, which can be voided.)"""
+    at_once = not progress.can_be_authorised and not given_up(progress)
+    if at_once and not is_secured(conn, progress):
+        raise MovedOn
 
 
 def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
@@ -138,6 +166,10 @@ def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
         done = payments.reopen_booking(conn, progress)
     elif progress.booking_state == "review":
         done = payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
+    elif progress.booking_state == "secured":
+        done = payments.reopen_booking(conn, progress) or payments.end_booking(
+            conn, progress, "failed", "declined"
+        )
     elif given_up(progress):
         reason = progress.booking_reason or ""
         done = payments.end_booking(conn, progress, "cancelled", reason)
@@ -150,14 +182,20 @@ def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
 
 def on_captured(lease: Lease, conn: Conn, progress: Progress) -> None:
     """Paid at once, without a step between."""
-    if not payments.secure_booking(conn, progress) or not payments.confirm_booking(conn, progress):
+    if not is_secured(conn, progress) or not payments.confirm_booking(conn, progress):
         raise MovedOn
     lease.finish(conn)
+
+
+def is_secured(conn: Conn, progress: Progress) -> bool:
+    """Now, or before it was charged at once. Nobody reviews money that was taken."""
+    return progress.booking_state == "secured" or payments.secure_booking(conn, progress)
 
 
 SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
     "authorised": on_authorised,
     "requires_action": on_requires_action,
+    "processing": on_processing,
     "failed": on_failed,
     "voided": on_failed,
     "captured": on_captured,
@@ -177,19 +215,28 @@ def watch(lease: Lease, progress: Progress) -> None:
 def capture(lease: Lease, progress: Progress) -> None:
     """Take the money, then issue: seats sold, tickets made, e-mail on its way."""
     reach("before capture")
-    outcome = end_failed(progress, gateway_of(progress).capture(progress))
+    outcome = take_or_leave(progress)
     reach("after capture")
     if outcome.state in ("authorised", "processing"):
         raise TryLater(5, "the gateway has not captured yet")
     outcome = refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
-        if not payments.record(conn, progress, outcome):
-            raise MovedOn
+        record(conn, progress, outcome)
         if not issue(conn, progress, outcome):
             raise MovedOn
+        compensate(lease, conn, progress, outcome)
         lease.finish(conn)
         reach("before issue commits")
     reach("after issue")
+
+
+def take_or_leave(progress: Progress) -> Outcome:
+    """Capture; or, where that has not worked for so long that the authorisation is about to lapse,
+    void it, so that the buyer's money is not held for nothing."""
+    assert progress.gateway_id is not None
+    if progress.lapsing:
+        return gateway_of(progress).cancel(progress, progress.gateway_id)
+    return end_failed(progress, gateway_of(progress).capture(progress))
 
 
 def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
@@ -197,7 +244,6 @@ def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
     if outcome.state == "captured":
         return payments.confirm_booking(conn, progress)
     if outcome.failure_code == WRONG_MONEY:
-        payments.return_money(conn, progress, WRONG_MONEY)
         return payments.end_booking(conn, progress, "failed", WRONG_MONEY)
     log.error("an authorisation lapsed before its capture", state=outcome.state)
     return payments.end_booking(conn, progress, "failed", "authorisation_lapsed")
@@ -212,6 +258,18 @@ def withdraw(lease: Lease, progress: Progress) -> None:
     outcome = stop_payment(progress, spare_authorised=not given_up(progress))
     reach("after withdraw")
     settle(lease, progress, outcome)
+
+
+def release(lease: Lease, progress: Progress) -> None:
+    """The gateway cannot be asked for so long that the seats do not wait for it: money that can
+    only be authorised is voided when it is back."""
+    state, reason = ("expired", "gateway_away")
+    if given_up(progress):
+        state, reason = "cancelled", progress.booking_reason or ""
+    with lease.transaction() as conn:
+        if not payments.end_booking(conn, progress, state, reason):
+            raise MovedOn
+        lease.renew(conn)
 
 
 def given_up(progress: Progress) -> bool:
@@ -239,19 +297,30 @@ def void(lease: Lease, progress: Progress) -> None:
     outcome = refuse_wrong_money(progress, give_back(progress))
     reach("after void")
     with lease.transaction() as conn:
-        if not payments.record(conn, progress, outcome):
-            raise MovedOn
+        record(conn, progress, outcome)
         if outcome.captured:
             payments.return_money(conn, progress, LATE_MONEY)
-        lease.finish(conn)
+        if outcome.state != "processing":
+            lease.finish(conn)
+    if outcome.state == "processing":
+        raise still_processing(progress)
 
 
 def give_back(progress: Progress) -> Outcome:
-    """Make sure that nothing is reserved for a payment; what was captured has to be refunded."""
+    """Make sure that nothing is reserved for a payment; what was captured has to be refunded, and
+    what is still being processed may be."""
     outcome = stop_payment(progress, spare_authorised=False)
-    if outcome.state not in ("voided", "failed", "captured"):
+    if outcome.state not in ("voided", "failed", "captured", "processing"):
         raise TryLater(5, "the gateway has not cancelled yet")
     return outcome
+
+
+def still_processing(progress: Progress) -> UsherError:
+    """To be raised: the gateway tells us when it is done, and we look now and then all the same."""
+    if progress.overdue:
+        return StillProcessing(f"{progress.method}: see payment {progress.gateway_id}")
+    seconds = 10 if progress.can_be_authorised else 300
+    return TryLater(seconds, "the gateway is still processing the payment")
 
 
 @durable(queue="bookings", lease=120, longest_delay=300, keep=True)
@@ -263,6 +332,8 @@ def return_stray(lease: Lease) -> None:
             conn, args["event_id"], args["booking_id"], args["payment_id"]
         )
     outcome = give_back(progress)
+    if outcome.state == "processing":
+        raise still_processing(progress)
     with lease.transaction() as conn:
         if outcome.captured:
             stray = replace(outcome, state="failed", failure_code=LATE_MONEY)
@@ -280,16 +351,20 @@ STEPS: dict[tuple[str, str | None], Step] = {
     ("authorising", "intended"): authorise,
     ("authorising", "unknown"): authorise,
     ("authorising", "requires_action"): check,
+    ("authorising", "processing"): check,
     ("review", "authorised"): watch,
+    ("secured", "intended"): authorise,
+    ("secured", "unknown"): authorise,
+    ("secured", "processing"): check,
     ("secured", "authorised"): capture,
-    ("expiring", "intended"): withdraw,
-    ("expiring", "unknown"): withdraw,
-    ("expiring", "requires_action"): withdraw,
-    ("expiring", "authorised"): withdraw,
+    **{
+        ("expiring", live): withdraw
+        for live in ("intended", "unknown", "requires_action", "processing", "authorised")
+    },
     **{
         (ended, live): void
         for ended in ("expired", "cancelled", "failed")
-        for live in ("intended", "unknown", "requires_action", "authorised")
+        for live in ("intended", "unknown", "requires_action", "processing", "authorised")
     },
 }
 """By the states of booking and payment; no step: there is nothing to do."""
@@ -297,21 +372,31 @@ STEPS: dict[tuple[str, str | None], Step] = {
 
 def refuse_wrong_money(progress: Progress, outcome: Outcome) -> Outcome:
     """Never silently accepted: the gateway must hold, or have taken, exactly what was asked for.
-    What it took otherwise is a failure, whose money goes back. Errors: WrongMoney, if it is held.
+    What it holds otherwise is voided here; what it took is a failure, whose money goes back.
     """
     if outcome.state not in ("authorised", "captured"):
         return outcome
     amount = outcome.captured if outcome.state == "captured" else outcome.amount
     if (amount, outcome.currency) == (progress.amount, progress.payment_currency):
         return outcome
-    error = WrongMoney(
+    wrong = (
         f"asked for {progress.amount} {progress.payment_currency}, "
         f"the gateway has {amount} {outcome.currency}"
     )
+    log.error("wrong money goes back", error=wrong, state=outcome.state)
     if outcome.state == "authorised":
-        raise error
-    log.error("wrong money was captured, and goes back", error=str(error))
-    return replace(outcome, state="failed", failure_code=WRONG_MONEY, failure_message=str(error))
+        outcome = gateway_of(progress).cancel(progress, outcome.gateway_id)
+    if outcome.state not in ("voided", "captured"):
+        raise TryLater(5, "the gateway has not cancelled yet")
+    state = "voided" if outcome.state == "voided" else "failed"
+    return replace(outcome, state=state, failure_code=WRONG_MONEY, failure_message=wrong)
+
+
+def compensate(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+    """Wrong money goes back, and a person is called: it says that somebody changed our payment."""
+    if outcome.failure_code == WRONG_MONEY:
+        payments.return_money(conn, progress, WRONG_MONEY)
+        lease.call_out(conn, f"WrongMoney: {outcome.failure_message}")
 
 
 class MovedOn(UsherError):
@@ -320,5 +405,5 @@ class MovedOn(UsherError):
     permanent = False
 
 
-class WrongMoney(UsherError):
-    """The gateway has another amount or currency than was asked for."""
+class StillProcessing(UsherError):
+    """The gateway has not come to an end with a payment for far longer than it should take."""

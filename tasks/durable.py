@@ -130,6 +130,10 @@ class Lease:
             outbox.resolve(conn, self.ids)
         self.finished = True
 
+    def call_out(self, conn: Conn, reason: str) -> None:
+        """A dead letter for a person to look at, whatever else becomes of the task."""
+        outbox.call_out(conn, self.task, self.policy.queue, reason)
+
     def renew(self, conn: Conn) -> None:
         """Something was achieved, and what comes next has the whole time again."""
         outbox.renew(conn, self.ids, self.token, self.policy.lease)

@@ -59,14 +59,18 @@ def send_email(lease: Lease) -> None:
 
 
 def is_true(mail: Email) -> bool:
-    """Some mails are only sent while the booking is in a state: a reminder to pay to somebody who
-    still has to.
-    """
-    state = ONLY_WHILE.get(mail.template)
-    return state is None or (mail.booking is not None and mail.booking["state"] == state)
+    """Some mails are only sent while the booking is in a state that they tell of: a reminder to pay
+    to somebody who still has to."""
+    states = ONLY_WHILE.get(mail.template)
+    return states is None or (mail.booking is not None and mail.booking["state"] in states)
 
 
-ONLY_WHILE = {"held": "held", "in_review": "review"}
+ONLY_WHILE = {
+    "held": ("held",),
+    "pay_offline": ("authorising",),
+    "in_review": ("review",),
+    "being_checked": ("authorising", "expiring", "review", "secured"),
+}
 
 
 def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:

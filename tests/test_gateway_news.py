@@ -1,4 +1,5 @@
-"""What the sandbox would tell us of refunds and disputes, taken as it comes: to the end."""
+"""What the sandbox would tell us, newest first and often: payments, refunds and disputes come to
+their end all the same."""
 
 import json
 from typing import Any
@@ -7,7 +8,9 @@ from stripe import StripeObject
 
 from tests.running import Running
 from tests.test_disputes import CARD
+from tests.test_odd_money import approved, end, fail
 from tests.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
+from tests.test_saga import nothing_taken, paid_once
 from tests.test_webhooks_api import send
 from tests.waiting import wait_until
 from tests.world import Caller
@@ -61,4 +64,50 @@ def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
         assert "charge.dispute.closed" in tell(anybody)
         wait_until(lambda: running.booking(booking)["state"] == "cancelled")
         wait_until(lambda: not running.tasks("look_at_dispute"))
+    running.check()
+
+
+def test_a_payment_whose_news_come_newest_first_and_twice(running: Running) -> None:
+    """Before, while and after we see for ourselves: only what the gateway says it is now counts."""
+    anybody = Caller(create_app().test_client())
+    booking = running.sale.hold("alice")
+    approved(running, booking)
+    seen = tell(anybody)
+    assert {"payment_intent.requires_action", "payment_intent.amount_capturable_updated"} <= seen
+    with running.work():
+        tell(anybody)
+        running.wait_for(booking, "confirmed")
+        tell(anybody)
+        wait_until(lambda: not running.tasks() and not running.tasks("return_stray"))
+    assert paid_once(running, booking)
+    running.check()
+
+
+def test_news_of_money_for_a_booking_that_has_expired(running: Running) -> None:
+    """The gateway was away when the seats were released, and had reserved the money before."""
+    anybody = Caller(create_app().test_client())
+    booking = running.sale.hold("alice")
+    approved(running, booking)
+    end(running, booking)
+    running.conn.execute("delete from outbox where actor = 'advance'")
+    tell(anybody)
+    with running.work():
+        wait_until(lambda: not running.tasks())
+    assert running.booking(booking)["state"] == "expired"
+    assert nothing_taken(running, booking)
+    running.check()
+
+
+def test_news_of_money_for_an_attempt_given_up(running: Running) -> None:
+    """The buyer has another attempt by then: that one lives on, alone."""
+    anybody = Caller(create_app().test_client())
+    booking = running.sale.hold("alice")
+    fail(running, booking, approved(running, booking))
+    with running.work():
+        running.pay(booking)
+        running.wait_for(booking, "confirmed")
+        for _ in range(2):
+            tell(anybody)
+        wait_until(lambda: not running.tasks() and not running.tasks("return_stray"))
+    assert paid_once(running, booking)
     running.check()

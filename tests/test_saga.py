@@ -264,18 +264,43 @@ def test_a_slow_gateway(running: Running) -> None:
 
 
 def test_a_wrong_amount_is_never_accepted(running: Running) -> None:
-    """The gateway has less than was asked for: nothing is secured, a person is called."""
+    """The gateway has less than was asked for: it is voided, and a person is called."""
     booking = running.sale.hold("alice")
-    running.pay(booking)
+    payment = running.pay(booking)
     running.conn.execute("update payments set params = params || '{\"amount\": 999}'")
     with running.work():
-        wait_until(running.dead_letters)
-    (letter,) = running.dead_letters()
-    assert "WrongMoney" in letter["reason"]
-    assert letter["booking_id"] == booking
-    assert running.booking(booking)["state"] == "authorising"
-    assert len(running.tasks()) == 1, "it is still tried"
+        running.wait_for(booking, "held")
+        (letter,) = running.dead_letters()
+        assert "WrongMoney: asked for 10500 EUR, the gateway has 999 EUR" in letter["reason"]
+        assert letter["booking_id"] == booking
+        assert running.payment(payment)["state"] == "voided"
+        assert running.payment(payment)["failure_code"] == "wrong_money"
+        assert nothing_taken(running, booking)
+        running.check()
+        running.pay(booking)
+        running.wait_for(booking, "confirmed")
+    assert templates(running, booking) == ["confirmed"], "nobody is told that it is being checked"
     running.check()
+
+
+def test_a_wrong_amount_after_the_deadline_frees_the_seats(running: Running) -> None:
+    booking = running.sale.hold("alice")
+    with running.work():
+        payment = running.pay(booking, THREE_DS)
+        wait_until(lambda: waits_for_buyer(running, payment))
+        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "approve")
+        running.conn.execute("update payments set amount = 9999")
+        running.pass_deadline(booking)
+        running.wait_for(booking, "expired")
+    assert len(running.dead_letters()) == 1
+    assert nothing_taken(running, booking)
+    running.check()
+
+
+def templates(running: Running, booking: UUID) -> list[str]:
+    """Of the mails that a booking's buyer got, or will get."""
+    query = "select template from emails where booking_id = %s order by created_at"
+    return [row["template"] for row in running.conn.execute(query, [booking])]
 
 
 def test_a_buyer_who_gives_up_while_paying_is_not_charged(running: Running) -> None:
@@ -289,8 +314,7 @@ def test_a_buyer_who_gives_up_while_paying_is_not_charged(running: Running) -> N
     assert running.booking(booking)["reason"] == "buyer"
     assert nothing_taken(running, booking)
     assert running.payment(payment)["state"] == "voided"
-    templates = "select template from emails where booking_id = %s"
-    assert [row["template"] for row in running.conn.execute(templates, [booking])] == ["cancelled"]
+    assert templates(running, booking) == ["cancelled"]
     running.check()
 
 

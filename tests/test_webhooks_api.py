@@ -67,6 +67,7 @@ def test_a_notification_is_taken_once(anybody: Caller, payment: dict[str, Any], 
     ("status", "state"),
     [
         ("requires_action", "requires_action"),
+        ("processing", "processing"),
         ("requires_capture", "authorised"),
         ("succeeded", "captured"),
         ("canceled", "voided"),
@@ -83,7 +84,7 @@ def test_what_we_know_already_is_only_stored(
 
 
 @pytest.mark.parametrize("status", ["processing", "requires_payment_method"])
-def test_what_we_have_no_word_for_makes_us_look(
+def test_whatever_is_news_makes_us_look(
     anybody: Caller, payment: dict[str, Any], conn: Conn, status: str
 ) -> None:
     send(anybody, intent(payment, status))

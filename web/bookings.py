@@ -101,6 +101,9 @@ class Booking(BookingSummary):
     breakdown = fields.Nested(BookingBreakdown)
     payment = fields.Nested(Payment, allow_none=True)
     refunds = fields.List(fields.Nested(MoneyBack))
+    being_checked = fields.Boolean(
+        metadata={"description": "the payment is in doubt: a person was called, the seats are kept"}
+    )
     reason = fields.String(allow_none=True)
     confirmed_at = fields.AwareDateTime(allow_none=True)
 

@@ -18,6 +18,7 @@ MAX_BODY = 2**20  # a charge with everything expanded stays well below
 
 SAYS = {
     "requires_action": "requires_action",
+    "processing": "processing",
     "requires_capture": "authorised",
     "succeeded": "captured",
     "canceled": "voided",

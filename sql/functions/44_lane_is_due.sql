@@ -42,15 +42,18 @@ create or replace function in_flight(p_event bigint) returns bigint language sql
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
 $$;
 
-/* Buyers who may still pay through a gateway account, whatever for. Sales long over are not read. */
+/* Buyers who may still pay through a gateway account, whatever for. Sales long over are not read; nor is
+   who only waits for a bank, with a debit under way, or has long to pay offline. */
 create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
     with sales as materialized (
-        select array_agg(id) as ids from events e
+        select array_agg(id) as ids, max(hold_seconds) as longest from events e
         where gateway_account_id = p_account and off_sale_at > clock_timestamp() - interval '1 day'
             and state <> 'draft' and needs_gateway(id)
     )
     select (select count(*) from bookings where event_id = any (ids)
-                and state in ('held', 'authorising', 'expiring', 'secured'))
+                and deadline between now() - interval '45 min' and now() + make_interval(secs => longest)
+                and state in ('held', 'authorising', 'expiring', 'secured')
+                and (state <> 'secured' or deadline > now()))
         + (select count(*) from entries where event_id = any (ids)
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
     from sales

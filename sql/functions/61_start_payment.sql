@@ -50,11 +50,21 @@ language sql immutable parallel safe as $$
     select p_method = 'card'
 $$;
 
+/* How long the gateway may process a payment before a person is called: banks take days for a debit. */
+create or replace function processing_limit(p_method text) returns interval
+language sql immutable parallel safe as $$
+    select case when p_method in ('sepa_debit', 'us_bank_account') then interval '14 days'
+        when can_be_authorised(p_method) then interval '15 min'
+        else interval '1 day' end
+$$;
+
 /* What the gateway is sent. A debit needs the buyer's mandate, which our page has asked for. */
 create or replace function payment_params(
     p_booking bookings, p_payment uuid, p_method text, p_payment_method text, p_return_url text)
 returns jsonb language sql stable as $$
     select jsonb_strip_nulls(jsonb_build_object(
+        case p_method when 'card' then 'statement_descriptor_suffix' else 'statement_descriptor' end,
+            (select statement_descriptor from gateway_accounts where id = p_booking.gateway_account_id),
         'amount', p_booking.total,
         'currency', lower(p_booking.currency),
         'payment_method', p_payment_method,
@@ -65,8 +75,6 @@ returns jsonb language sql stable as $$
         'return_url', p_return_url,
         'mandate_data', case when p_method in ('sepa_debit', 'us_bank_account')
             then '{"customer_acceptance": {"type": "offline"}}'::jsonb end,
-        'statement_descriptor_suffix', (select statement_descriptor from gateway_accounts
-                                        where id = p_booking.gateway_account_id),
         'metadata', jsonb_build_object('event_id', p_booking.event_id::text,
             'booking_id', p_booking.id::text, 'payment_id', p_payment::text)))
 $$;

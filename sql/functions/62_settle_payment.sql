@@ -28,12 +28,24 @@ begin
     return true;
 end $$;
 
-/* Declined: the buyer may pay again until the deadline, with a new attempt. */
+/* Secured for a charge at once, which the buyer has to approve first: its seats can expire again. */
+create or replace function await_buyer(p_event bigint, p_booking uuid, p_payment uuid)
+returns boolean language plpgsql as $$
+begin
+    update bookings set state = 'authorising'
+    where event_id = p_event and id = p_booking and payment_id = p_payment and state = 'secured';
+    return found;
+end $$;
+
+/* Declined: the buyer may pay again until the deadline, with a new attempt. One that was secured for a
+   charge at once, which may take days, is not opened again after its deadline. */
 create or replace function reopen_booking(p_event bigint, p_booking uuid, p_payment uuid)
 returns boolean language plpgsql as $$
 begin
     update bookings set state = 'held', payment_id = null
-    where event_id = p_event and id = p_booking and payment_id = p_payment and state = 'authorising';
+    where event_id = p_event and id = p_booking and payment_id = p_payment
+        and (state = 'authorising' or state = 'secured' and clock_timestamp() < deadline
+            + least(interval '30 min', outage_overlap(gateway_account_id, created_at)));
     return found;
 end $$;
 

@@ -6,10 +6,13 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes what an
--- outage of the gateway is credited.
+-- outage of the gateway is credited. being_checked: a person was called, and we go on trying.
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
     b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
+    b.state IN ('authorising', 'expiring', 'review', 'secured') AND EXISTS (
+        SELECT FROM dead_letters l JOIN outbox o ON o.id = l.task_id
+        WHERE l.booking_id = b.id AND l.resolved_at IS NULL AND l.actor = 'advance') AS being_checked,
     CASE WHEN b.state IN ('held', 'authorising')
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,

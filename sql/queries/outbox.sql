@@ -110,6 +110,14 @@ WHERE o.id > %(starting_after)s
         ELSE true END
 ORDER BY o.id LIMIT %(limit)s
 
+-- call_out --
+-- A dead letter of what a task has found, and done all that it can about: a person has to know.
+INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, buyer_id, reason, claims,
+    errors, created_at)
+SELECT 0, %(actor)s, %(queue)s, %(key)s, %(args)s, c.event_id, c.booking_id, c.buyer_id, %(reason)s, 0,
+    '[]', clock_timestamp()
+FROM find_concern(%(args)s, %(event_id)s) c
+
 -- enqueue --
 -- Adds a durable task, in the transaction of the change that causes it.
 SELECT enqueue(%(actor)s, %(queue)s, %(key)s, %(args)s, %(event_id)s)

@@ -7,11 +7,18 @@ SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(paymen
 -- How far a booking and an attempt to pay have come: the present one, unless another is named.
 SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
     b.buyer_id, b.total, b.currency,
-    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.amount,
+    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.method,
+    can_be_authorised(p.method) AS can_be_authorised, p.amount,
     p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
     p.updated_at AS last_sent_at, p.gateway_id,
     p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old,
-    p.updated_at > clock_timestamp() - interval '1 min' AS just_sent
+    p.updated_at > clock_timestamp() - interval '1 min' AS just_sent,
+    p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
+    coalesce(p.capture_before, p.first_sent_at + interval '7 d')
+        < clock_timestamp() + interval '12 h' AS lapsing,
+    EXISTS (SELECT FROM outages o
+            WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
+                AND o.opened_at < clock_timestamp() - interval '15 min') AS gateway_gone
 FROM bookings b
 LEFT JOIN payments p ON p.id = coalesce(%(payment_id)s::uuid, b.payment_id)
 LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
@@ -63,6 +70,10 @@ SELECT secure_or_review(%(event_id)s, %(booking_id)s, %(payment_id)s) AS became
 -- confirm_booking --
 -- Seats sold, tickets issued, e-mail on its way.
 SELECT confirm_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- await_buyer --
+-- Its seats can expire again: it is the buyer's turn.
+SELECT await_buyer(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 
 -- reopen_booking --
 -- Back to held, for another attempt to pay.

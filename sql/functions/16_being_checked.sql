@@ -1,0 +1,11 @@
+/* A buyer whose payment is in doubt for so long that a person was called is told so, once. */
+create or replace function tell_being_checked() returns trigger language plpgsql as $$
+begin
+    perform notify_buyers(b.event_id, array[b.id], 'being_checked') from bookings b
+    where b.event_id = new.event_id and b.id = new.booking_id
+        and b.state in ('authorising', 'expiring', 'review', 'secured');
+    return null;
+end $$;
+
+create or replace trigger dead_letters_tell after insert on dead_letters
+    for each row when (new.actor = 'advance') execute function tell_being_checked();
