@@ -87,6 +87,22 @@ def test_other_sales_through_the_same_gateway_count(conn: Conn) -> None:
         assert lanes.drain(conn, second.event, 100, per_second=0.15).booked == 1
 
 
+@pytest.mark.parametrize(
+    "waits", ["deadline = now() + interval '2 d'", "deadline = now() - interval '2 d'"]
+)
+def test_who_waits_for_a_bank_or_has_long_to_pay_counts_for_nothing(conn: Conn, waits: str) -> None:
+    """The gateway has nothing to do for them now."""
+    hall = build_hall(conn, {1: ["." * 10]})
+    conn.execute("update events set hold_seconds = 20")
+    for _ in range(6):
+        hall.enter()
+    with conn.transaction():
+        assert lanes.lock_lane(conn, hall.event)
+        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 4
+        conn.execute(f"update bookings set {waits}".encode())
+        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 2
+
+
 def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:
     """At its limit, too: none is starved for being the second by name."""
     first, second = build_hall(conn, {1: ["." * 50]}), build_hall(conn, {1: ["." * 50]})

@@ -224,15 +224,22 @@ def test_a_payment_in_doubt_is_being_checked_and_the_buyer_told_once(running: Ru
     running.check()
 
 
-def test_an_authorisation_about_to_lapse_is_voided(running: Running) -> None:
-    """Its capture has not worked for six and a half days."""
+@pytest.mark.parametrize(
+    "lapses",
+    [
+        "capture_before = now() + interval '11 h'",
+        "capture_before = null, first_sent_at = now() - interval '157 h'",
+    ],
+)
+def test_an_authorisation_about_to_lapse_is_voided(running: Running, lapses: str) -> None:
+    """Its capture has not worked for days."""
     from tasks import bookings
 
     booking = running.sale.hold("alice")
     payment = running.pay(booking)
     lease = running.lease()
     bookings.authorise(lease, (bookings.next_step(lease) or pytest.fail("nothing to do"))[1])
-    running.conn.execute("update payments set first_sent_at = now() - interval '157 h'")
+    running.conn.execute(f"update payments set {lapses}".encode())
     carry_on(lease)
     assert running.booking(booking)["reason"] == "authorisation_lapsed"
     assert running.payment(payment)["state"] == "voided"

@@ -51,7 +51,8 @@ create or replace function paying_through(p_account bigint) returns bigint langu
             and state <> 'draft' and needs_gateway(id)
     )
     select (select count(*) from bookings where event_id = any (ids)
-                and deadline between now() - interval '45 min' and now() + make_interval(secs => longest)
+                and deadline between now() - interval '45 min'
+                    and now() + make_interval(secs => longest + 60)
                 and state in ('held', 'authorising', 'expiring', 'secured')
                 and (state <> 'secured' or deadline > now()))
         + (select count(*) from entries where event_id = any (ids)
