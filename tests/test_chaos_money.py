@@ -73,6 +73,8 @@ def test_books_as_they_should_be() -> None:
     assert wrong(ended, ledger(refunded=70)) == []
     lost = books(state="cancelled", reason="dispute_lost", lost=100)
     assert wrong(lost, ledger(disputed=100)) == []
+    twice = books(state="cancelled", reason="dispute_lost", lost=100, settled=100)
+    assert wrong(twice, ledger(disputed=100)) == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ WAITING = ("lobby", "waiting", "standby")
 PAYING = ("authorising", "review", "secured")
 UNDER_WAY = ("held", "authorising", "expiring", "review", "secured")
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.4, 1.5, 3.0
+LONGEST_WAIT_S = 1.5  # between looks at one's entry: holds are short
 NOT_NOW = ("payment_in_progress", "not_held", "deadline_passed")
 QUEUE_INSTEAD = ("queue", "full", "paused", "no_pass")
 
@@ -127,7 +128,7 @@ class Buyer:
             if entry["state"] not in WAITING:
                 self.told.turned_away = entry["reason"] or entry["state"]
                 return None
-            pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
+            pause = min(pause * LOOK_GROWS, LONGEST_WAIT_S)
 
     # Looking and paying.
 

@@ -40,16 +40,16 @@ FAULTS = {
 }
 SHOWS = (
     Show(share=0.30, hold_seconds=60),
-    Show(share=0.25, hold_seconds=5),
-    Show(share=0.15, hold_seconds=7),
+    Show(share=0.25, hold_seconds=8),
+    Show(share=0.15, hold_seconds=12),
     Show(share=0.12, hold_seconds=8, gated=False),
     Show(share=0.08, hold_seconds=30, currency="JPY"),
     Show(share=0.10, hold_seconds=20, cancelled=True),
 )
 
 LONG = Form(
-    bookings=2060,
-    arrive_s=170,
+    bookings=2240,
+    arrive_s=180,
     shows=SHOWS,
     manners=MANNERS,
     wishes=WISHES,

@@ -16,6 +16,7 @@ from ops.supervisor import ROOT
 QUANTITIES = {1: 30, 2: 45, 3: 15, 4: 10}
 MEAN_QUANTITY = sum(n * weight for n, weight in QUANTITIES.items()) / sum(QUANTITIES.values())
 LONGEST_THOUGHT_S = 2.0
+LASTS = 1.5
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def draw_person(number: int, form: Form, dice: random.Random) -> Person:
 
 
 def draw_acts(form: Form, seed: int) -> list[Act]:
+    """Deaths go on for longer than buyers come, if buyers are still paying then."""
     dice = random.Random(f"acts {seed}")
     acts = [*draw_kills(form, dice), *draw_deaths(form, dice), *draw_freezes(form, dice)]
     acts += [
@@ -125,7 +127,7 @@ def draw_acts(form: Form, seed: int) -> list[Act]:
 
 
 def draw_kills(form: Form, dice: random.Random) -> Iterator[Act]:
-    for at_s in moments(form.arrive_s, form.kill_every_s, dice):
+    for at_s in moments(LASTS * form.arrive_s, form.kill_every_s, dice):
         kind = draw_weighted(dice, form.kills)
         yield Act(at_s, "kill", f"{kind}.{dice.randint(1, form.formation[kind])}")
 
@@ -134,7 +136,7 @@ def draw_deaths(form: Form, dice: random.Random) -> Iterator[Act]:
     """Each point once, in any order, and again, as often as there is time."""
     points = named_points()
     dice.shuffle(points)
-    for at_s, point in zip(moments(form.arrive_s, form.die_every_s, dice), cycle(points)):
+    for at_s, point in zip(moments(LASTS * form.arrive_s, form.die_every_s, dice), cycle(points)):
         yield Act(at_s, "die", point)
 
 
