@@ -2,19 +2,27 @@
 confirms a booking never waits for the next number.
 """
 
+import time
+
 from db import receipts
 from tasks.broker import durable
-from tasks.durable import Lease
+from tasks.durable import Lease, TryLater, stop_if_told
 from tasks.faults import reach
 
 BATCH = 500
 """Documents in one transaction."""
+TURN = 60
+"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
 
 
 @durable(queue="bookings", lease=60, longest_delay=300, keep=True)
 def number_receipts(lease: Lease) -> None:
     """Number whatever is due, batch by batch, in the order in which it happened."""
+    end = time.monotonic() + TURN
     while not lease.finished:
+        stop_if_told()
+        if time.monotonic() > end:
+            raise TryLater(0, "others have their turn")
         number_batch(lease)
         reach("after receipts")
 
