@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db import events
 from db.connections import Conn, only
-from db.errors import NotFound
+from db.errors import Conflict, NotFound
 from db.queries import load
 
 sql = load("disputes")
@@ -47,6 +47,33 @@ def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
     values = vars(dispute) | {"payment_id": case.payment_id}
     row = only(conn.execute(sql.record_dispute, values).fetchall())
     return None if row["outcome"] == "not_yet" else str(row["booking_state"])
+
+
+def hold_suspect(conn: Conn, payment_id: UUID | str) -> str | None:
+    """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
+    it is being confirmed."""
+    state: str | None = only(conn.execute(sql.hold_suspect, {"payment_id": payment_id}).fetchall())[
+        "booking_state"
+    ]
+    return state
+
+
+def release_suspect(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, reason: str
+) -> dict[str, Any]:
+    """The organiser has found nothing wrong: {booking_state}, 'frozen' while a dispute is open.
+
+    Errors: NotFound; Conflict not_frozen or disputed.
+    """
+    values = {"event_id": event_id, "scope": scope, "booking_id": booking_id, "reason": reason}
+    row = only(conn.execute(sql.release_suspect, values).fetchall())
+    if row["outcome"] == "no_booking":
+        raise NotFound
+    if row["outcome"] == "disputed":
+        raise Conflict("The buyer's bank has the money: the dispute decides.", "disputed")
+    if row["outcome"] == "not_frozen":
+        raise Conflict("The booking's tickets are not on hold.", "not_frozen")
+    return {"booking_state": row["booking_state"]}
 
 
 def list_disputes(

@@ -191,6 +191,6 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
     return conn.execute(sql.record, values).fetchone() is not None
 
 
-def tell_buyer(conn: Conn, progress: Progress) -> None:
-    """A mail that the money is on its way."""
-    conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": "refunded"})
+def tell_buyer(conn: Conn, progress: Progress, template: str = "refunded") -> None:
+    """A mail that the money is on its way; or another."""
+    conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": template})

@@ -179,8 +179,19 @@ from bookings b
 where b.state = 'frozen' and not exists (
     select from disputes d where d.payment_id = b.payment_id
         and d.state in ('needs_response', 'under_review', 'lost'))
+    and not exists (select from fraud_warnings w where w.payment_id = b.payment_id
+                    and w.actionable and w.released_at is null)
     and not exists (select from outbox o where o.actor = 'look_at_dispute'
                     and o.args->>'booking_id' = b.id::text);
+
+-- suspected_booking_goes_on --
+-- An issuer of cards suspects fraud, nobody has decided about it, and the tickets are good all the same.
+select b.event_id, b.id as booking_id, w.gateway_id
+from fraud_warnings w
+join bookings b on b.event_id = w.event_id and b.id = w.booking_id and b.payment_id = w.payment_id
+where b.state = 'confirmed' and w.actionable and w.released_at is null
+    and not exists (select from outbox o where o.actor = 'hold_suspect'
+                    and o.key = w.payment_id::text);
 
 -- booked_entry_without_its_booking --
 -- Somebody was told "booked" for a booking that is not there, is another buyer's, or came from another

@@ -1,4 +1,5 @@
-"""Disputes: whenever the gateway says that something has changed, look at what the dispute is."""
+"""Disputes: whenever the gateway says that something has changed, look at what the dispute is.
+Warnings of fraud come before there is one."""
 
 import structlog
 
@@ -33,3 +34,15 @@ def look_at_dispute(lease: Lease) -> None:
         respond_by=str(dispute.respond_by),
         booking_state=booking_state,
     )
+
+
+@durable(queue="bookings", keep=True)
+def hold_suspect(lease: Lease) -> None:
+    """An issuer suspects fraud: the tickets are on hold until the organiser has decided."""
+    with lease.transaction() as conn:
+        booking_state = disputes.hold_suspect(conn, lease.task.args["payment_id"])
+        if booking_state:
+            lease.finish(conn)
+    if booking_state is None:
+        raise TryLater(2, "the booking is still being confirmed")
+    log.warning("fraud is suspected", booking_state=booking_state)

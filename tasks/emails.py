@@ -70,6 +70,8 @@ ONLY_WHILE = {
     "pay_offline": ("authorising",),
     "in_review": ("review",),
     "being_checked": ("authorising", "expiring", "review", "secured"),
+    "on_hold": ("frozen",),
+    "released": ("confirmed",),
 }
 
 

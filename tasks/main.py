@@ -4,7 +4,7 @@ from db.logs import configure_logs
 from tasks.bookings import advance, return_stray
 from tasks.broker import broker
 from tasks.cancellations import cancel_event
-from tasks.disputes import look_at_dispute
+from tasks.disputes import hold_suspect, look_at_dispute
 from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
@@ -22,6 +22,7 @@ __all__ = [
     "broker",
     "cancel_event",
     "drain",
+    "hold_suspect",
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",

@@ -77,6 +77,7 @@ def call_for_help(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome
         amount=progress.amount,
         currency=progress.currency,
     )
+    refunds.tell_buyer(conn, progress, "refund_failed")
     outbox.bury(conn, lease.ids, lease.token, reason, keep=False)
     lease.finished = True
 

@@ -6,8 +6,9 @@ from uuid import UUID
 import pytest
 
 from db import bookings, disputes
-from db.connections import Conn
+from db.connections import Conn, transaction
 from db.errors import Conflict, NotFound
+from db.webhooks import Notification, take_notification
 from tests.running import Running
 from tests.test_bookings_api import path_of
 from tests.test_cancellations import cancel, is_over, progress
@@ -166,6 +167,100 @@ def test_a_frozen_booking_of_a_cancelled_event_ends_when_it_is_won(running: Runn
     assert progress(running)["owed"] == PRICE
     assert "charge_disputed" in running.dead_letters()[0]["reason"]
     running.check()
+
+
+def mails(running: Running, booking: UUID) -> set[str]:
+    query = "select template from emails where booking_id = %s"
+    return {row["template"] for row in running.conn.execute(query, [booking])}
+
+
+def test_the_buyer_is_told_how_it_goes(running: Running) -> None:
+    booking, dispute = frozen(running)
+    assert mails(running, booking) == {"confirmed", "on_hold"}
+    running.sandbox.close_dispute(dispute, "won")
+    look(running, booking, dispute, "confirmed")
+    assert mails(running, booking) == {"confirmed", "on_hold", "released"}
+    lost, other = frozen(running)
+    running.sandbox.close_dispute(other, "lost")
+    look(running, lost, other, "cancelled")
+    assert mails(running, lost) == {"confirmed", "on_hold", "dispute_lost"}
+
+
+def suspected(running: Running) -> UUID:
+    """A confirmed booking of whose payment the issuer then suspects fraud."""
+    booking = confirmed(running)
+    payment = running.booking(booking)["payment_id"]
+    thing: dict[str, Any] = {"id": f"issfr_{booking}", "fraud_type": "misc", "actionable": True}
+    kind = "radar.early_fraud_warning.created"
+    payload = {"data": {"object": thing}}
+    warned = Notification("evt_1", kind, True, payment, None, None, payload, object_id=thing["id"])
+    with transaction("gateway") as conn:
+        assert take_notification(conn, warned)
+    running.check()
+    with running.work():
+        wait_until(lambda: running.booking(booking)["state"] == "frozen")
+        wait_until(lambda: not running.tasks("hold_suspect"))
+    running.check()
+    return booking
+
+
+def release(running: Running, booking: UUID) -> str:
+    with transaction("key:opera") as conn:
+        event = running.sale.event
+        answer = disputes.release_suspect(conn, None, event, booking, "called the buyer")
+    return str(answer["booking_state"])
+
+
+def test_a_warning_puts_the_tickets_on_hold_until_they_are_released(running: Running) -> None:
+    booking = suspected(running)
+    assert {ticket["state"] for ticket in shown(running, booking)} == {"on_hold"}
+    assert release(running, booking) == "confirmed"
+    assert {ticket["state"] for ticket in shown(running, booking)} == {"valid"}
+    assert mails(running, booking) == {"confirmed", "on_hold", "released"}
+    with pytest.raises(Conflict, match="not on hold"):
+        release(running, booking)
+    (warning,) = disputes.list_warnings(running.conn, None, running.sale.event, None, 10)
+    assert warning["released_at"]
+    running.check()
+
+
+def test_what_is_suspected_may_be_given_back(running: Running) -> None:
+    """Which is what prevents a dispute."""
+    booking = suspected(running)
+    carry_out(running, ask(running, booking)["id"])
+    assert running.booking(booking)["state"] == "cancelled"
+    running.check()
+
+
+def test_a_release_does_not_decide_a_dispute(running: Running) -> None:
+    booking = suspected(running)
+    case = disputes.find_case(running.conn, running.booking(booking)["payment_id"])
+    for state, becomes in (("needs_response", "frozen"), ("won", "frozen")):
+        of = disputes.Dispute("du_1", state, "fraudulent", PRICE, "EUR", None)
+        assert disputes.record_dispute(running.conn, case, of) == becomes
+        running.check()
+    again = disputes.Dispute("du_2", "needs_response", "fraudulent", PRICE, "EUR", None)
+    disputes.record_dispute(running.conn, case, again)
+    assert release(running, booking) == "frozen"
+    with pytest.raises(Conflict, match="the dispute decides"):
+        release(running, booking)
+    running.check()
+
+
+def test_organisers_release_their_own(
+    tosca: Sale, circus: Caller, paid: dict[str, Any], conn: Conn
+) -> None:
+    path = f"{path_of(tosca, paid)}/release"
+    conn.execute(
+        "insert into fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind,"
+        " actionable) select 'issfr_1', id, event_id, booking_id, 'misc', true from payments"
+    )
+    conn.execute("select hold_suspect(id) from payments")
+    assert circus.post(path, {"reason": "known"}, key="key").status_code == 404
+    for _ in range(2):
+        answer = tosca.opera.post(path, {"reason": "known"}, key="key")
+        assert (answer.status_code, answer.json) == (201, {"booking_state": "confirmed"})
+    assert tosca.opera.post(path, {"reason": "known"}, key="new").status_code == 409
 
 
 def test_organisers_see_their_own(

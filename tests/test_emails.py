@@ -86,6 +86,7 @@ def test_a_confirmation_has_all_that_a_buyer_needs(running: Running) -> None:
         ("held", "your seats are held for you until"),
         ("expired", "the time to pay for these seats is over"),
         ("cancelled", "your booking is cancelled"),
+        ("dispute_lost", "your bank has taken the payment of this booking back"),
         ("not_approved", "was checked and could not be accepted"),
         ("failed", "your bank did not let us take the payment"),
     ],

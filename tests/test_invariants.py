@@ -67,6 +67,10 @@ CORRUPTIONS = {
         select 'du_2', id, event_id, booking_id, 'needs_response', 'fraudulent', amount, currency
         from payments where booking_id = %(confirmed)s""",
     "frozen_without_dispute": "update disputes set state = 'won' where booking_id = %(frozen)s",
+    "suspected_booking_goes_on": """
+        insert into fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind, actionable)
+        select 'issfr_1', id, event_id, booking_id, 'misc', true from payments
+        where booking_id = %(confirmed)s""",
     "booked_entry_without_its_booking": """
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256, decided_at, booking_id)

@@ -121,8 +121,8 @@ begin
     amount := coalesce(p_amount, least(amount, available));
     outcome := case
         when b.id is null then 'no_booking'
-        when b.state = 'frozen' then 'disputed'
-        when b.state <> 'confirmed' and (p_amount is null or p_tickets is not null)
+        when b.state = 'frozen' and has_open_dispute(b.payment_id) then 'disputed'
+        when b.state not in ('confirmed', 'frozen') and (p_amount is null or p_tickets is not null)
             then 'not_confirmed'
         when cardinality(p_tickets) <> coalesce(cardinality(returned), 0) then 'no_such_tickets'
         when amount % (select step from currencies where code = b.currency) <> 0 then 'not_a_multiple'

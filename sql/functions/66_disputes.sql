@@ -13,8 +13,14 @@ language sql stable as $$
     from payments p where p.id = p_payment
 $$;
 
+/* Whether a payment's bank suspects fraud, and nobody has decided about it. */
+create or replace function is_suspect(p_payment uuid) returns boolean language sql stable as $$
+    select exists (select from fraud_warnings
+                   where payment_id = p_payment and actionable and released_at is null)
+$$;
+
 /* Writes down what a dispute is now, and has its booking follow: frozen while one is open; cancelled, its
-   tickets void and its seats back on sale, when one is lost; else confirmed as before.
+   tickets void and its seats back on sale, when one is lost; else confirmed as before. The buyer is told.
    outcome: 'done', or 'not_yet': the booking is being confirmed, and nothing was changed. */
 create or replace function record_dispute(
     p_payment uuid, p_id text, p_state text, p_reason text, p_amount bigint, p_currency text,
@@ -43,19 +49,99 @@ begin
     select bool_or(is_open(d.state)), bool_or(d.state = 'lost') into open, lost
     from disputes d where d.event_id = b.event_id and d.booking_id = b.id and d.payment_id = b.payment_id;
     if open and b.state = 'confirmed' then
-        update bookings set state = 'frozen' where event_id = b.event_id and id = b.id;
+        perform freeze_booking(b.event_id, b.id);
     elsif not open and lost and b.state in ('confirmed', 'frozen') then
         places := array(select seat from booking_items where event_id = b.event_id
                             and booking_id = b.id and returned_at is null);
         perform return_seats(b.event_id, array_fill(b.id, array[cardinality(places)]), places, true,
             'dispute_lost');
         perform keep_the_rest(array[b.payment_id]);
-    elsif not open and b.state = 'frozen' then
-        update bookings set state = 'confirmed' where event_id = b.event_id and id = b.id;
-        -- Nobody could give it back while the bank had the money.
-        perform enqueue('cancel_event', 'bookings', event_id::text,
-            jsonb_build_object('event_id', event_id), event_id)
-        from event_cancellations where event_id = b.event_id;
+        perform notify_buyers(b.event_id, array[b.id], 'dispute_lost');
+    elsif not open and b.state = 'frozen' and not is_suspect(p_payment) then
+        perform thaw_booking(b.event_id, b.id);
     end if;
     select state into booking_state from bookings where event_id = b.event_id and id = b.id;
 end $$;
+
+/* Puts the tickets of a confirmed booking, which the caller has locked, on hold. */
+create or replace function freeze_booking(p_event bigint, p_booking uuid) returns void
+language plpgsql as $$
+begin
+    update bookings set state = 'frozen'
+    where event_id = p_event and id = p_booking and state = 'confirmed';
+    if found then
+        perform notify_buyers(p_event, array[p_booking], 'on_hold');
+    end if;
+end $$;
+
+/* The tickets are good again; or, where the event was cancelled meanwhile, can be given back now. */
+create or replace function thaw_booking(p_event bigint, p_booking uuid) returns void
+language plpgsql as $$
+begin
+    update bookings set state = 'confirmed'
+    where event_id = p_event and id = p_booking and state = 'frozen';
+    perform enqueue('cancel_event', 'bookings', event_id::text,
+        jsonb_build_object('event_id', event_id), event_id)
+    from event_cancellations where event_id = p_event;
+    if not found then
+        perform notify_buyers(p_event, array[p_booking], 'released');
+    end if;
+end $$;
+
+/* A payment of which fraud is suspected. Returns its booking's state, null: it is being confirmed, and
+   nothing was changed. */
+create or replace function hold_suspect(p_payment uuid) returns text
+language plpgsql set enable_seqscan = off as $$
+declare
+    b bookings;
+begin
+    select k.* into b from payments p
+    join bookings k on k.event_id = p.event_id and k.id = p.booking_id
+    where p.id = p_payment for update of k;
+    if b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
+            and b.payment_id = p_payment then
+        return null;
+    end if;
+    if b.state = 'confirmed' and b.payment_id = p_payment and is_suspect(p_payment) then
+        perform freeze_booking(b.event_id, b.id);
+        return 'frozen';
+    end if;
+    return b.state;
+end $$;
+
+/* An organiser has found nothing wrong, for all that the bank suspects. p_scope: the caller's
+   organisation, null for all. outcome: 'done', 'no_booking', 'not_frozen', 'disputed'. */
+create or replace function release_suspect(
+    p_event bigint, p_scope bigint, p_booking uuid, p_reason text,
+    out outcome text, out booking_state text)
+language plpgsql set enable_seqscan = off as $$
+declare
+    b bookings;
+begin
+    select * into b from bookings
+    where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
+    for update;
+    outcome := case
+        when b.id is null then 'no_booking'
+        when b.state <> 'frozen' then 'not_frozen'
+        when not is_suspect(b.payment_id) then 'disputed'
+        else 'done' end;
+    booking_state := b.state;
+    if outcome <> 'done' then
+        return;
+    end if;
+    update fraud_warnings set released_at = clock_timestamp()
+    where payment_id = b.payment_id and actionable and released_at is null;
+    if not has_open_dispute(b.payment_id) then
+        perform thaw_booking(p_event, p_booking);
+        booking_state := 'confirmed';
+    end if;
+    insert into audit_log (actor, action, event_id, detail)
+    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'booking released',
+        p_event, jsonb_build_object('booking_id', p_booking, 'reason', p_reason));
+end $$;
+
+/* Whether the buyer's bank has money of a payment until it has decided. */
+create or replace function has_open_dispute(p_payment uuid) returns boolean language sql stable as $$
+    select exists (select from disputes d where d.payment_id = p_payment and is_open(d.state))
+$$;

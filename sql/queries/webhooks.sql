@@ -39,6 +39,10 @@ SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_objec
         THEN enqueue('look_at_dispute', 'bookings', %(object_id)s, jsonb_build_object(
             'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
             'dispute_id', %(object_id)s::text), mine.event_id) END AS dispute,
+    CASE WHEN stored.type = 'radar.early_fraud_warning.created' AND mine.id IS NOT NULL
+        THEN enqueue('hold_suspect', 'bookings', mine.id::text, jsonb_build_object('event_id',
+            mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id), mine.event_id)
+        END AS suspect,
     mine.id AS payment_id, CASE
     WHEN mine.id IS NULL OR %(money_back)s OR mine.state = %(says)s THEN NULL
     WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',
