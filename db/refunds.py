@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from db import events
-from db.connections import Conn
+from db.connections import Conn, only
 from db.errors import Conflict, InvalidRequest, NotFound
 from db.queries import load
 
@@ -189,6 +189,19 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
         "failure_message": outcome.failure_message,
     }
     return conn.execute(sql.record, values).fetchone() is not None
+
+
+def adopt(conn: Conn, payment_id: UUID, outcome: Outcome) -> str:
+    """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
+    money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
+    values = {
+        "payment_id": payment_id,
+        "gateway_id": outcome.gateway_id,
+        "state": outcome.state,
+        "amount": outcome.amount,
+        "currency": outcome.currency,
+    }
+    return str(only(conn.execute(sql.adopt, values).fetchall())["outcome"])
 
 
 def tell_buyer(conn: Conn, progress: Progress, template: str = "refunded") -> None:

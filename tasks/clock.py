@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from db import circuits, jobs, lanes, receipts, risk
+from db import circuits, jobs, lanes, receipts, reconciliations, risk
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -55,6 +55,8 @@ JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
     "number_receipts": (NUMBER_EVERY, receipts.wake),
     "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
     "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
+    "reconcile_recent": (reconciliations.RECENT_EVERY, reconciliations.start_recent),
+    "reconcile_days": (reconciliations.DAYS_EVERY, reconciliations.start_days),
     "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),
     "purge_idempotency_keys": (timedelta(hours=1), jobs.purge_idempotency_keys),
 }

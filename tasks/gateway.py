@@ -12,6 +12,7 @@ from typing import Protocol
 from db import payments, refunds
 from db.disputes import Case, Dispute
 from db.errors import UsherError
+from db.reconciliations import Page, Run, Thing
 
 
 class Refused(UsherError):
@@ -61,8 +62,27 @@ class Gateway(Protocol):
         Errors: NothingHappened when the refund must be sent under the next key.
         """
 
+    def look_at_refund(self, case: Case, refund_id: str) -> refunds.Outcome:
+        """What a refund is that was made at the gateway, past us."""
+
     def look_at_dispute(self, case: Case, dispute_id: str) -> Dispute:
         """What a dispute is now."""
+
+
+class Books(Protocol):
+    """What a gateway has in its books, for reconciliation: as an adapter's module has it. Pages are
+    of what was made in the run's window, from its cursor on.
+    """
+
+    def list_payments(self, run: Run) -> Page: ...
+    def list_refunds(self, run: Run) -> Page: ...
+    def list_disputes(self, run: Run) -> Page: ...
+
+    def find_payment(self, run: Run, gateway_id: str) -> Thing | None:
+        """One alone; None: the gateway does not know it. So with the others."""
+
+    def find_refund(self, run: Run, gateway_id: str) -> Thing | None: ...
+    def find_dispute(self, run: Run, gateway_id: str) -> Thing | None: ...
 
 
 class Paid(Protocol):
@@ -75,6 +95,19 @@ class Paid(Protocol):
 def gateway_of(paid: Paid) -> Gateway:
     """The adapter for a payment, a refund or a dispute."""
     return adapters()[paid.provider]
+
+
+def books_of(run: Run) -> Books:
+    """What the gateway of a run has."""
+    return all_books()[run.provider]
+
+
+@cache
+def all_books() -> dict[str, Books]:
+    """By gateway_accounts.provider, of those that keep books of their own."""
+    from tasks import stripe_lists  # here, because adapters need the errors above
+
+    return {"stripe": stripe_lists}
 
 
 @cache

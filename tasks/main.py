@@ -9,7 +9,8 @@ from tasks.drain import drain
 from tasks.emails import remind, send_email
 from tasks.outages import probe_gateway
 from tasks.receipts import number_receipts
-from tasks.refunds import refund
+from tasks.reconciliation import reconcile
+from tasks.refunds import adopt_refund, refund
 
 configure_logs("worker")
 
@@ -18,6 +19,7 @@ QUEUES = ("bookings", "mail")
 
 __all__ = [
     "QUEUES",
+    "adopt_refund",
     "advance",
     "broker",
     "cancel_event",
@@ -26,6 +28,7 @@ __all__ = [
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",
+    "reconcile",
     "refund",
     "remind",
     "return_stray",

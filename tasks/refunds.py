@@ -4,7 +4,7 @@ outcome. The same task looks again whenever the gateway says that something has 
 
 import structlog
 
-from db import outbox, refunds
+from db import disputes, outbox, refunds
 from db.connections import Conn
 from db.errors import UsherError
 from db.refunds import Outcome, Progress
@@ -98,3 +98,28 @@ class MovedOn(UsherError):
 
 class WrongRefund(UsherError):
     """The gateway has given back another amount or currency than was asked for."""
+
+
+@durable(queue="bookings", longest_delay=300, keep=True)
+def adopt_refund(lease: Lease) -> None:
+    """Somebody made a refund in the gateway's dashboard: it counts as one of ours."""
+    args = lease.task.args
+    with lease.transaction() as conn:
+        case = disputes.find_case(conn, args["payment_id"])
+    outcome = gateway_of(case).look_at_refund(case, args["gateway_refund_id"])
+    with lease.transaction() as conn:
+        done = refunds.adopt(conn, case.payment_id, outcome)
+        if done == "not_yet":
+            raise TryLater(5, "the payment is still under way here")
+        if done == "too_much":
+            raise CannotAdopt(
+                f"{outcome.gateway_id} of {outcome.amount} {outcome.currency} was made at the "
+                "gateway, and the rest of the payment is promised to other refunds: those will "
+                "fail; settle them (…/settlement), and it is adopted by itself"
+            )
+        lease.finish(conn)
+    log.warning("a refund of the dashboard", refund=outcome.gateway_id, outcome=done)
+
+
+class CannotAdopt(UsherError):
+    """The tables have no room for a refund that was made at the gateway."""

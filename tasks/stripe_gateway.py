@@ -13,9 +13,17 @@ from db.risk import NO_FACTS, Facts
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
 from tasks.stripe_calls import call, client, pages, replayed
-from tasks.stripe_refunds import refund
+from tasks.stripe_refunds import look_at_refund, refund
 
-__all__ = ["authorise", "cancel", "capture", "look", "look_at_dispute", "refund"]
+__all__ = [
+    "authorise",
+    "cancel",
+    "capture",
+    "look",
+    "look_at_dispute",
+    "look_at_refund",
+    "refund",
+]
 
 STATES = {
     "requires_action": "requires_action",

@@ -7,7 +7,7 @@ import stripe
 from db.refunds import Outcome, Progress
 from tasks.durable import TryLater
 from tasks.gateway import NothingHappened, Refused, ReplayedFailure
-from tasks.stripe_calls import call, client, pages, replayed
+from tasks.stripe_calls import OfAccount, call, client, pages, replayed
 
 STATES = {
     "pending": "pending",
@@ -26,7 +26,7 @@ def refund(progress: Progress) -> Outcome:
     sent under the next.
     """
     if progress.gateway_id:
-        return look(progress, progress.gateway_id)
+        return look_at_refund(progress, progress.gateway_id)
     if progress.key_too_old:
         if progress.just_sent:
             raise TryLater(15, "a request may still be on its way")
@@ -45,13 +45,13 @@ def refund(progress: Progress) -> Outcome:
         return find(progress)
     except Refused as refused:
         return refusal(progress, refused)
-    return look(progress, made.id) if replayed(made) else outcome_of(made)
+    return look_at_refund(progress, made.id) if replayed(made) else outcome_of(made)
 
 
-def look(progress: Progress, gateway_id: str) -> Outcome:
+def look_at_refund(paid: OfAccount, gateway_id: str) -> Outcome:
     """What the refund is now."""
     return outcome_of(
-        call(progress, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
+        call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
     )
 
 

@@ -60,7 +60,11 @@ class Refund(Shape):
     amount = Whole(metadata={"description": "in minor units"})
     currency = fields.String()
     state = fields.String(metadata={"description": "pending, succeeded or failed"})
-    cause = fields.String(metadata={"description": "asked, event_cancelled or odd_money"})
+    cause = fields.String(
+        metadata={
+            "description": "asked, event_cancelled, odd_money, or dashboard: made at the gateway"
+        }
+    )
     reason = fields.String()
     requested_by = fields.String()
     seats = fields.List(fields.String(), metadata={"description": "guids of those returned"})

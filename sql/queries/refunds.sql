@@ -74,6 +74,10 @@ SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
 WHERE id = %(refund_id)s AND state = %(expected)s
 RETURNING id
 
+-- adopt --
+-- A refund that was made at the gateway, past us.
+SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_id)s, %(state)s, %(amount)s, %(currency)s)
+
 -- tell --
 -- A mail to the buyer about it.
 SELECT tell_of_refund(%(refund_id)s, %(template)s)

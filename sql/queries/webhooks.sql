@@ -1,7 +1,7 @@
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
 -- with it, or the one that returns money of a payment that had failed; so are those of the refunds that
--- it is about, and its dispute's; warnings of fraud are kept. A charge's refunds are those that the gateway had not yet carried out. No row when it was known
+-- it is about, also of one that was made past us, and its dispute's; warnings of fraud are kept. A charge's refunds are those that the gateway had not yet carried out. No row when it was known
 -- already.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
@@ -32,9 +32,18 @@ WITH mine AS (
     SELECT r.* FROM refunds r, stored, mine
     WHERE r.payment_id = mine.id AND stored.type = 'charge.refunded'
         AND r.state = 'pending' AND r.gateway_id IS NOT NULL
+), adopted AS (
+    SELECT enqueue('adopt_refund', 'bookings', %(refund_gateway_id)s, jsonb_build_object(
+        'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
+        'gateway_refund_id', %(refund_gateway_id)s::text), mine.event_id)::text
+    FROM stored, mine
+    WHERE %(refund_gateway_id)s IS NOT NULL AND %(refund_says)s IS DISTINCT FROM 'failed'
+        AND NOT EXISTS (SELECT FROM refunds r
+                        WHERE r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
 )
 SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_object('event_id', r.event_id,
         'booking_id', r.booking_id, 'refund_id', r.id), r.event_id)::text) FROM looked r) AS refunds,
+    (SELECT count(*) FROM adopted) AS adopted,
     CASE WHEN stored.type LIKE 'charge.dispute.%%' AND mine.id IS NOT NULL
         THEN enqueue('look_at_dispute', 'bookings', %(object_id)s, jsonb_build_object(
             'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,

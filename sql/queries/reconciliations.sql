@@ -1,0 +1,131 @@
+-- start --
+-- Runs over a window, and their tasks.
+SELECT coalesce(start_reconciliations(%(cause)s, %(from)s, %(to)s), '{}') AS ids
+
+-- start_back --
+-- Runs over the time until now.
+SELECT coalesce(start_reconciliations(%(cause)s, clock_timestamp() - %(back)s::interval, clock_timestamp()), '{}')
+    AS ids
+
+-- get_run --
+-- How far it has come.
+SELECT r.id, r.gateway_account_id, a.provider, r.window_from, r.window_to, r.state, r.phase, r.cursor
+FROM reconciliations r JOIN gateway_accounts a ON a.id = r.gateway_account_id
+WHERE r.id = %(id)s
+
+-- move_on --
+-- From one page to the next, or the next phase; nobody else has.
+UPDATE reconciliations
+SET phase = %(next_phase)s, cursor = %(next_cursor)s, checked = checked + %(checked)s,
+    foreign_objects = foreign_objects + %(foreign)s
+WHERE id = %(id)s AND state = 'running' AND phase = %(phase)s AND cursor IS NOT DISTINCT FROM %(cursor)s
+RETURNING id
+
+-- mark_seen --
+-- What the gateway has, for the look at what we have.
+INSERT INTO reconciliation_seen (reconciliation_id, gateway_id)
+SELECT %(id)s, unnest(%(gateway_ids)s::text[]) ON CONFLICT DO NOTHING
+
+-- compare_payments --
+-- A page of theirs.
+SELECT note_differences(%(id)s, array(SELECT d FROM compare_payments(%(account)s, %(there)s) d))
+
+-- compare_refunds --
+-- A page of theirs.
+SELECT note_differences(%(id)s, array(SELECT d FROM compare_refunds(%(account)s, %(there)s) d))
+
+-- compare_disputes --
+-- A page of theirs.
+SELECT note_differences(%(id)s, array(SELECT d FROM compare_disputes(%(account)s, %(there)s) d))
+
+-- compare_ours --
+-- What the gateway does not know of, or was never told.
+SELECT note_differences(%(id)s, array(SELECT d FROM compare_ours(%(phase)s, %(ids)s) d))
+
+-- add_totals --
+-- Captured and refunded, as both sides have it.
+SELECT add_totals(%(id)s, %(account)s, %(phase)s, %(there)s)
+
+-- list_our_payments --
+-- Those made in the window, a block of a thousand: of them what was sent and may have money, and was not
+-- seen; the last id of the block; null: it was the last block.
+WITH block AS (
+    SELECT p.id, p.state, p.gateway_id, p.captured, p.gateway_account_id, p.first_sent_at
+    FROM payments p
+    WHERE p.id > coalesce(%(cursor)s::uuid, uuid7_at(%(from)s)) AND p.id < uuid7_at(%(to)s)
+    ORDER BY p.id LIMIT 1000
+), unseen AS (
+    SELECT b.id, b.gateway_id FROM block b
+    WHERE b.gateway_account_id = ANY (books_of(%(account)s))
+        AND (b.captured > 0 OR b.state IN ('requires_action', 'processing', 'authorised', 'captured')
+            OR b.state IN ('intended', 'unknown') AND b.first_sent_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM reconciliation_seen s
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = b.gateway_id)
+    ORDER BY b.id LIMIT %(lookups)s
+)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gateway_id) ORDER BY id)
+        FROM unseen), '[]') AS unseen,
+    CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s THEN (SELECT id FROM unseen ORDER BY id DESC LIMIT 1)
+        WHEN (SELECT count(*) FROM block) = 1000 THEN (SELECT id FROM block ORDER BY id DESC LIMIT 1)
+    END AS next_cursor
+
+-- list_our_refunds --
+-- As of payments: those that went through, or may.
+WITH block AS (
+    SELECT r.id, r.state, r.gateway_id, r.payment_id FROM refunds r
+    WHERE r.id > coalesce(%(cursor)s::uuid, uuid7_at(%(from)s)) AND r.id < uuid7_at(%(to)s)
+    ORDER BY r.id LIMIT 1000
+), unseen AS (
+    SELECT b.id, b.gateway_id FROM block b JOIN payments p ON p.id = b.payment_id
+    WHERE p.gateway_account_id = ANY (books_of(%(account)s)) AND b.state IN ('pending', 'succeeded')
+        AND NOT EXISTS (SELECT FROM reconciliation_seen s
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = b.gateway_id)
+    ORDER BY b.id LIMIT %(lookups)s
+)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gateway_id) ORDER BY id)
+        FROM unseen), '[]') AS unseen,
+    CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s THEN (SELECT id FROM unseen ORDER BY id DESC LIMIT 1)
+        WHEN (SELECT count(*) FROM block) = 1000 THEN (SELECT id FROM block ORDER BY id DESC LIMIT 1)
+    END AS next_cursor
+
+-- list_our_disputes --
+-- As of payments: those that are open.
+WITH unseen AS (
+    SELECT d.gateway_id FROM disputes d JOIN payments p ON p.id = d.payment_id
+    WHERE d.created_at >= %(from)s AND d.created_at < %(to)s AND is_open(d.state)
+        AND p.gateway_account_id = ANY (books_of(%(account)s)) AND d.gateway_id > coalesce(%(cursor)s, '')
+        AND NOT EXISTS (SELECT FROM reconciliation_seen s
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = d.gateway_id)
+    ORDER BY d.gateway_id LIMIT %(lookups)s
+)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', gateway_id, 'gateway_id', gateway_id)
+        ORDER BY gateway_id) FROM unseen), '[]') AS unseen,
+    CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s
+        THEN (SELECT gateway_id FROM unseen ORDER BY gateway_id DESC LIMIT 1) END AS next_cursor
+
+-- finish --
+-- What it had to see, and did not, is gone.
+SELECT finish_reconciliation(%(id)s)
+
+-- list_runs --
+-- Latest first, from the one given on, or one alone; their totals by currency.
+SELECT r.id, r.gateway_account_id, r.cause, r.requested_by, r.window_from, r.window_to, r.state, r.phase,
+    r.checked, r.foreign_objects, r.differences, r.repairs, r.dead_letters, r.started_at, r.finished_at,
+    coalesce((SELECT jsonb_agg(jsonb_build_object('currency', t.currency,
+            'captured_here', t.captured_here, 'captured_there', t.captured_there,
+            'refunded_here', t.refunded_here, 'refunded_there', t.refunded_there) ORDER BY t.currency)
+        FROM reconciliation_totals t WHERE t.reconciliation_id = r.id), '[]') AS totals
+FROM reconciliations r
+WHERE (%(id)s::bigint IS NULL OR r.id = %(id)s)
+    AND (%(starting_after)s = 0 OR r.id < %(starting_after)s)
+ORDER BY r.id DESC LIMIT %(limit)s
+
+-- list_differences --
+-- Of a run, those that it found or saw again, or of all; latest first, from the one given on.
+SELECT d.id, d.kind, d.subject, d.made_at, d.event_id, d.booking_id, d.payment_id, d.here, d.there,
+    d.repair, d.repairs, d.dead_letter_id, d.found_by, d.found_at, d.seen_by, d.seen_at, d.resolved_at
+FROM reconciliation_differences d
+WHERE (%(run)s::bigint IS NULL OR d.found_by = %(run)s OR d.seen_by = %(run)s)
+    AND (NOT %(open)s OR d.resolved_at IS NULL)
+    AND (%(starting_after)s = 0 OR d.id < %(starting_after)s)
+ORDER BY d.id DESC LIMIT %(limit)s

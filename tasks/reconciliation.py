@@ -1,0 +1,99 @@
+"""Reconciliation: what the gateway has, and what we have, page by page until a run is through.
+
+The clock begins runs over the last hours and the last days, an operator over any window; the task
+is the same. It changes nothing of bookings itself: it has the tasks run that look at what the
+gateway has, or calls a person (sql/functions/68_reconcile.sql).
+"""
+
+from collections.abc import Callable
+
+import structlog
+
+from db import reconciliations
+from db.connections import Conn
+from db.errors import UsherError
+from db.reconciliations import Page, Run, Thing
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+from tasks.faults import reach
+from tasks.gateway import Books, books_of
+
+log = structlog.get_logger()
+
+PAGES = 8
+"""Pages in one go: with the longest calls, within the time that a task may take."""
+
+
+@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+def reconcile(lease: Lease) -> None:
+    """Go on with a run, page by page."""
+    for _ in range(PAGES):
+        with lease.transaction() as conn:
+            run = reconciliations.get_run(conn, lease.task.args["reconciliation_id"])
+            if run.state != "running":
+                lease.finish(conn)
+                report(conn, run)
+                return
+        take_page(lease, run)
+    raise TryLater(0.5, "there is more to compare")
+
+
+def take_page(lease: Lease, run: Run) -> None:
+    """Ask the gateway, then compare in one transaction."""
+    books = books_of(run)
+    if run.phase in LISTED:
+        page: Page = LISTED[run.phase](books)(run)
+        missing: list[str] = []
+    else:
+        page, missing = ask_for_ours(lease, run, FOUND[run.phase](books))
+    reach("after reconciled page")
+    with lease.transaction() as conn:
+        if not reconciliations.take_page(conn, run, page, missing):
+            raise MovedOn
+        lease.renew(conn)
+        reach("before reconciled page commits")
+
+
+def ask_for_ours(
+    lease: Lease, run: Run, find: Callable[[Run, str], Thing | None]
+) -> tuple[Page, list[str]]:
+    """Of ours that were in no list: what the gateway has of them, and which it does not know."""
+    with lease.transaction() as conn:
+        unseen = reconciliations.list_unseen(conn, run)
+    found = {id: find(run, gateway_id) if gateway_id else None for id, gateway_id in unseen.ids}
+    things = [each for each in found.values() if each]
+    missing = [id for id, thing in found.items() if thing is None]
+    return Page(things, unseen.next_cursor), missing
+
+
+LISTED: dict[str, Callable[[Books], Callable[[Run], Page]]] = {
+    "payments": lambda books: books.list_payments,
+    "refunds": lambda books: books.list_refunds,
+    "disputes": lambda books: books.list_disputes,
+}
+FOUND: dict[str, Callable[[Books], Callable[[Run, str], Thing | None]]] = {
+    "our payments": lambda books: books.find_payment,
+    "our refunds": lambda books: books.find_refund,
+    "our disputes": lambda books: books.find_dispute,
+}
+"""By a run's phase."""
+
+
+def report(conn: Conn, run: Run) -> None:
+    """One line with the totals of the run."""
+    done = reconciliations.find_run(conn, run.id)
+    counts = ("state", "checked", "foreign_objects", "differences", "repairs", "dead_letters")
+    log.log(
+        30 if done["differences"] else 20,
+        "reconciled",
+        reconciliation_id=run.id,
+        window=[run.window_from.isoformat(), run.window_to.isoformat()],
+        totals=done["totals"],
+        **{name: done[name] for name in counts},
+    )
+
+
+class MovedOn(UsherError):
+    """Somebody else has gone on with the run: read again how far it is."""
+
+    permanent = False
