@@ -42,6 +42,11 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
     yield from _circuit_gauges(conn.execute(sql.list_circuits).fetchall())
     yield from _trouble_gauges(conn)
+    for row in conn.execute(sql.count_differences):
+        labels = {"kind": row["kind"], "state": row["state"]}
+        yield Gauge("reconciliation_differences", labels, row["differences"])
+    for row in conn.execute(sql.get_reconciliation_age):
+        yield Gauge("reconciliation_age_seconds", {}, row["age"])
     for row in conn.execute(sql.count_bookings):
         yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
 

@@ -10,6 +10,7 @@ python -m ops.console dead-letter retry --all --reason "connection refused" --li
 python -m ops.console dead-letter discard 17 --reason "the buyer was called"
 python -m ops.console task list --state failing
 python -m ops.console actors
+python -m ops.console reconcile --from 2030-05-01 --to 2030-05-02T12:00
 """
 
 import argparse
@@ -22,6 +23,7 @@ from db import api_keys
 from db.connections import transaction
 from db.errors import UsherError
 from ops.console_tasks import add_letter_commands, add_task_commands
+from ops.reconcile import add_reconcile_commands
 
 
 def create_key(wanted: argparse.Namespace) -> None:
@@ -81,6 +83,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_letter_commands(nouns)
     add_task_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
+    add_reconcile_commands(nouns)
     wanted = parser.parse_args(arguments)
     if getattr(wanted, "role", None) == "organiser" and not (
         wanted.organisation_id or wanted.new_organisation

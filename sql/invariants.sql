@@ -333,6 +333,14 @@ from bookings b
 left join payments p on p.id = b.payment_id
 where b.state = 'review' and p.state is distinct from 'authorised';
 
+-- booking_under_way_without_payment --
+-- A booking is being paid by nothing: its attempt to pay is another booking's, or over.
+select b.event_id, b.id as booking_id, b.state, p.state as payment_state
+from bookings b
+left join payments p on p.id = b.payment_id and p.event_id = b.event_id and p.booking_id = b.id
+where b.state in ('authorising', 'expiring', 'secured')
+    and (p.id is null or p.state in ('failed', 'voided'));
+
 -- payment_forgotten --
 -- A payment that may hold a buyer's money belongs to a booking on which nobody works.
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
@@ -340,6 +348,9 @@ from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
 where p.state in ('intended', 'processing', 'authorised', 'unknown')
     and (b.id is null or b.state not in ('authorising', 'expiring', 'review', 'secured'))
+
+where p.state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown')
+    and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
     and not exists (select from outbox o where o.queue <> 'mail'
                     and o.args->>'booking_id' = p.booking_id::text)
     and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)

@@ -270,6 +270,25 @@ def test_numbering_survives(theatre: Theatre, point: str) -> None:
     assert [row["number"] for row in rows] == list(range(1, len(rows) + 1))
 
 
+@pytest.mark.parametrize("point", ["after reconciled page", "before reconciled page commits"])
+def test_a_reconciliation_survives(theatre: Theatre, point: str) -> None:
+    """It goes on with the page at which it was killed: each payment is compared once."""
+    booking = theatre.hold()
+    theatre.pay(booking)
+    theatre.wait_for(booking, "confirmed")
+    intents = "select count(gateway_id) as n from payments"
+    refunds = "select count(gateway_id) as n from refunds"
+    things = theatre.row(intents)["n"] + theatre.row(refunds)["n"]
+    has_died = theatre.killing("worker", point)
+    window = "now() - interval '1 hour', now() + interval '1 hour'"
+    theatre.row(f"select start_reconciliations('asked', {window})".encode())
+    wait_until(theatre.is_idle, PATIENCE)
+    has_died()
+    run = theatre.row("select * from reconciliations order by id desc limit 1")
+    assert (run["state"], run["checked"], run["differences"]) == ("finished", things, 0)
+    assert violations(theatre.conn) == []
+
+
 @pytest.mark.parametrize("point", ["before mail", "after mail"])
 def test_a_mail_survives(theatre: Theatre, point: str) -> None:
     """Killed after sending, it is sent again: under the same Message-ID, so it is one mail."""

@@ -99,6 +99,8 @@ CORRUPTIONS = {
         update bookings set review_until = now() - interval '1 day' where id = %(review)s""",
     "review_without_reserved_money": """
         update payments set state = 'voided' where booking_id = %(review)s""",
+    "booking_under_way_without_payment": """
+        update payments set state = 'failed' where booking_id = %(authorising)s""",
     "payment_forgotten": """
         insert into payments (event_id, booking_id, organisation_id, gateway_account_id, amount,
             currency, params)

@@ -11,13 +11,15 @@ import pytest
 
 from db import reconciliations
 from db.connections import only, transaction
+from db.errors import InvalidRequest
+from ops import console
 from tests.running import Running
 from tests.test_disputes import CARD
 from tests.test_gateway_news import tell
 from tests.test_odd_money import approved, capture, end, fail
 from tests.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
 from tests.waiting import wait_until
-from tests.world import Caller
+from tests.world import Caller, seller
 from web.app import create_app
 
 INTENTS = "GET /v1/payment_intents"
@@ -449,7 +451,7 @@ def test_a_run_goes_on_where_it_was_stopped(running: Running, pages_of_two: None
     with pytest.raises(reconciliation.MovedOn):
         reconciliation.take_page(lease, at)
     assert reconciliations.find_run(running.conn, run)["checked"] == 4
-    running.conn.execute("update outbox set lease_until = now()")
+    running.conn.execute("update outbox set lease_until = now() where actor = 'reconcile'")
     with running.work():
         wait_until(lambda: is_done(running, run))
     done = reconciliations.find_run(running.conn, run)
@@ -494,3 +496,58 @@ def test_the_clock_begins_no_second_run_beside_one(running: Running) -> None:
         assert len(reconciliations.start_recent(conn)) == 1
     states = [reconciliations.find_run(running.conn, id)["state"] for id in (first, other)]
     assert states == ["abandoned", "running"]
+
+
+def test_operators_see_runs_and_differences(running: Running) -> None:
+    app = create_app()
+    operator, opera = seller(app, "operator", None), seller(app, "organiser", "Opera")
+    running.sale.dispute(confirmed(running))
+    first, second = (reconcile(running)["id"] for _ in range(2))
+    path = "/v1/reconciliations"
+    page = operator.get(f"{path}?limit=1")
+    assert [run["id"] for run in page.json] == [second]
+    assert page.json[0]["totals"][0]["captured_there"] == PRICE
+    following = page.headers["Link"].split(">")[0].lstrip("<")
+    assert [run["id"] for run in operator.get(following).json] == [first]
+    assert operator.get(f"{path}/{first}").json["dead_letters"] == 1
+    for url in (f"{path}/{first}/differences", f"{path}/differences?open=true"):
+        (row,) = operator.get(url).json
+        assert (row["kind"], row["found_by"], row["seen_by"]) == ("dispute_missing", first, second)
+        assert (row["here"]["amount"], row["there"]) == (PRICE, None)
+    assert operator.get(f"{path}/99/differences").status_code == 404
+    assert opera.get(path).status_code == 403
+    metrics = operator.get("/metrics").text
+    labels = 'kind="dispute_missing",state="reported"'
+    assert f"usher_reconciliation_differences{{{labels}}} 1.0" in metrics
+    assert "usher_reconciliation_age_seconds " in metrics
+
+
+def test_the_console_begins_a_run_and_shows_it(
+    running: Running, capsys: pytest.CaptureFixture[str]
+) -> None:
+    booking = confirmed(running)
+    payment = running.payment(running.booking(booking)["payment_id"])
+    dashboard().refunds.create({"payment_intent": payment["gateway_id"], "amount": 1000})
+    age(running)
+    with running.work():
+        wanted = console.read_command(["reconcile", "--from", "2020-01-01", "--to", "2099-01-01"])
+        wanted.run(wanted)
+        shown = capsys.readouterr().out
+        wait_until(lambda: not running.tasks("adopt_refund"))
+    assert "2 compared, 0 of others, 1 different, 1 sent to be repaired, 0 reported" in shown
+    assert "EUR captured: here 10500, there 10500, apart 0" in shown
+    assert "EUR refunded: here 0, there 1000, apart 1000" in shown
+    assert "refund_unknown" in shown
+    wanted = console.read_command(["reconciliations"])
+    wanted.run(wanted)
+    assert "1 different" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("2020-01-02", "2020-01-01"), ("2099-01-01", "2099-01-02")]
+)
+def test_a_window_in_which_nothing_can_be(running: Running, since: str, until: str) -> None:
+    wanted = console.read_command(["reconcile", "--from", since, "--to", until])
+    with pytest.raises(InvalidRequest, match="must begin before it ends, and in the past"):
+        wanted.run(wanted)
+    assert reconciliations.list_runs(running.conn, 0, 9) == []

@@ -36,6 +36,11 @@ GAUGES = {
     "outage_seconds": ("For how long a gateway could not be used", ["gateway_account"]),
     "database_bytes": ("What the database takes on its disk", []),
     "oldest_snapshot_seconds": ("For how long a transaction keeps dead rows from going", []),
+    "reconciliation_differences": (
+        "Differences to the gateway by kind; state: repairing, reported or gone",
+        ["kind", "state"],
+    ),
+    "reconciliation_age_seconds": ("Time since the last reconciliation was through", []),
     "bookings": ("Bookings of events on sale", ["state"]),
 }
 

@@ -67,8 +67,8 @@ language sql set enable_seqscan = off set jit = off as $$
         when not p.gateway_account_id = any (books_of(p_account)) then null
         when p.gateway_id <> g.id then case when not o.is_over then 'second_payment' end
         when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')
-            then case when g.state <> p.state
-                or b.state in ('secured', 'expiring', 'expired', 'cancelled', 'failed')
+            then case when g.state <> p.state or b.ended_at is not null
+                or b.state in ('secured', 'expiring') and p.state <> 'processing'
                 then 'payment_behind' end
         when p.captured = 0 and g.state not in ('failed', 'voided') then 'payment_goes_on'
         when p.captured > 0 and g.state <> 'captured' then 'capture_missing'

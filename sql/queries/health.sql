@@ -62,6 +62,17 @@ SELECT pg_database_size(current_database()) AS bytes, coalesce((
 -- Of the gateways that are called at all.
 SELECT gateway_account_id, state FROM gateway_circuits ORDER BY gateway_account_id LIMIT 1000
 
+-- count_differences --
+-- Those that reconciliation has found so far, and what has become of them.
+SELECT kind, CASE WHEN resolved_at IS NOT NULL THEN 'gone' WHEN dead_letter_id IS NULL THEN 'repairing'
+        ELSE 'reported' END AS state, count(*) AS differences
+FROM reconciliation_differences GROUP BY 1, 2
+
+-- get_reconciliation_age --
+-- None before the first.
+SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8 AS age
+FROM reconciliations WHERE state = 'finished' HAVING count(*) > 0
+
 -- count_bookings --
 -- By state, in the events that are on sale.
 SELECT state, count(*) AS bookings FROM bookings
