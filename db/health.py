@@ -42,13 +42,17 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
     yield from _circuit_gauges(conn.execute(sql.list_circuits).fetchall())
     yield from _trouble_gauges(conn)
+    yield from _reconciliation_gauges(conn)
+    for row in conn.execute(sql.count_bookings):
+        yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
+
+
+def _reconciliation_gauges(conn: Conn) -> Iterator[Gauge]:
     for row in conn.execute(sql.count_differences):
         labels = {"kind": row["kind"], "state": row["state"]}
         yield Gauge("reconciliation_differences", labels, row["differences"])
     for row in conn.execute(sql.get_reconciliation_age):
         yield Gauge("reconciliation_age_seconds", {}, row["age"])
-    for row in conn.execute(sql.count_bookings):
-        yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
 
 
 def _circuit_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:

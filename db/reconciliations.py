@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.connections import Conn, only
-from db.errors import NotFound
+from db.errors import InvalidRequest, NotFound
 from db.queries import load
 
 sql = load("reconciliations")
@@ -106,10 +106,13 @@ class Unseen:
 def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
     """Begin runs over a window, one for each account at the gateway: their ids.
 
-    The window ends now at the latest; what is younger is still under way.
+    The window ends now at the latest. Errors: InvalidRequest.
     """
     values = {"cause": "asked", "from": since, "to": until}
-    return list(only(conn.execute(sql.start, values).fetchall())["ids"])
+    ids = list(only(conn.execute(sql.start, values).fetchall())["ids"])
+    if not ids:
+        raise InvalidRequest("A window must begin before it ends, and in the past.")
+    return ids
 
 
 def start_recent(conn: Conn) -> list[int]:

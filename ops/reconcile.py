@@ -11,20 +11,15 @@ from typing import Any
 
 from db import reconciliations
 from db.connections import autocommit, transaction
-from db.errors import InvalidRequest
 
 LOOK_EVERY = 0.5
 
 
 def reconcile(wanted: argparse.Namespace) -> None:
     """Begin runs over a window, and print what each found. Errors: InvalidRequest."""
-    if wanted.since >= wanted.until:
-        raise InvalidRequest("--from must be before --to.")
-    with transaction("console") as conn:
+    with transaction(wanted.who) as conn:
         runs = reconciliations.start(conn, wanted.since, wanted.until)
-    print(
-        f"reconciliation {runs}: waiting for a worker; Ctrl-C leaves it to go on", file=sys.stderr
-    )
+    print("waiting for a worker; after Ctrl-C it goes on by itself", file=sys.stderr)
     for run_id in runs:
         show(wait_for(run_id))
 

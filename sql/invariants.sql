@@ -346,11 +346,8 @@ where b.state in ('authorising', 'expiring', 'secured')
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
-where p.state in ('intended', 'processing', 'authorised', 'unknown')
-    and (b.id is null or b.state not in ('authorising', 'expiring', 'review', 'secured'))
-
 where p.state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown')
-    and (b.id is null or b.state not in ('authorising', 'expiring', 'secured'))
+    and (b.id is null or b.state not in ('authorising', 'expiring', 'review', 'secured'))
     and not exists (select from outbox o where o.queue <> 'mail'
                     and o.args->>'booking_id' = p.booking_id::text)
     and not exists (select from outbox o where o.args->>'payment_id' = p.id::text)

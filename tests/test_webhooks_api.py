@@ -214,3 +214,29 @@ def test_it_needs_a_signature(anybody: Caller) -> None:
 @pytest.mark.parametrize("event", [[], "x", {"id": "evt_1"}, {"id": "e", "type": 1, "data": {}}])
 def test_signed_nonsense_is_refused(anybody: Caller, event: Any) -> None:
     assert send(anybody, event).status_code == 400
+
+
+def test_a_refund_of_the_dashboard_is_looked_at(
+    anybody: Caller, payment: dict[str, Any], conn: Conn
+) -> None:
+    """Once, and not where it failed, or where we have it."""
+    made = {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "metadata": {}}
+    send(anybody, told(made | {"status": "failed"}, "evt_1"))
+    assert tasks(conn) == []
+    for event in ("evt_2", "evt_3"):
+        send(anybody, told(made | {"status": "succeeded"}, event))
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("adopt_refund", "re_1")
+    assert task["args"]["payment_id"] == payment["id"]
+    conn.execute("DELETE FROM outbox")
+    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
+    conn.execute(
+        "SELECT adopt_refund(%s, 're_1', 'succeeded', amount, currency) FROM payments",
+        [payment["id"]],
+    )
+    send(anybody, told(made | {"status": "succeeded"}, "evt_4"))
+    assert "adopt_refund" not in {task["actor"] for task in tasks(conn)}
+
+
+def told(made: dict[str, Any], id: str) -> dict[str, Any]:
+    return {"id": id, "type": "refund.updated", "data": {"object": made}}

@@ -1,4 +1,4 @@
-"""Runs that compared the gateway's list with the tables, and what they found, as operators see it."""
+"""Comparing the gateway's list with the tables: runs and what they found, for operators."""
 
 from typing import Any
 

@@ -5,8 +5,8 @@
    has changed since the page was asked for, is in flight: a later run sees what has become of it. */
 
 /* All gateway accounts that are one at the gateway. */
-create or replace function books_of(p_account bigint) returns bigint[] language sql stable as $$
-    select array_agg(o.id) from gateway_accounts a
+create or replace function books_of(p_account bigint) returns setof bigint language sql stable as $$
+    select o.id from gateway_accounts a
     join gateway_accounts o
         on o.provider = a.provider and o.external_account is not distinct from a.external_account
     where a.id = p_account
@@ -57,14 +57,14 @@ language sql set enable_seqscan = off set jit = off as $$
         currency text, captured bigint, refunded bigint, payment_id uuid)
     left join payments p on p.id = coalesce(g.payment_id, (
         select o.id from payments o
-        where o.gateway_id = g.id and o.gateway_account_id = any (books_of(p_account))))
+        where o.gateway_id = g.id and o.gateway_account_id = any (array(select books_of(p_account)))))
     left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
     cross join lateral (select g.state = 'voided' or g.state = 'captured' and g.refunded >= g.captured
         as is_over) o
     cross join lateral (select case
         when p.id is null and g.payment_id is null then null
         when p.id is null then case when not o.is_over then 'unknown_payment' end
-        when not p.gateway_account_id = any (books_of(p_account)) then null
+        when not p.gateway_account_id = any (array(select books_of(p_account))) then null
         when p.gateway_id <> g.id then case when not o.is_over then 'second_payment' end
         when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')
             then case when g.state <> p.state or b.ended_at is not null
@@ -100,7 +100,7 @@ language sql set enable_seqscan = off set jit = off as $$
     from jsonb_to_recordset(p_there) g(id text, made_at timestamptz, state text, amount bigint,
         currency text, payment_gateway_id text, refund_id uuid)
     join payments p on p.gateway_id = g.payment_gateway_id
-        and p.gateway_account_id = any (books_of(p_account))
+        and p.gateway_account_id = any (array(select books_of(p_account)))
     left join refunds r on r.id = coalesce(
         (select f.id from refunds f where f.gateway_id = g.id), g.refund_id)
     cross join lateral (select case
@@ -128,7 +128,7 @@ language sql set enable_seqscan = off set jit = off as $$
     from jsonb_to_recordset(p_there) g(id text, made_at timestamptz, state text, amount bigint,
         currency text, payment_gateway_id text)
     join payments p on p.gateway_id = g.payment_gateway_id
-        and p.gateway_account_id = any (books_of(p_account))
+        and p.gateway_account_id = any (array(select books_of(p_account)))
     left join disputes d on d.gateway_id = g.id
     where (d.state, d.amount) is distinct from (g.state, g.amount)
     order by g.id

@@ -129,7 +129,7 @@ returns void language sql set enable_seqscan = off set jit = off as $$
         select g.currency, 0, 0, 0, case when g.state = 'failed' then 0 else g.amount end
         from jsonb_to_recordset(p_there) g(currency text, state text, amount bigint, payment_gateway_id text)
         join payments p on p.gateway_id = g.payment_gateway_id
-            and p.gateway_account_id = any (books_of(p_account))
+            and p.gateway_account_id = any (array(select books_of(p_account)))
         where p_phase = 'refunds'
         union all
         select r.currency, 0, 0, case when r.state = 'failed' then 0 else r.amount end, 0
@@ -153,7 +153,7 @@ returns void language sql set enable_seqscan = off set jit = off as $$
 $$;
 
 /* Begins a run for each account at the gateway, unless the clock's last one is still under way; one whose
-   task was thrown away is given up. Returns their ids. */
+   task was thrown away is given up. Returns their ids; none where the window is empty. */
 create or replace function start_reconciliations(
     p_cause text, p_from timestamptz, p_to timestamptz) returns bigint[] language plpgsql as $$
 declare
@@ -166,7 +166,8 @@ begin
         select min(a.id), p_cause,
             coalesce(nullif(current_setting('usher.actor', true), ''), current_user), p_from,
             least(p_to, clock_timestamp())
-        from gateway_accounts a where a.provider <> 'offline'
+        from gateway_accounts a
+        where a.provider <> 'offline' and p_from < least(p_to, clock_timestamp())
         group by a.provider, a.external_account
         on conflict (gateway_account_id, cause) where state = 'running' and cause <> 'asked' do nothing
         returning id
