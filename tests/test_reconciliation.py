@@ -401,11 +401,12 @@ def test_what_somebody_works_on_is_no_difference(running: Running) -> None:
 
 
 def test_a_repair_that_does_not_help_calls_a_person(running: Running) -> None:
-    """A booking in a state from which its task finds no way on."""
+    """A booking that does not know of its payment any more: its task finds nothing to do."""
     booking = running.sale.hold("alice")
     payment = approved(running, booking)
     capture(running, payment)
-    running.conn.execute("update bookings set state = 'review' where id = %s", [booking])
+    forget = "update bookings set state = 'held', payment_id = null where id = %s"
+    running.conn.execute(forget, [booking])
     for repairs in (1, 1, 0, 0):
         run = reconcile(running)
         assert (found(running, run), run["repairs"]) == (["payment_behind"], repairs)

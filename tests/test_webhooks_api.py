@@ -97,6 +97,7 @@ def test_money_that_goes_back_is_stored_with_its_payment(
 ) -> None:
     """Not all refunds carry our metadata: they are found by the intent."""
     thing = {"id": "x_1", "object": type.split(".")[0], "payment_intent": "pi_1", "metadata": {}}
+    thing["status"] = "failed"
     send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
     assert tasks(conn) == []
     row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
