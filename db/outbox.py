@@ -96,8 +96,8 @@ def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
 
 def call_out(conn: Conn, task: Task, queue: str, reason: str) -> None:
     """A dead letter of what a task has found, while it comes to its end all the same."""
-    values = {"actor": task.actor, "queue": queue, "key": task.key, "args": Jsonb(task.args)}
-    values |= {"event_id": task.event_id, "reason": reason}
+    about = {"actor": task.actor, "key": task.key, "event_id": task.event_id}
+    values = about | {"args": Jsonb(task.args), "queue": queue, "reason": reason}
     conn.execute(sql.call_out, values)
 
 

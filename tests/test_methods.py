@@ -1,10 +1,12 @@
 """Methods that cannot be authorised: secured, then charged at once; a bank may take days. And other
 payments of which nothing is heard for long."""
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
+from requests import HTTPError
 
 from db import payments
 from tests.running import Running
@@ -37,8 +39,10 @@ def processes(running: Running, payment: UUID) -> bool:
 
 
 def settle(running: Running, payment: UUID, outcome: str) -> None:
-    """The banks are done, and tell us."""
-    running.sandbox.settle(str(running.payment(payment)["gateway_id"]), outcome)
+    """The banks are done, and tell us; by themselves, where the machine is so busy that their three
+    seconds are over."""
+    with suppress(HTTPError):
+        running.sandbox.settle(str(running.payment(payment)["gateway_id"]), outcome)
     assert running.notify(payment, "captured" if outcome == "succeeded" else "failed")
 
 
