@@ -33,6 +33,7 @@ def configure_logs(process: str) -> None:
         structlog.stdlib.ProcessorFormatter(processor=as_json, foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    logging.getLogger("stripe").setLevel(max(level, logging.WARNING))  # two lines a call
     structlog.contextvars.bind_contextvars(process=process)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench import drain, queue_fairness
+from ops.bench import drain, queue_fairness, saga
 from ops.bench.__main__ import table
 from ops.bench.measure import Options, state
 
@@ -26,6 +26,13 @@ def test_one_drain_serves_by_weight(tmp_path: Path) -> None:
     row = queue_fairness.by_weight(replace(TINY, seats=20_000), tmp_path)
     assert row.reference_value == 4
     assert 3.4 <= row.value <= 4.6  # a turn more or less, of few
+
+
+def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
+    row = saga.paid_200ms(replace(TINY, bookings=48), tmp_path)
+    assert row.reference_value == 2.5  # one call at a time, and two for each booking
+    assert row.ratio > 2
+    assert row.cpu_ms
 
 
 def test_the_table_names_what_each_row_is_held_against() -> None:

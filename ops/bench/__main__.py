@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ops.bench import crowds, drain, queue_drain, queue_fairness, queue_http, queue_sales, sale
+from ops.bench import (
+    crowds,
+    drain,
+    queue_drain,
+    queue_fairness,
+    queue_http,
+    queue_sales,
+    saga,
+    sale,
+)
 from ops.bench.measure import Options, Row
 from ops.stack import alone_in
 from ops.supervisor import ROOT
 
-ALONE = {**drain.ROWS, **sale.ROWS, **queue_fairness.ROWS, **queue_sales.ROWS}
+ALONE = {**drain.ROWS, **saga.ROWS, **sale.ROWS, **queue_fairness.ROWS, **queue_sales.ROWS}
 BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
 NAMES = [*BEFORE_CROWDS, *ALONE]
 RESULT = ROOT / "var" / "bench.json"

@@ -1,0 +1,169 @@
+"""saga.free, saga.paid and saga.paid_200ms: the whole saga, by the Procfile's processes.
+
+Who pays is in the database, seats held, when the clock starts: all of them pay at once, and it
+stops when the last is confirmed. Free bookings need no gateway and are made by the drain itself:
+there the clock starts when the queue opens. Relay, clock, worker and web (for the gateway's
+notifications) are those of `make run`, the sandbox has no limits; CPU time is theirs, Postgres' and
+Redis', not the sandbox's.
+
+With 200 ms for each call, one call at a time would make 1 / (calls a booking * 0.2 s) bookings a
+second; the ratio to that is how many calls are under way on average.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from db.connections import Conn
+from ops.bench import halls, pgbench
+from ops.bench.halls import Hall
+from ops.bench.measure import Options, Row, Sample, Stopwatch, compare, state, timed
+from ops.servers import Postgres
+from ops.stack import Stack
+
+FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1}
+UNLIMITED = {"GATEWAY_LIMIT": "10000", "SAGA_BACKLOG": "1000000"}
+LATENCY_S = 0.2
+TIMEOUT_S = 300
+POLL_S = 0.05
+
+PAY = """
+SELECT count(*) FILTER (WHERE p.outcome = 'started') AS started
+FROM bookings b, start_payment(b.event_id, b.id, b.buyer_id, 'pm_card_visa',
+    'https://usher.example/paid') p
+WHERE b.event_id = %s AND b.state = 'held'
+"""
+COUNT = "SELECT count(*) AS bookings FROM bookings WHERE event_id = %s AND state = %s"
+
+
+def free(options: Options, var_dir: Path) -> Row:
+    with running(var_dir) as saga:
+        return compare(
+            "saga.free",
+            "bookings/s",
+            f"{options.seats // 2:,} free pairs, from the queue to confirmed by relay and worker",
+            options,
+            lambda: saga.give_away(options.seats // 2),
+            pgbench.Pgbench(saga.postgres, options.reference_seconds).measure,
+            pgbench.NAME,
+        )
+
+
+def paid(options: Options, var_dir: Path) -> Row:
+    with running(var_dir) as saga:
+        return compare(
+            "saga.paid",
+            "bookings/s",
+            f"{options.bookings:,} pairs paid at once; a gateway that answers at once",
+            options,
+            lambda: saga.sell(options.bookings, latency_s=0),
+            pgbench.Pgbench(saga.postgres, options.reference_seconds).measure,
+            pgbench.NAME,
+        )
+
+
+def paid_200ms(options: Options, var_dir: Path) -> Row:
+    with running(var_dir) as saga:
+        samples, pairs = [], []
+        for number in range(options.rounds):
+            sample = saga.sell(options.bookings, latency_s=LATENCY_S)
+            calls = saga.stack.sandbox.calls()["total"] / options.bookings
+            samples.append(sample)
+            pairs.append((sample.rate, 1 / (calls * LATENCY_S)))
+            options.say(
+                f"  saga.paid_200ms {number + 1}/{options.rounds}: {sample.rate:,.1f} bookings/s,"
+                f" {calls:.2f} calls each, {sample.rate * calls * LATENCY_S:.1f} under way"
+            )
+        row = state(
+            "saga.paid_200ms",
+            "bookings/s",
+            f"{options.bookings:,} pairs paid at once; each call to the gateway takes 200 ms, and"
+            " the ratio is how many are under way on average",
+            pairs,
+            "one call at a time",
+        )
+        return replace(row, cpu_ms=round(median(sample.cpu_ms for sample in samples), 4))
+
+
+@dataclass
+class Saga:
+    """The processes, and an event for each round."""
+
+    stack: Stack
+    conn: Conn
+
+    @property
+    def postgres(self) -> Postgres:
+        assert self.stack.postgres is not None, "unset DATABASE_URL: pgbench runs beside it"
+        return self.stack.postgres
+
+    def give_away(self, bookings: int) -> Sample:
+        """Free pairs to everybody in a queue that opens."""
+        hall = self._hall(bookings, price=0)
+        with timed(self._pids) as watch:
+            self._open(hall)
+            self._wait(hall, "confirmed", bookings)
+        return sample(bookings, watch)
+
+    def sell(self, bookings: int, latency_s: float) -> Sample:
+        """Pairs, held before, that everybody pays for at once."""
+        hall = self._hall(bookings, price=5000)
+        self._open(hall)
+        self._wait(hall, "held", bookings)
+        self.stack.sandbox.faults(latency_ms=latency_s * 1000)
+        with timed(self._pids) as watch:
+            started = halls.first(self.conn.execute(PAY, [hall.event]))["started"]
+            assert started == bookings, f"{started} of {bookings} could pay"
+            self._wait(hall, "confirmed", bookings)
+        return sample(bookings, watch)
+
+    def _hall(self, bookings: int, price: int) -> Hall:
+        """Seats for twice as many pairs, so many people before them, and their lane closed."""
+        self.stack.sandbox.reset()
+        rows = -(-bookings * 4 // halls.SEATS_A_ROW)
+        hall = halls.add_hall(self.conn, rows * halls.SEATS_A_ROW, price=price)
+        self.conn.execute("UPDATE lanes SET paused = true WHERE event_id = %s", [hall.event])
+        halls.add_crowd(self.conn, hall, bookings)
+        halls.settle_down(self.conn)
+        return hall
+
+    def _open(self, hall: Hall) -> None:
+        self.conn.execute("UPDATE lanes SET paused = false WHERE event_id = %s", [hall.event])
+
+    def _wait(self, hall: Hall, state: str, bookings: int) -> None:
+        deadline = time.monotonic() + TIMEOUT_S
+        while (found := self._count(hall, state)) < bookings:
+            assert time.monotonic() < deadline, f"{found} of {bookings} bookings are {state}"
+            time.sleep(POLL_S)
+
+    def _count(self, hall: Hall, state: str) -> int:
+        return int(halls.first(self.conn.execute(COUNT, [hall.event, state]))["bookings"])
+
+    def _pids(self) -> list[int]:
+        assert self.stack.postgres and self.stack.redis
+        ours = [pid for kind in FORMATION for pid in self.stack.supervisor.pids(kind)]
+        return [*ours, self.stack.postgres.pid, self.stack.redis.pid]
+
+
+def sample(bookings: int, watch: Stopwatch) -> Sample:
+    return Sample(bookings, watch.seconds, watch.cpu_seconds)
+
+
+@contextmanager
+def running(var_dir: Path) -> Iterator[Saga]:
+    with (
+        Stack(var_dir / "stack", FORMATION, env=UNLIMITED, say=lambda _: None) as stack,
+        halls.connected(stack.database_url) as conn,
+    ):
+        conn.execute(halls.SELLER)
+        yield Saga(stack, conn)
+
+
+ROWS: dict[str, Callable[[Options, Path], Row]] = {
+    "saga.free": free,
+    "saga.paid": paid,
+    "saga.paid_200ms": paid_200ms,
+}
