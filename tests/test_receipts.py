@@ -227,6 +227,19 @@ def test_what_was_given_back_twice_is_credited_without_tax(running: Running) -> 
     running.check()
 
 
+def test_a_refund_that_succeeded_before_we_knew_is_credited(running: Running) -> None:
+    """Made at the gateway's dashboard."""
+    booking = confirmed(running)
+    running.conn.execute(
+        "insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state,"
+        " gateway_id) select id, event_id, booking_id, 1000, currency, 'asked', 'succeeded', 're_x'"
+        " from payments where booking_id = %s",
+        [booking],
+    )
+    assert [row["total"] for row in number_all(running)] == [10_500, -1000]
+    running.check()
+
+
 def test_money_that_was_never_the_bookings_has_no_document(running: Running) -> None:
     """Late money goes back by itself: nobody bought anything."""
     booking = running.sale.hold("alice")

@@ -31,6 +31,10 @@ create or replace trigger refunds_receipt_due after update of state, settled_at 
         or old.settled_at is null and new.settled_at is not null)
     execute function note_credit();
 
+/* One that was made elsewhere may have succeeded before we know of it. */
+create or replace trigger refunds_receipt_due_at_birth after insert on refunds
+    for each row when (new.state = 'succeeded') execute function note_credit();
+
 create or replace function refuse_receipt_changes() returns trigger language plpgsql as $$
 begin
     raise exception 'receipts are append-only: what is wrong is corrected by another document';
