@@ -23,8 +23,9 @@ RECENT_EVERY, RECENT = timedelta(hours=1), timedelta(hours=3)
 DAYS_EVERY, DAYS = timedelta(days=1), timedelta(days=10)
 """How often the clock begins runs, and how far back they go; days: longer than an authorisation
 lives, or most refunds are pending."""
-LOOKUPS = 20
-"""Of ours that were not seen, so many are asked for one by one in a page."""
+LOOKUPS = 8
+"""Of ours that were not seen, so many are asked for one by one in a page: with the slowest answers
+within the lease of the task."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ is the same. It changes nothing of bookings itself: it has the tasks run that lo
 gateway has, or calls a person (sql/functions/68_reconcile.sql).
 """
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -14,20 +15,22 @@ from db.connections import Conn
 from db.errors import UsherError
 from db.reconciliations import Page, Run, Thing
 from tasks.broker import durable
-from tasks.durable import Lease, TryLater
+from tasks.durable import Lease, TryLater, stop_if_told
 from tasks.faults import reach
 from tasks.gateway import Books, books_of
 
 log = structlog.get_logger()
 
-PAGES = 8
-"""Pages in one go: with the longest calls, within the time that a task may take."""
+TURN = 60
+"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
 
 
 @durable(queue="bookings", lease=120, longest_delay=300, keep=True)
 def reconcile(lease: Lease) -> None:
     """Go on with a run, page by page."""
-    for _ in range(PAGES):
+    end = time.monotonic() + TURN
+    while time.monotonic() < end:
+        stop_if_told()
         with lease.transaction() as conn:
             run = reconciliations.get_run(conn, lease.task.args["reconciliation_id"])
             if run.state != "running":
@@ -35,7 +38,7 @@ def reconcile(lease: Lease) -> None:
                 report(conn, run)
                 return
         take_page(lease, run)
-    raise TryLater(0.5, "there is more to compare")
+    raise TryLater(0, "others have their turn")
 
 
 def take_page(lease: Lease, run: Run) -> None:
@@ -57,13 +60,23 @@ def take_page(lease: Lease, run: Run) -> None:
 def ask_for_ours(
     lease: Lease, run: Run, find: Callable[[Run, str], Thing | None]
 ) -> tuple[Page, list[str]]:
-    """Of ours that were in no list: what the gateway has of them, and which it does not know."""
+    """Of ours that were in no list: what the gateway has of them, and which it does not know.
+
+    Where others need the gateway more, those that it was asked for so far are a page, too.
+    """
     with lease.transaction() as conn:
         unseen = reconciliations.list_unseen(conn, run)
-    found = {id: find(run, gateway_id) if gateway_id else None for id, gateway_id in unseen.ids}
-    things = [each for each in found.values() if each]
+    found: dict[str, Thing | None] = {}
+    cursor = unseen.next_cursor
+    try:
+        for id, gateway_id in unseen.ids:
+            found[id] = find(run, gateway_id) if gateway_id else None
+    except TryLater:
+        if not found:
+            raise
+        cursor = next(reversed(found))
     missing = [id for id, thing in found.items() if thing is None]
-    return Page(things, unseen.next_cursor), missing
+    return Page([each for each in found.values() if each], cursor), missing
 
 
 LISTED: dict[str, Callable[[Books], Callable[[Run], Page]]] = {

@@ -473,6 +473,37 @@ def test_the_gateways_limit_is_waited_out(running: Running, pages_of_two: None) 
     assert running.dead_letters() == []
 
 
+def test_what_was_asked_so_far_is_a_page_where_others_go_first(running: Running) -> None:
+    """Ours are asked for one by one: each goes on from where the one before had no turn."""
+    from tasks import reconciliation
+    from tasks.durable import TryLater
+
+    for name in ("alice", "bob", "charlie"):
+        confirmed(running, name)
+    running.conn.execute(LOSE_TASKS)
+    run = start(running)
+    running.conn.execute("update reconciliations set phase = 'our payments'")
+    lease = running.lease("reconcile")
+    asked: list[str] = []
+
+    def find(_: reconciliations.Run, gateway_id: str) -> None:
+        if len(asked) in (0, 2):
+            asked.append("no turn")
+            raise TryLater(1, "others go first")
+        asked.append(gateway_id)
+
+    at = reconciliations.get_run(running.conn, run)
+    with pytest.raises(TryLater):
+        reconciliation.ask_for_ours(lease, at, find)
+    page, missing = reconciliation.ask_for_ours(lease, at, find)
+    assert (len(missing), page.next_cursor) == (1, missing[0])
+    with lease.transaction() as conn:
+        assert reconciliations.take_page(conn, at, page, missing)
+    at = reconciliations.get_run(running.conn, run)
+    page, rest = reconciliation.ask_for_ours(lease, at, find)
+    assert (len({*missing, *rest}), page.next_cursor) == (3, None)
+
+
 def test_accounts_that_are_one_at_the_gateway_are_one_run(running: Running) -> None:
     """Each organisation has a row; the installation has one account at Stripe."""
     confirmed(running)
