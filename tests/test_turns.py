@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -181,31 +180,22 @@ def test_all_threads_together_keep_the_limit_and_wait_without_a_connection(
 
 
 def test_the_gateway_s_own_limits_are_kept(running: Running) -> None:
-    """Eight threads that call four endpoints as fast as they may, against Stripe's limits."""
+    """Eight threads that call as fast as they may, against the limits that Stripe has."""
     account = Account(begun(running, running.sale.hold("alice")).gateway_account_id)
     running.sandbox.limits(account_rate=100, endpoint_rate=25)
-    intents = client().v1.payment_intents
-    requests: dict[str, Any] = {
-        "retrieve": lambda: intents.retrieve("pi_none"),
-        "capture": lambda: intents.capture("pi_none"),
-        "cancel": lambda: intents.cancel("pi_none"),
-        "list": lambda: intents.list({"limit": 1}),
-    }
 
     def work() -> None:
-        for _ in range(5):
-            for endpoint, request in requests.items():
-                with suppress(Refused):
-                    call(account, endpoint, request, PATIENT)
+        for _ in range(10):
+            with suppress(Refused):
+                call(account, "cancel", lambda: client().v1.payment_intents.cancel("pi_none"))
 
     try:
         given = at_once(*[work] * 8)
     finally:
         running.sandbox.limits(account_rate=0, endpoint_rate=0)
-    answers = running.sandbox.calls()
     assert given == [None] * 8, given
-    assert answers["total"] == 160
-    assert not [call for call, count in answers["counts"].items() if "429" in count]
+    counts = running.sandbox.calls()["counts"]
+    assert counts == {"POST /v1/payment_intents/{id}/cancel": {"404": 80}}
 
 
 def test_a_refusal_for_calling_too_often_makes_all_pause(running: Running) -> None:
