@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 from psycopg.errors import UndefinedTable
 
+from db.audits import count_findings
 from db.connections import Conn
+from db.invariants import invariants
+from db.jobs import list_jobs
 from db.queries import load
 
 sql = load("health")
@@ -45,6 +48,14 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     yield from _reconciliation_gauges(conn)
     for row in conn.execute(sql.count_bookings):
         yield Gauge("bookings", {"state": row["state"]}, row["bookings"])
+    found = count_findings(conn)
+    for invariant in invariants():
+        yield Gauge("invariant_rows", {"invariant": invariant.name}, found.get(invariant.name, 0))
+    for job in list_jobs(conn):
+        labels = {"job": job["name"]}
+        yield Gauge("job_age_seconds", labels, job["age"])
+        yield Gauge("job_every_seconds", labels, job["every"].total_seconds())
+        yield Gauge("job_failures", labels, job["failures"])
 
 
 def _reconciliation_gauges(conn: Conn) -> Iterator[Gauge]:

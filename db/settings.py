@@ -62,6 +62,21 @@ class Settings:
     trusted_proxies: int = 0
     """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/nginx. Too high a number
     lets anybody choose an address."""
+    retention_events: int = 90
+    """Days after the end of an event until its bookings and entries are archived."""
+    retention_archives: int = 3650
+    """Days that archives are kept, by the month of the event's end."""
+    retention_log: int = 400
+    """Days that changes of state are kept, a month at a time; longer while an event that had begun
+    is not archived."""
+    retention_audit: int = 1100
+    """Days that the log of what organisers and operators did is kept."""
+    retention_inbox: int = 60
+    """Days that the gateway's notifications are kept; longer than it repeats them."""
+    retention_letters: int = 180
+    """Days that dead letters are kept after somebody has seen to them."""
+    retention_emails: int = 90
+    """Days that mails about no booking are kept; those of bookings are archived with them."""
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
     """Tests only: leases, resends and retries of tasks take so many times as long."""
@@ -91,6 +106,9 @@ class Settings:
             raise SettingsError("RATE_LIMITS must be on or off")
         if len(self.secret_key) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
+        for field in fields(self):
+            if field.name.startswith("retention_") and getattr(self, field.name) < 1:
+                raise SettingsError(f"{field.name.upper()} must be a day or more")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
 

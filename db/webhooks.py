@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from db import archives
 from db.connections import Conn
 from db.queries import load
 
@@ -35,9 +36,18 @@ class Notification:
 
 def take_notification(conn: Conn, notification: Notification) -> bool:
     """Store it once and enqueue the task that looks at its payment or refund, if that is ours and
-    this is news.
+    this is news. A booking that was archived is brought back.
 
     Returns whether it was new.
     """
     values = {**vars(notification), "payload": Jsonb(notification.payload)}
-    return conn.execute(sql.take_notification, values).fetchone() is not None
+    row = conn.execute(sql.take_notification, values).fetchone()
+    if row and row["payment_id"] is None and _restore(conn, notification):
+        conn.execute(sql.take_back, values)
+        row = conn.execute(sql.take_notification, values).fetchone()
+    return row is not None
+
+
+def _restore(conn: Conn, about: Notification) -> bool:
+    known = about.payment_id or about.gateway_id
+    return bool(known) and archives.restore_payment(conn, about.payment_id, about.gateway_id)

@@ -11,6 +11,7 @@ python -m ops.console dead-letter discard 17 --reason "the buyer was called"
 python -m ops.console task list --state failing
 python -m ops.console actors
 python -m ops.console reconcile --from 2030-05-01 --to 2030-05-02T12:00
+python -m ops.console jobs
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 
 import psycopg
 
-from db import api_keys
+from db import api_keys, jobs
 from db.connections import transaction
 from db.errors import UsherError
 from ops.console_tasks import add_letter_commands, add_task_commands
@@ -74,6 +75,18 @@ def user_name() -> str:
         return "unknown"
 
 
+def list_jobs(wanted: argparse.Namespace) -> None:
+    """The clock's periodic jobs: how often, the last success, the next tick, what went wrong."""
+    with transaction() as conn:
+        found = jobs.list_jobs(conn)
+    for job in found:
+        done = job["last_finished_at"]
+        when = f"{done:%Y-%m-%d %H:%M:%S}" if done else "never"
+        bad = f"failed {job['failures']} times: {job['last_error']}" if job["failures"] else ""
+        print(f"{job['name']:<24}  every {job['every']!s:<15}  done {when:<19}  "
+              f"next {job['next_at']:%Y-%m-%d %H:%M:%S}  {bad}".rstrip())  # fmt: skip
+
+
 def read_command(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ops.console", description="Look after a running Usher."
@@ -84,6 +97,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_task_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)
+    nouns.add_parser("jobs", help="what the clock does, and when").set_defaults(run=list_jobs)
     wanted = parser.parse_args(arguments)
     if getattr(wanted, "role", None) == "organiser" and not (
         wanted.organisation_id or wanted.new_organisation

@@ -1,17 +1,21 @@
 """The clock: what has to happen from time to time, decided by the database's clock.
 
-Jobs are short and set-based. A tick that was missed is skipped: each job looks at the state of
-things, so the next tick finds whatever the missed one would have.
+A job runs in the transaction that takes its tick, so two clocks run it once. Jobs are short and
+set-based; one that may take seconds runs in a thread of its own, and what takes longer is a durable
+task that its job only enqueues, and that tells when it is done (tasks/housekeeping.py). Leases of
+tasks need no sweeping: they run out, and the relay sends the tasks again.
 """
 
 import threading
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Collection
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from db import circuits, jobs, lanes, receipts, reconciliations, risk
+from db import archives, circuits, jobs, lanes, receipts, reconciliations, risk
 from db.connections import Conn, transaction
 from tasks import lobbies
 from tasks.process import run_until_stopped
@@ -19,17 +23,37 @@ from tasks.process import run_until_stopped
 log = structlog.get_logger()
 
 TICK = 0.5
+LONGEST_STATEMENT = 60  # seconds
 EXPIRED_AT_ONCE = 500
 """Holds, or passes, ended in one transaction."""
+ARCHIVED_AT_ONCE = 20
+"""Events for which a task is begun."""
 
 
-def expire_holds(conn: Conn) -> dict[str, int]:
+@dataclass(frozen=True)
+class Job:
+    """What to do, and how often. run: given the connection and the time of the tick.
+
+    catch_up: how many missed ticks are run after all; most jobs look at the state of things, so
+    that the next tick finds whatever a missed one would have. at: the time of day of its ticks.
+    apart: in a thread of its own. enqueues: `run` begins a task, and that says when it is done.
+    """
+
+    every: timedelta
+    run: Callable[[Conn, datetime], Any]
+    catch_up: int = 0
+    at: timedelta | None = None
+    apart: bool = False
+    enqueues: bool = False
+
+
+def expire_holds(conn: Conn, tick: datetime) -> dict[str, int]:
     """End holds past their deadline, and have the saga end those that are being paid."""
     expired, expiring = lanes.expire_holds(conn, EXPIRED_AT_ONCE)
     return {"expired": expired, "expiring": expiring}
 
 
-def expire_passes(conn: Conn) -> dict[str, int]:
+def expire_passes(conn: Conn, tick: datetime) -> dict[str, int]:
     """Give the room of passes that were not taken, or not used, to the next."""
     missed, lapsed = lanes.expire_passes(conn, EXPIRED_AT_ONCE)
     return {"missed": missed, "lapsed": lapsed}
@@ -38,63 +62,138 @@ def expire_passes(conn: Conn) -> dict[str, int]:
 REVIEWS_AT_ONCE = 100
 
 
-def end_reviews(conn: Conn) -> dict[str, int]:
+def end_reviews(conn: Conn, tick: datetime) -> dict[str, int]:
     """Approve or reject payments about which nobody has decided in time."""
     return {"ended": risk.end_reviews(conn, REVIEWS_AT_ONCE)}
 
 
+def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
+    """A task for each event that may be archived."""
+    due = archives.list_due(conn, ARCHIVED_AT_ONCE)
+    for event_id in due:
+        jobs.enqueue(conn, "archive_event", str(event_id), {"event_id": event_id}, event_id)
+    return {"events": len(due)}
+
+
+def begin_day(conn: Conn, tick: datetime) -> None:
+    """The day before the tick is summed up."""
+    day = (tick - timedelta(days=1)).astimezone(UTC).date().isoformat()
+    jobs.enqueue(conn, "sum_up_day", day, {"day": day})
+
+
+def enqueue(actor: str) -> Callable[[Conn, datetime], None]:
+    """A job that is one durable task, of the same name."""
+    return lambda conn, tick: jobs.enqueue(conn, actor, actor, {})
+
+
 PROBE_EVERY = timedelta(seconds=5)
 NUMBER_EVERY = timedelta(seconds=2)
+DAYS_CAUGHT_UP = 31
+"""Of statistics, after nobody was there for so long."""
 
 
-JOBS: dict[str, tuple[timedelta, Callable[[Conn], Any]]] = {
-    "expire_holds": (timedelta(seconds=1), expire_holds),
-    "expire_passes": (timedelta(seconds=1), expire_passes),
-    "end_reviews": (timedelta(seconds=5), end_reviews),
-    "probe_gateways": (PROBE_EVERY, circuits.probe_gateways),
-    "number_receipts": (NUMBER_EVERY, receipts.wake),
-    "tend_lobbies": (lobbies.TEND_EVERY, lobbies.tend_lobbies),
-    "watch_lobbies": (lobbies.WATCH_EVERY, lobbies.watch_lobbies),
-    "reconcile_recent": (reconciliations.RECENT_EVERY, reconciliations.start_recent),
-    "reconcile_days": (reconciliations.DAYS_EVERY, reconciliations.start_days),
-    "ensure_partitions": (timedelta(days=1), jobs.ensure_partitions),
-    "purge_idempotency_keys": (timedelta(hours=1), jobs.purge_idempotency_keys),
+JOBS: dict[str, Job] = {
+    "expire_holds": Job(timedelta(seconds=1), expire_holds),
+    "expire_passes": Job(timedelta(seconds=1), expire_passes),
+    "end_reviews": Job(timedelta(seconds=5), end_reviews),
+    "probe_gateways": Job(PROBE_EVERY, lambda conn, tick: circuits.probe_gateways(conn)),
+    "number_receipts": Job(NUMBER_EVERY, lambda conn, tick: receipts.wake(conn)),
+    "tend_lobbies": Job(
+        lobbies.TEND_EVERY, lambda conn, tick: lobbies.tend_lobbies(conn), apart=True
+    ),
+    "watch_lobbies": Job(
+        lobbies.WATCH_EVERY, lambda conn, tick: lobbies.watch_lobbies(conn), apart=True
+    ),
+    "reconcile_recent": Job(
+        reconciliations.RECENT_EVERY, lambda conn, tick: reconciliations.start_recent(conn)
+    ),
+    "reconcile_days": Job(
+        reconciliations.DAYS_EVERY, lambda conn, tick: reconciliations.start_days(conn)
+    ),
+    "audit_changes": Job(timedelta(seconds=10), enqueue("audit_changes"), enqueues=True),
+    "audit_findings": Job(timedelta(minutes=1), enqueue("audit_findings"), enqueues=True),
+    "audit_whole": Job(
+        timedelta(days=1), enqueue("audit_whole"), at=timedelta(hours=3), enqueues=True
+    ),
+    "ensure_partitions": Job(timedelta(days=1), lambda conn, tick: jobs.ensure_partitions(conn)),
+    "drop_partitions": Job(timedelta(days=1), enqueue("drop_partitions"), enqueues=True),
+    "purge": Job(timedelta(hours=1), enqueue("purge"), enqueues=True),
+    "archive": Job(timedelta(hours=1), begin_archives, apart=True),
+    "statistics": Job(
+        timedelta(days=1),
+        begin_day,
+        at=timedelta(minutes=10),
+        catch_up=DAYS_CAUGHT_UP,
+        enqueues=True,
+    ),
 }
 
 
 def declare_jobs() -> None:
+    """The table says what this version does, and when; jobs that are no more vanish from it."""
     with transaction() as conn:
-        for name, (every, _) in JOBS.items():
-            jobs.declare(conn, name, every)
+        for name, job in JOBS.items():
+            jobs.declare(conn, name, job.every, job.catch_up, job.at)
+        jobs.forget_others(conn, JOBS.keys())
 
 
-def run_due() -> None:
-    """Run each job that is due, in a transaction of its own; one's trouble is not the others'.
+def run_due(names: Collection[str] | None = None) -> None:
+    """Run each job that is due, of these or of all; one's trouble is not the others'.
 
-    Errors: ExceptionGroup, when all have had their turn.
+    Errors: those of a database that is away.
     """
-    errors = []
-    for name, (_, job) in JOBS.items():
-        try:
-            with transaction(actor=f"clock:{name}") as conn:
-                if jobs.take_tick(conn, name):
-                    result = job(conn)
-                    jobs.finish(conn, name, result)
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise ExceptionGroup("jobs failed", errors)
+    with transaction() as conn:
+        due = jobs.list_due(conn)
+    for name in JOBS if names is None else names:
+        if name in due:
+            try:
+                run_job(name, JOBS[name])
+            except Exception as error:
+                record_failure(name, error)
+
+
+def run_job(name: str, job: Job) -> None:
+    """One tick of a job, unless another clock has it."""
+    with transaction(f"clock:{name}", LONGEST_STATEMENT) as conn:
+        tick = jobs.take_tick(conn, name)
+        if tick is not None:
+            result = job.run(conn, tick)
+            if not job.enqueues:
+                jobs.finish(conn, name, result)
+
+
+def record_failure(name: str, error: Exception) -> None:
+    """The tick was rolled back with what it did; the job is tried again soon."""
+    text = f"{type(error).__name__}: {error}"
+    with transaction() as conn:
+        failures = jobs.fail(conn, name, text)
+    log.error("job failed", job=name, error=text, failures=failures, exc_info=error)
 
 
 def run(stop: threading.Event) -> None:
     """Tick until told to stop; Postgres need not be there all the time."""
-    declared = troubled = False
+    apart = [name for name, job in JOBS.items() if job.apart]
+    together = [name for name in JOBS if name not in apart]
+    declared = threading.Event()
+    threads = [
+        threading.Thread(target=copy_context().run, args=[tick_on, names, stop, declared])
+        for names in [together, *([name] for name in apart)]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def tick_on(names: Collection[str], stop: threading.Event, declared: threading.Event) -> None:
+    """Run these jobs, one after the other, as they become due."""
+    troubled = False
     while not stop.wait(TICK):
         try:
-            if not declared:
+            if not declared.is_set():
                 declare_jobs()
-                declared = True
-            run_due()
+                declared.set()
+            run_due(names)
             troubled = False
         except Exception as error:  # the next tick finds what this one would have
             if not troubled:

@@ -1,12 +1,14 @@
 """What the dramatiq CLI loads: the broker and every actor. `dramatiq tasks.main`"""
 
 from db.logs import configure_logs
+from tasks.auditor import audit_changes, audit_findings, audit_whole
 from tasks.bookings import advance, return_stray
 from tasks.broker import broker
 from tasks.cancellations import cancel_event
 from tasks.disputes import hold_suspect, look_at_dispute
 from tasks.drain import drain
 from tasks.emails import remind, send_email
+from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
 from tasks.outages import probe_gateway
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
@@ -21,16 +23,23 @@ __all__ = [
     "QUEUES",
     "adopt_refund",
     "advance",
+    "archive_event",
+    "audit_changes",
+    "audit_findings",
+    "audit_whole",
     "broker",
     "cancel_event",
     "drain",
+    "drop_partitions",
     "hold_suspect",
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",
+    "purge",
     "reconcile",
     "refund",
     "remind",
     "return_stray",
     "send_email",
+    "sum_up_day",
 ]

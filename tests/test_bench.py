@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.bench import drain, queue_fairness, saga
+from ops.bench import archive, drain, queue_fairness, saga
 from ops.bench.__main__ import table
 from ops.bench.measure import Options, state
 
 TINY = Options(
     rounds=1, seats=4000, bookings=1, reference_seconds=1, waiting=1000, few=1000, requests=1,
-    sales=1, joins=1, say=lambda _: None,
+    sales=1, joins=1, old_bookings=4000, say=lambda _: None,
 )  # fmt: skip
 
 
@@ -33,6 +33,11 @@ def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
     assert row.reference_value == 2.5  # one call at a time, and two for each booking
     assert row.ratio > 2
     assert row.cpu_ms
+
+
+def test_a_booking_is_measured_beside_old_ones(tmp_path: Path) -> None:
+    row = archive.old_bookings(TINY, tmp_path)
+    assert row.value > 0 and row.cpu_ratio and "4,000 old bookings" in row.note
 
 
 def test_the_table_names_what_each_row_is_held_against() -> None:

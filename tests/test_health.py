@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +14,7 @@ import pytest
 import requests
 from flask import Flask
 
+from db import jobs
 from db.connections import PATIENCE, TO_NOTICE_LOSS, Conn, hurry, open_pool, pool, transaction
 from db.logs import configure_logs
 from db.settings import settings
@@ -132,6 +134,17 @@ def test_metrics_show_which_gateways_are_away(tosca: Sale, anybody: Caller, conn
     text = anybody.get("/metrics").text
     states = re.findall(r'usher_gateway_circuit{gateway_account="\d+",state="(.+)"} ([\d.]+)', text)
     assert states == [("closed", "0.0"), ("half-open", "0.0"), ("open", "1.0")]
+
+
+def test_metrics_show_how_long_ago_a_job_succeeded(anybody: Caller, conn: Conn) -> None:
+    jobs.declare(conn, "sweep", timedelta(minutes=1))
+    conn.execute("UPDATE jobs SET declared_at = clock_timestamp() - interval '1 hour'")
+    jobs.fail(conn, "sweep", "no broom")
+    text = anybody.get("/metrics").text
+    assert 'usher_job_failures{job="sweep"} 1.0' in text
+    assert 'usher_job_every_seconds{job="sweep"} 60.0' in text
+    (age,) = re.findall(r'usher_job_age_seconds{job="sweep"} ([\d.]+)', text)
+    assert 3600 <= float(age) < 3660
 
 
 def test_metrics_of_all_processes_come_together(

@@ -112,6 +112,9 @@ class MyBooking(BookingSummary):
     event_id = Whole()
     event = fields.String()
     starts_at = fields.AwareDateTime()
+    archived = fields.Boolean(
+        metadata={"description": "long over: this line is all that can be read of it"}
+    )
 
 
 class MyPage(Shape):

@@ -42,6 +42,10 @@ GAUGES = {
     ),
     "reconciliation_age_seconds": ("Time since the last reconciliation was through", []),
     "bookings": ("Bookings of events on sale", ["state"]),
+    "invariant_rows": ("What must never be, and is: the auditor's open findings", ["invariant"]),
+    "job_age_seconds": ("Since a periodic job last succeeded", ["job"]),
+    "job_every_seconds": ("How often a periodic job is to run", ["job"]),
+    "job_failures": ("How often a periodic job has failed in a row", ["job"]),
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ops.bench import (
+    archive,
     crowds,
     drain,
     queue_drain,
@@ -20,7 +21,14 @@ from ops.bench.measure import Options, Row
 from ops.stack import alone_in
 from ops.supervisor import ROOT
 
-ALONE = {**drain.ROWS, **saga.ROWS, **sale.ROWS, **queue_fairness.ROWS, **queue_sales.ROWS}
+ALONE = {
+    **drain.ROWS,
+    **saga.ROWS,
+    **sale.ROWS,
+    **queue_fairness.ROWS,
+    **queue_sales.ROWS,
+    **archive.ROWS,
+}
 BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
 NAMES = [*BEFORE_CROWDS, *ALONE]
 RESULT = ROOT / "var" / "bench.json"
@@ -55,6 +63,12 @@ def read_arguments() -> argparse.Namespace:
     add("--requests", type=int, default=4000, help="over HTTP a round")
     add("--sales", type=int, default=10, help="one after another, for bloat")
     add("--joins", type=int, default=10_000, help="of each of these sales")
+    add(
+        "--old-bookings",
+        type=int,
+        default=1_000_000,
+        help="of events long over; ten million fit in 20 GB",
+    )
     args = parser.parse_args()
     if unknown := set(args.row) - set(NAMES):
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(NAMES)}")

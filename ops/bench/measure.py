@@ -62,6 +62,7 @@ class Options:
     requests: int
     sales: int
     joins: int
+    old_bookings: int
     say: Callable[[str], object] = field(default=print)
 
 

@@ -16,9 +16,9 @@ from ops.bench.halls import Hall
 from ops.bench.measure import Row, Sample, Stopwatch, compare, timed
 from ops.migrate import migrate
 
-FREE_SEATS = """
-TRUNCATE bookings, booking_items, payments, refunds, disputes, tickets, buyer_seats, emails, outbox,
-    lane_wakes, state_log, seats CASCADE
+BY_SALES = """
+bookings, booking_items, payments, refunds, disputes, tickets, buyer_seats, emails, outbox,
+lane_wakes, state_log, seats
 """
 
 
@@ -91,7 +91,7 @@ def drain_at_depth(
 
 def free_seats(conn: Conn, hall: Hall) -> None:
     """As if nothing had been sold, and no other lane were open; whoever waits goes on waiting."""
-    conn.execute(FREE_SEATS)
+    halls.truncate(conn, BY_SALES)
     halls.add_seats(conn, hall)
     query = "UPDATE lanes SET paused = event_id <> %s, busy = false, stalled = false"
     conn.execute(query, [hall.event])

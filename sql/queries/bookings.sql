@@ -37,16 +37,31 @@ CROSS JOIN LATERAL (
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
 
 -- list_bookings --
--- A buyer's own, latest first, from the one given on.
-SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at,
-    b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
-        AS deadline, e.name AS event, e.starts_at
-FROM bookings b JOIN events e ON e.id = b.event_id
-WHERE b.buyer_id = %(buyer_id)s
-    AND (%(starting_after)s::uuid IS NULL OR (b.created_at, b.id) < (
-        SELECT a.created_at, a.id FROM bookings a
-        WHERE a.buyer_id = %(buyer_id)s AND a.id = %(starting_after)s))
-ORDER BY b.created_at DESC, b.id DESC LIMIT %(limit)s
+-- A buyer's own, latest first, from the one given on; those in the archive, too.
+WITH last_seen AS (
+    SELECT created_at, id FROM bookings WHERE buyer_id = %(buyer_id)s AND id = %(starting_after)s
+    UNION ALL
+    SELECT created_at, id FROM archived_bookings
+    WHERE buyer_id = %(buyer_id)s AND id = %(starting_after)s
+)
+SELECT m.*, e.name AS event, e.starts_at
+FROM (
+    (SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at,
+        b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
+            AS deadline, false AS archived
+    FROM bookings b
+    WHERE b.buyer_id = %(buyer_id)s AND (%(starting_after)s::uuid IS NULL
+        OR (b.created_at, b.id) < (SELECT created_at, id FROM last_seen))
+    ORDER BY b.created_at DESC, b.id DESC LIMIT %(limit)s)
+    UNION ALL
+    (SELECT a.event_id, a.id, a.code, a.state, a.quantity, a.currency, a.total, a.created_at,
+        (a.document #>> '{booking,deadline}')::timestamptz, true
+    FROM archived_bookings a
+    WHERE a.buyer_id = %(buyer_id)s AND (%(starting_after)s::uuid IS NULL
+        OR (a.created_at, a.id) < (SELECT created_at, id FROM last_seen))
+    ORDER BY a.created_at DESC, a.id DESC LIMIT %(limit)s)) m
+JOIN events e ON e.id = m.event_id
+ORDER BY m.created_at DESC, m.id DESC LIMIT %(limit)s
 
 -- cancel_booking --
 -- The state that it was in, null if it is not the buyer's.

@@ -1,16 +1,19 @@
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
 -- with it, or the one that returns money of a payment that had failed; so are those of the refunds that
--- it is about, also of one that was made past us, and its dispute's; warnings of fraud are kept. A charge's refunds are those that the gateway had not yet carried out. No row when it was known
--- already.
+-- it is about, also of one that was made past us, and its dispute's; warnings of fraud are kept. A
+-- charge's refunds are those that the gateway had not yet carried out. No row when it was known already. The payment is locked against being
+-- archived: whoever does that either sees the task, or is waited for, and the payment is not found.
 WITH mine AS (
     SELECT id, event_id, booking_id, state FROM payments
-    WHERE id = %(payment_id)s::uuid
-    UNION
-    SELECT id, event_id, booking_id, state FROM payments
-    WHERE gateway_id = %(gateway_id)s
-        AND gateway_account_id = ANY (ARRAY(SELECT id FROM gateway_accounts WHERE provider = 'stripe'))
-    LIMIT 1
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM payments WHERE id = %(payment_id)s::uuid
+        UNION
+        SELECT id FROM payments
+        WHERE gateway_id = %(gateway_id)s AND gateway_account_id = ANY (ARRAY(
+            SELECT id FROM gateway_accounts WHERE provider = 'stripe'))
+        LIMIT 1))
+    FOR KEY SHARE
 ), stored AS (
     INSERT INTO webhook_inbox (id, type, payment_id, payload)
     SELECT %(id)s, %(type)s, (SELECT id FROM mine), %(payload)s
@@ -62,3 +65,7 @@ SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_objec
             'payment_id', mine.id), mine.event_id)
     END AS enqueued
 FROM stored LEFT JOIN mine ON true
+
+-- take_back --
+-- As if it had not been stored.
+DELETE FROM webhook_inbox WHERE id = %(id)s

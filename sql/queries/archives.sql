@@ -1,0 +1,20 @@
+-- list_due --
+-- Events that are over for so long, and of which nothing is still to come.
+SELECT id AS event_id FROM events
+WHERE archived_at IS NULL AND state <> 'draft'
+    AND greatest(starts_at, off_sale_at) < clock_timestamp() - make_interval(days => %(days)s)
+    AND NOT EXISTS (SELECT FROM outbox o WHERE o.actor = 'archive_event' AND o.key = events.id::text)
+    AND open_business(id) IS NULL
+ORDER BY greatest(starts_at, off_sale_at) LIMIT %(limit)s
+
+-- move_piece --
+-- Some more of an event.
+SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %(days)s), %(limit)s)
+
+-- restore_payment --
+-- The booking of a payment that the gateway speaks of.
+SELECT restore_payment(%(payment_id)s, %(gateway_id)s) AS restored
+
+-- restore_booking --
+-- For somebody who has to do with it.
+SELECT restore_booking(%(event_id)s, %(booking_id)s) AS restored

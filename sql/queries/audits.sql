@@ -1,0 +1,163 @@
+-- bare --
+-- What goes before each invariant: a finding of the auditor does not mean that somebody was called for,
+-- or it would vanish with its own letter.
+WITH dead_letters AS (SELECT * FROM dead_letters WHERE actor <> 'audit')
+
+-- among --
+-- The same, and every table that has to do with bookings is only what some buyers of an event have. What
+-- is joined stays together, so nothing seems to be missing; seats that no item names are not there.
+WITH dead_letters AS (SELECT * FROM dead_letters WHERE actor <> 'audit'),
+bookings AS MATERIALIZED (
+    SELECT * FROM bookings WHERE buyer_id = ANY (%(buyers)s) AND event_id = %(event_id)s),
+booking_items AS MATERIALIZED (
+    SELECT i.* FROM booking_items i
+    WHERE i.event_id = %(event_id)s AND i.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+seats AS (
+    SELECT s.* FROM seats s
+    WHERE s.event_id = %(event_id)s AND s.seat = ANY (ARRAY(SELECT seat FROM booking_items))
+        AND (s.booking_id IS NULL OR s.booking_id IN (SELECT id FROM bookings))),
+tickets AS (
+    SELECT t.* FROM tickets t
+    WHERE t.event_id = %(event_id)s AND t.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+payments AS MATERIALIZED (
+    SELECT p.* FROM payments p
+    WHERE p.event_id = %(event_id)s AND p.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+refunds AS MATERIALIZED (
+    SELECT r.* FROM refunds r
+    WHERE r.event_id = %(event_id)s AND r.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+refund_items AS (
+    SELECT r.* FROM refund_items r
+    WHERE r.event_id = %(event_id)s AND r.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+disputes AS (
+    SELECT d.* FROM disputes d
+    WHERE d.event_id = %(event_id)s AND d.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+entries AS (
+    SELECT e.* FROM entries e WHERE e.event_id = %(event_id)s AND e.buyer_id = ANY (%(buyers)s)),
+receipts AS (
+    SELECT r.* FROM receipts r
+    WHERE r.event_id = %(event_id)s AND r.booking_id = ANY (ARRAY(SELECT id FROM bookings))),
+buyer_seats AS (
+    SELECT c.* FROM buyer_seats c WHERE c.event_id = %(event_id)s AND c.buyer_id = ANY (%(buyers)s)),
+emails AS (
+    SELECT m.* FROM emails m
+    WHERE m.event_id = %(event_id)s AND m.booking_id = ANY (ARRAY(SELECT id FROM bookings))
+        AND m.refund_id IS NULL
+    UNION ALL
+    SELECT m.* FROM emails m WHERE m.refund_id = ANY (ARRAY(SELECT id FROM refunds)))
+
+-- next_span --
+-- The part of the log to go through next, a minute at most. Whatever is written into it later has a later
+-- time: no transaction began before its end that has not ended by now. Those of ten minutes and more are
+-- not waited for, and those of other users cannot be seen, but have %(slack)s to end.
+SELECT a.until AS since, least(a.until + interval '1 min', n.bound) AS until, n.bound
+FROM audits a CROSS JOIN LATERAL (
+    SELECT least(clock_timestamp() - %(slack)s::interval, CASE WHEN min(xact_start) IS NOT NULL
+            THEN greatest(min(xact_start), clock_timestamp() - interval '10 min') END) AS bound
+    FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()) n
+WHERE a.name = 'changes'
+
+-- list_touched --
+-- Whose bookings, payments and refunds changed then, by event.
+WITH log AS MATERIALIZED (
+    SELECT DISTINCT event_id, noun, id FROM state_log WHERE at >= %(since)s AND at < %(until)s
+), touched AS (
+    SELECT event_id, id FROM log WHERE noun = 'booking'
+    UNION
+    SELECT p.event_id, p.booking_id FROM log JOIN payments p ON p.id = log.id WHERE noun = 'payment'
+    UNION
+    SELECT r.event_id, r.booking_id FROM log JOIN refunds r ON r.id = log.id WHERE noun = 'refund'
+)
+SELECT b.event_id, array_agg(DISTINCT b.buyer_id) AS buyers
+FROM touched t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.id
+GROUP BY b.event_id ORDER BY b.event_id
+
+-- move_on --
+-- That part of the log is done; unless somebody else was there.
+UPDATE audits SET until = %(until)s WHERE name = 'changes' AND until = %(since)s
+
+-- begin_whole --
+-- What was checked of the whole audit that is going on. One that was finished, or is a day old, is begun
+-- anew.
+UPDATE audits a
+SET done = CASE WHEN n.anew THEN '{}' ELSE a.done END, slow = CASE WHEN n.anew THEN '{}' ELSE a.slow END,
+    started_at = CASE WHEN n.anew THEN clock_timestamp() ELSE a.started_at END
+FROM (SELECT done = '{}' OR done @> %(names)s::text[]
+          OR started_at < clock_timestamp() - interval '20 h' AS anew
+      FROM audits WHERE name = 'whole') n
+WHERE a.name = 'whole'
+RETURNING a.done
+
+-- mark_done --
+-- It was checked, or could not be in time.
+UPDATE audits
+SET done = array_append(done, %(invariant)s),
+    slow = CASE WHEN %(slow)s THEN array_append(slow, %(invariant)s) ELSE slow END
+WHERE name = 'whole'
+
+-- list_slow --
+-- What the last whole audit could not check.
+SELECT slow FROM audits WHERE name = 'whole'
+
+-- open_finding --
+-- A letter for what is wrong; no row: it has one.
+INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, buyer_id, reason, claims,
+    errors, created_at)
+VALUES (0, 'audit', 'audit', %(key)s, %(args)s, %(event_id)s, %(booking_id)s, %(buyer_id)s, %(reason)s, 0,
+    '[]', clock_timestamp())
+ON CONFLICT (key) WHERE actor = 'audit' AND resolved_at IS NULL DO NOTHING
+RETURNING id
+
+-- close_findings --
+-- What was wrong is so no more.
+UPDATE dead_letters SET resolved_at = clock_timestamp(), resolution = 'no longer so'
+WHERE actor = 'audit' AND resolved_at IS NULL AND args ->> 'invariant' = %(invariant)s
+    AND key <> ALL (%(keys)s)
+RETURNING key
+
+-- count_findings --
+-- How much is wrong, by invariant.
+SELECT args ->> 'invariant' AS invariant, count(*) AS findings
+FROM dead_letters WHERE actor = 'audit' AND resolved_at IS NULL
+GROUP BY 1 ORDER BY 1
+
+-- booking_under_way_forgotten --
+-- The task that carries it on, again.
+SELECT enqueue('advance', 'bookings', id::text,
+    jsonb_build_object('event_id', event_id, 'booking_id', id), event_id)
+FROM bookings
+WHERE event_id = %(event_id)s AND id = %(booking_id)s
+    AND state IN ('authorising', 'expiring', 'secured')
+
+-- payment_forgotten --
+-- The task that finds out what became of it, again.
+SELECT enqueue('advance', 'bookings', booking_id::text,
+    jsonb_build_object('event_id', event_id, 'booking_id', booking_id), event_id)
+FROM payments WHERE id = %(payment_id)s AND state IN ('intended', 'authorised', 'unknown')
+
+-- refund_forgotten --
+-- The task that asks the gateway for it, again.
+SELECT enqueue('refund', 'bookings', id::text, jsonb_build_object('event_id', event_id, 'booking_id',
+    booking_id, 'refund_id', id), event_id)
+FROM refunds WHERE id = %(refund_id)s AND state = 'pending'
+
+-- email_forgotten --
+-- The task that sends it, again.
+SELECT enqueue('send_email', 'mail', NULL, jsonb_build_object('email_id', id), event_id)
+FROM emails m
+WHERE id = %(email_id)s AND state = 'pending'
+    AND NOT EXISTS (SELECT FROM outbox o
+                    WHERE o.actor = 'send_email' AND o.args ->> 'email_id' = m.id::text)
+
+-- stalled_for_ever --
+-- The lane looks again.
+INSERT INTO lane_wakes (event_id) VALUES (%(event_id)s)
+
+-- standby_without_hope --
+-- The lane looks again at those on standby; one wake is enough for all of them.
+INSERT INTO lane_wakes (event_id)
+SELECT %(event_id)s WHERE NOT EXISTS (SELECT FROM lane_wakes WHERE event_id = %(event_id)s)
+
+-- buyer_counted_wrongly --
+-- Counted anew.
+SELECT recount_buyer(%(event_id)s, %(buyer_id)s)

@@ -1,0 +1,75 @@
+-- purge_idempotency_keys --
+-- Keys are kept for 24 hours at least.
+DELETE FROM idempotency_keys WHERE (principal, route, key) IN (
+    SELECT principal, route, key FROM idempotency_keys
+    WHERE created_at < clock_timestamp() - interval '25 h' ORDER BY created_at LIMIT %(limit)s)
+
+-- purge_webhook_inbox --
+-- What the gateway told us, when it repeats it no more.
+DELETE FROM webhook_inbox WHERE id IN (
+    SELECT id FROM webhook_inbox
+    WHERE received_at < clock_timestamp() - make_interval(days => %(days)s)
+    ORDER BY received_at LIMIT %(limit)s)
+
+-- purge_audit_log --
+-- What organisers and operators did, long ago.
+DELETE FROM audit_log WHERE id IN (
+    SELECT id FROM audit_log WHERE at < clock_timestamp() - make_interval(days => %(days)s)
+    ORDER BY at LIMIT %(limit)s)
+
+-- purge_dead_letters --
+-- Those that somebody has seen to, unless a difference in the books refers to them.
+DELETE FROM dead_letters WHERE id IN (
+    SELECT id FROM dead_letters l
+    WHERE resolved_at < clock_timestamp() - make_interval(days => %(days)s)
+        AND NOT EXISTS (SELECT FROM reconciliation_differences d WHERE d.dead_letter_id = l.id)
+    ORDER BY resolved_at LIMIT %(limit)s)
+
+-- purge_emails --
+-- Mails about no booking, sign-in codes above all; those of bookings go with them.
+DELETE FROM emails WHERE id IN (
+    SELECT id FROM emails
+    WHERE booking_id IS NULL AND state <> 'pending'
+        AND created_at < clock_timestamp() - make_interval(days => %(days)s)
+    ORDER BY created_at LIMIT %(limit)s)
+
+-- list_old_log --
+-- Partitions of the log whose months are over for so long, but those in which an event had begun that is
+-- not archived: its bookings are still to be told of.
+SELECT name, state FROM list_partitions('state_log')
+WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
+    AND (state <> 'attached' OR NOT EXISTS (
+        SELECT FROM events
+        WHERE archived_at IS NULL AND state <> 'draft' AND created_at < month + interval '1 month'))
+
+-- list_old_archives --
+-- Partitions of an archive whose months are over for so long.
+SELECT name, state FROM list_partitions(%(table)s)
+WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
+
+-- sum_up_day --
+-- What a day (UTC) brought. Written anew, it is what is known of it now.
+WITH changed AS MATERIALIZED (
+    SELECT DISTINCT noun, event_id, id FROM state_log
+    WHERE at >= %(day)s::date::timestamp AT TIME ZONE 'utc'
+        AND at < (%(day)s::date + 1)::timestamp AT TIME ZONE 'utc'
+        AND (noun, new_state) IN (('booking', 'confirmed'), ('refund', 'succeeded'))
+), sold AS (
+    SELECT b.event_id, count(*) AS bookings, sum(b.quantity) AS seats, sum(b.total) AS amount
+    FROM changed c JOIN bookings b ON b.event_id = c.event_id AND b.id = c.id
+    WHERE c.noun = 'booking'
+        AND b.confirmed_at >= %(day)s::date::timestamp AT TIME ZONE 'utc'
+        AND b.confirmed_at < (%(day)s::date + 1)::timestamp AT TIME ZONE 'utc'
+    GROUP BY b.event_id
+), returned AS (
+    SELECT r.event_id, count(*) AS refunds, sum(r.amount) AS amount
+    FROM changed c JOIN refunds r ON r.id = c.id WHERE c.noun = 'refund' GROUP BY r.event_id
+)
+INSERT INTO daily_sales (day, event_id, organisation_id, currency, bookings, seats, sold, refunds, refunded)
+SELECT %(day)s, e.id, e.organisation_id, e.currency, coalesce(s.bookings, 0), coalesce(s.seats, 0),
+    coalesce(s.amount, 0), coalesce(r.refunds, 0), coalesce(r.amount, 0)
+FROM sold s FULL JOIN returned r ON r.event_id = s.event_id
+JOIN events e ON e.id = coalesce(s.event_id, r.event_id)
+ON CONFLICT (day, event_id) DO UPDATE
+SET bookings = excluded.bookings, seats = excluded.seats, sold = excluded.sold,
+    refunds = excluded.refunds, refunded = excluded.refunded

@@ -1,0 +1,173 @@
+"""The auditor: holds what is in the database against sql/invariants.sql, all the time.
+
+What changed is checked within seconds: everything that those buyers have whose bookings, payments
+or refunds the log of state changes names. Once a day everything is checked, one query after the
+other, each a transaction of its own; and every minute what was found wrong, until it is not.
+
+A row counts when a second look, a moment later, finds it again. It becomes a dead letter, and is
+repaired where that is safe (db/audits.py).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from psycopg.errors import QueryCanceled
+
+from db import audits, invariants, jobs
+from db.audits import Span
+from db.connections import Conn, transaction
+from db.invariants import Invariant
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+
+log = structlog.get_logger()
+
+Rows = list[dict[str, Any]]
+
+MOMENT = 2.0
+"""Seconds until the second look."""
+BUYERS_AT_ONCE = 500
+LETTERS_AT_ONCE = 100
+"""Findings of an invariant at a time: whoever has a hundred letters need not read a million."""
+LONGEST_QUERY = 60  # seconds, for one look of a whole audit
+LONGEST_TURN = 60  # seconds, after which another task may have the thread
+
+
+@durable(queue="bookings", lease=300, longest_delay=60)
+def audit_changes(lease: Lease) -> None:
+    """Check what changed since the last time."""
+    while not lease.finished:
+        with lease.transaction() as conn:
+            span = audits.next_span(conn)
+        touched = check_span(lease, span)
+        with lease.transaction() as conn:
+            audits.move_on(conn, span)
+            if span.last:
+                jobs.finish(conn, "audit_changes", {"buyers": touched, "until": str(span.until)})
+                lease.finish(conn)
+            else:
+                lease.renew(conn)
+
+
+def check_span(lease: Lease, span: Span) -> int:
+    """Check whoever is named in a part of the log; how many that were."""
+    if span.empty:
+        return 0
+    with transaction(seconds=LONGEST_QUERY) as conn:
+        touched = audits.list_touched(conn, span)
+    for event_id, buyers in touched.items():
+        for start in range(0, len(buyers), BUYERS_AT_ONCE):
+            check_buyers(event_id, buyers[start : start + BUYERS_AT_ONCE])
+            with lease.transaction() as conn:
+                lease.renew(conn)
+    for invariant in invariants.invariants():
+        if invariant.about == "queues":
+            check_whole(invariant)
+    return sum(map(len, touched.values()))
+
+
+def check_buyers(event_id: int, buyers: Sequence[int]) -> None:
+    """Everything that some buyers of an event have."""
+    suspects = {
+        invariant: rows
+        for invariant in invariants.invariants()
+        if invariant.about == "buyers" and (rows := look_among(invariant, event_id, buyers))
+    }
+    if suspects:
+        time.sleep(MOMENT)
+    for invariant, rows in suspects.items():
+        report(invariant, confirmed(rows, look_among(invariant, event_id, buyers)))
+
+
+def look_among(invariant: Invariant, event_id: int, buyers: Sequence[int]) -> Rows:
+    with transaction(seconds=LONGEST_QUERY) as conn:
+        return invariants.find_rows_among(conn, invariant, event_id, buyers, LETTERS_AT_ONCE)
+
+
+@durable(queue="bookings", lease=300, longest_delay=300)
+def audit_whole(lease: Lease) -> None:
+    """Check everything, as far as it was not checked by whoever had this task before."""
+    with lease.transaction() as conn:
+        todo = audits.begin_whole(conn)
+    check_all(lease, todo, audits.mark_done)
+    with lease.transaction() as conn:
+        if slow := audits.list_slow(conn):
+            jobs.fail(conn, "audit_whole", f"took longer than {LONGEST_QUERY} s: {slow}")
+        else:
+            jobs.finish(conn, "audit_whole", audits.count_findings(conn))
+        lease.finish(conn)
+
+
+@durable(queue="bookings", lease=300, longest_delay=60)
+def audit_findings(lease: Lease) -> None:
+    """Look whether what was wrong still is."""
+    with lease.transaction() as conn:
+        todo = audits.named(audits.count_findings(conn))
+    check_all(lease, todo, lambda conn, invariant, slow: None)
+    with lease.transaction() as conn:
+        jobs.finish(conn, "audit_findings", audits.count_findings(conn))
+        lease.finish(conn)
+
+
+def check_all(
+    lease: Lease, todo: Sequence[Invariant], done: Callable[[Conn, Invariant, bool], None]
+) -> None:
+    """One after the other; `done` is told which, and whether it took too long to be checked.
+
+    Errors: TryLater when a thread was kept for long enough.
+    """
+    until = time.monotonic() + LONGEST_TURN
+    for invariant in todo:
+        if time.monotonic() > until:
+            raise TryLater(0, "there is more to check")
+        slow = False
+        try:
+            check_whole(invariant)
+        except QueryCanceled:
+            log.error("an invariant takes too long to check", invariant=invariant.name)
+            slow = True
+        with lease.transaction() as conn:
+            done(conn, invariant, slow)
+            lease.renew(conn)
+
+
+def check_whole(invariant: Invariant) -> None:
+    """Whether an invariant holds everywhere; findings that are no more are closed.
+
+    Errors: psycopg.errors.QueryCanceled.
+    """
+    first = look(invariant)
+    if first:
+        time.sleep(MOMENT)
+    second = look(invariant) if first else []
+    complete = len(second) < LETTERS_AT_ONCE
+    report(invariant, confirmed(first, second), and_close=second if complete else None)
+
+
+def look(invariant: Invariant) -> Rows:
+    with transaction(seconds=LONGEST_QUERY) as conn:
+        return invariants.find_rows(conn, invariant, LETTERS_AT_ONCE)
+
+
+def confirmed(first: Rows, second: Rows) -> Rows:
+    """What was seen twice."""
+    seen = {audits.subject_of(row) for row in first}
+    return [row for row in second if audits.subject_of(row) in seen]
+
+
+def report(invariant: Invariant, rows: Rows, and_close: Rows | None = None) -> None:
+    """Write down what is wrong, and close what was, but for what is among `and_close`."""
+    with transaction("task:audit") as conn:
+        new = audits.report(conn, invariant, rows)
+        if and_close is not None:
+            audits.close_others(conn, invariant, and_close)
+    if new:
+        log.error(
+            "what must never be, is",
+            invariant=invariant.name,
+            meaning=invariant.meaning,
+            findings=len(new),
+            sample=new[:3],
+        )

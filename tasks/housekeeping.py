@@ -1,0 +1,99 @@
+"""Housekeeping, as durable tasks that the clock enqueues: what is old is purged, months are
+dropped, events that are long over move into the archive, days are summed up.
+
+All of it goes in batches, each a transaction of its own, so that it can be stopped anywhere.
+"""
+
+import time
+from datetime import date
+
+import structlog
+
+from db import archives, housekeeping, jobs
+from db.connections import autocommit
+from tasks.broker import durable
+from tasks.durable import Lease, TryLater
+from tasks.faults import reach
+
+log = structlog.get_logger()
+
+PURGED_AT_ONCE = 2000
+ARCHIVED_AT_ONCE = 500
+"""Bookings in one transaction: about a second."""
+LONGEST_TURN = 60  # seconds, after which another task may have the thread
+
+
+class Turn:
+    """Work that has no end in sight gives its thread back now and then."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + LONGEST_TURN
+
+    def check(self) -> None:
+        """Errors: TryLater."""
+        if time.monotonic() > self._until:
+            raise TryLater(0, "there is more to do")
+
+
+@durable(queue="bookings", lease=300)
+def purge(lease: Lease) -> None:
+    """Delete what is older than it is to be kept."""
+    turn, purged = Turn(), dict[str, int]()
+    for kind in housekeeping.kinds():
+        batch = PURGED_AT_ONCE
+        while batch == PURGED_AT_ONCE:
+            turn.check()
+            with lease.transaction() as conn:
+                batch = housekeeping.purge_batch(conn, kind, PURGED_AT_ONCE)
+                lease.renew(conn)
+            purged[kind] = purged.get(kind, 0) + batch
+    with lease.transaction() as conn:
+        jobs.finish(conn, "purge", purged)
+        lease.finish(conn)
+
+
+@durable(queue="bookings", lease=300)
+def drop_partitions(lease: Lease) -> None:
+    """Drop the months that are old enough. An interrupted one is gone on with."""
+    turn, dropped = Turn(), list[str]()
+    with lease.transaction() as conn:
+        old = housekeeping.list_old_partitions(conn)
+    for partition in old:
+        turn.check()
+        with autocommit() as conn:
+            housekeeping.drop_partition(conn, partition)
+        log.info("dropped a month", partition=partition.name)
+        dropped.append(partition.name)
+        with lease.transaction() as conn:
+            lease.renew(conn)
+    with lease.transaction() as conn:
+        jobs.finish(conn, "drop_partitions", dropped)
+        lease.finish(conn)
+
+
+@durable(queue="bookings", lease=300)
+def archive_event(lease: Lease) -> None:
+    """Move an event into the archive, piece by piece; if something is still to come of it, the
+    clock tries again."""
+    turn, event_id = Turn(), lease.task.args["event_id"]
+    while not lease.finished:
+        turn.check()
+        with lease.transaction() as conn:
+            piece = archives.move_piece(conn, event_id, ARCHIVED_AT_ONCE)
+            reach("before archive piece commits")
+            if piece.done or piece.why:
+                lease.finish(conn)
+            else:
+                lease.renew(conn)
+        reach("after archive piece")
+    log.info("archived" if piece.done else "not archived yet", event_id=event_id, why=piece.why)
+
+
+@durable(queue="bookings", lease=300)
+def sum_up_day(lease: Lease) -> None:
+    """What a day brought, in daily_sales."""
+    day = lease.task.args["day"]
+    with lease.transaction() as conn:
+        events = housekeeping.sum_up_day(conn, date.fromisoformat(day))
+        jobs.finish(conn, "statistics", {"day": day, "events": events})
+        lease.finish(conn)
