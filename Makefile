@@ -12,7 +12,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test bench chaos-money reports migrate console lint types lock clean
+.PHONY: help install demo run test bench chaos-money mutants reports migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: install ## measure bookings a second beside pgbench
 
 chaos-money: install ## break all that can break while 2,000 buyers pay; the books agree (ARGS="--seed 7")
 	@$(BIN)/python -m ops.chaos.money $(ARGS)
+
+mutants: install ## show that each guard of the money matters: without it the campaign fails
+	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
 
 reports: install ## print the organiser's and the operator's reports
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.reports $(ARGS)

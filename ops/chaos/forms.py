@@ -94,7 +94,7 @@ CALM = replace(
     SHORT,
     bookings=60,
     arrive_s=5,
-    shows=(Show(share=1, hold_seconds=8),),
+    shows=(Show(share=1, hold_seconds=20),),
     wishes={"": 1},
     faults={},
     kills={},
@@ -113,17 +113,26 @@ TWO_TABS = replace(CALM, manners={"two_tabs": 1}, faults={"latency_ms": 200})
 LAST_MOMENT = replace(
     CALM, shows=(Show(share=1, hold_seconds=5),), manners={"last_moment": 3, "pays": 1}
 )
-FROZEN_PAYMENTS = replace(
+FROZEN_DISPUTES = replace(
     CALM,
-    bookings=120,
+    bookings=100,
     arrive_s=20,
-    manners={"pays": 3, "authenticates": 1},
+    manners={"disputes": 1},
     faults={"latency_ms": 400},
-    freezes=6,
+    freezes=8,
     freeze_s=6,
     pace=0.02,
+    bank_s=2,
 )
-FROZEN_DISPUTES = replace(FROZEN_PAYMENTS, manners={"disputes": 1}, bank_s=0.3)
+# Frozen for so long that others see the payment through meanwhile: its buyer has to authenticate.
+FROZEN_PAYMENTS = replace(
+    FROZEN_DISPUTES,
+    manners={"authenticates": 1},
+    shows=(Show(share=1, hold_seconds=60),),
+    formation={**CALM.formation, "worker": 3},
+    faults={"latency_ms": 600},
+    freeze_s=14,
+)
 DEATHS = replace(CALM, manners={"pays": 1}, wishes={"": 1, "refund": 1}, die_every_s=0.4)
 CHANGES_OF_MIND = replace(
     CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}

@@ -1,0 +1,343 @@
+"""`make mutants`: each guard of the money is shown to matter.
+
+    python -m ops.chaos.mutants [name …]
+
+A mutant is a throw-away copy of the tree in which one guard is taken out by replacing text that
+must be there exactly once; else the guard has moved, and this breaks off. A campaign in a form that
+tries this guard hard must fail there ("killed"), and pass with the same form and seed where the
+guard is in its place. Where another guard does the same work, it is put aside beforehand, in the
+control as well, and the description says so. Writes var/mutants.json, and ends with 0 only if all
+were killed.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.supervisor import ROOT
+
+Json = dict[str, Any]
+
+SEED = 1
+TIMEOUT_S = 300
+SHOWN = 300  # characters of how it showed
+
+
+@dataclass(frozen=True)
+class Change:
+    """In one file, a text that is there exactly once, and what stands there instead."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """form: of the campaign, in ops/chaos/forms.py. aside: guards that are put aside beforehand."""
+
+    name: str
+    guard: str
+    description: str
+    form: str
+    changes: tuple[Change, ...]
+    aside: tuple[Change, ...] = ()
+
+
+class GuardMoved(Exception):
+    """The text of a guard is not, or not only, where the mutant has it: change the mutant."""
+
+
+NO_FENCING = Change(
+    "tasks/durable.py",
+    """            if outbox.lock(conn, self.ids, self.token) != set(self.ids):
+                raise LeaseLost
+""",
+    """            outbox.lock(conn, self.ids, self.token)
+""",
+)
+SETTLING = "sql/functions/62_settle_payment.sql"
+
+MUTANTS = (
+    Mutant(
+        name="idempotency_key",
+        guard="a payment is sent under the same idempotency key at each try",
+        description="tasks/stripe_gateway.py sends a fresh random key at each try",
+        form="lost_replies",
+        changes=(
+            Change(
+                "tasks/stripe_gateway.py",
+                'key = f"{progress.payment_id}:{progress.idempotency_n}"',
+                'key = __import__("uuid").uuid4().hex',
+            ),
+        ),
+    ),
+    Mutant(
+        name="refund_key",
+        guard="a refund is sent under the same idempotency key at each try",
+        description="tasks/stripe_refunds.py sends a fresh random key at each try",
+        form="lost_replies",
+        changes=(
+            Change(
+                "tasks/stripe_refunds.py",
+                'key = f"{progress.refund_id}:{progress.idempotency_n}"',
+                'key = __import__("uuid").uuid4().hex',
+            ),
+        ),
+    ),
+    Mutant(
+        name="one_live_payment",
+        guard="at most one live payment of a booking, by a partial unique index",
+        description="the index payments_one_live is not unique; as start_payment, which locks the"
+        " booking, would not come to it, its look whether the booking is being paid is gone, too",
+        form="two_tabs",
+        changes=(
+            Change(
+                "sql/migrations/V0011__gateways.sql",
+                "create unique index payments_one_live",
+                "create index payments_one_live",
+            ),
+            Change(
+                "sql/functions/61_start_payment.sql",
+                """        when b.state = 'authorising' then 'payment_in_progress'
+        when b.state <> 'held' then 'not_held'
+""",
+                """        when b.state not in ('held', 'authorising') then 'not_held'
+""",
+            ),
+            Change(
+                "sql/functions/61_start_payment.sql",
+                "where event_id = p_event and id = p_booking and state = 'held';\n    perform",
+                "where event_id = p_event and id = p_booking;\n    perform",
+            ),
+        ),
+    ),
+    Mutant(
+        name="paid_while_held",
+        guard="an attempt to pay begins by comparing the booking's state: only while it is held",
+        description="start_payment begins an attempt whatever state the booking is in, unless it"
+        " is being paid",
+        form="last_moment",
+        changes=(
+            Change(
+                "sql/functions/61_start_payment.sql",
+                "        when b.state <> 'held' then 'not_held'\n",
+                "",
+            ),
+            Change(
+                "sql/functions/61_start_payment.sql",
+                """            < clock_timestamp() then 'deadline_passed'
+""",
+                """            < clock_timestamp() - interval '1 day' then 'deadline_passed'
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        name="compare_and_set",
+        guard="what the gateway said is written only over the state in which the attempt was read",
+        description="payments are recorded, and bookings secured, confirmed and reopened, whatever"
+        " state they are in; the triggers that know the legal moves say the same thing and go with"
+        " it. Fencing stands before it and is put aside, in the control as well",
+        form="frozen_payments",
+        aside=(NO_FENCING,),
+        changes=(
+            Change(
+                "sql/queries/payments.sql",
+                "WHERE id = %(payment_id)s AND state = %(expected)s\nRETURNING id",
+                "WHERE id = %(payment_id)s\nRETURNING id",
+            ),
+            Change(
+                SETTLING,
+                """    where event_id = p_event and id = p_booking and payment_id = p_payment
+        and state in ('authorising', 'expiring', 'review');
+""",
+                """    where event_id = p_event and id = p_booking;
+""",
+            ),
+            Change(
+                SETTLING,
+                "where event_id = p_event and id = p_booking and payment_id = p_payment"
+                " and state = 'secured';\n    if not found",
+                "where event_id = p_event and id = p_booking;\n    if not found",
+            ),
+            Change(
+                SETTLING,
+                """payment_id = p_payment
+        and (state = 'authorising' or""",
+                """payment_id = p_payment
+        and (true or""",
+            ),
+            Change(
+                "sql/functions/10_state_moves.sql",
+                "where m.noun = tg_argv[0] and",
+                "where true or m.noun = tg_argv[0] and",
+            ),
+        ),
+    ),
+    Mutant(
+        name="lease_fencing",
+        guard="every transaction of a task begins by locking its row by id and lease token",
+        description="Lease.transaction() goes on when the row is somebody else's, or gone",
+        form="frozen_disputes",
+        changes=(NO_FENCING,),
+    ),
+    Mutant(
+        name="deleted_with_effect",
+        guard="a task is deleted in the transaction of its effect",
+        description="Lease.finish() deletes the task in a transaction of its own, just before that"
+        " of the effect commits; the lock on the row, which this would wait for, is gone",
+        form="deaths",
+        changes=(
+            Change(
+                "tasks/durable.py",
+                """        outbox.finish(conn, self.ids, self.token)
+        if self.policy.keep""",
+                """        with transaction() as first:
+            outbox.finish(first, self.ids, self.token)
+        if self.policy.keep""",
+            ),
+            Change(
+                "sql/queries/outbox.sql",
+                "WHERE id = ANY (%(ids)s) AND lease_token = %(token)s\nORDER BY id FOR UPDATE\n",
+                "WHERE id = ANY (%(ids)s) AND lease_token = %(token)s\nORDER BY id\n",
+            ),
+        ),
+    ),
+    Mutant(
+        name="again",
+        guard="a task that is asked for while it ends runs again",
+        description="finishing a task deletes it, whatever it was told meanwhile",
+        form="changes_of_mind",
+        changes=(
+            Change("sql/queries/outbox.sql", "%(token)s AND NOT again\n", "%(token)s\n"),
+            Change("sql/queries/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"),
+        ),
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    names = [mutant.name for mutant in MUTANTS]
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(names)}")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "mutants.json")
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(names):
+        parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
+    chosen = [mutant for mutant in MUTANTS if not args.names or mutant.name in args.names]
+    check_texts(chosen)
+    each = list(try_all(chosen))
+    outcomes = [one["outcome"] for one in each]
+    result = {
+        "mutants": len(each),
+        "killed": outcomes.count("killed"),
+        "survived": outcomes.count("survived"),
+        "each": each,
+    }
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{result['killed']} of {result['mutants']} killed")
+    sys.exit(result["killed"] != result["mutants"])
+
+
+def check_texts(mutants: Iterable[Mutant]) -> None:
+    """Before anything is run. Errors: GuardMoved."""
+    for mutant in mutants:
+        for change in (*mutant.aside, *mutant.changes):
+            apply(change, ROOT, dry=True)
+
+
+def apply(change: Change, tree: Path, *, dry: bool = False) -> None:
+    """Errors: GuardMoved."""
+    path = tree / change.path
+    text = path.read_text()
+    if text.count(change.old) != 1:
+        raise GuardMoved(f"{change.path} has {text.count(change.old)} times: {change.old}")
+    if not dry:
+        path.write_text(text.replace(change.old, change.new))
+
+
+def try_all(mutants: Iterable[Mutant]) -> Iterator[Json]:
+    """Each against its control; one control serves all mutants of a form that put nothing aside."""
+    controls: dict[tuple[str, tuple[Change, ...]], Json] = {}
+    for mutant in mutants:
+        began = time.monotonic()
+        which = mutant.form, mutant.aside
+        if which not in controls:
+            controls[which] = campaign(mutant.form, mutant.aside)
+        found = campaign(mutant.form, (*mutant.aside, *mutant.changes))
+        outcome, how = judge(controls[which], found)
+        print(f"{mutant.name}: {outcome}. {how}", flush=True)
+        yield {
+            "name": mutant.name,
+            "guard": mutant.guard,
+            "description": mutant.description,
+            "outcome": outcome,
+            "how": how,
+            "form": mutant.form,
+            "seed": SEED,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+
+
+def judge(control: Json, found: Json) -> tuple[str, str]:
+    """killed, survived, or invalid: it fails although the guard is there, or it broke off."""
+    if control["failures"]:
+        return "invalid", f"the control fails: {control['failures'][0][:SHOWN]}"
+    if "seed" not in found:
+        return "invalid", found["failures"][0][:SHOWN]
+    if not found["failures"]:
+        return "survived", "the campaign passed"
+    return "killed", "; ".join(failure[:SHOWN] for failure in found["failures"][:3])
+
+
+def campaign(form: str, changes: Iterable[Change]) -> Json:
+    """The result of a campaign in a copy of the tree with changes; of one that broke off, only
+    {failures: why}."""
+    with copy_of_tree() as tree:
+        for change in changes:
+            apply(change, tree)
+        out = tree / "result.json"
+        command = [sys.executable, "-m", "ops.chaos.money", "--form", form]
+        command += ["--seed", str(SEED), "--out", str(out)]
+        with (tree / "log").open("wb") as log:
+            try:
+                done = subprocess.run(
+                    command, cwd=tree, stdout=log, stderr=subprocess.STDOUT, timeout=TIMEOUT_S
+                )
+            except subprocess.TimeoutExpired:
+                return {"failures": [f"the campaign was not over after {TIMEOUT_S} s"]}
+        if not out.exists():
+            last = (tree / "log").read_text().strip().splitlines()[-1:]
+            return {"failures": [f"the campaign broke off ({done.returncode}): {last}"]}
+        result: Json = json.loads(out.read_text())
+        return result
+
+
+@contextmanager
+def copy_of_tree() -> Iterator[Path]:
+    """All files that git knows or would take, and the packages of this tree."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    with tempfile.TemporaryDirectory(prefix="usher-mutant-") as folder:
+        tree = Path(folder)
+        for name in names.decode().split("\0"):
+            if name and (ROOT / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, tree / name)
+        (tree / ".venv").symlink_to((ROOT / ".venv").resolve())
+        yield tree
+
+
+if __name__ == "__main__":
+    main()
