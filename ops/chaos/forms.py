@@ -124,14 +124,16 @@ FROZEN_DISPUTES = replace(
     pace=0.02,
     bank_s=2,
 )
-# Frozen for so long that others see the payment through meanwhile: its buyer has to authenticate.
+# Each worker is frozen once, for so long that the others see its payments through meanwhile.
 FROZEN_PAYMENTS = replace(
     FROZEN_DISPUTES,
-    manners={"authenticates": 1},
+    bookings=120,
+    manners={"pays": 1},
     shows=(Show(share=1, hold_seconds=60),),
-    formation={**CALM.formation, "worker": 3},
-    faults={"latency_ms": 600},
-    freeze_s=14,
+    formation={**CALM.formation, "worker": 4},
+    faults={"latency_ms": 800},
+    freezes=4,
+    freeze_s=10,
 )
 DEATHS = replace(CALM, manners={"pays": 1}, wishes={"": 1, "refund": 1}, die_every_s=0.4)
 CHANGES_OF_MIND = replace(
