@@ -35,4 +35,4 @@ drop function if exists enqueue(text, text, text, jsonb, bigint, timestamptz, in
 
 /* Payments in doubt, among the many that are well. */
 create index payments_open on payments (id)
-    where state in ('intended', 'requires_action', 'authorised', 'unknown');
+    where state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown');

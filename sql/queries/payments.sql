@@ -85,7 +85,8 @@ SELECT end_booking(%(event_id)s, %(booking_id)s, %(from_states)s, %(state)s, %(r
 
 -- list_doubts --
 -- Whose end is not known, and nothing was heard of for a while; the latest first, from the one given on.
--- A buyer who is asked for something may take the time that the booking has, and a review its own.
+-- A buyer who is asked for something may take the time that the booking has, and a review its own; a
+-- bank may take its days, until a person was called.
 SELECT p.id, p.event_id, p.booking_id, b.code AS booking_code, b.state AS booking_state, b.buyer_id,
     p.state, p.amount, p.currency, p.gateway_id, p.created_at, p.updated_at, (
         SELECT o.id FROM outbox o
@@ -93,8 +94,10 @@ SELECT p.id, p.event_id, p.booking_id, b.code AS booking_code, b.state AS bookin
         SELECT min(d.id) FROM dead_letters d
         WHERE d.booking_id = b.id AND d.resolved_at IS NULL) AS dead_letter
 FROM payments p JOIN bookings b ON b.event_id = p.event_id AND b.id = p.booking_id
-WHERE p.state IN ('intended', 'requires_action', 'authorised', 'unknown')
+WHERE p.state IN ('intended', 'requires_action', 'processing', 'authorised', 'unknown')
     AND p.updated_at < clock_timestamp() - make_interval(secs => %(older_than)s)
     AND (p.state <> 'requires_action' OR b.deadline < clock_timestamp()) AND b.state <> 'review'
+    AND (p.state <> 'processing' OR EXISTS (
+        SELECT FROM dead_letters d WHERE d.booking_id = b.id AND d.resolved_at IS NULL))
     AND (%(starting_after)s::uuid IS NULL OR p.id < %(starting_after)s)
 ORDER BY p.id DESC LIMIT %(limit)s
