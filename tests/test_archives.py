@@ -174,6 +174,16 @@ OPEN = {
     "it is being cancelled": """
         insert into event_cancellations (event_id, reason, with_fees, requested_by)
         select id, 'rain', true, 'opera' from events""",
+    "its books differ": """
+        with run as (
+            insert into reconciliations (gateway_account_id, cause, requested_by, window_from,
+                window_to)
+            select id, 'recent', 'clock', now() - interval '1 h', now() from gateway_accounts
+            returning *)
+        insert into reconciliation_differences (gateway_account_id, kind, subject, made_at,
+            event_id, found_by, seen_by)
+        select r.gateway_account_id, 'amount', 'pi_1', now(), e.id, r.id, r.id
+        from run r, events e""",
     "a task has to do": "select enqueue('advance', 'bookings', 'x', '{}', id) from events",
     "a dead letter has to do": """
         insert into dead_letters (task_id, actor, queue, args, event_id, reason, claims, errors,
@@ -233,7 +243,14 @@ def test_every_table_that_belongs_to_a_booking_is_moved(conn: Conn) -> None:
         where column_name = 'booking_id' and table_schema = 'public'"""
     referring = {row["table"] for row in conn.execute(query)}
     parts = {row["of_table"] for row in conn.execute("select of_table from archive_parts()")}
-    elsewhere = {"receipts", "receipts_due", "bookings", "dead_letters", "archived_payments"}
+    elsewhere = {
+        "reconciliation_differences",
+        "receipts",
+        "receipts_due",
+        "bookings",
+        "dead_letters",
+        "archived_payments",
+    }
     assert {name for name in referring if not name.startswith("archived_payments")} <= (
         parts | elsewhere
     )

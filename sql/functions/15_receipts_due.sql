@@ -22,7 +22,8 @@ begin
         else 'refund_settled' end
     from bookings b
     where b.event_id = new.event_id and b.id = new.booking_id and b.payment_id = new.payment_id
-        and b.confirmed_at is not null;
+        and b.confirmed_at is not null
+        and (tg_op = 'UPDATE' or not exists (select from receipts r where r.refund_id = new.id));
     return null;
 end $$;
 
@@ -31,7 +32,8 @@ create or replace trigger refunds_receipt_due after update of state, settled_at 
         or old.settled_at is null and new.settled_at is not null)
     execute function note_credit();
 
-/* One that was made elsewhere may have succeeded before we know of it. */
+/* One that was made elsewhere may have succeeded before we know of it; one that comes back from the
+   archive has its note. */
 create or replace trigger refunds_receipt_due_at_birth after insert on refunds
     for each row when (new.state = 'succeeded') execute function note_credit();
 

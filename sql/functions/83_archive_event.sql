@@ -18,6 +18,8 @@ create or replace function open_business(p_event bigint) returns text language s
             and state in ('lobby', 'waiting', 'standby', 'admitted')) then 'somebody is in the queue'
         when exists (select from event_cancellations where event_id = p_event and finished_at is null)
             then 'it is being cancelled'
+        when exists (select from reconciliation_differences
+            where event_id = p_event and resolved_at is null) then 'its books differ from the gateway''s'
         when exists (select from outbox where actor <> 'archive_event' and (event_id = p_event
             or (args ->> 'event_id')::bigint = p_event)) then 'a task has to do with it'
         when exists (select from dead_letters where event_id = p_event and resolved_at is null)
