@@ -129,7 +129,7 @@ FROZEN_PAYMENTS = replace(
     FROZEN_DISPUTES,
     bookings=120,
     manners={"pays": 1},
-    shows=(Show(share=1, hold_seconds=60),),
+    shows=(Show(share=1, hold_seconds=30),),
     formation={**CALM.formation, "worker": 4},
     faults={"latency_ms": 800},
     freezes=4,

@@ -99,6 +99,8 @@ class Campaign:
         self.shows = Shows(self.stack, self.form, self.seed)
         self.told: list[Told] = []
         self._told_at = 0.0
+        self._stages: dict[str, int] = {}
+        self._moved_at = time.monotonic()
 
     def sell(self) -> None:
         """From the first buyer to the last one told an end; faults end when all have acted."""
@@ -120,6 +122,9 @@ class Campaign:
                 for stages in words:
                     self._while_selling(stages)
                     if not stages.get("coming") and not stages.get("acting"):
+                        break
+                    if self._stands_still(stages):
+                        self.failures.append(f"buyers get no further: {listed(stages)}")
                         break
             self.gateway.rest()
             self.killer.rest()
@@ -150,6 +155,13 @@ class Campaign:
         self.gateway.decide_disputes()
         if self.form.patience_s:
             self._tell(stages)
+
+    def _stands_still(self, stages: dict[str, int]) -> bool:
+        """Whether nobody has got anywhere for as long as patience lasts, or the longest hold."""
+        if stages != self._stages:
+            self._stages, self._moved_at = stages, time.monotonic()
+        longest = max(show.hold_seconds for show in self.form.shows)
+        return time.monotonic() - self._moved_at > max(longest, self.form.patience_s)
 
     def _tell(self, stages: dict[str, int]) -> None:
         states = {row["state"]: row["n"] for row in self.conn.execute(STATES)}
