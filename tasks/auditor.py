@@ -28,7 +28,7 @@ Rows = list[dict[str, Any]]
 
 MOMENT = 2.0
 """Seconds until the second look."""
-BUYERS_AT_ONCE = 500
+BUYERS_AT_ONCE = 100
 LETTERS_AT_ONCE = 100
 """Findings of an invariant at a time: whoever has a hundred letters need not read a million."""
 LONGEST_QUERY = 60  # seconds, for one look of a whole audit
