@@ -4,6 +4,8 @@ An event's bookings move piece by piece, each with all that belongs to it, as on
 (sql/functions/83_archive_event.sql). Late news brings a booking back.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,3 +47,11 @@ def restore_booking(conn: Conn, event_id: int, booking_id: UUID) -> bool:
     """Bring a booking back; False: it is not in an archive."""
     values = {"event_id": event_id, "booking_id": booking_id}
     return bool(only(conn.execute(sql.restore_booking, values).fetchall())["restored"])
+
+
+@contextmanager
+def as_it_was(conn: Conn, event_id: int, booking_id: UUID) -> Iterator[bool]:
+    """While the block runs, conn reads a booking as if it had never been archived; nothing is
+    changed. False: it is not in an archive."""
+    with conn.transaction(force_rollback=True):
+        yield restore_booking(conn, event_id, booking_id)

@@ -21,13 +21,19 @@ class Batch:
 def cancel_event(
     conn: Conn, scope: int | None, event_id: int, reason: str, *, with_fees: bool
 ) -> dict[str, Any]:
-    """End an event for good: as get_cancellation. Errors: NotFound; Conflict already_cancelled."""
+    """End an event for good: as get_cancellation.
+
+    Errors: NotFound; Conflict already_cancelled or archived.
+    """
     values = {"event_id": event_id, "scope": scope, "reason": reason, "with_fees": with_fees}
     outcome = only(conn.execute(sql.start, values).fetchall())["outcome"]
     if outcome == "no_event":
         raise NotFound
     if outcome == "already":
         raise Conflict("The event was cancelled before.", "already_cancelled")
+    if outcome == "archived":
+        message = "It is long over, and in the archive: give money back booking by booking."
+        raise Conflict(message, "archived")
     return get_cancellation(conn, scope, event_id)
 
 

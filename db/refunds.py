@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db import events
+from db import archives, events
 from db.connections import Conn, only
 from db.errors import Conflict, InvalidRequest, NotFound
 from db.queries import load
@@ -54,7 +54,8 @@ class Outcome:
 def request_refund(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID, asked: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give money back for tickets, which are void from then on, or an amount alone.
+    """Give money back for tickets, which are void from then on, or an amount alone. A booking that
+    was archived is brought back.
 
     asked: {tickets: ids or None, amount: minor units or None, with_fees, resell, reason}.
     Returns {refund: as list_refunds has it, None where no money goes back; booking_state; returned:
@@ -62,8 +63,11 @@ def request_refund(
     Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
     """
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
-    row = conn.execute(sql.request_refund, values).fetchone()
-    assert row is not None
+    row = only(conn.execute(sql.request_refund, values).fetchall())
+    if row["outcome"] == "no_booking":
+        events.check_owner(conn, scope, event_id)
+        if archives.restore_booking(conn, event_id, booking_id):
+            row = only(conn.execute(sql.request_refund, values).fetchall())
     if row["outcome"] != "done":
         raise _refusal(row)
     refund = find_refund(conn, event_id, booking_id, row["refund_id"]) if row["refund_id"] else None
@@ -127,15 +131,27 @@ def find_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) ->
 
 
 def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """{booking_state, currency, captured, refunded, available, owed, refunds: latest first}.
+    """{booking_state, currency, captured, refunded, available, owed, refunds: latest first}; also
+    of a booking in the archive.
 
     Errors: NotFound.
     """
-    values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
-    books = conn.execute(sql.get_books, values).fetchone()
+    books = _read_books(conn, scope, event_id, booking_id)
+    if books is None:
+        events.check_owner(conn, scope, event_id)
+        with archives.as_it_was(conn, event_id, booking_id):
+            books = _read_books(conn, scope, event_id, booking_id)
     if books is None:
         raise NotFound
-    return books | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
+    return books
+
+
+def _read_books(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID
+) -> dict[str, Any] | None:
+    values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
+    books = conn.execute(sql.get_books, values).fetchone()
+    return books and books | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
 
 
 def list_event_refunds(

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db import archives
+from db import archives, cancellations, refunds
 from db.archives import Piece
 from db.bookings import list_bookings
-from db.connections import Conn, only, transaction
+from db.connections import Conn, autocommit, only, transaction
+from db.errors import Conflict, NotFound
 from db.invariants import violations
 from db.webhooks import Notification, take_notification
 from tasks import clock
@@ -366,3 +367,46 @@ def test_a_worker_archives_what_the_clock_found(running: Running) -> None:
     running.conn.execute("update jobs set next_at = now() where name = 'archive'")
     clock.run_due(["archive"])
     assert running.tasks("archive_event") == []
+
+
+def asked_back(conn: Conn, scope: int | None, event: int, booking: UUID) -> dict[str, Any]:
+    asked = {"tickets": None, "amount": None, "with_fees": True, "resell": True, "reason": "late"}
+    return refunds.request_refund(conn, scope, event, booking, asked)
+
+
+def test_money_of_an_archived_booking_can_be_given_back(sale: StagedSale) -> None:
+    conn, booking = sale.conn, booking_of(sale.conn, "alice")
+    move_all(sale)
+    with transaction("organiser:1") as asking:
+        answer = asked_back(asking, 1, sale.event, booking)
+    assert (answer["refund"]["amount"], answer["booking_state"]) == (10500, "cancelled")
+    assert violations(conn) == []
+    assert "refund" in str(move(sale).why)
+
+
+def test_only_by_whoever_sold_it(sale: StagedSale) -> None:
+    booking = booking_of(sale.conn, "alice")
+    move_all(sale)
+    with pytest.raises(NotFound), transaction("organiser:2") as conn:
+        asked_back(conn, 2, sale.event, booking)
+    with pytest.raises(NotFound), transaction("organiser:2") as conn:
+        refunds.list_refunds(conn, 2, sale.event, booking)
+    assert count(sale.conn, "bookings") == 0
+
+
+def test_the_books_of_an_archived_booking_can_be_read(sale: StagedSale) -> None:
+    conn, booking = sale.conn, booking_of(sale.conn, "carol")
+    before = refunds.list_refunds(conn, 1, sale.event, booking)
+    move_all(sale)
+    with autocommit() as reader:
+        assert refunds.list_refunds(reader, 1, sale.event, booking) == before
+    assert count(conn, "bookings") == 0 and due() == []
+
+
+@pytest.mark.parametrize("limit", [1, 500])
+def test_an_event_in_the_archive_cannot_be_cancelled(sale: StagedSale, limit: int) -> None:
+    """Nobody's money would go back."""
+    move(sale, limit)
+    with pytest.raises(Conflict, match="archive"), transaction("organiser:1") as conn:
+        cancellations.cancel_event(conn, 1, sale.event, "rain", with_fees=True)
+    assert only(sale.conn.execute("select state from events").fetchall()) == {"state": "closed"}
