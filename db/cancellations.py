@@ -50,6 +50,11 @@ def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, 
     return row
 
 
+def await_sales(conn: Conn, event_id: int) -> None:
+    """Wait for whoever saw the event on sale: all that will ever be booked is there then."""
+    conn.execute(sql.await_sales, {"event_id": event_id})
+
+
 def count_waiting(conn: Conn, event_id: int) -> int:
     """Refunds of the event that are still to be sent to the gateway."""
     return int(only(conn.execute(sql.count_waiting, {"event_id": event_id}).fetchall())["waiting"])

@@ -24,6 +24,8 @@ WAIT = 2
 def cancel_event(lease: Lease) -> None:
     """Take bookings back until none is left, nor any under way that might still be confirmed."""
     end = time.monotonic() + TURN
+    with lease.transaction() as conn:
+        cancellations.await_sales(conn, lease.task.args["event_id"])
     while not lease.finished:
         stop_if_told()
         if time.monotonic() > end:

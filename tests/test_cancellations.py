@@ -4,6 +4,7 @@ from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from db import cancellations
@@ -73,6 +74,32 @@ def test_everything_is_taken_back(running: Running) -> None:
     assert (done["requested"], done["succeeded"], done["failed"]) == (2, 2, 0)
     assert (done["amount"], done["owed"]) == (2 * PRICE, 0)
     assert running.dead_letters() == []
+    running.check()
+
+
+@pytest.mark.parametrize("category", [1, 2])
+@pytest.mark.parametrize("direct", [True, False])
+def test_whoever_is_just_booking_is_taken_back_too(
+    running: Running, database_url: str, direct: bool, category: int
+) -> None:
+    """The booking saw the event on sale, and is committed when the cancelling has begun."""
+    alice = running.sale.add_buyer("alice")
+    running.conn.execute("update events set gated = false")
+    book = "select book_seats(%s, %s, null, 2, %s, true, 0, null, false, null)"
+    if not direct:
+        running.sale.join("alice", 2, category)
+    with psycopg.connect(database_url) as slow:
+        if direct:
+            slow.execute(book, [running.sale.event, alice, category])
+        else:
+            slow.execute("select drain_lane(next_lane(), 100)")
+        cancel(running)
+        with running.work():
+            wait_until(lambda: running.somebody_waits() or is_over(running))
+            slow.commit()
+            wait_until(lambda: is_over(running))
+    (booking,) = running.conn.execute("select state, reason from bookings").fetchall()
+    assert booking == {"state": "cancelled", "reason": "event_cancelled"}
     running.check()
 
 

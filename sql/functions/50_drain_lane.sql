@@ -6,8 +6,8 @@
 
    Planned anew each time, as is hold_seats: plans from when few waited cost more as the crowd grows.
 
-   Lock order: lane, entries by number, seats by id (SKIP LOCKED: who books directly is never waited
-   for), buyer_seats. */
+   Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: who books directly is
+   never waited for), buyer_seats. */
 create or replace function drain_lane(
     p_event bigint, p_batch integer, p_per_second double precision default null,
     out taken integer, out booked integer, out seats_held integer, out admitted integer,
@@ -33,6 +33,7 @@ declare
     lowest bigint;                                  -- nobody waits below it
 begin
     taken := 0; booked := 0; seats_held := 0; admitted := 0; stalled := false;
+    perform lock_sale(p_event, false);
     select * into show from events where id = p_event;
 
     -- A release begins the pass over standby entries anew; what is only settled waits for the end of the

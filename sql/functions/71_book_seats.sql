@@ -31,8 +31,8 @@ end $$;
    id; or why not, and then the caller rolls back: as check_wish and keeps_from_booking, 'pass_over',
    'pass_too_small', 'already_waiting', 'seats_taken', 'not_together', 'sold_out'.
 
-   Lock order: where there is a cap in flight, a lock that only direct bookings of the event take; entry,
-   seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
+   Lock order: the sale (shared); where there is a cap in flight, a lock that only direct bookings of the
+   event take; entry, seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
 create or replace function book_seats(
     p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
     p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
@@ -45,6 +45,7 @@ declare
     wanted integer[];
     got record;
 begin
+    perform lock_sale(p_event, false);
     select * into show from events where id = p_event and state <> 'draft';
     select w.outcome, w.seats into outcome, wanted
     from check_wish(show, show.on_sale_at, p_buyer, p_quantity, p_category, p_accessible, p_guids,

@@ -2,6 +2,10 @@
 -- The event is over for good; a task takes everything back.
 SELECT start_cancellation(%(event_id)s, %(scope)s, %(reason)s, %(with_fees)s) AS outcome
 
+-- await_sales --
+-- Until whoever saw the event on sale has booked, or not.
+SELECT lock_sale(%(event_id)s, true)
+
 -- count_waiting --
 -- Refunds of an event that the gateway is still to be asked for, those far ahead left out.
 SELECT count(*) AS waiting FROM outbox
