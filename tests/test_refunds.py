@@ -347,6 +347,40 @@ def test_what_is_owed_is_paid_otherwise(running: Running) -> None:
         settle(running, booking, first)
 
 
+def test_what_was_paid_otherwise_cannot_be_given_back_again(running: Running) -> None:
+    booking, owed = failed(running)
+    settle(running, booking, owed, "by bank transfer")
+    assert books(running, booking)["available"] == 0
+    with pytest.raises(Conflict, match="Only 0"):
+        ask(running, booking, amount=1)
+    running.check()
+
+
+def test_odd_money_that_is_owed_does_not_pay_for_tickets(running: Running) -> None:
+    """The first attempt was charged too much, and that could not be given back yet."""
+    booking = running.sale.hold("alice")
+    with running.work():
+        odd = running.pay(booking, "pm_card_visa_chargeDeclined")
+        running.wait_for(booking, "held")
+    with running.conn.transaction():
+        running.conn.execute("update payments set captured = 20000 where id = %s", [odd])
+        running.conn.execute("select return_money(%s, 'wrong_money')", [odd])
+        running.conn.execute("update refunds set state = 'failed'")
+        running.conn.execute("delete from outbox where actor = 'refund'")
+    with running.work():
+        payment = running.pay(booking)
+        running.wait_for(booking, "confirmed")
+    first, rest, last = (
+        refund(running, ask(running, booking, **asked)["id"])
+        for asked in (
+            {"tickets": tickets(running, booking)[:1]},
+            {"amount": SEAT},
+            {"amount": 20000},
+        )
+    )
+    assert (first["payment_id"], rest["payment_id"], last["payment_id"]) == (payment, payment, odd)
+
+
 def test_what_was_given_back_otherwise_meanwhile_is_not_tried_anew(running: Running) -> None:
     booking, first = failed(running)
     ask(running, booking, amount=1)

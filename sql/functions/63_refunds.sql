@@ -78,8 +78,9 @@ language sql set enable_seqscan = off as $$
 $$;
 
 /* An organiser gives money back: for the given tickets, for all (p_tickets and p_amount null), or an
-   amount alone. What the tickets cost, or p_amount; never more than is left of what was captured. With
-   the fees, the booking's own goes back with its last ticket.
+   amount alone. What the tickets cost, or p_amount; never more than is left of what was captured: of the
+   payment that the tickets were bought with; for an amount alone, of another (money that came oddly) once
+   that has nothing left. With the fees, the booking's own goes back with its last ticket.
    p_scope: the caller's organisation, null for all. outcome: 'done', or why not: 'no_booking',
    'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of what its currency can be paid
    in), 'too_much'. refund_id: null where nothing is to be
@@ -102,7 +103,8 @@ begin
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
     select * into paid from payments p where p.event_id = p_event and p.booking_id = p_booking
-    order by p.captured - p.refunded desc limit 1;
+    order by (p.id = b.payment_id and (p_amount is null or p.captured > p.refunded)) desc,
+        p.captured - p.refunded desc limit 1;
     select array_agg(t.seat order by t.seat), array_agg(t.id order by t.seat),
         array_agg(i.price + case when p_with_fees then i.fee else 0 end order by t.seat),
         sum(i.price + case when p_with_fees then i.fee else 0 end)
@@ -140,7 +142,7 @@ begin
         refund_id := (write_refunds(array[paid.id], array[amount], 'asked', p_reason))[1];
         insert into refund_items (event_id, refund_id, booking_id, seat, amount)
         select p_event, request_refund.refund_id, p_booking, place, cost
-        from unnest(places, costs) r(place, cost);
+        from unnest(places, share_out(amount, costs)) r(place, cost);
     end if;
     perform keep_the_rest(array[paid.id]);
 end $$;
