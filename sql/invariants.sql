@@ -261,7 +261,7 @@ where coalesce(n.total, 0)
 
 -- receipt_does_not_add_up --
 -- A document's total is not the sum of its parts by rate, or those are not net and tax, or a receipt's
--- total is not the sum of its lines.
+-- total is not the sum of its lines, or those of another are more than its total.
 select r.organisation_id, r.number, r.total, t.total as by_rate, l.total as by_line
 from receipts r
 cross join lateral (
@@ -274,7 +274,7 @@ cross join lateral (
 where r.total <> t.total or t.total <> t.net + t.tax
     or row(t.total, t.net, t.tax) is distinct from row((r.breakdown ->> 'total')::bigint,
         (r.breakdown ->> 'net')::bigint, (r.breakdown ->> 'tax')::bigint)
-    or r.kind = 'receipt' and r.total is distinct from l.total;
+    or r.kind = 'receipt' and r.total is distinct from l.total or abs(l.total) > abs(r.total);
 
 -- receipt_numbers_with_gaps --
 -- A seller's numbers do not run from 1 without a gap.

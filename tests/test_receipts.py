@@ -12,6 +12,7 @@ from db.connections import Conn
 from db.invariants import violations
 from tests.running import Running
 from tests.staged_sale import StagedSale, stage_event
+from tests.test_cancellations import cancel, is_over
 from tests.test_fees import BOOKING_FEE, TOTAL, with_fee
 from tests.test_refunds import ask, carry_out, confirmed, failed, settle, tickets, told
 from tests.test_refunds_api import paid  # noqa: F401
@@ -190,6 +191,24 @@ def test_after_an_amount_a_ticket_is_credited_as_far_as_it_goes(running: Running
     carry_out(running, ask(running, booking, amount=TOTAL - 1000)["id"])
     carry_out(running, ask(running, booking)["id"])
     assert [row["total"] for row in number_all(running)] == [TOTAL, 1000 - TOTAL, -1000]
+    running.check()
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_lines_are_no_more_than_what_went_back(running: Running, cancelled: bool) -> None:
+    """Some was given back before, or less than the tickets cost."""
+    booking = confirmed(running)
+    carry_out(running, ask(running, booking, amount=10_500 - 1_001)["id"])
+    if cancelled:
+        cancel(running)
+        with running.work():
+            wait_until(lambda: is_over(running))
+    else:
+        asked = {"tickets": tickets(running, booking), "amount": 1_001}
+        carry_out(running, ask(running, booking, **asked)["id"])
+    *_, note = number_all(running)
+    assert (note["total"], taxes(note)) == (-1_001, [(0.19, -1_001, -160)])
+    assert [line["total"] for line in note["breakdown"]["lines"]] == [-501, -500]
     running.check()
 
 

@@ -91,10 +91,14 @@ begin
     if paid is not null then
         refund_ids := write_refunds(paid, amounts, 'event_cancelled', p_reason, p_spread);
         insert into refund_items (event_id, refund_id, booking_id, seat, amount)
-        select p_event, r.id, o.booking, o.place, o.cost
+        select p_event, r.id, r.booking_id, i.place, i.cost
         from unnest(refund_ids) w(id)
         join refunds r on r.id = w.id
-        join unnest(owners, places, costs) o(booking, place, cost) on o.booking = r.booking_id;
+        join (select o.booking, array_agg(o.place order by o.place) as seats,
+                  array_agg(o.cost order by o.place) as parts
+              from unnest(owners, places, costs) o(booking, place, cost) group by o.booking) o
+            on o.booking = r.booking_id
+        cross join lateral unnest(o.seats, share_out(r.amount, o.parts)) i(place, cost);
     end if;
     perform keep_the_rest(array(select payment_id from bookings
                                 where event_id = p_event and id = any (ids)));
