@@ -583,3 +583,15 @@ def test_a_window_in_which_nothing_can_be(running: Running, since: str, until: s
     with pytest.raises(InvalidRequest, match="must begin before it ends, and in the past"):
         wanted.run(wanted)
     assert reconciliations.list_runs(running.conn, 0, 9) == []
+
+
+def test_a_window_from_before_there_were_times(running: Running) -> None:
+    """The gateway has none before 1970, and our ids neither."""
+    confirmed(running)
+    age(running)
+    running.sandbox.reset()
+    with transaction("operator:1") as conn:
+        (run,) = reconciliations.start(conn, datetime(1, 1, 1, tzinfo=UTC), datetime.now(UTC))
+    with running.work():
+        wait_until(lambda: is_done(running, run))
+    assert found(running, reconciliations.find_run(running.conn, run)) == ["payment_missing"]

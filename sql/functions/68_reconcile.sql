@@ -164,10 +164,11 @@ begin
     with runs as (
         insert into reconciliations (gateway_account_id, cause, requested_by, window_from, window_to)
         select min(a.id), p_cause,
-            coalesce(nullif(current_setting('usher.actor', true), ''), current_user), p_from,
-            least(p_to, clock_timestamp())
+            coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
+            greatest(p_from, to_timestamp(0)), least(p_to, clock_timestamp())
         from gateway_accounts a
-        where a.provider <> 'offline' and p_from < least(p_to, clock_timestamp())
+        where a.provider <> 'offline'
+            and greatest(p_from, to_timestamp(0)) < least(p_to, clock_timestamp())
         group by a.provider, a.external_account
         on conflict (gateway_account_id, cause) where state = 'running' and cause <> 'asked' do nothing
         returning id
