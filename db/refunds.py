@@ -207,6 +207,20 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
     return conn.execute(sql.record, values).fetchone() is not None
 
 
+def lock_booking(conn: Conn, progress: Progress) -> None:
+    """Booking before refund, as whoever decides about either locks them."""
+    values = {"event_id": progress.event_id, "booking_id": progress.booking_id}
+    conn.execute(sql.lock_booking, values)
+
+
+def is_owed(conn: Conn, progress: Progress) -> bool:
+    """Whether the buyer still waits for a refund that has just failed: not where a lost dispute has
+    taken the money. The booking is locked."""
+    values = {"refund_id": progress.refund_id}
+    conn.execute(sql.settle_by_disputes, values)
+    return bool(only(conn.execute(sql.is_owed, values).fetchall())["owed"])
+
+
 def adopt(conn: Conn, payment_id: UUID, outcome: Outcome) -> str:
     """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
     money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""

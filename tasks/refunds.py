@@ -56,10 +56,14 @@ def begin(lease: Lease) -> Progress | None:
 
 def settle(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
     """Write down what the refund is, tell who has to know, and finish unless it is pending."""
+    if outcome.state == "failed":
+        refunds.lock_booking(conn, progress)
     if not refunds.record(conn, progress, outcome):
         raise MovedOn
-    if outcome.state == "failed":
+    if outcome.state == "failed" and refunds.is_owed(conn, progress):
         call_for_help(lease, conn, progress, outcome)
+    elif outcome.state == "failed":
+        lease.finish(conn)
     elif outcome.state == "succeeded":
         if progress.state == "pending" and progress.cause == "asked":
             refunds.tell_buyer(conn, progress)

@@ -12,7 +12,7 @@ from db.webhooks import Notification, take_notification
 from tests.running import Running
 from tests.test_bookings_api import path_of
 from tests.test_cancellations import cancel, is_over, progress
-from tests.test_refunds import PRICE, ask, carry_out, confirmed, tickets
+from tests.test_refunds import PRICE, ask, carry_out, confirmed, refund, tickets
 from tests.test_refunds_api import paid
 from tests.waiting import wait_until
 from tests.world import Caller, Sale
@@ -99,6 +99,40 @@ def test_one_that_is_lost_makes_them_void(running: Running) -> None:
     assert running.conn.execute("select seats from buyer_seats").fetchall() == [{"seats": 0}]
     with pytest.raises(Conflict, match="Only 0"):
         ask(running, booking, amount=1)
+    running.check()
+
+
+def test_what_was_owed_is_not_when_the_bank_takes_it(running: Running) -> None:
+    """The gateway refused a refund because of a dispute of which we had not heard."""
+    booking = confirmed(running, card=CARD)
+    dispute = at_gateway(running, booking)
+    asked = ask(running, booking)["id"]
+    with running.work():
+        wait_until(running.dead_letters)
+    assert not refund(running, asked)["settlement"]
+    running.sandbox.close_dispute(dispute, "lost")
+    told(running, booking, dispute)
+    with running.work():
+        wait_until(lambda: not running.tasks("look_at_dispute"))
+    assert dispute in refund(running, asked)["settlement"]
+    assert [letter["resolution"] for letter in running.dead_letters()] == [
+        "taken by the buyer's bank"
+    ]
+    running.check()
+
+
+def test_a_refund_that_fails_after_the_bank_took_it_is_not_owed(running: Running) -> None:
+    booking = confirmed(running, card=CARD)
+    dispute = at_gateway(running, booking)
+    running.sandbox.close_dispute(dispute, "lost")
+    asked = ask(running, booking)["id"]
+    later = "update outbox set run_at = now() + %s::interval, resend_at = now() + %s::interval"
+    running.conn.execute(later, ["1 h", "1 h"])
+    look(running, booking, dispute, "cancelled")
+    running.conn.execute(later, ["0 s", "0 s"])
+    carry_out(running, asked, "failed")
+    assert dispute in refund(running, asked)["settlement"]
+    assert running.dead_letters() == []
     running.check()
 
 

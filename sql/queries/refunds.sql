@@ -74,6 +74,18 @@ SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
 WHERE id = %(refund_id)s AND state = %(expected)s
 RETURNING id
 
+-- lock_booking --
+-- Before a refund is written down as failed: nobody decides a dispute of its booking meanwhile.
+SELECT FROM bookings WHERE event_id = %(event_id)s AND id = %(booking_id)s FOR UPDATE
+
+-- settle_by_disputes --
+-- What a lost dispute has taken is not owed.
+SELECT settle_by_disputes(payment_id) FROM refunds WHERE id = %(refund_id)s
+
+-- is_owed --
+-- Whether a refund that failed was not paid otherwise.
+SELECT settled_at IS NULL AS owed FROM refunds WHERE id = %(refund_id)s
+
 -- adopt --
 -- A refund that was made at the gateway, past us.
 SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_id)s, %(state)s, %(amount)s, %(currency)s)
