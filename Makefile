@@ -12,7 +12,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test bench chaos-money mutants reports migrate console lint types lock clean
+.PHONY: help install demo run test bench chaos chaos-money mutants reports migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: install ## run the tests against real servers (ARGS="-k name")
 
 bench: install ## measure bookings a second beside pgbench
 	@$(BIN)/python -m ops.bench $(ARGS)
+
+chaos: install ## break every part of it during a sale; nothing is lost or done twice (MINUTES=30 ARGS="--seed 7")
+	@$(BIN)/python -m ops.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 chaos-money: install ## break all that can break while 2,000 buyers pay; the books agree (ARGS="--seed 7")
 	@$(BIN)/python -m ops.chaos.money $(ARGS)

@@ -18,6 +18,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from db.faults import reach_commit
 from db.settings import settings
 
 Conn = Connection[DictRow]
@@ -161,6 +162,8 @@ def transaction(actor: str | None = None, seconds: int | None = None) -> Iterato
             yield conn
         finally:
             _in_transaction.reset(token)
+        reach_commit("before", actor)
+    reach_commit("after", actor)
 
 
 @contextmanager
@@ -176,6 +179,7 @@ def autocommit() -> Iterator[Conn]:
         finally:
             if not conn.closed:
                 conn.autocommit = False
+    reach_commit("after", None)
 
 
 class CalledInTransaction(AssertionError):

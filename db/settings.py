@@ -80,8 +80,10 @@ class Settings:
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
     """Tests only: leases, resends and retries of tasks take so many times as long."""
+    dyno: str = ""
+    """Which process this is, as platforms say it: web.1."""
     die_at: str = ""
-    """Tests only: see tasks/faults.py."""
+    """Tests only: see db/faults.py."""
 
     def __post_init__(self) -> None:
         _require(

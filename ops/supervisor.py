@@ -127,7 +127,7 @@ class Supervisor:
             first = len(self.select(kind)) + 1
             for name in (f"{kind}.{number}" for number in range(first, first + count)):
                 log_path = self.log_dir / f"{name}.log"
-                own_env = {**self.env, **(env or {})}
+                own_env = {**self.env, "DYNO": name, **(env or {})}
                 # Started by the keeper: a tether holds on to the thread that made it.
                 self.processes[name] = Process(name, command, log_path, own_env, self.cwd)
 

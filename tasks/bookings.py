@@ -15,10 +15,10 @@ import structlog
 from db import payments
 from db.connections import Conn
 from db.errors import UsherError
+from db.faults import reach
 from db.payments import Outcome, Progress
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.faults import reach
 from tasks.gateway import NothingHappened, Refused, UnknownOutcome, gateway_of
 
 log = structlog.get_logger()

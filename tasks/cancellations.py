@@ -7,10 +7,10 @@ Refunds are made as the gateway can take them: no batch is begun while that befo
 import time
 
 from db import cancellations
+from db.faults import reach
 from db.settings import settings
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.faults import reach
 
 BATCH = 200
 """Bookings in one transaction; their refunds take 10 s at 20 a second."""

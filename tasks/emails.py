@@ -23,10 +23,10 @@ from db import emails, outbox
 from db.connections import Conn, refuse_transaction
 from db.emails import Email
 from db.errors import UsherError
+from db.faults import reach
 from db.settings import settings
 from tasks.broker import durable
 from tasks.durable import Lease, Stopping, describe, stop_if_told
-from tasks.faults import reach
 from tasks.rendering import render
 
 log = structlog.get_logger()
@@ -118,6 +118,7 @@ def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
         message = compose(mail)
     except Exception as error:  # whatever is wrong with it, its neighbours go out
         return MailRefused(f"it cannot be written: {type(error).__name__}: {error}")
+    reach("before SMTP")
     try:
         server.send_message(message)
     except smtplib.SMTPSenderRefused as error:
@@ -127,6 +128,7 @@ def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
         return verdict(code, error)
     except smtplib.SMTPResponseException as error:
         return verdict(error.smtp_code, error)
+    reach("after SMTP")
     return None
 
 

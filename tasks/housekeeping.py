@@ -11,9 +11,9 @@ import structlog
 
 from db import archives, housekeeping, jobs
 from db.connections import autocommit
+from db.faults import reach
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater
-from tasks.faults import reach
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ confirms a booking never waits for the next number.
 import time
 
 from db import receipts
+from db.faults import reach
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.faults import reach
 
 BATCH = 500
 """Documents in one transaction."""

@@ -13,10 +13,10 @@ import structlog
 from db import reconciliations
 from db.connections import Conn
 from db.errors import UsherError
+from db.faults import reach
 from db.reconciliations import Page, Run, Thing
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.faults import reach
 from tasks.gateway import Books, books_of
 
 log = structlog.get_logger()

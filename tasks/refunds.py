@@ -7,10 +7,10 @@ import structlog
 from db import disputes, outbox, refunds
 from db.connections import Conn
 from db.errors import UsherError
+from db.faults import reach
 from db.refunds import Outcome, Progress
 from tasks.broker import durable
 from tasks.durable import Lease, TryLater
-from tasks.faults import reach
 from tasks.gateway import NothingHappened, gateway_of
 
 log = structlog.get_logger()

@@ -13,6 +13,7 @@ import structlog
 
 from db import lanes, outbox
 from db.connections import refuse_transaction, transaction
+from db.faults import reach
 from db.settings import settings
 from tasks.broker import broker
 from tasks.durable import policies
@@ -60,7 +61,9 @@ def relay_once() -> None:
 
 def send(message: dramatiq.Message[None]) -> None:
     refuse_transaction()
+    reach("before message")
     broker.enqueue(message)
+    reach("after message")
 
 
 def waiting(queue: str) -> int:

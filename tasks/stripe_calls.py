@@ -19,6 +19,7 @@ from db import circuits
 from db.circuits import Priority, Turn
 from db.connections import autocommit, refuse_transaction
 from db.errors import UsherError
+from db.faults import reach
 from db.settings import settings
 from tasks.breaker import GatewayAway, calling, is_replay
 from tasks.durable import TryLater
@@ -82,7 +83,10 @@ def call(
     turn = wait_for_turn(account_id, endpoint, priority or PRIORITIES[endpoint])
     try:
         with calling(account_id, turn):
-            return request()
+            reach("before call")
+            answer = request()
+            reach("after call")
+            return answer
     except stripe.CardError:
         raise
     except stripe.RateLimitError as error:

@@ -1,7 +1,7 @@
 """A worker is killed with SIGKILL at each point of the saga; another finishes what it had begun.
 
 The whole of Usher but the API runs as processes, two workers and two mailers among them. A process
-that reaches the point for which there is an order kills itself there, once (tasks/faults.py).
+that reaches the point for which there is an order kills itself there, once (db/faults.py).
 """
 
 from collections.abc import Callable, Iterator

@@ -38,6 +38,8 @@ QUEUE_INSTEAD = ("queue", "full", "paused", "no_pass")
 class Told:
     """What a buyer was told. states: the booking's, as they were seen one after another.
 
+    accepted: what was answered with a 2xx and now has to come to an end: its id, by what it is
+    ("entry", "booking", "payment 1", "refund"). account: who asked for it.
     error: something that must not be answered, whatever is broken.
     """
 
@@ -45,7 +47,9 @@ class Told:
     manner: str
     booking_id: str = ""
     event_id: int = 0
+    account: int = 0
     states: list[str] = field(default_factory=list)
+    accepted: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     turned_away: str = ""
     error: str = ""
@@ -61,6 +65,7 @@ class Buyer:
         self.api, self.person, self.organiser = api, person, organiser
         self.event_id: int = event["id"]
         self.gated: bool = event["gated"]
+        self.passes: bool = event["passes"]
         self.path = f"/v1/events/{self.event_id}"
         self.told = Told(person.number, person.manner, event_id=self.event_id)
         self.dice = random.Random(person.dice)
@@ -98,7 +103,7 @@ class Buyer:
             body = {"email": email, "name": f"Buyer {self.person.number}"}
             answer = await self.api.call("POST", "/v1/accounts", body, expect=(201, 409))
             if answer.status == 201:
-                self.token = answer.body["token"]
+                self.token, self.told.account = answer.body["token"], answer.body["id"]
                 return
         raise Unexpected("ten addresses in a row were taken")
 
@@ -106,17 +111,25 @@ class Buyer:
         """The booking's id; None: turned away."""
         wish = {"quantity": self.person.quantity, "together": False}
         if not self.gated:
-            answer = await self._ask("POST", "/bookings", wish, key="book", expect=(201, 409))
-            if answer.status == 201:
-                return str(answer.body["id"])
-            if answer.reason not in QUEUE_INSTEAD:
-                self.told.turned_away = answer.reason
-                return None
+            booking_id = await self._book(wish)
+            if booking_id or self.told.turned_away not in QUEUE_INSTEAD:
+                return booking_id
+            self.told.turned_away = ""
+        wish |= {"admission": True} if self.passes else {}
         answer = await self._ask("POST", "/queue", wish, key="join", expect=(200, 201, 409))
         if answer.status == 409:
             self.told.turned_away = answer.reason
             return None
+        self.told.accepted["entry"] = str(answer.body["id"])
         return await self._wait_in_queue(str(answer.body["id"]))
+
+    async def _book(self, wish: Json) -> str | None:
+        answer = await self._ask("POST", "/bookings", wish, key="book", expect=(201, 409))
+        if answer.status == 409:
+            self.told.turned_away = answer.reason
+            return None
+        self.told.accepted["booking"] = str(answer.body["id"])
+        return str(answer.body["id"])
 
     async def _wait_in_queue(self, entry_id: str) -> str | None:
         pause = FIRST_LOOK_S
@@ -125,7 +138,12 @@ class Buyer:
             entry = (await self._ask("GET", f"/queue/{entry_id}")).body
             if entry["state"] == "booked":
                 return str(entry["booking_id"])
-            if entry["state"] not in WAITING:
+            if entry["pass_state"] in ("offered", "missed"):
+                taken = (await self._ask("POST", f"/queue/{entry_id}/pass", expect=(200, 409))).body
+                if taken.get("pass"):
+                    wish = {"quantity": self.person.quantity, "together": False}
+                    return await self._book(wish | {"pass": taken["pass"]})
+            elif entry["state"] not in WAITING:
                 self.told.turned_away = entry["reason"] or entry["state"]
                 return None
             pause = min(pause * LOOK_GROWS, LONGEST_WAIT_S)
@@ -164,12 +182,15 @@ class Buyer:
     async def _pay(self, card: str) -> bool:
         """Begin an attempt; whether it was taken."""
         self.attempts += 1
+        attempt = self.attempts  # another tab may begin the next meanwhile
         answer = await self._ask(
             "POST", f"/bookings/{self.told.booking_id}/payment", {"payment_method": card},
-            key=f"pay-{self.attempts}", expect=(202, 409),
+            key=f"pay-{attempt}", expect=(202, 409),
         )  # fmt: skip
         if answer.status == 409 and answer.reason not in NOT_NOW:
             raise Unexpected(f"payment: {answer.body}")
+        if answer.status == 202:
+            self.told.accepted[f"payment {attempt}"] = answer.body["payment"]["id"]
         return answer.status == 202
 
     async def _pay_to_the_end(self, card: str) -> str:
@@ -288,10 +309,12 @@ class Buyer:
             if not valid:
                 return
             asked["tickets"] = valid[:1]
-        await self._ask(
+        answer = await self._ask(
             "POST", f"/bookings/{self.told.booking_id}/refunds", asked,
             key="refund", expect=(201, 409, 422), token=self.organiser,
         )  # fmt: skip
+        if answer.status == 201 and answer.body["refund"]:
+            self.told.accepted["refund"] = answer.body["refund"]["id"]
         await self.look()
 
 

@@ -2,7 +2,8 @@
 
     python -m ops.chaos.crowd --web URL --plan FILE --results FILE
 
-FILE of the plan: {"people": [Person…], "events": [{"id": 1, "gated": true}…], "organiser": key}.
+FILE of the plan: {"people": [Person…], "organiser": key,
+    "events": [{"id": 1, "gated": true, "passes": false}…]}.
 Prints {"stages": {…}} once a second, and ends when every buyer was told an end, or on SIGTERM;
 either way it writes what each was told to the other FILE, a JSON object a line (buyer.Told).
 """

@@ -29,10 +29,10 @@ from ops.chaos.buyer import Told
 from ops.chaos.forms import FORMS, LIMITS
 from ops.chaos.gateway import Gateway
 from ops.chaos.organiser import Shows
-from ops.chaos.plan import Form, draw_acts, draw_people
+from ops.chaos.plan import Act, Form, draw_acts, draw_people
 from ops.chaos.processes import Killer
 from ops.chaos.quiet import open_ends, turn_clocks, wait_for_quiet
-from ops.chaos.timeline import Timeline
+from ops.chaos.timeline import Doing, Timeline
 from ops.demo.__main__ import connected
 from ops.stack import Stack
 from ops.supervisor import ROOT
@@ -102,9 +102,40 @@ class Campaign:
         self._stages: dict[str, int] = {}
         self._moved_at = time.monotonic()
 
+    @property
+    def doings(self) -> dict[str, Doing]:
+        return {**self.gateway.doings, **self.killer.doings, **self.shows.doings}
+
+    def acts(self) -> list[Act]:
+        return draw_acts(self.form, self.seed)
+
     def sell(self) -> None:
         """From the first buyer to the last one told an end; faults end when all have acted."""
         self.shows.open()
+        timeline = Timeline(self.acts(), self.doings)
+        with self._crowd(self._write_plan()) as words:
+            with self.broken(), timeline:
+                for stages in words:
+                    self._while_selling(stages)
+                    if not stages.get("coming") and not stages.get("acting"):
+                        break
+                    if self._stands_still(stages):
+                        self.failures.append(f"buyers get no further: {listed(stages)}")
+                        break
+            self.say("faults are over")
+            self._see_out(words)
+        self.failures += [f"not done: {error}" for error in timeline.errors]
+
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        """What goes wrong all the time, and what is mended when the block ends."""
+        self.gateway.trouble()
+        yield
+        self.gateway.rest()
+        self.killer.rest()
+
+    def _write_plan(self) -> Path:
+        """For the crowd."""
         people = draw_people(self.form, self.seed)
         plan = self.stack.var_dir / "crowd.json"
         plan.write_text(
@@ -114,23 +145,7 @@ class Campaign:
                 "organiser": self.shows.api_key,
             })
         )  # fmt: skip
-        doings = {**self.gateway.doings, **self.killer.doings, **self.shows.doings}
-        timeline = Timeline(draw_acts(self.form, self.seed), doings)
-        with self._crowd(plan) as words:
-            self.gateway.trouble()
-            with timeline:
-                for stages in words:
-                    self._while_selling(stages)
-                    if not stages.get("coming") and not stages.get("acting"):
-                        break
-                    if self._stands_still(stages):
-                        self.failures.append(f"buyers get no further: {listed(stages)}")
-                        break
-            self.gateway.rest()
-            self.killer.rest()
-            self.say("faults are over")
-            self._see_out(words)
-        self.failures += [f"not done: {error}" for error in timeline.errors]
+        return plan
 
     @contextmanager
     def _crowd(self, plan: Path) -> Iterator[Iterator[dict[str, int]]]:

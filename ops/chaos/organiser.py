@@ -52,12 +52,13 @@ class Shows:
             hold_seconds=show.hold_seconds,
             gated=show.gated,
             currency=show.currency,
+            free=show.free,
         )
 
     def listing(self) -> list[Json]:
         """For the crowd."""
         return [
-            {"id": event_id, "gated": show.gated}
+            {"id": event_id, "gated": show.gated, "passes": show.passes}
             for event_id, show in zip(self.ids, self.form.shows, strict=True)
         ]
 

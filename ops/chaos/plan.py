@@ -21,13 +21,24 @@ LASTS = 1.5
 
 @dataclass(frozen=True)
 class Show:
-    """An event of the campaign. share: of all buyers; cancelled: by its organiser, half-way."""
+    """An event of the campaign. share: of all buyers; cancelled: by its organiser, half-way. free:
+    nothing costs anything. passes: its queue gives passes, with which seats are booked directly."""
 
     share: float
     hold_seconds: int
     gated: bool = True
     currency: str = "EUR"
     cancelled: bool = False
+    free: bool = False
+    passes: bool = False
+
+
+@dataclass(frozen=True)
+class Break:
+    """Something that breaks about every so often, and for how long. Seconds."""
+
+    every_s: float
+    lasts_s: float = 0
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,9 @@ class Form:
     arrive_s: over which buyers come. manners: how they pay (ops/chaos/buyer.py), by weight. wishes:
     what they, or the organiser, want of a booking that is paid. faults: the sandbox's settings.
     kills: which processes are killed, by weight, every kill_every_s. die_every_s: between deaths at
-    the named points of tasks/faults.py. freezes: so many times a worker stands still for freeze_s.
-    storms: so many times the gateway does what it is asked, and hardly ever answers. bank_s:
+    the named points of db/faults.py. freezes: so many times a worker stands still for freeze_s.
+    storms: so many times the gateway does what it is asked, and hardly ever answers. breaks: what
+    else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die at. bank_s:
     between a bank's looks at its disputes. pace: see TASK_PACE. hasten: when the faults are over,
     the clocks of holds and of requests on their way are turned forward. patience_s: until
     everything has come to an end.
@@ -58,6 +70,8 @@ class Form:
     freeze_s: float = 0
     storms: int = 0
     storm_s: float = 6
+    breaks: Mapping[str, Break] = field(default_factory=dict)
+    points: tuple[str, ...] = ()
     bank_s: float = 5
     pace: float = 1
     hasten: bool = False
@@ -114,6 +128,7 @@ def draw_acts(form: Form, seed: int) -> list[Act]:
     """Deaths go on for longer than buyers come, if buyers are still paying then."""
     dice = random.Random(f"acts {seed}")
     acts = [*draw_kills(form, dice), *draw_deaths(form, dice), *draw_freezes(form, dice)]
+    acts += draw_breaks(form, dice)
     acts += [
         Act(dice.uniform(0.2, 0.8) * form.arrive_s, "storm", lasts_s=form.storm_s)
         for _ in range(form.storms)
@@ -129,12 +144,12 @@ def draw_acts(form: Form, seed: int) -> list[Act]:
 def draw_kills(form: Form, dice: random.Random) -> Iterator[Act]:
     for at_s in moments(LASTS * form.arrive_s, form.kill_every_s, dice):
         kind = draw_weighted(dice, form.kills)
-        yield Act(at_s, "kill", f"{kind}.{dice.randint(1, form.formation[kind])}")
+        yield Act(at_s, "kill", f"{kind}.{dice.randint(1, form.formation.get(kind, 1))}")
 
 
 def draw_deaths(form: Form, dice: random.Random) -> Iterator[Act]:
     """Each point once, in any order, and again, as often as there is time."""
-    points = named_points()
+    points = [*named_points(), *form.points]
     dice.shuffle(points)
     for at_s, point in zip(moments(LASTS * form.arrive_s, form.die_every_s, dice), cycle(points)):
         yield Act(at_s, "die", point)
@@ -145,6 +160,12 @@ def draw_freezes(form: Form, dice: random.Random) -> Iterator[Act]:
     for number in workers:
         at_s = dice.uniform(0.1, 0.8) * form.arrive_s
         yield Act(at_s, "freeze", f"worker.{number}", form.freeze_s)
+
+
+def draw_breaks(form: Form, dice: random.Random) -> Iterator[Act]:
+    for what, broken in form.breaks.items():
+        for at_s in moments(form.arrive_s, broken.every_s, dice):
+            yield Act(at_s, what, lasts_s=broken.lasts_s)
 
 
 def moments(end: float, every: float, dice: random.Random) -> Iterator[float]:

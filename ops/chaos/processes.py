@@ -34,8 +34,8 @@ class Killer:
     def order(self, act: Act) -> None:
         """Whoever reaches the point next dies there."""
         self.died[act.whom] += not (self.orders / act.whom).exists()
-        for kind in ("worker", "mailer"):
-            self._expect_death(kind)
+        for name in self.supervisor.processes:
+            self._expect_death(name)
         (self.orders / act.whom).touch()
 
     def _expect_death(self, name: str) -> None:

@@ -2,6 +2,9 @@
 
 DIE_AT is a folder. The first process to reach a point after which a file in it is named ("after
 capture") removes the file and kills itself there. Unset, a point costs one comparison.
+
+What is done outside Postgres has points of its own; a commit has two by who commits it: "before
+task:advance commits", "after buyer commits". Where nobody is named it is the kind of process.
 """
 
 import os
@@ -10,13 +13,18 @@ from pathlib import Path
 
 from db.settings import settings
 
-_folder = settings().die_at
-
 
 def reach(point: str) -> None:
     """Die here, if somebody asked for it."""
-    if _folder:
-        _die_once(Path(_folder) / point)
+    if folder := settings().die_at:
+        _die_once(Path(folder) / point)
+
+
+def reach_commit(when: str, actor: str | None) -> None:
+    """A transaction is about to commit ("before"), or has ("after")."""
+    if settings().die_at:
+        who = actor or settings().dyno.partition(".")[0]
+        reach(f"{when} {'buyer' if who.startswith('buyer:') else who} commits")
 
 
 def _die_once(order: Path) -> None:

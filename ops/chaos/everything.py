@@ -1,0 +1,110 @@
+"""The forms of the campaign in which everything breaks (ops/chaos/__main__.py)."""
+
+from dataclasses import replace
+
+from ops.chaos.forms import FAULTS, LONG
+from ops.chaos.plan import Break, Form, Show
+
+# Milder than in a campaign of money, which is about nothing else.
+MILD = {
+    **FAULTS,
+    "spike_rate": 0.05,
+    "fail_before_rate": 0.01,
+    "fail_after_rate": 0.01,
+    "drop_after_rate": 0.02,
+    "webhook_late_ms": 20_000,
+}
+MANNERS = {
+    "pays": 60, "another_card": 6, "authenticates": 8, "two_tabs": 6, "cancels": 6, "gives_up": 4,
+    "last_moment": 4, "walks_away": 6,
+}  # fmt: skip
+
+# Who commits: see reach_commit in db/faults.py.
+COMMITTERS = (
+    "buyer", "gateway", "drain", "relay", "web", "worker", "mailer", "clock", "clock:expire_holds",
+    "clock:expire_passes", "clock:number_receipts", "task:advance", "task:send_email",
+    "task:number_receipts", "task:refund", "task:cancel_event",
+)  # fmt: skip
+POINTS = tuple(f"{when} {who} commits" for when in ("before", "after") for who in COMMITTERS)
+
+BREAKS = {
+    "redis_flushed": Break(every_s=12),
+    "redis_restarted": Break(every_s=40),
+    "redis_stopped": Break(every_s=110, lasts_s=30),
+    "redis_paused": Break(every_s=60, lasts_s=8),
+    "postgres_restarted": Break(every_s=45),
+    "pool_exhausted": Break(every_s=60, lasts_s=5),
+    "cut before commit": Break(every_s=5),
+    "cut after commit": Break(every_s=5),
+    "cut before answer": Break(every_s=5),
+    "mail": Break(every_s=10, lasts_s=6),
+}
+
+MINUTES = 4.0
+PACE = 0.12
+"""Seconds between two buyers: what this leaves of a small machine, with everything broken."""
+
+
+def long_form(minutes: float, bookings: int | None = None) -> Form:
+    """Buyers come for half of the time; the other half is for what is still under way, and for
+    the examination."""
+    arrive_s = minutes * 60 * 0.5
+    return replace(
+        LONG,
+        bookings=bookings or round(arrive_s / PACE),
+        arrive_s=arrive_s,
+        shows=(
+            Show(share=0.25, hold_seconds=60),
+            Show(share=0.20, hold_seconds=15),
+            Show(share=0.15, hold_seconds=20, gated=False),
+            Show(share=0.15, hold_seconds=30, passes=True),
+            Show(share=0.15, hold_seconds=30, free=True),
+            Show(share=0.10, hold_seconds=20, cancelled=True),
+        ),
+        manners=MANNERS,
+        wishes={"": 80, "refund": 14, "ticket": 6},
+        faults=MILD,
+        formation={"web": 1, "live": 1, "relay": 2, "clock": 2, "worker": 2, "mailer": 2},
+        kills={
+            "worker": 5, "relay": 3, "clock": 2, "mailer": 3, "web": 2, "live": 1, "catcher": 1,
+        },
+        kill_every_s=6,
+        die_every_s=2,
+        freezes=1,
+        freeze_s=20,
+        storms=0,
+        breaks=BREAKS,
+        points=POINTS,
+        hasten=True,
+        patience_s=300,
+    )  # fmt: skip
+
+
+SHORT = replace(
+    long_form(0.3, bookings=70),
+    arrive_s=8,
+    shows=(
+        Show(share=0.4, hold_seconds=6),
+        Show(share=0.2, hold_seconds=7, gated=False),
+        Show(share=0.2, hold_seconds=8, passes=True),
+        Show(share=0.2, hold_seconds=8, free=True),
+    ),
+    faults={**MILD, "spike_ms": 300, "webhook_late_ms": 3000},
+    formation={"web": 1, "relay": 1, "clock": 1, "worker": 2, "mailer": 1},
+    kills={"worker": 3, "relay": 1, "mailer": 1, "clock": 1},
+    kill_every_s=4,
+    die_every_s=1.5,
+    freezes=0,
+    breaks={
+        "redis_flushed": Break(every_s=2),
+        "redis_stopped": Break(every_s=6, lasts_s=1.5),
+        "postgres_restarted": Break(every_s=5.5),
+        "cut before commit": Break(every_s=1),
+        "cut after commit": Break(every_s=1),
+        "cut before answer": Break(every_s=2),
+        "mail": Break(every_s=3, lasts_s=2),
+    },
+    bank_s=2,
+    pace=0.025,
+    patience_s=60,
+)

@@ -1,0 +1,95 @@
+"""The mail server's part in a campaign: what it does wrong, and what it got in the end."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from db.connections import Conn
+from ops.chaos.plan import Act
+from ops.chaos.timeline import Doing
+from ops.demo.check import some
+
+Json = dict[str, Any]
+
+TROUBLES: dict[str, Json] = {
+    "mail_refused": {"reject_rate": 0.5, "reply": "451"},
+    "mail_dropped": {"drop_rate": 0.5},
+    "mail_slow": {"latency_ms": 1500},
+}
+ROWS = "SELECT id::text, template, booking_id::text, state FROM emails"
+WITHOUT_CONFIRMATION = """
+SELECT b.id::text FROM bookings b
+WHERE b.confirmed_at IS NOT NULL AND NOT EXISTS (
+    SELECT FROM emails m
+    WHERE m.booking_id = b.id AND m.template = 'confirmed' AND m.state = 'sent')
+"""
+
+
+class Mail:
+    """done: how often each trouble began."""
+
+    def __init__(self, catcher_url: str, seed: int) -> None:
+        self.url, self.dice = catcher_url, random.Random(f"mail {seed}")
+        self.done: Counter[str] = Counter()
+
+    @property
+    def doings(self) -> dict[str, Doing]:
+        return {"mail": self.trouble, "mail_well": self.recover}
+
+    def trouble(self, act: Act) -> Act:
+        kind = self.dice.choice(sorted(TROUBLES))
+        self._set(TROUBLES[kind])
+        self.done[kind] += 1
+        return Act(act.at_s + act.lasts_s, "mail_well")
+
+    def recover(self, act: Act) -> None:
+        self._set({})
+
+    def rest(self) -> None:
+        self._set({})
+
+    def _set(self, faults: Json) -> None:
+        requests.post(f"{self.url}/faults", json=faults, timeout=5).raise_for_status()
+
+    def caught(self) -> Counter[str]:
+        """How often each Message-ID came."""
+        answer = requests.get(f"{self.url}/messages", timeout=60)
+        return Counter(mail["message_id"] for mail in answer.json())
+
+
+@dataclass(frozen=True)
+class Post:
+    """What was to be sent, and what came. missing, doubled: sentences."""
+
+    sent: int
+    repeated: int
+    missing: list[str]
+    doubled: list[str]
+
+
+def compare(conn: Conn, caught: Counter[str]) -> Post:
+    """Each mail came, under the one Message-ID that it has for good. (That may come twice.)"""
+    rows = conn.execute(ROWS).fetchall()
+    ids = {row["id"]: f"<{row['id']}@usher.example>" for row in rows}
+    gone = [row for row in rows if row["state"] == "sent" and not caught[ids[row["id"]]]]
+    unsent = [row for row in rows if row["state"] not in ("sent", "skipped")]
+    silent = [row["id"] for row in conn.execute(WITHOUT_CONFIRMATION)]
+    strange = sorted(set(caught) - set(ids.values()))
+    return Post(
+        sent=sum(row["state"] == "sent" for row in rows),
+        repeated=caught.total() - len(caught),
+        missing=[
+            *some("e-mails were sent and never came", list(names(gone))),
+            *some("e-mails were not sent", list(names(unsent))),
+            *some("bookings were confirmed without an e-mail", silent),
+        ],
+        doubled=list(some("e-mails came under a Message-ID that is not theirs", strange)),
+    )
+
+
+def names(rows: list[Json]) -> Iterator[str]:
+    return (f"{row['id']} ({row['template']} of {row['booking_id']})" for row in rows)
