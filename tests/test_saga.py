@@ -159,6 +159,26 @@ def carry_on(lease: Any) -> None:
         step(lease, progress)
 
 
+def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running) -> None:
+    """The cancellation was accepted before anybody knew that the money was reserved."""
+    from tasks import bookings
+    from tasks.gateway import gateway_of
+
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking)
+    lease = running.lease()
+    _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
+    outcome = gateway_of(progress).authorise(progress)
+    assert running.cancel(booking) == "authorising"
+    with pytest.raises(bookings.MovedOn):
+        bookings.settle(lease, progress, outcome)
+    carry_on(lease)
+    assert running.booking(booking)["state"] == "cancelled"
+    assert running.payment(payment)["state"] == "voided"
+    assert nothing_taken(running, booking)
+    running.check()
+
+
 def test_what_was_never_sent_expires_at_once(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = running.pay(booking)

@@ -94,6 +94,11 @@ returns text language plpgsql as $$
 declare
     reasons constant jsonb := assess_risk(p_payment);
 begin
+    perform from bookings
+    where event_id = p_event and id = p_booking and state = 'expiring' and reason <> 'deadline' for update;
+    if found then
+        return null;  -- given up while the gateway was asked: what it reserved is voided
+    end if;
     if reasons is null then
         return case when secure_booking(p_event, p_booking, p_payment) then 'secured' end;
     end if;
