@@ -13,6 +13,7 @@ from db import reconciliations
 from db.connections import only, transaction
 from db.errors import InvalidRequest
 from ops import console
+from tests import test_archives as archive
 from tests.running import Running
 from tests.test_disputes import CARD
 from tests.test_gateway_news import tell
@@ -595,3 +596,13 @@ def test_a_window_from_before_there_were_times(running: Running) -> None:
     with running.work():
         wait_until(lambda: is_done(running, run))
     assert found(running, reconciliations.find_run(running.conn, run)) == ["payment_missing"]
+
+
+def test_what_is_archived_is_no_difference(running: Running) -> None:
+    """Nobody is told to give its money back."""
+    confirmed(running)
+    archive.end(running.sale)
+    archive.move_all(running.sale)
+    run = reconcile(running)
+    assert found(running, run) == [] and running.dead_letters() == []
+    assert run["totals"] == []

@@ -23,6 +23,12 @@ language sql stable as $$
     select exists (select from outbox where actor = p_actor and key = p_key)
 $$;
 
+/* Whether a payment is of a booking in the archive, whose books were even when it went there. */
+create or replace function is_archived(p_payment uuid) returns boolean
+language sql stable set enable_seqscan = off as $$
+    select exists (select from archived_payments where payment_id = p_payment)
+$$;
+
 create or replace function is_young(p_at timestamptz) returns boolean language sql volatile as $$
     select p_at > clock_timestamp() - interval '2 min'
 $$;
@@ -63,7 +69,8 @@ language sql set enable_seqscan = off set jit = off as $$
         as is_over) o
     cross join lateral (select case
         when p.id is null and g.payment_id is null then null
-        when p.id is null then case when not o.is_over then 'unknown_payment' end
+        when p.id is null then case when not o.is_over and not is_archived(g.payment_id)
+            then 'unknown_payment' end
         when not p.gateway_account_id = any (array(select books_of(p_account))) then null
         when p.gateway_id <> g.id then case when not o.is_over then 'second_payment' end
         when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')

@@ -119,7 +119,7 @@ returns void language sql set enable_seqscan = off set jit = off as $$
         select g.currency, 0 as captured_here, g.captured as captured_there, 0 as refunded_here,
             0 as refunded_there
         from jsonb_to_recordset(p_there) g(currency text, captured bigint, payment_id uuid)
-        where p_phase = 'payments' and g.payment_id is not null
+        where p_phase = 'payments' and g.payment_id is not null and not is_archived(g.payment_id)
         union all
         select coalesce(p.captured_currency, p.currency), p.captured, 0, 0, 0
         from jsonb_to_recordset(p_there) g(id text, payment_id uuid)
