@@ -4,12 +4,13 @@ and what comes late finds it there."""
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from db import archives, cancellations, refunds
+from db import archives, cancellations, housekeeping, refunds
 from db.archives import Piece
 from db.bookings import list_bookings
 from db.connections import Conn, autocommit, only, transaction
@@ -410,3 +411,79 @@ def test_an_event_in_the_archive_cannot_be_cancelled(sale: StagedSale, limit: in
     with pytest.raises(Conflict, match="archive"), transaction("organiser:1") as conn:
         cancellations.cancel_event(conn, 1, sale.event, "rain", with_fees=True)
     assert only(sale.conn.execute("select state from events").fetchall()) == {"state": "closed"}
+
+
+def bring_back(sale: StagedSale, booking: UUID) -> None:
+    with transaction("gateway") as conn:
+        assert archives.restore_booking(conn, sale.event, booking)
+
+
+def daily_sales(sale: StagedSale) -> list[dict[str, Any]]:
+    with transaction() as conn:
+        housekeeping.sum_up_day(conn, datetime.now(UTC).date())
+    return sale.conn.execute("select * from daily_sales").fetchall()
+
+
+def test_what_comes_back_is_no_business_of_that_day(sale: StagedSale) -> None:
+    """Neither is what is in the archive business that never was."""
+    before = daily_sales(sale)
+    assert [(row["bookings"], row["refunds"]) for row in before] == [(3, 1)]
+    carol = booking_of(sale.conn, "carol")
+    move_all(sale)
+    assert daily_sales(sale) == before
+    sale.conn.execute("delete from daily_sales")
+    sale.conn.execute("""
+        update archived_bookings set document = document || jsonb_build_object('log', (
+            select jsonb_agg(line || '{"at": "2020-01-15T00:00:00+00:00"}')
+            from jsonb_array_elements(document -> 'log') line))""")
+    drop_log(sale.conn)
+    bring_back(sale, carol)
+    assert daily_sales(sale) == []
+
+
+def drop_log(conn: Conn) -> None:
+    """Its months were long ago."""
+    conn.execute("""
+        do $$ begin
+            execute (select string_agg('drop table ' || name, '; ')
+                     from list_partitions('state_log'));
+            perform ensure_partitions(0);
+        end $$""")
+
+
+def log_of(conn: Conn, booking: UUID) -> list[tuple[str, str]]:
+    query = """
+        select noun, new_state from archived_bookings,
+            jsonb_populate_recordset(null::state_log, document -> 'log')
+        where archived_bookings.id = %s and actor is distinct from 'archive' order by at"""
+    return [(row["noun"], row["new_state"]) for row in conn.execute(query, [booking])]
+
+
+def test_the_log_comes_back_and_goes_with_its_booking(sale: StagedSale) -> None:
+    """Also when its months were dropped meanwhile."""
+    conn, carol = sale.conn, booking_of(sale.conn, "carol")
+    move_all(sale)
+    before = log_of(conn, carol)
+    assert ("booking", "confirmed") in before
+    document = "update archived_bookings set document = jsonb_set(document, '{log,0,at}', %s)"
+    conn.execute(document.encode(), ['"2020-01-31T23:59:59.999999+00:00"'])
+    drop_log(conn)
+    for _ in range(2):
+        bring_back(sale, carol)
+        move_all(sale)
+    assert log_of(conn, carol) == before
+    assert "state_log_202001" in {
+        row["name"] for row in conn.execute("select name from list_partitions('state_log')")
+    }
+
+
+def test_a_booking_comes_back_into_tables_that_changed_since(sale: StagedSale) -> None:
+    conn, alice = sale.conn, booking_of(sale.conn, "alice")
+    move_all(sale)
+    for table in ("bookings", "tickets"):
+        conn.execute(f"alter table {table} add column is_new text not null default 'yes'".encode())
+    conn.execute("alter table tickets drop column issued_at")
+    bring_back(sale, alice)
+    for table in ("bookings", "tickets"):
+        rows = conn.execute(f"select distinct is_new from {table}".encode()).fetchall()
+        assert rows == [{"is_new": "yes"}]

@@ -48,12 +48,14 @@ SELECT name, state FROM list_partitions(%(table)s)
 WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
 
 -- sum_up_day --
--- What a day (UTC) brought. Written anew, it is what is known of it now.
+-- What a day (UTC) brought. Written anew, it is what is known of it now, unless that is less since the
+-- event is in the archive. Bookings that come back from there are nothing new.
 WITH changed AS MATERIALIZED (
     SELECT DISTINCT noun, event_id, id FROM state_log
     WHERE at >= %(day)s::date::timestamp AT TIME ZONE 'utc'
         AND at < (%(day)s::date + 1)::timestamp AT TIME ZONE 'utc'
         AND (noun, new_state) IN (('booking', 'confirmed'), ('refund', 'succeeded'))
+        AND actor IS DISTINCT FROM 'archive'
 ), sold AS (
     SELECT b.event_id, count(*) AS bookings, sum(b.quantity) AS seats, sum(b.total) AS amount
     FROM changed c JOIN bookings b ON b.event_id = c.event_id AND b.id = c.id
@@ -73,3 +75,5 @@ JOIN events e ON e.id = coalesce(s.event_id, r.event_id)
 ON CONFLICT (day, event_id) DO UPDATE
 SET bookings = excluded.bookings, seats = excluded.seats, sold = excluded.sold,
     refunds = excluded.refunds, refunded = excluded.refunded
+WHERE NOT EXISTS (
+    SELECT FROM events e WHERE e.id = daily_sales.event_id AND e.archive_month IS NOT NULL)
