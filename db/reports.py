@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from db.connections import Conn
-from db.errors import NotFound
+from db.errors import Conflict, NotFound
 
 FOLDER = Path(__file__).resolve().parent.parent / "sql" / "reports"
 
@@ -22,6 +22,14 @@ _VARIABLE = re.compile(r"(?<!:):event_id\b")  # but not a cast
 def report_names() -> list[str]:
     """The reports there are, in alphabetical order."""
     return sorted(path.stem for path in FOLDER.glob("*.sql"))
+
+
+def check_complete(conn: Conn, event_id: int) -> None:
+    """Reports read what is not archived. Errors: Conflict, where they would leave something out."""
+    query = "SELECT FROM events WHERE id = %s AND archive_month IS NOT NULL"
+    if conn.execute(query, [event_id]).fetchone() is not None:
+        message = "It is long over, and in the archive: its receipts tell what was sold."
+        raise Conflict(message, "archived")
 
 
 def run_report(conn: Conn, name: str, event_id: int) -> tuple[list[str], list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from db import archives, cancellations, housekeeping, refunds
+from db import archives, cancellations, housekeeping, refunds, reports
 from db.archives import Piece
 from db.bookings import list_bookings
 from db.connections import Conn, autocommit, only, transaction
@@ -487,3 +487,10 @@ def test_a_booking_comes_back_into_tables_that_changed_since(sale: StagedSale) -
     for table in ("bookings", "tickets"):
         rows = conn.execute(f"select distinct is_new from {table}".encode()).fetchall()
         assert rows == [{"is_new": "yes"}]
+
+
+def test_no_report_leaves_out_what_is_archived(sale: StagedSale) -> None:
+    reports.check_complete(sale.conn, sale.event)
+    move(sale, limit=1)
+    with pytest.raises(Conflict, match="archive"):
+        reports.check_complete(sale.conn, sale.event)

@@ -19,4 +19,5 @@ def get_report(event_id: int, name: str) -> Any:
     """A report on one event; GET an unknown one to be told which there are."""
     with transaction(caller().name) as conn:
         events.check_owner(conn, caller().scope, event_id)
+        reports.check_complete(conn, event_id)
         return jsonify(reports.run_report(conn, name, event_id)[1])
