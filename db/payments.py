@@ -26,7 +26,8 @@ class Progress:
 
     can_be_authorised: the money can be reserved before it is taken. overdue: the gateway has been
     processing it for too long. lapsing: it would soon not be reserved any more. gateway_gone: the
-    gateway could not be reached for 15 minutes.
+    gateway could not be reached for 15 minutes. too_late: it is to be charged at once, no answer to
+    that is known, and the time to pay was over 15 minutes ago.
     """
 
     event_id: int
@@ -53,6 +54,7 @@ class Progress:
     just_sent: bool | None
     overdue: bool | None
     lapsing: bool | None
+    too_late: bool
     gateway_gone: bool
 
 

@@ -47,6 +47,8 @@ def next_step(lease: Lease) -> tuple[Step, Progress] | None:
             return None
         if step is withdraw and progress.gateway_gone and progress.can_be_authorised:
             step = release
+        if step is authorise and progress.too_late:
+            step = withdraw
         if step is authorise:
             mark_sent(conn, progress)
             progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
@@ -253,7 +255,8 @@ def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
 
 
 def withdraw(lease: Lease, progress: Progress) -> None:
-    """The deadline has passed while the buyer was paying: stop the payment, unless it succeeded."""
+    """The deadline has passed while the buyer was paying: stop the payment, unless it succeeded. So
+    it does for a charge that could not be sent in time: nobody is charged who has gone long ago."""
     reach("before withdraw")
     outcome = stop_payment(progress, spare_authorised=not given_up(progress))
     reach("after withdraw")

@@ -310,6 +310,37 @@ def test_sooner_or_with_another_method_they_wait(
     assert running.seats(booking) == ["held", "held"]
 
 
+@pytest.mark.parametrize("sent", [False, True])
+def test_nobody_is_charged_long_after_the_time_to_pay(running: Running, sent: bool) -> None:
+    """The gateway was away when the debit was to be sent, or its answer was lost. What was sent
+    counts; what was not is not sent any more."""
+    from tasks import bookings, stripe_gateway
+
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking, GOOD, "sepa_debit")
+    lease = running.lease()
+    _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
+    assert running.booking(booking)["state"] == "secured"
+    if sent:
+        stripe_gateway.authorise(progress)
+    outage(running, 60)
+    running.conn.execute("update bookings set created_at = now() - interval '1 hour'")
+    running.conn.execute("update bookings set deadline = now() - interval '40 min'")
+    step, _ = bookings.next_step(lease) or pytest.fail("nothing to do")
+    assert step is bookings.authorise, "outages are credited"
+    running.conn.execute("delete from outages")
+    running.conn.execute("update outbox set lease_until = now() where actor = 'advance'")
+    if not sent:
+        running.conn.execute("update payments set updated_at = now() - interval '2 min'")
+    with running.work():
+        running.wait_for(booking, "confirmed" if sent else "failed")
+    assert bool(running.intents(booking)) == sent
+    if not sent:
+        assert running.payment(payment)["failure_code"] == "not_sent"
+        assert running.seats(booking) == []
+    running.check()
+
+
 def test_who_gave_up_is_told_so_when_the_gateway_is_away(running: Running) -> None:
     from tasks import bookings
 

@@ -16,6 +16,9 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
     coalesce(p.capture_before, p.first_sent_at + interval '7 d')
         < clock_timestamp() + interval '12 h' AS lapsing,
+    CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN b.deadline
+        + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at)) + interval '15 min'
+        < clock_timestamp() ELSE false END AS too_late,
     EXISTS (SELECT FROM outages o
             WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
                 AND o.opened_at < clock_timestamp() - interval '15 min') AS gateway_gone
