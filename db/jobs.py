@@ -46,7 +46,7 @@ def fail(conn: Conn, name: str, error: str) -> int:
     return int(only(conn.execute(sql.fail, {"name": name, "error": error}).fetchall())["failures"])
 
 
-def enqueue(
+def add_task(
     conn: Conn, actor: str, key: str, args: dict[str, Any], event_id: int | None = None
 ) -> None:
     """Add a durable task that is done when there is time; one that exists runs again."""

@@ -71,19 +71,19 @@ def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
     """A task for each event that may be archived."""
     due = archives.list_due(conn, ARCHIVED_AT_ONCE)
     for event_id in due:
-        jobs.enqueue(conn, "archive_event", str(event_id), {"event_id": event_id}, event_id)
+        jobs.add_task(conn, "archive_event", str(event_id), {"event_id": event_id}, event_id)
     return {"events": len(due)}
 
 
 def begin_day(conn: Conn, tick: datetime) -> None:
     """The day before the tick is summed up."""
     day = (tick - timedelta(days=1)).astimezone(UTC).date().isoformat()
-    jobs.enqueue(conn, "sum_up_day", day, {"day": day})
+    jobs.add_task(conn, "sum_up_day", day, {"day": day})
 
 
 def enqueue(actor: str) -> Callable[[Conn, datetime], None]:
     """A job that is one durable task, of the same name."""
-    return lambda conn, tick: jobs.enqueue(conn, actor, actor, {})
+    return lambda conn, tick: jobs.add_task(conn, actor, actor, {})
 
 
 PROBE_EVERY = timedelta(seconds=5)

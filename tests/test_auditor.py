@@ -86,7 +86,7 @@ def audit(running: Running, actor: str = "audit_changes") -> None:
     from tasks import main
 
     with transaction() as conn:
-        jobs.enqueue(conn, actor, actor, {})
+        jobs.add_task(conn, actor, actor, {})
     durable.current_lease.set(running.lease(actor))
     main.broker.get_actor(actor).fn([])
 
