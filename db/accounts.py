@@ -35,7 +35,7 @@ def add_account(conn: Conn, email: str, name: str, password_hash: str | None) ->
 
 def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
     """An account that may sign in, whatever the case of the address: {id, password_hash,
-    token_epoch, codes_used}.
+    token_epoch, codes_used, now}; now is the database's.
     """
     return conn.execute(sql.find_account, {"email": email}).fetchone()
 
@@ -48,11 +48,11 @@ def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
     return row
 
 
-def use_code(conn: Conn, account_id: int, codes_used: int) -> int | None:
+def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime) -> int | None:
     """Sign in by the code that was made when so many had been used: the epoch of the token to give;
-    None when it was used already, or the account is closed.
+    None when it was used already, or has expired, or the account is closed.
     """
-    values = {"account_id": account_id, "codes_used": codes_used}
+    values = {"account_id": account_id, "codes_used": codes_used, "expires_at": expires_at}
     row = conn.execute(sql.use_code, values).fetchone()
     return int(row["token_epoch"]) if row else None
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db import archives
-from db.connections import Conn
+from db.connections import Conn, only
 from db.queries import load
 
 sql = load("webhooks")
@@ -32,6 +32,11 @@ class Notification:
     refund_gateway_id: str | None = None
     refund_says: str | None = None
     object_id: str | None = None
+
+
+def is_recent(conn: Conn, signed_at: int, seconds: int) -> bool:
+    """Whether something was signed at most so long ago, by the database's clock."""
+    return bool(only(conn.execute(sql.is_recent, [signed_at, seconds]).fetchall())["recent"])
 
 
 def take_notification(conn: Conn, notification: Notification) -> bool:

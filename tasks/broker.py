@@ -6,7 +6,7 @@ from typing import Any
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import AgeLimit, Middleware, TimeLimit
+from dramatiq.middleware import Middleware, TimeLimit
 
 from db.errors import UsherError
 from db.settings import settings
@@ -25,11 +25,11 @@ these a thread would wait for it for good, past any SIGTERM."""
 
 def make_broker() -> RedisBroker:
     """Messages only wake workers up, so none of Dramatiq's own retries: they can lose messages when
-    Redis is away. A message that is ten minutes old has long been sent again. Nor does Dramatiq
-    interrupt anybody at the end: tasks/stopping.py hands back what is not done.
+    Redis is away. Nor a limit of their age, which compares the clocks of two machines: an old one
+    names tasks that are done, and costs one look. Nor does Dramatiq interrupt anybody at the end:
+    tasks/stopping.py hands back what is not done.
     """
     middleware: list[Middleware] = [
-        AgeLimit(max_age=600_000),
         TimeLimit(time_limit=300_000),
         DurableTasks(),
         GracefulStop(),

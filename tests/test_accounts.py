@@ -11,6 +11,7 @@ from db.settings import settings
 from tests.world import Caller
 from web.accounts import hasher, hashing
 from web.app import create_app
+from web.auth import make_code
 from web.token_epochs import TokenEpochs
 
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
@@ -92,10 +93,21 @@ def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> Non
     again = anybody.post("/v1/tokens", {"code": code})
     assert (again.status_code, again.json["detail"]) == (
         401,
-        "This code was used already: ask for another.",
+        "This code was used already, or has expired: ask for another.",
     )
     another = ask_for_code(anybody, conn, "alice@example.org")
     assert anybody.post("/v1/tokens", {"code": another}).status_code == 201
+
+
+def test_a_code_is_good_for_a_quarter_of_an_hour(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    """By the database's clock, whatever that of the process says."""
+    account = alice.get("/v1/me").json["id"]
+    now = only(conn.execute("SELECT clock_timestamp() AS now").fetchall())["now"]
+    late, in_time = (make_code(account, 0, now - timedelta(minutes=n)) for n in (16, 14))
+    assert anybody.post("/v1/tokens", {"code": late}).status_code == 401
+    assert anybody.post("/v1/tokens", {"code": in_time}).status_code == 201
 
 
 def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: Conn) -> None:

@@ -120,11 +120,11 @@ def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
 
 
 def _use_code(code: str) -> dict[str, Any]:
-    account_id, codes_used = read_code(code)
+    (account_id, codes_used), expires_at = read_code(code)
     with autocommit() as conn:
-        epoch = accounts.use_code(conn, account_id, codes_used)
+        epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
     if epoch is None:
-        raise NotSignedIn("This code was used already: ask for another.")
+        raise NotSignedIn("This code was used already, or has expired: ask for another.")
     return make_token(account_id, epoch)
 
 
@@ -142,7 +142,7 @@ def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, 
 
 def _send_code(account: dict[str, Any] | None) -> Response:
     if account:
-        code = make_code(account["id"], account["codes_used"])
+        code = make_code(account["id"], account["codes_used"], account["now"])
         with transaction() as conn:
             accounts.send_sign_in_code(conn, account["id"], code)
     answer = jsonify({"sent": True})

@@ -40,9 +40,11 @@ def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
     }
 
 
-def make_code(account_id: int, codes_used: int) -> str:
-    """A code for an e-mail: whoever reads it may have a token."""
-    return _sign(Signed(account_id, codes_used), "sign-in", datetime.now(UTC) + CODE_LIVES)
+def make_code(account_id: int, codes_used: int, now: datetime) -> str:
+    """A code for an e-mail: whoever reads it may have a token. now: by the database's clock, as
+    another process may read it, whose own is another.
+    """
+    return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)
 
 
 def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
@@ -52,27 +54,30 @@ def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
 
 def read_token(token: str) -> Signed:
     """A buyer's token, which may have been ended: see web/token_epochs.py. Errors: NotSignedIn."""
-    return _read(token, "buyer")
+    return _read(token, "buyer")[0]
 
 
-def read_code(code: str) -> Signed:
-    """A sign-in code, which may have been used. Errors: NotSignedIn."""
-    return _read(code, "sign-in")
+def read_code(code: str) -> tuple[Signed, datetime]:
+    """A sign-in code, and until when it is good; it may have been used, and its time may be over.
+    Errors: NotSignedIn.
+    """
+    signed, expires_at = _read(code, "sign-in", check_time=False)
+    return signed, datetime.fromtimestamp(expires_at, UTC)
 
 
-def _read(token: str, audience: str) -> Signed:
+def _read(token: str, audience: str, *, check_time: bool = True) -> tuple[Signed, int]:
     try:
         claims = jwt.decode(
             token,
             settings().secret_key,
             algorithms=["HS256"],
             audience=audience,
-            options={"require": ["sub", "aud", "exp"]},
+            options={"require": ["sub", "aud", "exp"], "verify_exp": check_time},
         )
         signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
         if not 0 < signed.account_id <= BIGGEST_ID:
             raise ValueError(claims["sub"])
-        return signed
+        return signed, int(claims["exp"])
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise NotSignedIn("This token is wrong or has expired.") from error
 

@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from flask import Flask, Response, g, request
 from psycopg.errors import (
+    DiskFull,
     ForeignKeyViolation,
     InvalidTextRepresentation,
     LockNotAvailable,
@@ -47,6 +48,7 @@ DATABASE: list[tuple[type[Exception], int, str]] = [
     (QueryCanceled, 503, "That took too long: try again shortly."),
     (LockNotAvailable, 503, "Somebody else is at it: try again shortly."),
     (PoolTimeout, 503, "Too much is going on: try again shortly."),
+    (DiskFull, 503, "Nothing can be stored at the moment: try again shortly."),
     (psycopg.OperationalError, 503, "The database cannot be reached: try again shortly."),
     (ForeignKeyViolation, 422, "The request refers to something that does not exist."),
 ]

@@ -40,7 +40,7 @@ BREAKS = {
     "mail": Break(every_s=10, lasts_s=6),
 }
 
-MINUTES = 4.0
+MINUTES = 3.0
 PACE = 0.12
 """Seconds between two buyers: what this leaves of a small machine, with everything broken."""
 

@@ -9,7 +9,7 @@ RETURNING id
 
 -- find_account --
 -- By address, whatever its case; accounts that were closed cannot sign in.
-SELECT a.id, a.password_hash, a.token_epoch, a.codes_used
+SELECT a.id, a.password_hash, a.token_epoch, a.codes_used, clock_timestamp() AS now
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL
 
@@ -21,7 +21,8 @@ WHERE b.id = %(account_id)s AND a.closed_at IS NULL
 
 -- use_code --
 -- Whoever has the code reads the account's mail. The first time a password and tokens from before end:
--- anybody may have made the account. No row: the code was used, or the account closed.
+-- anybody may have made the account. No row: the code was used, or its time is over, or the account
+-- closed.
 UPDATE accounts
 SET codes_used = codes_used + 1,
     password_hash = CASE WHEN verified_at IS NOT NULL THEN password_hash END,
@@ -29,6 +30,7 @@ SET codes_used = codes_used + 1,
     tokens_ended_at = CASE WHEN verified_at IS NULL THEN clock_timestamp() ELSE tokens_ended_at END,
     verified_at = coalesce(verified_at, clock_timestamp())
 WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL
+    AND %(expires_at)s > clock_timestamp()
 RETURNING token_epoch
 
 -- list_epochs --

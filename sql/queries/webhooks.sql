@@ -1,3 +1,7 @@
+-- is_recent --
+-- The clock of a web process may be wrong.
+SELECT to_timestamp(%s) > clock_timestamp() - make_interval(secs => %s) AS recent
+
 -- take_notification --
 -- Stored once. If it is news about how a payment of ours goes, the task that looks at it is enqueued
 -- with it, or the one that returns money of a payment that had failed; so are those of the refunds that
