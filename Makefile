@@ -45,7 +45,7 @@ chaos: install ## break every part of it during a sale; nothing is lost or done 
 chaos-money: install ## break all that can break while 2,000 buyers pay; the books agree (ARGS="--seed 7")
 	@$(BIN)/python -m ops.chaos.money $(ARGS)
 
-mutants: install ## show that each guard of the money matters: without it the campaign fails
+mutants: install ## show that each guard matters: without it a campaign fails
 	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
 
 reports: install ## print the organiser's and the operator's reports

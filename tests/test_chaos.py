@@ -31,7 +31,7 @@ def test_nothing_is_lost_or_done_twice_whatever_breaks(tmp_path: Path) -> None:
     assert result["failures"] == []
     assert (result["lost"], result["doubled"], result["invariant_rows"]) == (0, 0, 0)
     assert result["accepted_by_kind"].keys() == {"entry", "booking", "payment", "refund"}
-    assert result["accepted"] > 100
+    assert result["accepted"] > 70
     assert result["mails"]["sent"] > 20
     faults = result["faults"]
     for what in ("redis_flushed", "redis_stopped", "postgres_restarted", "snapshot_held"):

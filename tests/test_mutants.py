@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.chaos import mutants
+from ops.chaos import everything, mutants
 from ops.chaos.forms import FORMS
 from ops.chaos.mutants import MUTANTS, Change, GuardMoved, apply, copy_of_tree, judge
 
@@ -16,7 +16,8 @@ def test_every_guard_is_where_its_mutant_has_it() -> None:
     """If this fails, a guard has moved: change its mutant in ops/chaos/mutants.py."""
     mutants.check_texts(MUTANTS)
     assert len(MUTANTS) == len({mutant.name for mutant in MUTANTS}) >= 6
-    assert {mutant.form for mutant in MUTANTS} <= FORMS.keys()
+    assert {mutant.form for mutant in MUTANTS} <= FORMS.keys() | everything.FORMS.keys()
+    assert not FORMS.keys() & everything.FORMS.keys()
 
 
 @pytest.mark.parametrize("times", [0, 2])

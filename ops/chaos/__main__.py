@@ -1,6 +1,6 @@
 """`make chaos`: a sale in which everything breaks; nothing is lost, and nothing is done twice.
 
-    python -m ops.chaos [--seed 7] [--minutes 30] [--bookings 1000] [--out FILE]
+    python -m ops.chaos [--seed 7] [--minutes 30] [--bookings 1000] [--form NAME] [--out FILE]
 
 Buyers queue, book directly and with passes, pay and get their e-mails, over HTTP, while processes
 of every kind are killed, at random and at each named point, Redis is flushed, stopped, paused and
@@ -27,7 +27,7 @@ from psycopg.rows import dict_row
 from db.connections import Conn
 from ops.chaos import mail, promises
 from ops.chaos.copies import Copies
-from ops.chaos.everything import MINUTES, long_form
+from ops.chaos.everything import FORMS, MINUTES, long_form
 from ops.chaos.forms import LIMITS
 from ops.chaos.mail import Mail
 from ops.chaos.money import Campaign, Json, listed
@@ -44,12 +44,13 @@ SETTINGS = {"max_connections": "120"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--form", choices=FORMS, help="a short one, instead of so many minutes")
     parser.add_argument("--bookings", type=int, help="buyers who come; default: by the minutes")
     parser.add_argument("--seed", type=int, help="default: a new one")
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "chaos.json")
     args = parser.parse_args()
     seed = random.randrange(10**6) if args.seed is None else args.seed
-    form = long_form(args.minutes, args.bookings)
+    form = FORMS[args.form] if args.form else long_form(args.minutes, args.bookings)
     result = run(form, seed, args.out, ROOT / "var" / "chaos")
     sys.exit(1 if result["failures"] else 0)
 
@@ -123,7 +124,8 @@ class Everything(Campaign):
     @contextlib.contextmanager
     def broken(self) -> Iterator[None]:
         self.seats = promises.count_seats(self.conn)
-        with super().broken(), self.copies:
+        copies = self.copies if self.form.copies else contextlib.nullcontext()
+        with super().broken(), copies:
             yield
             self.servers.rest()
             self.mail.rest()

@@ -74,6 +74,7 @@ def long_form(minutes: float, bookings: int | None = None) -> Form:
         freeze_s=20,
         storms=0,
         breaks=BREAKS,
+        copies=True,
         points=POINTS,
         hasten=True,
         patience_s=300,
@@ -81,8 +82,8 @@ def long_form(minutes: float, bookings: int | None = None) -> Form:
 
 
 SHORT = replace(
-    long_form(0.3, bookings=70),
-    arrive_s=8,
+    long_form(0.3, bookings=50),
+    arrive_s=6,
     shows=(
         Show(share=0.4, hold_seconds=6),
         Show(share=0.2, hold_seconds=7, gated=False),
@@ -97,8 +98,8 @@ SHORT = replace(
     freezes=0,
     breaks={
         "redis_flushed": Break(every_s=2),
-        "redis_stopped": Break(every_s=6, lasts_s=1.5),
-        "postgres_restarted": Break(every_s=5.5),
+        "redis_stopped": Break(every_s=4.5, lasts_s=1.5),
+        "postgres_restarted": Break(every_s=4.5),
         "cut before commit": Break(every_s=1),
         "cut after commit": Break(every_s=1),
         "cut before answer": Break(every_s=2),
@@ -108,3 +109,27 @@ SHORT = replace(
     pace=0.025,
     patience_s=60,
 )
+
+# Forms that try one guard hard, for ops/chaos/mutants.py: nothing else goes wrong.
+QUIET = replace(
+    SHORT,
+    manners={"pays": 1},
+    wishes={"": 1},
+    faults={},
+    kills={},
+    kill_every_s=0,
+    die_every_s=0,
+    breaks={},
+    copies=False,
+    patience_s=30,
+)
+CUT_ANSWERS = replace(
+    QUIET,
+    shows=(Show(share=1, hold_seconds=8, gated=False),),
+    breaks={"cut after commit": Break(every_s=0.2)},
+)
+FLUSHES = replace(
+    QUIET, kills={"worker": 1}, kill_every_s=2, breaks={"redis_flushed": Break(every_s=0.3)}
+)
+
+FORMS = {"everything": SHORT, "quiet": QUIET, "cut_answers": CUT_ANSWERS, "flushes": FLUSHES}

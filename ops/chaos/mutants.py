@@ -1,4 +1,4 @@
-"""`make mutants`: each guard of the money is shown to matter.
+"""`make mutants`: each guard is shown to matter.
 
     python -m ops.chaos.mutants [name …]
 
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.chaos.forms import FORMS
 from ops.supervisor import ROOT
 
 Json = dict[str, Any]
@@ -43,7 +44,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """form: of the campaign, in ops/chaos/forms.py. aside: guards that are put aside beforehand."""
+    """form: of the campaign of money (ops/chaos/forms.py), or of that in which everything breaks
+    (ops/chaos/everything.py). aside: guards that are put aside beforehand."""
 
     name: str
     guard: str
@@ -223,6 +225,51 @@ MUTANTS = (
             Change("sql/queries/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"),
         ),
     ),
+    Mutant(
+        name="answer_once",
+        guard="a request that is repeated under its Idempotency-Key is not done again",
+        description="no earlier answer is found; that it is kept stays, or repeating would fail",
+        form="cut_answers",
+        changes=(
+            Change(
+                "sql/queries/idempotency.sql",
+                "WHERE principal = %(principal)s AND route = %(route)s AND key = %(key)s\n",
+                "WHERE false AND principal = %(principal)s AND route = %(route)s"
+                " AND key = %(key)s\n",
+            ),
+            Change(
+                "sql/queries/idempotency.sql",
+                "%(sha256)s, %(status)s, %(response)s)\n",
+                "%(sha256)s, %(status)s, %(response)s)\nON CONFLICT DO NOTHING\n",
+            ),
+        ),
+    ),
+    Mutant(
+        name="sent_again",
+        guard="a message that is lost, with all of Redis, is sent again",
+        description="the relay sends each task once, and again only after a day",
+        form="flushes",
+        changes=(
+            Change(
+                "sql/queries/outbox.sql",
+                "least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))",
+                "interval '1 day'",
+            ),
+        ),
+    ),
+    Mutant(
+        name="one_message_id",
+        guard="a mail has one Message-ID for good, however often it is sent",
+        description="tasks/emails.py makes a new one each time",
+        form="quiet",
+        changes=(
+            Change(
+                "tasks/emails.py",
+                'message["Message-ID"] = f"<{mail.id}@',
+                'message["Message-ID"] = f"<{__import__(\'uuid\').uuid4()}@',
+            ),
+        ),
+    ),
 )
 
 
@@ -308,7 +355,8 @@ def campaign(form: str, changes: Iterable[Change]) -> Json:
         for change in changes:
             apply(change, tree)
         out = tree / "result.json"
-        command = [sys.executable, "-m", "ops.chaos.money", "--form", form]
+        module = "ops.chaos.money" if form in FORMS else "ops.chaos"
+        command = [sys.executable, "-m", module, "--form", form]
         command += ["--seed", str(SEED), "--out", str(out)]
         with (tree / "log").open("wb") as log:
             try:

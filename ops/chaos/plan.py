@@ -50,10 +50,10 @@ class Form:
     kills: which processes are killed, by weight, every kill_every_s. die_every_s: between deaths at
     the named points of db/faults.py. freezes: so many times a worker stands still for freeze_s.
     storms: so many times the gateway does what it is asked, and hardly ever answers. breaks: what
-    else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die at. bank_s:
-    between a bank's looks at its disputes. pace: see TASK_PACE. hasten: when the faults are over,
-    the clocks of holds and of requests on their way are turned forward. patience_s: until
-    everything has come to an end.
+    else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die at. copies:
+    every message is delivered again, at once and late. bank_s: between a bank's looks at its
+    disputes. pace: see TASK_PACE. hasten: when the faults are over, the clocks of holds and of
+    requests on their way are turned forward. patience_s: until everything has come to an end.
     """
 
     bookings: int
@@ -72,6 +72,7 @@ class Form:
     storm_s: float = 6
     breaks: Mapping[str, Break] = field(default_factory=dict)
     points: tuple[str, ...] = ()
+    copies: bool = False
     bank_s: float = 5
     pace: float = 1
     hasten: bool = False
