@@ -157,8 +157,8 @@ def test_a_seat_goes_to_whoever_waits_for_it(running: Running) -> None:
     booking = confirmed(running)
     running.conn.execute("update seats set state = 'blocked' where state = 'free'")
     entry = running.sale.join("bob", 2, 1)
+    ask(running, booking)
     with running.work():
-        ask(running, booking)
         query = "select state from entries where id = %s"
         wait_until(lambda: running.conn.execute(query, [entry]).fetchall()[0]["state"] == "booked")
     running.check()

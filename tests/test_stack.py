@@ -54,7 +54,7 @@ def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None
     assert run.stdout
     pids = [int(pid) for pid in run.stdout.readline().split()]
     os.kill(run.pid, number)
-    run.communicate(timeout=20)
+    run.communicate(timeout=60)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     left = {path.name for path in (tmp_path / "var").iterdir()}
     assert left <= {"lock", "log", "mail", "metrics", "pg.log", "redis.log"}
