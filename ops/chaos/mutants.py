@@ -67,6 +67,7 @@ NO_FENCING = Change(
     """            outbox.lock(conn, self.ids, self.token)
 """,
 )
+NO_REPAIRS = Change("db/audits.py", "repair = REPAIRS.get(invariant.name)", "repair = None")
 SETTLING = "sql/functions/62_settle_payment.sql"
 
 MUTANTS = (
@@ -197,8 +198,10 @@ MUTANTS = (
         name="deleted_with_effect",
         guard="a task is deleted in the transaction of its effect",
         description="Lease.finish() deletes the task in a transaction of its own, just before that"
-        " of the effect commits; the lock on the row, which this would wait for, is gone",
+        " of the effect commits; the lock on the row, which this would wait for, is gone. The"
+        " auditor would begin forgotten tasks anew, and is put aside, in the control as well",
         form="deaths",
+        aside=(NO_REPAIRS,),
         changes=(
             Change(
                 "tasks/durable.py",
