@@ -64,6 +64,8 @@ RUN_UNTIL_SIGNAL = """
 import signal, sys
 from pathlib import Path
 from ops.stack import Stack
+# Whatever runs in the background of a shell ignores Ctrl-C, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with Stack(Path(sys.argv[1]), {}, say=lambda line: None) as stack:
     catcher, = stack.supervisor.pids("catcher")
     print(stack.postgres.pid, stack.redis.pid, stack.sandbox.process.pid, catcher, flush=True)
