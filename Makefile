@@ -12,7 +12,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test bench chaos chaos-money mutants reports migrate console lint types lock clean
+.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,13 @@ demo: install ## sell a hall out on this machine, from queue to inbox (PLAN=file
 run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
 	@$(BIN)/python -m ops.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
 
-test: install ## run the tests against real servers (ARGS="-k name")
+test-fast: install ## run the tests that start no processes (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not processes and not system" $(ARGS)
+
+test: install ## run all tests that need nothing of the system, on real servers (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+test-all: install ## run the tests that need Debian's packages, a browser or a second pass, too
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: install ## measure bookings a second beside pgbench

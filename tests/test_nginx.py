@@ -1,8 +1,6 @@
-"""ops/nginx/usher.conf, in a real nginx in front of a web app and a live process. Without nginx on
-this machine (`apt-get install nginx-light`, say) there is nothing to test with."""
+"""ops/nginx/usher.conf, in a real nginx in front of a web app and a live process."""
 
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -20,11 +18,11 @@ from db.connections import Conn
 from ops.servers import free_port, tethered
 from ops.supervisor import ROOT
 from tests.listening import Listener, Live
+from tests.support.programs import need_program
 from tests.waiting import wait_until
 from tests.world import Caller, Sale
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
+pytestmark = pytest.mark.system
 
 AROUND = """
 {user}
@@ -61,7 +59,7 @@ def configure(folder: Path, port: int, web_port: int, live_port: int) -> Path:
 
 def test_nginx_accepts_it(tmp_path: Path) -> None:
     main = configure(tmp_path, free_port(), 8000, 8001)
-    command = [str(NGINX), "-t", "-p", str(tmp_path), "-c", str(main)]
+    command = [need_program("nginx"), "-t", "-p", str(tmp_path), "-c", str(main)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert run.returncode == 0, run.stderr
     assert "[warn]" not in run.stderr, run.stderr
@@ -89,7 +87,7 @@ def proxied(app: Flask, live: Live, tmp_path: Path) -> Iterator[Proxied]:
     port = free_port()
     main = configure(tmp_path, port, server.server_port, live.port)
     with (tmp_path / "nginx.log").open("wb") as log:
-        command = [str(NGINX), "-p", str(tmp_path), "-c", str(main)]
+        command = [need_program("nginx"), "-p", str(tmp_path), "-c", str(main)]
         nginx = tethered(command, log, cwd=tmp_path)
     try:
         found = Proxied(f"http://127.0.0.1:{port}", asked, tmp_path / "access.log")
