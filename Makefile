@@ -12,7 +12,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports migrate console lint types lock clean
+.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports docs migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ mutants: install ## show that each guard matters: without it a campaign fails
 
 reports: install ## print the organiser's and the operator's reports
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.reports $(ARGS)
+
+docs: install ## draw the pictures of ops/docs/states.md anew
+	@$(BIN)/python -m ops.docs.states
 
 migrate: install ## bring DATABASE_URL's schema and functions up to date
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.migrate

@@ -1,4 +1,4 @@
-"""What still works while something is away, or wrong: ops/degraded.md, row by row.
+"""What still works while something is away, or wrong: ops/docs/degraded.md, row by row.
 
 All of Usher as processes, over HTTP; none is restarted by anybody but its own fault.
 """
