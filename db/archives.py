@@ -1,7 +1,7 @@
 """Archives: what was sold for events that are long over, by the month of their end.
 
 An event's bookings move piece by piece, each with all that belongs to it, as one document
-(sql/functions/83_archive_event.sql). Late news brings a booking back.
+(sql/functions/maintenance/archive_piece.sql). Late news brings a booking back.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Currencies, and amounts as people read them. Amounts are integers of a currency's smallest unit.
 
-What is known of currencies is in sql/functions/05_currencies.sql.
+What is known of currencies is in sql/data/currencies.sql.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """Receipts, credit notes and reversals: numbered without a gap in each organisation, and never
-changed. What is due is noted by triggers (sql/functions/15_receipts_due.sql).
+changed. What is due is noted by triggers (sql/triggers/{bookings,refunds}.sql).
 """
 
 from typing import Any

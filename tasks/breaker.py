@@ -5,7 +5,7 @@ no part in it. pybreaker decides, and its storage here is that row as it was whe
 turn: each call has a circuit of its own. (Its `call()` holds a lock around the call, so that calls
 would run one at a time, and its half-open state lets everybody through: hence `calling()`, and
 turns, of which one at a time is the probe.) An outage is a row, too, written with the state, and
-holds are credited its time (sql/functions/60_release_seats.sql).
+holds are credited its time (sql/functions/payments/outage_overlap.sql).
 """
 
 import random

@@ -2,7 +2,7 @@
 
 The clock begins runs over the last hours and the last days, an operator over any window; the task
 is the same. It changes nothing of bookings itself: it has the tasks run that look at what the
-gateway has, or calls a person (sql/functions/68_reconcile.sql).
+gateway has, or calls a person (sql/functions/payments/note_differences.sql).
 """
 
 import time

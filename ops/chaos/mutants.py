@@ -68,7 +68,7 @@ NO_FENCING = Change(
 """,
 )
 NO_REPAIRS = Change("db/audits.py", "repair = REPAIRS.get(invariant.name)", "repair = None")
-SETTLING = "sql/functions/62_settle_payment.sql"
+BOOKINGS = "sql/functions/bookings/"
 
 MUTANTS = (
     Mutant(
@@ -110,7 +110,7 @@ MUTANTS = (
                 "create index payments_one_live",
             ),
             Change(
-                "sql/functions/61_start_payment.sql",
+                "sql/functions/payments/start_payment.sql",
                 """        when b.state = 'authorising' then 'payment_in_progress'
         when b.state <> 'held' then 'not_held'
 """,
@@ -118,7 +118,7 @@ MUTANTS = (
 """,
             ),
             Change(
-                "sql/functions/61_start_payment.sql",
+                "sql/functions/payments/start_payment.sql",
                 "where event_id = p_event and id = p_booking and state = 'held';\n    perform",
                 "where event_id = p_event and id = p_booking;\n    perform",
             ),
@@ -132,12 +132,12 @@ MUTANTS = (
         form="last_moment",
         changes=(
             Change(
-                "sql/functions/61_start_payment.sql",
+                "sql/functions/payments/start_payment.sql",
                 "        when b.state <> 'held' then 'not_held'\n",
                 "",
             ),
             Change(
-                "sql/functions/61_start_payment.sql",
+                "sql/functions/payments/start_payment.sql",
                 """            < clock_timestamp() then 'deadline_passed'
 """,
                 """            < clock_timestamp() - interval '1 day' then 'deadline_passed'
@@ -160,7 +160,7 @@ MUTANTS = (
                 "WHERE id = %(payment_id)s\nRETURNING id",
             ),
             Change(
-                SETTLING,
+                BOOKINGS + "secure_booking.sql",
                 """    where event_id = p_event and id = p_booking and payment_id = p_payment
         and state in ('authorising', 'expiring', 'review');
 """,
@@ -168,20 +168,20 @@ MUTANTS = (
 """,
             ),
             Change(
-                SETTLING,
+                BOOKINGS + "confirm_booking.sql",
                 "where event_id = p_event and id = p_booking and payment_id = p_payment"
                 " and state = 'secured';\n    if not found",
                 "where event_id = p_event and id = p_booking;\n    if not found",
             ),
             Change(
-                SETTLING,
+                BOOKINGS + "reopen_booking.sql",
                 """payment_id = p_payment
         and (state = 'authorising' or""",
                 """payment_id = p_payment
         and (true or""",
             ),
             Change(
-                "sql/functions/10_state_moves.sql",
+                "sql/functions/maintenance/check_moves.sql",
                 "where m.noun = tg_argv[0] and",
                 "where true or m.noun = tg_argv[0] and",
             ),

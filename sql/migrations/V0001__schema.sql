@@ -312,7 +312,7 @@ create table booking_items (
 );
 
 /* A seat has at most one owner: it is one row, and booking_id is one column. That the booking exists,
-   here and for the items, is checked once a statement (sql/functions/11_references.sql): as foreign
+   here and for the items, is checked once a statement (check_bookings_exist): as foreign
    keys, row by row, it took almost half of a reservation's time. */
 create table seats (
     event_id bigint not null,

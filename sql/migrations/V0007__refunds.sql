@@ -1,5 +1,5 @@
 /* Refunds. A refund is an object of its own: pending, then succeeded or failed, and a success can still
-   fail. payments.refunded holds what is asked for and has not failed (sql/functions/14_count_refunds.sql);
+   fail. payments.refunded holds what is asked for and has not failed (sql/triggers/refunds.sql);
    the constraint of the first schema keeps it between 0 and what was captured.
 
    cause: who wants it; requested_by: the actor of that transaction. params is exactly what is sent to

@@ -1,6 +1,6 @@
 /* Currencies that can be sold in. Amounts are integers of the smallest unit: 10 ^ exponent of them are
    one, as the gateway counts them; only multiples of step can be charged.
-   sql/functions/05_currencies.sql fills it. */
+   sql/data/currencies.sql fills it. */
 create table currencies (
     code char(3) primary key check (code ~ '^[A-Z]{3}$'),
     exponent smallint not null check (exponent between 0 and 3),
@@ -38,7 +38,7 @@ alter table refund_items add column amount bigint not null default 0 check (amou
 
 
 /* What is to be numbered, in the order in which it happened: written in the transaction of the change
-   (sql/functions/15_receipts_due.sql), deleted in that of the number. So nobody who confirms a booking
+   (sql/triggers/bookings.sql and refunds.sql), deleted in that of the number. So nobody who confirms a booking
    ever waits for an organisation's next number. */
 create table receipts_due (
     id bigint generated always as identity primary key,

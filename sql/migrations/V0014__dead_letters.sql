@@ -3,7 +3,7 @@
    outbox.leased_by: the worker that has, or last had, the task; retry_of: the dead letter of which the
    task is a second life (no foreign key: letters are purged in their own time). trace: the request that
    caused it, from the setting usher.trace of the transaction that wrote it. errors: the task's history,
-   see sql/functions/30_add_attempt.sql. */
+   see add_attempt. */
 alter table outbox
     add column leased_by text,
     add column retry_of bigint,

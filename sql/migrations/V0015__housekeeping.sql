@@ -38,7 +38,7 @@ create index emails_age on emails (created_at) where booking_id is null;
 
 /* Archives: when an event is long over, whatever was sold and whoever queued for it moves here, booking by
    booking, into the month of the event's end. document: the rows of all tables, by the names of
-   sql/functions/82_archive_parts.sql; the columns beside it are what one looks for. An archive has no
+   archive_parts; the columns beside it are what one looks for. An archive has no
    foreign keys: what it refers to may go. */
 create table archived_events (
     month date not null,

@@ -17,7 +17,7 @@ create index payments_card on payments (organisation_id, card_fingerprint, creat
 create index payments_address on payments (organisation_id, address_hash, created_at)
     where address_hash is not null;
 
-/* Where an organisation differs from risk_rules_of (sql/functions/64_risk.sql), which says what the rules
+/* Where an organisation differs from risk_rules_of (sql/functions/payments/risk_rules_of.sql), which says what the rules
    are. A payment of which a rule counts more than `most` is reviewed. */
 create table risk_rules (
     organisation_id bigint not null references organisations,

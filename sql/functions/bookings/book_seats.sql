@@ -1,0 +1,104 @@
+/* Books seats at once: with the pass of an admitted entry (p_entry), or, where an event is not gated,
+   without having queued. Named seats (p_guids), or best available. outcome: 'booked', with the booking's
+   id; or why not, and then the caller rolls back: as check_wish and keeps_from_booking, 'pass_over',
+   'pass_too_small', 'already_waiting', 'seats_taken', 'not_together', 'sold_out'.
+
+   Lock order: the sale (shared); where there is a cap in flight, a lock that only direct bookings of the
+   event take; entry, seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
+create or replace function book_seats(
+    p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
+    p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
+    p_per_second double precision, out outcome text, out booking_id uuid)
+language plpgsql set jit = off as $$
+#variable_conflict use_column
+declare
+    show events;
+    mine entries;
+    wanted integer[];
+    got record;
+begin
+    perform lock_sale(p_event, false);
+    select * into show from events where id = p_event and state <> 'draft';
+    select w.outcome, w.seats into outcome, wanted
+    from check_wish(show, show.on_sale_at, p_buyer, p_quantity, p_category, p_accessible, p_guids,
+        p_accept_terms) w;
+    if outcome is not null then
+        return;
+    elsif p_entry is not null then
+        select * into mine from entries
+        where event_id = p_event and id = p_entry and buyer_id = p_buyer for update;
+        outcome := case
+            when mine.state is distinct from 'admitted' or mine.pass_state <> 'taken'
+                or mine.pass_until <= clock_timestamp() then 'pass_over'
+            when p_quantity > mine.quantity then 'pass_too_small' end;
+    else
+        outcome := keeps_from_booking(show, p_per_second);
+        if outcome is null then
+            insert into entries (event_id, number, organisation_id, buyer_id, quantity, state,
+                admission, pass_state, pass_until, idempotency_key, request_sha256,
+                terms_accepted_at)
+            values (p_event, direct_number(), show.organisation_id, p_buyer, p_quantity, 'admitted', true, 'taken', clock_timestamp(), uuid7()::text, '',
+                case when p_accept_terms then clock_timestamp() end)
+            on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
+                do nothing
+            returning * into mine;
+            outcome := case when mine.id is null then 'already_waiting' end;
+        end if;
+    end if;
+    -- The cap again, now that no other request of this buyer's is on its way.
+    if outcome is null and p_quantity > seats_allowed(show, p_buyer) then
+        outcome := 'over_cap';
+    end if;
+    if outcome is not null then
+        return;
+    end if;
+
+    update entries set quantity = p_quantity, category = p_category, together = p_together,
+        accessible = p_accessible, seats = wanted
+    where event_id = p_event and id = mine.id;
+    select * into got from take_seats(p_event, array[mine.id], array[p_quantity],
+        array[coalesce(p_category, 0)], array[p_together], array[p_accessible]);
+    if got.held is null then
+        outcome := case
+            when wanted is not null then 'seats_taken'
+            when count_free(p_event, p_category, p_accessible, p_quantity) >= p_quantity
+                then 'not_together'
+            else 'sold_out' end;
+        return;
+    end if;
+    perform hold_seats(show, array[mine.id], array[p_buyer], array[p_quantity], got.owners, got.held,
+        got.held_category);
+    if p_entry is not null then  -- released: fewer seats than others had to leave for this pass
+        insert into lane_wakes (event_id, released) values (p_event, p_quantity < mine.quantity);
+    end if;
+    outcome := 'booked';
+    select e.booking_id into booking_id from entries e where e.event_id = p_event and e.id = mine.id;
+end $$;
+
+/* Why somebody may not book without having queued: 'no_pass' (the event is gated), 'paused', 'queue'
+   (others are waiting, or let in at a rate), 'full' (as many are paying as can); null: they may. */
+create or replace function keeps_from_booking(p_show events, p_per_second double precision)
+returns text language plpgsql as $$
+declare
+    lane lanes;
+begin
+    select * into lane from lanes where event_id = p_show.id;
+    if lane.in_flight_cap is not null then
+        perform pg_advisory_xact_lock(hashtextextended('in flight ' || p_show.id, 0));
+    end if;
+    return case
+        when p_show.gated then 'no_pass'
+        when lane.paused or not lane_is_due(p_show.id, false) then 'paused'
+        when lane.admission_rate is not null or exists (
+            select from entries where event_id = p_show.id and state in ('waiting', 'standby'))
+            then 'queue'
+        when (select r.room from lane_room(p_show, lane, 1, p_per_second) r) = 0 then 'full'
+    end;
+end $$;
+
+/* A number for who does not queue, below all others and of no meaning: one of the queue's would count as
+   somebody before those who do. By the microsecond, and by chance. */
+create or replace function direct_number() returns bigint language sql volatile as $$
+    select -1024 * (extract(epoch from clock_timestamp()) * 1000000)::bigint
+        - floor(random() * 1024)::bigint
+$$;

@@ -1,0 +1,86 @@
+/* Writes the bookings of a batch and gives them their seats, all set-based. The caller holds the
+   locks on entries and seats.
+   A booking that costs anything carries the event's booking fee; one of free tickets alone does not.
+   p_ids, p_buyers, p_quantities: of the batch's entries. p_owner[j] is the place in them of the entry
+   that gets p_seat[j]. Returns the number of bookings. */
+create or replace function hold_seats(
+    p_show events, p_ids uuid[], p_buyers bigint[], p_quantities integer[],
+    p_owner integer[], p_seat integer[], p_category integer[])
+returns integer language plpgsql
+set jit = off set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+declare
+    moment constant timestamptz := clock_timestamp();
+    entry_at integer[] := array(select distinct o from unnest(p_owner) o order by o);
+    booking_ids uuid[] := array(select uuid7() from generate_series(1, cardinality(p_ids)));
+    free_ids uuid[];
+    step constant integer := (select c.step from currencies c where c.code = p_show.currency);
+    fee_tax constant bigint := tax_in(p_show.booking_fee, p_show.booking_fee_tax_rate, step);
+begin
+    with items as (
+        select o.entry, sum(c.price + c.fee)
+            + case when sum(c.price + c.fee) > 0 then p_show.booking_fee else 0 end as total
+        from unnest(p_owner, p_category) o(entry, category)
+        join event_categories c on c.event_id = p_show.id and c.category = o.category
+        group by o.entry
+    ), written as (
+        insert into bookings (event_id, id, code, organisation_id, gateway_account_id, buyer_id,
+            entry_id, channel, state, quantity, currency, total, fee, fee_tax_rate, fee_tax, deadline,
+            terms_accepted_at, created_at, confirmed_at)
+        select p_show.id, booking_ids[i.entry], booking_code(booking_ids[i.entry]),
+            p_show.organisation_id, p_show.gateway_account_id, e.buyer_id, e.id, e.channel,
+            case when i.total = 0 then 'confirmed' else 'held' end, e.quantity, p_show.currency,
+            i.total, case when i.total > 0 then p_show.booking_fee else 0 end,
+            p_show.booking_fee_tax_rate, case when i.total > 0 then fee_tax else 0 end,
+            moment + make_interval(secs => p_show.hold_seconds), e.terms_accepted_at,
+            moment, case when i.total = 0 then moment end
+        from items i
+        join entries e on e.event_id = p_show.id and e.id = p_ids[i.entry]
+        returning id, total
+    )
+    select array_agg(id) filter (where total = 0) into free_ids from written;
+
+    insert into booking_items (event_id, booking_id, seat, category, price, fee, tax_rate, tax,
+        currency)
+    select p_show.id, booking_ids[o.entry], o.seat, c.category, c.price, c.fee, c.tax_rate,
+        tax_in(c.price + c.fee, c.tax_rate, step), p_show.currency
+    from unnest(p_owner, p_seat, p_category) o(entry, seat, category)
+    join event_categories c on c.event_id = p_show.id and c.category = o.category;
+
+    update seats s
+    set state = case when booking_ids[o.entry] = any (free_ids) then 'sold' else 'held' end,
+        booking_id = booking_ids[o.entry]
+    from unnest(p_owner, p_seat) o(entry, seat)
+    where s.event_id = p_show.id and s.seat = o.seat;
+
+    update entries e
+    set state = 'booked', booking_id = booking_ids[o.entry], decided_at = moment, reason = null,
+        pass_state = null, pass_until = null
+    from unnest(entry_at) o(entry)
+    where e.event_id = p_show.id and e.id = p_ids[o.entry];
+
+    insert into buyer_seats as b (event_id, buyer_id, seats, cap)
+    select p_show.id, p_buyers[o.entry], p_quantities[o.entry], p_show.seats_per_buyer
+    from unnest(entry_at) o(entry)
+    order by p_buyers[o.entry]
+    on conflict (event_id, buyer_id) do update
+        set seats = b.seats + excluded.seats, cap = excluded.cap;
+
+    if free_ids is not null then
+        perform issue_tickets(p_show.id, free_ids);
+    end if;
+    -- Whoever has not begun to pay by half of the time gets a reminder; the actor looks again then.
+    insert into outbox (actor, queue, args, event_id, run_at, resend_at)
+    select 'remind', 'mail', jsonb_build_object('booking_id', booking_ids[o.entry]), p_show.id,
+        moment + make_interval(secs => p_show.hold_seconds / 2.0),
+        moment + make_interval(secs => p_show.hold_seconds / 2.0)
+    from unnest(entry_at) o(entry)
+    where booking_ids[o.entry] <> all (coalesce(free_ids, '{}'));
+    return cardinality(entry_at);
+end $$;
+
+/* A code that a person can read out: eight letters and digits, from the random part of the id. */
+create or replace function booking_code(p_id uuid) returns text
+language sql immutable parallel safe as $$
+    select translate(upper(encode(substring(uuid_send(p_id) from 11 for 6), 'base64')),
+        '+/0O1I', 'HKMPRT')
+$$;

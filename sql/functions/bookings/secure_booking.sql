@@ -1,0 +1,13 @@
+/* Seats of a secured booking can no longer expire.
+
+   The outcomes of the saga's steps (this one, confirm_booking, await_buyer, reopen_booking and
+   end_booking) are each a compare-and-set that names the state it expects and the attempt; false means
+   that another transaction was first, and nothing was changed. */
+create or replace function secure_booking(p_event bigint, p_booking uuid, p_payment uuid)
+returns boolean language plpgsql as $$
+begin
+    update bookings set state = 'secured', reason = null
+    where event_id = p_event and id = p_booking and payment_id = p_payment
+        and state in ('authorising', 'expiring', 'review');
+    return found;
+end $$;

@@ -1,0 +1,7 @@
+/* What an operator has done, in the words of the audit log. */
+create or replace function note_letter(l dead_letters, p_action text, p_detail jsonb) returns void
+language sql as $$
+    insert into audit_log (actor, action, event_id, detail)
+    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), p_action,
+        l.event_id, jsonb_build_object('dead_letter', l.id, 'task', l.task_id, 'of', l.actor) || p_detail);
+$$;

@@ -1,0 +1,44 @@
+/* Tries a dead letter's task again. outcome: 'retried', as the new task task_id, in one transaction with
+   the end of the letter; 'hastened': the task still lives, and runs now; or why not: 'unknown',
+   'resolved', 'refused' with the detail. */
+create or replace function retry_letter(
+    p_letter bigint, out outcome text, out task_id bigint, out detail text)
+language plpgsql as $$
+declare
+    locked constant record := lock_letter(p_letter);
+    l constant dead_letters := locked.letter;
+begin
+    task_id := case when l.resolved_at is null then l.task_id else l.retried_as end;
+    outcome := case
+        when l.id is null then 'unknown'
+        when l.resolved_at is not null then 'resolved'
+        when locked.lives then 'hastened'
+        when l.task_id = 0 then 'refused'
+        when l.actor = 'refund' and exists (
+            select from refunds r
+            where r.id = (l.args ->> 'refund_id')::uuid and r.state = 'failed') then 'refused'
+        else 'retried' end;
+    detail := case
+        when outcome = 'resolved' then l.resolution
+        when outcome = 'refused' and l.task_id = 0
+            then 'this was no task: there is nothing to try again'
+        when outcome = 'refused'
+            then coalesce(find_unfinished(l), 'the refund is settled: there is nothing to try') end;
+    if outcome = 'hastened' then
+        update outbox set run_at = least(run_at, clock_timestamp()), resend_at = clock_timestamp()
+        where id = l.task_id;
+    elsif outcome = 'retried' then
+        update emails set state = 'pending'
+        where id = (l.args ->> 'email_id')::uuid and state = 'failed';
+        task_id := enqueue(l.actor, l.queue, l.key, l.args, l.event_id, p_priority => l.priority,
+            p_trace => l.trace);
+        update outbox set retry_of = l.id where id = retry_letter.task_id;
+        update dead_letters
+        set resolved_at = clock_timestamp(), resolution = 'retried', retried_as = retry_letter.task_id,
+            resolved_by = nullif(current_setting('usher.actor', true), '')
+        where id = l.id;
+    end if;
+    if outcome in ('hastened', 'retried') then
+        perform note_letter(l, 'dead letter retried', jsonb_build_object('as_task', task_id));
+    end if;
+end $$;

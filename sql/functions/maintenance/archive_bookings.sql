@@ -1,0 +1,55 @@
+/* Moves bookings of an event into its archive, with all that belongs to them. */
+create or replace function archive_bookings(p_event bigint, p_month date, ids uuid[])
+returns void language plpgsql set jit = off set enable_seqscan = off as $$
+declare
+    buyers constant bigint[] := array(
+        select distinct buyer_id from bookings where event_id = p_event and id = any (ids));
+    part record;
+begin
+    insert into archived_bookings (month, event_id, id, code, organisation_id, buyer_id, state, quantity,
+        currency, total, captured, refunded, created_at, confirmed_at, document)
+    select p_month, b.event_id, b.id, b.code, b.organisation_id, b.buyer_id, b.state, b.quantity,
+        b.currency, b.total, m.captured, m.refunded, b.created_at, b.confirmed_at, d.document
+    from booking_documents(p_event, ids) d
+    join bookings b on b.event_id = p_event and b.id = d.id
+    cross join lateral (
+        select coalesce(sum(p.captured), 0) as captured, coalesce(sum(p.refunded), 0) as refunded
+        from payments p where p.event_id = p_event and p.booking_id = b.id) m;
+    insert into archived_payments (month, payment_id, gateway_account_id, gateway_id, event_id, booking_id)
+    select p_month, id, gateway_account_id, gateway_id, event_id, booking_id
+    from payments where event_id = p_event and booking_id = any (ids);
+    for part in select * from archive_parts() order by n loop
+        execute format('delete from %I x using bookings b
+            where b.event_id = $1 and b.id = any ($2) and %s', part.of_table,
+            part_condition(part.of_event, part.condition)) using p_event, ids;
+    end loop;
+    delete from bookings where event_id = p_event and id = any (ids);
+    perform recount_buyer(p_event, buyer) from unnest(buyers) buyer order by buyer;
+end $$;
+
+/* Bookings b of an event as documents: each with the rows of its parts, and what the log tells of it. */
+create or replace function booking_documents(
+    p_event bigint, p_bookings uuid[], out id uuid, out document jsonb)
+returns setof record language plpgsql set jit = off set enable_seqscan = off as $$
+begin
+    return query execute (
+        select 'select b.id, jsonb_build_object(''booking'', to_jsonb(b), ''log'', (
+                select coalesce(jsonb_agg(to_jsonb(l) order by l.at), ''[]'') from state_log l
+                where l.event_id = b.event_id and l.id = any (array(
+                    select b.id
+                    union all select p.id from payments p
+                    where p.event_id = b.event_id and p.booking_id = b.id
+                    union all select r.id from refunds r
+                    where r.event_id = b.event_id and r.booking_id = b.id))), '
+            || string_agg(format('%L, (select coalesce(jsonb_agg(to_jsonb(x)), ''[]'') from %I x where %s)',
+                part, of_table, part_condition(of_event, condition)), ', ' order by n)
+            || ') from bookings b where b.event_id = $1 and b.id = any ($2)'
+        from archive_parts())
+    using p_event, p_bookings;
+end $$;
+
+/* That condition as SQL, of x and b. */
+create or replace function part_condition(p_of_event boolean, p_condition text) returns text
+language sql immutable as $$
+    select case when p_of_event then 'x.event_id = b.event_id and ' else '' end || p_condition
+$$;

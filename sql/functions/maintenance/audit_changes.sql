@@ -1,0 +1,18 @@
+/* What organisers and operators change about a sale is written down, by whoever it is done: old and new
+   value of each field, and the actor of the transaction. */
+create or replace function audit_changes() returns trigger language plpgsql as $$
+declare
+    before constant jsonb := to_jsonb(old);
+    changes jsonb;
+begin
+    select jsonb_object_agg(n.key, jsonb_build_object('from', before -> n.key, 'to', n.value))
+    into changes
+    from jsonb_each(to_jsonb(new)) n
+    where n.key = any (tg_argv[1:]) and n.value is distinct from before -> n.key;
+    if changes is not null then
+        insert into audit_log (actor, action, event_id, detail)
+        values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
+            tg_argv[0], (to_jsonb(new) ->> tg_argv[1])::bigint, changes);
+    end if;
+    return null;
+end $$;

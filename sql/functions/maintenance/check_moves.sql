@@ -1,0 +1,24 @@
+/* Every change of state is checked against legal_moves from OLD and NEW, a whole statement at once;
+   those of bookings, payments and refunds are written to state_log, which nobody else may write. */
+create or replace function check_moves() returns trigger language plpgsql
+set enable_nestloop = off set jit = off as $$
+declare
+    bad text;
+begin
+    select format('%s %s: %s may not become %s', tg_argv[0], n.id, o.state, n.state) into bad
+    from old_rows o join new_rows n on n.id = o.id
+    where n.state <> o.state and not exists (
+        select from legal_moves m
+        where m.noun = tg_argv[0] and m.old_state = o.state and m.new_state = n.state)
+    limit 1;
+    if bad is not null then
+        raise exception using errcode = 'check_violation', message = bad, constraint = 'legal_moves';
+    end if;
+    if tg_argv[1] = 'logged' then
+        insert into state_log (event_id, noun, id, old_state, new_state, actor)
+        select n.event_id, tg_argv[0], n.id, o.state, n.state, current_setting('usher.actor', true)
+        from old_rows o join new_rows n on n.id = o.id
+        where n.state <> o.state;
+    end if;
+    return null;
+end $$;

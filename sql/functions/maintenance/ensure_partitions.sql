@@ -1,0 +1,18 @@
+/* Makes the monthly partitions of state_log for this month and the next ones; the clock and every
+   migration run call it. Two at once are safe: creation is serialised by an advisory lock. */
+create or replace function ensure_partitions(p_months integer default 3) returns integer
+language plpgsql set timezone = 'UTC' as $$
+declare
+    made integer := 0;
+    month date;
+begin
+    perform pg_advisory_xact_lock(hashtext('usher.ensure_partitions'));
+    for month in
+        select generate_series(date_trunc('month', now()),
+            date_trunc('month', now()) + make_interval(months => p_months), interval '1 month')::date
+    loop
+        made := made + make_partition('state_log', month)::integer;
+    end loop;
+    perform guard_log();
+    return made;
+end $$;

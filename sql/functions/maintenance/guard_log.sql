@@ -1,0 +1,14 @@
+/* A trigger for TRUNCATE is not handed down to partitions. */
+create or replace function guard_log() returns void language plpgsql as $$
+declare
+    log_table regclass;
+begin
+    for log_table in
+        select relid from pg_partition_tree('state_log') t
+        where not exists (select from pg_trigger g
+                          where g.tgrelid = t.relid and g.tgname = 'state_log_not_truncated')
+    loop
+        execute format('create trigger state_log_not_truncated before truncate on %s
+            for each statement execute function refuse_log_writes()', log_table);
+    end loop;
+end $$;

@@ -1,0 +1,15 @@
+/* Makes the partition of a month, unless it is there. It is made apart and then attached, which takes
+   no lock that readers or writers would wait for. The time zone is that of the bounds. */
+create or replace function make_partition(p_table text, p_month date) returns boolean
+language plpgsql set timezone = 'UTC' as $$
+declare
+    partition_name constant text := p_table || to_char(p_month, '_YYYYMM');
+begin
+    if to_regclass(partition_name) is not null then
+        return false;
+    end if;
+    execute format('create table %I (like %I including all)', partition_name, p_table);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)', p_table,
+        partition_name, p_month, (p_month + interval '1 month')::date);
+    return true;
+end $$;

@@ -1,0 +1,47 @@
+/* Brings a booking back from the archive, as it was: late news came for it, or somebody has to give its
+   money back. Its event is archived anew when that has come to its end. False: it is not there. */
+create or replace function restore_booking(p_event bigint, p_booking uuid) returns boolean
+language plpgsql as $$
+declare
+    kept archived_bookings;
+    part record;
+    actor constant text := current_setting('usher.actor', true);
+begin
+    perform from events where id = p_event and archive_month is not null for update;
+    delete from archived_bookings
+    where event_id = p_event and id = p_booking
+        and month = (select archive_month from events where id = p_event)
+    returning * into kept;
+    if kept.id is null then
+        return false;
+    end if;
+    delete from archived_payments
+    where month = kept.month and event_id = p_event and booking_id = p_booking;
+    perform set_config('usher.actor', 'archive', true);  -- in the log: this is no business of today
+    perform put_back('bookings', jsonb_build_array(kept.document -> 'booking'));
+    for part in select * from archive_parts() order by n desc loop
+        perform put_back(part.of_table, kept.document -> part.part);
+    end loop;
+    perform set_config('usher.actor', coalesce(actor, ''), true);
+    perform recount_buyer(p_event, kept.buyer_id);
+    update events set archived_at = null where id = p_event;
+    insert into audit_log (actor, action, event_id, detail)
+    values (coalesce(nullif(actor, ''), current_user), 'booking restored',
+        p_event, jsonb_build_object('booking_id', p_booking));
+    return true;
+end $$;
+
+/* Puts rows of a document back into their table. Columns that are newer than the document have their
+   default, those that are no more are left out. */
+create or replace function put_back(p_table text, p_rows jsonb) returns void language plpgsql as $$
+declare
+    columns constant text := (
+        select string_agg(quote_ident(a.attname), ', ') from pg_attribute a
+        where a.attrelid = p_table::regclass and a.attnum > 0 and not a.attisdropped
+            and a.attgenerated = '' and p_rows -> 0 ? a.attname);
+begin
+    if columns is not null then
+        execute format('insert into %1$I (%2$s) select %2$s from jsonb_populate_recordset(null::%1$I, $1)',
+            p_table, columns) using p_rows;
+    end if;
+end $$;

@@ -1,0 +1,62 @@
+/* Why a person has to look at a payment: [{rule, value, most, window_seconds}], null: nobody has to, or
+   its money was taken at once, and could only be given back. */
+create or replace function assess_risk(p_payment uuid) returns jsonb
+language sql stable set jit = off as $$
+    select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
+        'window_seconds', r.window_seconds) order by r.rule)
+    from payments p
+    join bookings b on b.event_id = p.event_id and b.id = p.booking_id
+    cross join lateral risk_rules_of(p.organisation_id) r
+    cross join lateral (select measure_risk(r.rule, p, b.buyer_id,
+        clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
+    where p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+$$;
+
+/* What a rule counts for a payment, at least up to p_most + 1; or, for numbers of buyers and bookings,
+   among the latest 500 attempts: what it costs does not grow with the crowd. A booking may be paid a day
+   after it was made. */
+create or replace function measure_risk(
+    p_rule text, p_paid payments, p_buyer bigint, p_since timestamptz, p_most integer)
+returns bigint language plpgsql stable
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    found_to_be bigint;
+begin
+    case p_rule
+    when 'buyer_attempts' then
+        select count(*) into found_to_be from (
+            select from bookings b
+            join payments p on p.event_id = b.event_id and p.booking_id = b.id
+            where b.buyer_id = p_buyer and b.organisation_id = p_paid.organisation_id
+                and b.created_at > p_since - interval '1 day' and p.created_at > p_since
+            limit p_most + 1) x;
+    when 'buyer_seats' then
+        select sum(quantity) into found_to_be from (
+            select b.quantity from bookings b
+            where b.buyer_id = p_buyer and b.organisation_id = p_paid.organisation_id
+                and b.created_at > p_since and (b.id = p_paid.booking_id
+                    or b.state in ('review', 'secured', 'confirmed', 'frozen'))
+            limit p_most + 1) x;
+    when 'card_buyers', 'card_bookings' then
+        select case p_rule when 'card_buyers' then count(distinct b.buyer_id)
+                           else count(distinct b.id) end
+        into found_to_be
+        from (select p.event_id, p.booking_id from payments p
+              where p.organisation_id = p_paid.organisation_id
+                  and p.card_fingerprint = p_paid.card_fingerprint and p.created_at > p_since
+              order by p.created_at desc limit 500) used
+        join bookings b on b.event_id = used.event_id and b.id = used.booking_id;
+    when 'address_buyers' then
+        select count(distinct b.buyer_id) into found_to_be
+        from (select p.event_id, p.booking_id from payments p
+              where p.organisation_id = p_paid.organisation_id
+                  and p.address_hash = p_paid.address_hash and p.created_at > p_since
+              order by p.created_at desc limit 500) used
+        join bookings b on b.event_id = used.event_id and b.id = used.booking_id;
+    when 'gateway_review' then
+        found_to_be := p_paid.gateway_review::integer;
+    when 'risk_level' then
+        found_to_be := case p_paid.risk_level when 'highest' then 2 when 'elevated' then 1 end;
+    end case;
+    return coalesce(found_to_be, 0);
+end $$;

@@ -1,0 +1,114 @@
+/* One batch of an event's cancellation. Returns how many bookings it took back, and how many are still
+   under way: being paid, which the saga ends or confirms, or just confirmed. */
+create or replace function cancel_batch(
+    p_event bigint, p_limit integer, p_spread double precision,
+    out taken integer, out under_way integer)
+language plpgsql as $$
+declare
+    c event_cancellations;
+begin
+    select * into c from event_cancellations where event_id = p_event for update;
+    perform end_unpaid(p_event, p_limit);
+    taken := refund_bookings(p_event, p_limit, c.reason, c.with_fees, p_spread);
+    select count(*) into under_way from bookings
+    where event_id = p_event
+        and state in ('held', 'authorising', 'expiring', 'review', 'secured', 'confirmed');
+    update event_cancellations
+    set finished_at = case when under_way = 0 then clock_timestamp() end
+    where event_id = p_event;
+end $$;
+
+/* Ends bookings that nobody has paid for, p_limit at most: held ones at once, those that are being paid,
+   or looked at, when the gateway has been asked. */
+create or replace function end_unpaid(p_event bigint, p_limit integer) returns void
+language plpgsql set jit = off as $$
+declare
+    ids uuid[];
+begin
+    ids := array(select id from bookings where event_id = p_event and state in ('authorising', 'review')
+                 order by id limit p_limit);
+    -- Task before booking, as the saga locks them.
+    perform from outbox where actor = 'advance' and key = any (ids::text[]) order by id for update;
+    perform from bookings where event_id = p_event and id = any (ids) order by id for update;
+    ids := array(select id from bookings where event_id = p_event and id = any (ids)
+                     and state in ('authorising', 'review'));
+    update bookings set state = 'expiring', reason = 'event_cancelled'
+    where event_id = p_event and id = any (ids) and state in ('authorising', 'review');
+    perform enqueue('advance', 'bookings', id::text,
+        jsonb_build_object('event_id', p_event, 'booking_id', id), p_event)
+    from unnest(ids) id;
+
+    ids := array(select id from bookings where event_id = p_event and state = 'held'
+                 order by id limit p_limit for update);
+    perform release_seats(p_event, ids);
+    update bookings set state = 'cancelled', ended_at = clock_timestamp(), reason = 'event_cancelled'
+    where event_id = p_event and id = any (ids) and state = 'held';
+    perform notify_buyers(p_event, ids, 'event_cancelled');
+end $$;
+
+/* Takes the tickets of confirmed bookings back and gives their money back, p_limit at most; with the
+   fees, the bookings' own goes back, too. The j-th refund is sent p_spread * j seconds from now. Returns how many. */
+create or replace function refund_bookings(
+    p_event bigint, p_limit integer, p_reason text, p_with_fees boolean, p_spread double precision)
+returns integer language plpgsql
+set jit = off set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+declare
+    ids constant uuid[] := array(
+        select id from bookings where event_id = p_event and state = 'confirmed'
+        order by id limit p_limit for update);
+    owners uuid[]; places integer[]; costs bigint[];
+    paid uuid[]; amounts bigint[];
+    refund_ids uuid[];
+begin
+    select array_agg(i.booking_id), array_agg(i.seat),
+        array_agg(i.price + case when p_with_fees then i.fee else 0 end)
+    into owners, places, costs
+    from unnest(ids) b(id)
+    join booking_items i on i.event_id = p_event and i.booking_id = b.id
+    where i.returned_at is null;
+    select array_agg(p.id order by p.id), array_agg(d.amount order by p.id) into paid, amounts
+    from (select booking, sum(cost) as cost from unnest(owners, costs) o(booking, cost)
+          group by booking) o
+    join bookings b on b.event_id = p_event and b.id = o.booking
+    join payments p on p.id = b.payment_id
+    cross join lateral (
+        select least(o.cost + case when p_with_fees then b.fee else 0 end, refundable(p.id))::bigint
+            as amount) d
+    where d.amount > 0;
+
+    perform return_seats(p_event, owners, places, false, 'event_cancelled');
+    if paid is not null then
+        refund_ids := write_refunds(paid, amounts, 'event_cancelled', p_reason, p_spread);
+        insert into refund_items (event_id, refund_id, booking_id, seat, amount)
+        select p_event, r.id, r.booking_id, i.place, i.cost
+        from unnest(refund_ids) w(id)
+        join refunds r on r.id = w.id
+        join (select o.booking, array_agg(o.place order by o.place) as seats,
+                  array_agg(o.cost order by o.place) as parts
+              from unnest(owners, places, costs) o(booking, place, cost) group by o.booking) o
+            on o.booking = r.booking_id
+        cross join lateral unnest(o.seats, share_out(r.amount, o.parts)) i(place, cost);
+    end if;
+    perform keep_the_rest(array(select payment_id from bookings
+                                where event_id = p_event and id = any (ids)));
+    perform tell_of_cancellation(p_event, ids, p_reason);
+    return cardinality(ids);
+end $$;
+
+/* Buyers of cancelled bookings are told why, and what they get back. */
+create or replace function tell_of_cancellation(p_event bigint, p_bookings uuid[], p_reason text)
+returns void language sql set jit = off as $$
+    with written as (
+        insert into emails (event_id, booking_id, buyer_id, template, context)
+        select b.event_id, b.id, b.buyer_id, 'event_cancelled', jsonb_build_object(
+            'why', p_reason, 'amount', coalesce((
+                select sum(r.amount) from refunds r
+                where r.event_id = b.event_id and r.booking_id = b.id
+                    and r.cause = 'event_cancelled' and r.state <> 'failed'), 0))
+        from bookings b where b.event_id = p_event and b.id = any (p_bookings)
+        on conflict do nothing
+        returning id, event_id
+    )
+    insert into outbox (actor, queue, args, event_id)
+    select 'send_email', 'mail', jsonb_build_object('email_id', id), event_id from written;
+$$;

@@ -1,0 +1,11 @@
+/* Who sold what: what every document about a booking begins with. */
+create or replace function document_head(p_event bigint, p_booking uuid) returns jsonb
+language sql stable as $$
+    select jsonb_build_object('seller', o.name, 'event', e.name, 'starts_at', e.starts_at,
+        'time_zone', e.time_zone, 'venue', v.name, 'booking', b.code)
+    from bookings b
+    join organisations o on o.id = b.organisation_id
+    join events e on e.id = b.event_id
+    join venues v on v.id = e.venue_id
+    where b.event_id = p_event and b.id = p_booking
+$$;

@@ -1,0 +1,19 @@
+/* The end of a review. The caller has locked the task, then the booking, which is in review. Approved: the
+   saga captures. Rejected: the seats are free at once, since nobody can capture any more; the saga gives
+   back what is reserved. */
+create or replace function end_review(p_booking bookings, p_decision text, p_reason text, p_code text)
+returns void language plpgsql as $$
+begin
+    if p_decision = 'approve' then
+        perform secure_booking(p_booking.event_id, p_booking.id, p_booking.payment_id);
+    else
+        perform end_booking(p_booking.event_id, p_booking.id, '{review}', 'failed', p_code);
+    end if;
+    perform enqueue('advance', 'bookings', p_booking.id::text, jsonb_build_object(
+        'event_id', p_booking.event_id, 'booking_id', p_booking.id), p_booking.event_id);
+    insert into audit_log (actor, action, event_id, detail)
+    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'review ended',
+        p_booking.event_id, jsonb_build_object('booking_id', p_booking.id,
+            'payment_id', p_booking.payment_id, 'decision', p_decision, 'reason', p_reason,
+            'reasons', p_booking.review_reasons));
+end $$;

@@ -1,0 +1,26 @@
+/* Reviews that nobody has decided in time, p_limit at most, as their organisations want them to end.
+   Returns how many. */
+create or replace function end_reviews(p_limit integer) returns integer
+language plpgsql set jit = off as $$
+declare
+    due uuid[];
+    b bookings;
+    ended integer := 0;
+begin
+    due := array(select id from bookings where state = 'review' and review_until < clock_timestamp()
+                 order by review_until limit p_limit);
+    if cardinality(due) = 0 then
+        return 0;
+    end if;
+    perform from outbox where actor = 'advance' and key = any (due::text[]) order by id for update;
+    for b in
+        select * from bookings
+        where state = 'review' and review_until < clock_timestamp() and id = any (due)
+        order by event_id, id for update skip locked
+    loop
+        perform end_review(b, o.review_ends, 'nobody decided in time', 'review_overdue')
+        from organisations o where o.id = b.organisation_id;
+        ended := ended + 1;
+    end loop;
+    return ended;
+end $$;

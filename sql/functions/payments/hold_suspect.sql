@@ -1,0 +1,20 @@
+/* A payment of which fraud is suspected. Returns its booking's state, null: it is being confirmed, and
+   nothing was changed. */
+create or replace function hold_suspect(p_payment uuid) returns text
+language plpgsql set enable_seqscan = off as $$
+declare
+    b bookings;
+begin
+    select k.* into b from payments p
+    join bookings k on k.event_id = p.event_id and k.id = p.booking_id
+    where p.id = p_payment for update of k;
+    if b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
+            and b.payment_id = p_payment then
+        return null;
+    end if;
+    if b.state = 'confirmed' and b.payment_id = p_payment and is_suspect(p_payment) then
+        perform freeze_booking(b.event_id, b.id);
+        return 'frozen';
+    end if;
+    return b.state;
+end $$;

@@ -1,0 +1,14 @@
+/* After a decision about a booking that has ended, what is neither given back, owed nor lost
+   is kept. */
+create or replace function keep_the_rest(p_payments uuid[]) returns void
+language sql set enable_seqscan = off as $$
+    update payments p
+    set kept = greatest(0, p.captured - p.refunded - coalesce((
+        select sum(r.amount) from refunds r
+        where r.payment_id = p.id and r.state = 'failed' and r.retried_by is null), 0)
+        - coalesce((select sum(d.amount) from disputes d
+                    where d.payment_id = p.id and d.state = 'lost'), 0))
+    from bookings b
+    where p.id = any (p_payments) and b.event_id = p.event_id and b.id = p.booking_id
+        and b.state in ('expired', 'cancelled', 'failed');
+$$;

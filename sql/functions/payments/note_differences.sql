@@ -1,0 +1,108 @@
+/* All differences of a page; the run counts them. */
+create or replace function note_differences(p_run bigint, p_found difference[]) returns void
+language plpgsql as $$
+declare
+    done constant text[] := array(
+        select note_difference(p_run, d) from unnest(p_found) d);
+begin
+    update reconciliations
+    set differences = differences + (select count(x) from unnest(done) x),
+        repairs = repairs + (select count(*) from unnest(done) x where x = 'repair'),
+        dead_letters = dead_letters + (select count(*) from unnest(done) x where x = 'dead_letter')
+    where id = p_run;
+end $$;
+
+/* Writes a difference down, once for as long as it lasts, and has it repaired; one whose repair did not
+   help, or that has none, becomes a dead letter, and another only if it changes after that was closed.
+   Returns what was done: 'repair', 'dead_letter', 'known', or null while it is in flight. */
+create or replace function note_difference(p_run bigint, d difference) returns text
+language plpgsql as $$
+declare
+    known reconciliation_differences;
+    told boolean;
+    done text := 'known';
+begin
+    if not d.in_flight then
+        insert into reconciliation_differences (gateway_account_id, kind, subject, made_at, event_id,
+            booking_id, payment_id, here, there, repair, found_by, seen_by)
+        select gateway_account_id, d.kind, d.subject, d.made_at, d.event_id, d.booking_id, d.payment_id,
+            d.here, d.there, d.repair, p_run, p_run
+        from reconciliations where id = p_run
+        on conflict (kind, subject) where resolved_at is null do nothing;
+    end if;
+    select * into known from reconciliation_differences
+    where kind = d.kind and subject = d.subject and resolved_at is null for update;
+    if known.id is null then
+        return null;
+    end if;
+    told := exists (select from dead_letters l where l.id = known.dead_letter_id
+        and (l.resolved_at is null or (known.here, known.there) is not distinct from (d.here, d.there)));
+    update reconciliation_differences
+    set seen_by = p_run, seen_at = clock_timestamp(), here = d.here, there = d.there
+    where id = known.id;
+    if d.in_flight then
+        return null;
+    elsif d.repair is not null and known.repairs < 2 then
+        perform send_repair(d);
+        update reconciliation_differences set repairs = repairs + 1 where id = known.id;
+        done := 'repair';
+    elsif not told then
+        update reconciliation_differences set dead_letter_id = write_letter(d, known.found_at)
+        where id = known.id;
+        done := 'dead_letter';
+    end if;
+    insert into audit_log (actor, action, event_id, detail)
+    select coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
+        'difference ' || case done when 'repair' then 'repaired' else 'reported' end, d.event_id,
+        jsonb_build_object('reconciliation', p_run, 'kind', d.kind, 'subject', d.subject,
+            'repair', d.repair, 'here', d.here, 'there', d.there)
+    where done <> 'known';
+    return done;
+end $$;
+
+/* Sends the repair of a difference on its way. Money that is owed to nobody's seats goes back at once;
+   all others are tasks, which look at what the gateway has. */
+create or replace function send_repair(d difference) returns void language plpgsql as $$
+begin
+    if d.repair = 'return_money' then
+        perform return_money(d.payment_id, 'late_money');
+    else
+        perform enqueue(d.repair, 'bookings', d.key, d.args, d.event_id, p_priority => 80);
+    end if;
+end $$;
+
+/* The dead letter of a difference. No task: there is nothing to try again. */
+create or replace function write_letter(d difference, p_first timestamptz) returns bigint
+language sql as $$
+    insert into dead_letters (task_id, actor, queue, key, args, event_id, booking_id, reason, claims,
+        errors, created_at)
+    values (0, 'reconcile', 'bookings', d.kind || ' ' || d.subject,
+        jsonb_strip_nulls(d.args || jsonb_build_object('here', d.here, 'there', d.there)), d.event_id,
+        d.booking_id, format('%s %s: %s', d.kind, d.subject, advise(d)), 1, '[]', p_first)
+    returning id
+$$;
+
+/* What a person has to do about a difference that cannot mend itself. */
+create or replace function advise(d difference) returns text language sql immutable as $$
+    select case d.kind
+        when 'unknown_payment' then 'The gateway has a payment with our marks that is not in these tables'
+            || ' (another installation on the same account?). Cancel or refund it there, unless it is.'
+        when 'second_payment' then 'The gateway has a second payment for one attempt to pay. Cancel or'
+            || ' refund this one there; the one in our tables counts.'
+        when 'capture_missing' then 'We have written down a payment as captured, and the gateway says that'
+            || ' it is not. Find out where the money is; if nowhere, ask the buyer or cancel the tickets.'
+        when 'other_money' then 'The gateway has taken another sum than we have written down. Refund the'
+            || ' difference there, or ask the buyer for it.'
+        when 'payment_missing' then 'The gateway does not know of a payment of ours. Was its account, or'
+            || ' its key (STRIPE_API_KEY), changed? Then put back the old one.'
+        when 'other_refund' then 'The gateway has given back another sum than we have written down.'
+            || ' Refund the rest there, or settle it with the buyer.'
+        when 'refund_went_through' then 'A refund that failed here went through at the gateway. Do not pay'
+            || ' it again; settle the one that is owed (.../refunds/{refund}/settlement).'
+        when 'refund_missing' then 'The gateway does not know of a refund of ours: the buyer has not got'
+            || ' it. Make it there; it is adopted by itself.'
+        when 'dispute_missing' then 'The gateway does not know of a dispute of ours. Was its account, or'
+            || ' its key (STRIPE_API_KEY), changed? Then put back the old one.'
+        else format('Its repair, %s, was carried out and did not help: compare both sides, and mend the'
+            ' one that is wrong.', d.repair) end
+$$;

@@ -1,0 +1,74 @@
+/* Money paid at the box office, or into a bank account: what the organiser says is the gateway here, and
+   the saga looks at it as at any other.
+
+   An organiser marks a booking as paid: written down, once, and the saga is told to look. p_scope: the
+   caller's organisation, null for all. outcome: 'done', or why not: 'no_booking', 'not_offline',
+   'already_paid', 'wrong_money' (amount and currency: what was asked for), 'reference_used',
+   'payment_ending' (the saga is giving the payment up just now). late: the booking had ended before, and
+   the money goes back. */
+create or replace function record_offline_payment(
+    p_event bigint, p_scope bigint, p_booking uuid, p_reference text, p_amount bigint,
+    p_currency text, out outcome text, out payment_id uuid, out late boolean, out amount bigint,
+    out currency text)
+language plpgsql set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+    b bookings;
+    p payments;
+    known offline_payments;
+begin
+    -- Task before booking, as the saga locks them.
+    perform from outbox where actor = 'advance' and key = p_booking::text for update;
+    select * into b from bookings
+    where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
+    for update;
+    select * into p from payments
+    where event_id = p_event and booking_id = p_booking and method = 'offline' for update;
+    select * into known from offline_payments o where o.payment_id = p.id;
+    payment_id := p.id; amount := p.amount; currency := p.currency;
+    late := known.cancelled_at is not null or p.state in ('voided', 'failed');
+    outcome := case
+        when b.id is null then 'no_booking'
+        when p.id is null then 'not_offline'
+        when (p_amount, p_currency) <> (p.amount, p.currency) then 'wrong_money'
+        when known.reference = p_reference then 'done'
+        when known.reference is not null then 'already_paid'
+        when late and p.state not in ('voided', 'failed') then 'payment_ending'
+    end;
+    if outcome is null then
+        outcome := write_offline_payment(p, p_reference, late);
+    end if;
+end $$;
+
+/* The part of record_offline_payment that writes. outcome: 'done', 'reference_used', 'payment_ending'. */
+create or replace function write_offline_payment(p_paid payments, p_reference text, p_late boolean)
+returns text language plpgsql as $$
+declare
+    who constant text := coalesce(nullif(current_setting('usher.actor', true), ''), current_user);
+begin
+    begin
+        insert into offline_payments as o (payment_id, gateway_account_id, reference, amount, currency,
+            received_at, recorded_by)
+        values (p_paid.id, p_paid.gateway_account_id, p_reference, p_paid.amount, p_paid.currency,
+            clock_timestamp(), who)
+        on conflict (payment_id) do update
+        set reference = excluded.reference, amount = excluded.amount, currency = excluded.currency,
+            received_at = excluded.received_at, recorded_by = excluded.recorded_by
+        where p_late and o.reference is null;
+        if not found then
+            return 'payment_ending';
+        end if;
+    exception when unique_violation then
+        return 'reference_used';
+    end;
+    insert into audit_log (actor, action, event_id, detail)
+    values (who, 'offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
+        p_paid.booking_id, 'payment_id', p_paid.id, 'reference', p_reference, 'amount', p_paid.amount,
+        'currency', p_paid.currency, 'late', p_late));
+    perform enqueue(case when p_late then 'return_stray' else 'advance' end, 'bookings',
+        case when p_late then p_paid.id else p_paid.booking_id end::text,
+        jsonb_build_object('event_id', p_paid.event_id, 'booking_id', p_paid.booking_id)
+            || case when p_late then jsonb_build_object('payment_id', p_paid.id) else '{}' end,
+        p_paid.event_id);
+    return 'done';
+end $$;

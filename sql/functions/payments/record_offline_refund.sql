@@ -1,0 +1,36 @@
+/* An organiser says that a refund of such money was paid. outcome: 'done', 'no_refund', 'not_offline',
+   'not_pending'. */
+create or replace function record_offline_refund(
+    p_event bigint, p_scope bigint, p_booking uuid, p_refund uuid, p_how text)
+returns text language plpgsql set enable_seqscan = off as $$
+declare
+    who constant text := coalesce(nullif(current_setting('usher.actor', true), ''), current_user);
+    r refunds;
+    paid_by text;
+begin
+    perform from outbox where actor = 'refund' and key = p_refund::text for update;
+    perform from bookings
+    where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
+    for update;
+    if found then
+        select * into r from refunds
+        where event_id = p_event and booking_id = p_booking and id = p_refund for update;
+        select method into paid_by from payments where id = r.payment_id;
+    end if;
+    if r.id is null then
+        return 'no_refund';
+    elsif paid_by <> 'offline' then
+        return 'not_offline';
+    elsif exists (select from offline_refunds where refund_id = p_refund) then
+        return 'done';
+    elsif r.state <> 'pending' then
+        return 'not_pending';
+    end if;
+    insert into offline_refunds (refund_id, how, recorded_by) values (p_refund, p_how, who);
+    insert into audit_log (actor, action, event_id, detail)
+    values (who, 'offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
+        'refund_id', p_refund, 'how', p_how, 'amount', r.amount, 'currency', r.currency));
+    perform enqueue('refund', 'bookings', p_refund::text, jsonb_build_object('event_id', p_event,
+        'booking_id', p_booking, 'refund_id', p_refund), p_event);
+    return 'done';
+end $$;

@@ -1,0 +1,31 @@
+/* An authorised payment: the seats are the buyer's, or a person has to look at it first. Until then they
+   can expire no more than if they were secured. Returns the state that the booking has now, null: somebody
+   was first. The review ends a day before the authorisation would lapse, and when the event begins. */
+create or replace function secure_or_review(p_event bigint, p_booking uuid, p_payment uuid)
+returns text language plpgsql as $$
+declare
+    reasons constant jsonb := assess_risk(p_payment);
+begin
+    perform from bookings
+    where event_id = p_event and id = p_booking and state = 'expiring' and reason <> 'deadline' for update;
+    if found then
+        return null;  -- given up while the gateway was asked: what it reserved is voided
+    end if;
+    if reasons is null then
+        return case when secure_booking(p_event, p_booking, p_payment) then 'secured' end;
+    end if;
+    update bookings b
+    set state = 'review', reason = null, review_reasons = reasons, review_until = least(
+        clock_timestamp() + make_interval(secs => o.review_seconds),
+        coalesce(p.capture_before, p.first_sent_at + interval '7 days') - interval '1 day',
+        e.starts_at)
+    from payments p, organisations o, events e
+    where b.event_id = p_event and b.id = p_booking and b.payment_id = p_payment
+        and b.state in ('authorising', 'expiring')
+        and p.id = p_payment and o.id = b.organisation_id and e.id = p_event;
+    if not found then
+        return null;
+    end if;
+    perform notify_buyers(p_event, array[p_booking], 'in_review');
+    return 'review';
+end $$;

@@ -1,0 +1,23 @@
+/* What was owed because a refund failed, and the buyer's bank has taken by a dispute that is lost: paid
+   with that, or whoever settles it pays twice. Where it took less, a person decides. The caller has
+   locked the booking. */
+create or replace function settle_by_disputes(p_payment uuid) returns void
+language plpgsql set enable_seqscan = off as $$
+declare
+    owed record;
+begin
+    for owed in
+        select r.id, d.gateway_id from refunds r
+        join lateral (select min(gateway_id) as gateway_id, sum(amount) as amount from disputes
+                      where payment_id = p_payment and state = 'lost') d on d.amount >= r.amount
+        where r.payment_id = p_payment and r.state = 'failed' and r.retried_by is null
+            and r.settled_at is null and r.amount > refundable(p_payment)
+            and not has_open_dispute(p_payment)
+        order by r.id for update of r
+    loop
+        update refunds set settled_at = clock_timestamp(),
+            settlement = 'taken by the buyer''s bank: dispute ' || owed.gateway_id
+        where id = owed.id;
+        perform resolve_owed(owed.id, 'taken by the buyer''s bank');
+    end loop;
+end $$;

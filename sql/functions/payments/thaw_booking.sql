@@ -1,0 +1,13 @@
+/* The tickets are good again; or, where the event was cancelled meanwhile, can be given back now. */
+create or replace function thaw_booking(p_event bigint, p_booking uuid) returns void
+language plpgsql as $$
+begin
+    update bookings set state = 'confirmed'
+    where event_id = p_event and id = p_booking and state = 'frozen';
+    perform enqueue('cancel_event', 'bookings', event_id::text,
+        jsonb_build_object('event_id', event_id), event_id)
+    from event_cancellations where event_id = p_event;
+    if not found then
+        perform notify_buyers(p_event, array[p_booking], 'released');
+    end if;
+end $$;

@@ -1,0 +1,32 @@
+/* Whether an event can be asked for these seats now: outcome is null, and seats are the named ones, if
+   seats are named. Otherwise why not: 'no_event', 'over', 'not_open', 'terms', 'over_cap',
+   'unknown_category', 'unknown_seat' or 'kept_seat'. */
+create or replace function check_wish(
+    p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
+    p_accessible integer, p_guids text[], p_accept_terms boolean,
+    out outcome text, out seats integer[])
+language plpgsql stable as $$
+declare
+    some_kept boolean;
+begin
+    outcome := case
+        when p_show.id is null then 'no_event'
+        when p_show.state in ('closed', 'cancelled') or clock_timestamp() >= p_show.off_sale_at
+            then 'over'
+        when clock_timestamp() < p_opens_at then 'not_open'
+        when p_show.terms <> '' and not p_accept_terms then 'terms'
+        when p_quantity > seats_allowed(p_show, p_buyer) then 'over_cap'
+        when p_category is not null and not exists (
+            select from event_categories where event_id = p_show.id and category = p_category)
+            then 'unknown_category'
+    end;
+    if outcome is null and p_guids is not null then
+        select array_agg(s.seat order by s.seat), bool_or(s.kept) into seats, some_kept
+        from plan_seats p join public.seats s on s.event_id = p_show.id and s.seat = p.seat
+        where p.plan_version_id = p_show.plan_version_id and p.guid = any (p_guids);
+        outcome := case
+            when coalesce(cardinality(seats), 0) <> p_quantity then 'unknown_seat'
+            when some_kept and p_accessible = 0 then 'kept_seat'
+        end;
+    end if;
+end $$;

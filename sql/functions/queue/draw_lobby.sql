@@ -1,0 +1,62 @@
+/* Draws a lobby whose list is fixed: numbers 1..N in the order of HMAC-SHA256(seed, account id as
+   decimal text), seed = sha256(secret || public value). Whoever has left meanwhile leaves a gap, so
+   that the order follows from the list as it was published. The lane opens with it.
+   Returns N; null: the list is not fixed, the public value is still missing, or it was drawn. */
+create or replace function draw_lobby(p_event bigint) returns integer
+language plpgsql set jit = off as $$
+declare
+    draw draws;
+    new_seed bytea;
+    inner_block bytea;
+    outer_block bytea;
+    places bigint[];  -- lobby numbers, in the order of the draw
+begin
+    select * into draw from draws
+    where event_id = p_event and closed_at is not null and drawn_at is null
+        and (public_source is null or public_value is not null)
+    for update skip locked;
+    if not found then
+        return null;
+    end if;
+    new_seed := sha256(draw.secret || convert_to(coalesce(draw.public_value, ''), 'UTF8'));
+    inner_block := hmac_block(new_seed, 54);
+    outer_block := hmac_block(new_seed, 92);
+    select coalesce(array_agg(account), '{}'), coalesce(array_agg(place), '{}')
+    into draw.drawn, places
+    from (select account, place from unnest(draw.accounts, draw.lobby_numbers) l(account, place)
+          order by hmac_sha256(inner_block, outer_block, convert_to(account::text, 'UTF8')), account) o;
+
+    -- Only after the server's clock was set back could a number of the tail be in the way.
+    update entries e set number = t.number
+    from (select id, nextval(format('entry_numbers_%s', p_event)) as number
+          from (select id from entries where event_id = p_event and number between 1 and draw.list_count
+                order by number for update) l) t
+    where e.event_id = p_event and e.id = t.id;
+    update entries e set state = 'waiting', number = o.number
+    from unnest(places) with ordinality o(place, number)
+    where e.event_id = p_event and e.number = o.place and e.state = 'lobby';
+
+    update draws set seed = new_seed, drawn = draw.drawn, drawn_at = clock_timestamp()
+    where event_id = p_event;
+    return draw.list_count;
+end $$;
+
+/* HMAC-SHA256 (RFC 2104) from the core's sha256(), so that no extension is needed. A block is the key,
+   padded to 64 bytes, each byte XOR p_pad; the two blocks are the same for all messages. */
+create or replace function hmac_block(p_key bytea, p_pad integer) returns bytea
+language plpgsql immutable as $$
+declare
+    key constant bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
+    block bytea := decode(repeat(to_hex(p_pad), 64), 'hex');
+begin
+    for i in 0 .. length(key) - 1 loop
+        block := set_byte(block, i, get_byte(key, i) # p_pad);
+    end loop;
+    return block;
+end $$;
+
+/* p_inner: the block with pad 54 (0x36); p_outer: with 92 (0x5c). */
+create or replace function hmac_sha256(p_inner bytea, p_outer bytea, p_message bytea) returns bytea
+language sql immutable parallel safe as $$
+    select sha256(p_outer || sha256(p_inner || p_message))
+$$;

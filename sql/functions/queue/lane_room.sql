@@ -1,0 +1,44 @@
+/* How many more buyers a lane may let in now, p_most at most, and what keeps it from more: 'cap' (until
+   one of its own is done), 'rate' or 'gateway' (for a while). p_per_second: payments that the gateway
+   takes; all who are in flight for it must be able to pay within the hold time. */
+create or replace function lane_room(
+    p_show events, p_lane lanes, p_most integer, p_per_second double precision,
+    out room integer, out kept_by text)
+language plpgsql as $$
+declare
+    for_gateway bigint;
+begin
+    room := p_most;
+    if p_lane.in_flight_cap is not null then
+        select least(room, p_lane.in_flight_cap - in_flight(p_show.id)), 'cap' into room, kept_by;
+    end if;
+    if p_lane.admission_rate is not null and floor(p_lane.admission_credit) < room then
+        room := floor(p_lane.admission_credit); kept_by := 'rate';
+    end if;
+    if p_per_second is not null and room > 0 and needs_gateway(p_show.id) then
+        for_gateway := floor(p_per_second * p_show.hold_seconds)
+            - paying_through(p_show.gateway_account_id);
+        if for_gateway < room then
+            room := for_gateway; kept_by := 'gateway';
+        end if;
+    end if;
+    room := greatest(room, 0);
+end $$;
+
+/* Buyers who may still pay through a gateway account, whatever for. Sales long over are not read; nor is
+   who only waits for a bank, with a debit under way, or has long to pay offline. */
+create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
+    with sales as materialized (
+        select array_agg(id) as ids, max(hold_seconds) as longest from events e
+        where gateway_account_id = p_account and off_sale_at > clock_timestamp() - interval '1 day'
+            and state <> 'draft' and needs_gateway(id)
+    )
+    select (select count(*) from bookings where event_id = any (ids)
+                and deadline between now() - interval '45 min'
+                    and now() + make_interval(secs => longest + 60)
+                and state in ('held', 'authorising', 'expiring', 'secured')
+                and (state <> 'secured' or deadline > now()))
+        + (select count(*) from entries where event_id = any (ids)
+                and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
+    from sales
+$$;

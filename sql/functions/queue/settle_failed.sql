@@ -1,0 +1,62 @@
+/* Decides what becomes of entries that could not be met: on standby while held seats might still come
+   back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
+   one moment, never a lock that was in the way (p_raced). Who wants a pass may hope while seats are
+   held, or others have passes that they may not use.
+   p_at_once: see end_queue.
+   True: nothing at all is free, but something is held, so the lane had better wait as it is. */
+create or replace function settle_failed(
+    p_show events, p_ids uuid[], p_raced boolean, p_at_once integer)
+returns boolean language plpgsql set jit = off as $$
+declare
+    pending smallint[];  -- categories of which seats are held by bookings not yet settled
+    some_free boolean;
+    some_unkept boolean;  -- of them for everybody, wheelchair or not
+    woken boolean;      -- something was released since the batch began
+    passes boolean;
+begin
+    select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),
+        exists (select from seats
+                where event_id = p_show.id and state = 'free' and allocation is null),
+        count_free(p_show.id, null, 0, 1) = 1,
+        exists (select from lane_wakes where event_id = p_show.id and released),
+        exists (select from entries where event_id = p_show.id and state = 'admitted'
+                and pass_state <> 'missed' and pass_until > clock_timestamp())
+    into pending, some_free, some_unkept, woken, passes
+    from event_categories c where c.event_id = p_show.id;
+    if cardinality(pending) = 0 and not some_unkept then
+        perform end_queue(p_show.id, 'sold_out', p_at_once, not some_free);
+    end if;
+    if not some_free then
+        return cardinality(pending) > 0;
+    end if;
+
+    update entries e
+    set state = case when hope.exists then 'standby' else 'unavailable' end,
+        decided_at = case when not hope.exists then clock_timestamp() end,
+        reason = case when hope.exists then null
+                      when e.seats is not null then 'seats_taken'
+                      when hope.free >= e.quantity then 'not_together'
+                      else 'sold_out' end
+    from (
+        select w.id, least(f.free, w.quantity) as free,
+            p_raced or woken or case when w.admission
+                then passes or cardinality(pending) > 0 or f.free > 0
+            when w.seats is null
+                then w.category = any (pending) or w.category is null and cardinality(pending) > 0
+            else not exists (select from seats s where s.event_id = p_show.id
+                    and s.seat = any (w.seats)
+                    and (s.state not in ('free', 'held') or s.allocation is not null)) end as exists
+        from entries w
+        join (select k.category, k.accessible, count_free(p_show.id, k.category, k.accessible, 50) as free
+              from (select distinct category::integer, sign(accessible)::integer as accessible
+                    from entries where event_id = p_show.id and id = any (p_ids)) k) f
+            on f.category is not distinct from w.category and f.accessible = sign(w.accessible)
+        where w.event_id = p_show.id and w.id = any (p_ids)
+    ) hope
+    where e.event_id = p_show.id and e.id = hope.id
+        and (e.state = 'waiting' or e.state = 'standby' and not hope.exists);
+    if p_raced then
+        insert into lane_wakes (event_id) values (p_show.id);
+    end if;
+    return false;
+end $$;

@@ -1,0 +1,50 @@
+create or replace trigger bookings_moves after update on bookings
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function check_moves('booking', 'logged');
+
+create or replace trigger bookings_birth after insert on bookings
+    referencing new table as new_rows
+    for each statement execute function log_birth('booking');
+
+create or replace function keep_referred_bookings() returns trigger language plpgsql as $$
+begin
+    if exists (select from old_rows o join seats s on s.event_id = o.event_id and s.booking_id = o.id)
+        or exists (select from old_rows o join booking_items i
+                   on i.event_id = o.event_id and i.booking_id = o.id) then
+        raise foreign_key_violation using message = 'a booking that seats or items refer to stays';
+    end if;
+    return null;
+end $$;
+
+create or replace trigger bookings_stay_while_referred after delete on bookings
+    referencing old table as old_rows for each statement execute function keep_referred_bookings();
+
+/* What calls for a receipt, or for what corrects one, is noted in the transaction in which it happens,
+   whoever does it; tasks/receipts.py gives it its number later. */
+create or replace function note_receipt() returns trigger language plpgsql as $$
+begin
+    insert into receipts_due (organisation_id, event_id, booking_id, occasion)
+    values (new.organisation_id, new.event_id, new.id, 'confirmed');
+    return null;
+end $$;
+
+create or replace trigger bookings_receipt_due after update of confirmed_at on bookings
+    for each row when (old.confirmed_at is null and new.confirmed_at is not null and new.total > 0)
+    execute function note_receipt();
+
+/* A booking that is settled, one way or the other, may change what standby entries can hope for. */
+create or replace function wake_lanes() returns trigger language plpgsql as $$
+begin
+    insert into lane_wakes (event_id, released)
+    select n.event_id, bool_or(n.ended_at is not null)
+    from old_rows o join new_rows n on n.event_id = o.event_id and n.id = o.id
+    where o.state in ('held', 'authorising', 'expiring', 'review', 'secured')
+        and n.state not in ('held', 'authorising', 'expiring', 'review', 'secured')
+        or o.state in ('confirmed', 'frozen') and n.state = 'cancelled'
+    group by n.event_id;
+    return null;
+end $$;
+
+create or replace trigger bookings_wake_lanes after update on bookings
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function wake_lanes();

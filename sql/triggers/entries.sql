@@ -1,0 +1,52 @@
+create or replace trigger entries_moves after update on entries
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function check_moves('entry', 'unlogged');
+
+/* Adds to the counts of blocks of 32 numbers, and to those of the wider blocks around them. A slot that
+   somebody else is changing is passed by, so that counting never waits for a transaction that holds
+   another's entries. */
+create or replace function add_leavers(p_event bigint, p_blocks bigint[], p_leavers bigint[])
+returns void language sql
+set jit = off set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off as $$
+    with counts as (
+        select level, block >> (3 * level) as block, sum(leavers)::integer as leavers
+        from unnest(p_blocks, p_leavers) b(block, leavers) cross join generate_series(0, 4) level
+        group by level, block >> (3 * level)
+    ), chosen as (
+        select c.*, s.slot
+        from counts c
+        left join lateral (
+            select q.slot from queue_leavers q
+            where q.event_id = p_event and q.level = c.level and q.block = c.block
+            limit 1 for update skip locked) s on true
+    ), added as (
+        update queue_leavers q set leavers = q.leavers + c.leavers
+        from chosen c
+        where q.event_id = p_event and q.level = c.level and q.block = c.block and q.slot = c.slot
+    )
+    insert into queue_leavers (event_id, level, block, leavers)
+    select p_event, level, block, leavers from chosen where slot is null
+$$;
+
+/* Counts entries that end without a booking, in queue_leavers; those of a lobby have no number yet. */
+create or replace function count_leavers() returns trigger language plpgsql
+set enable_nestloop = off set jit = off as $$
+begin
+    if not exists (select from new_rows where state in ('left', 'lapsed', 'unavailable')) then
+        return null;
+    end if;
+    perform add_leavers(g.event_id, array_agg(g.block), array_agg(g.leavers))
+    from (
+        select n.event_id, (n.number - 1) / 32 as block, count(*) as leavers
+        from new_rows n join old_rows o on o.id = n.id
+        where n.state in ('left', 'lapsed', 'unavailable')
+            and o.state in ('waiting', 'standby', 'admitted')
+        group by n.event_id, (n.number - 1) / 32) g
+    group by g.event_id;
+    return null;
+end $$;
+
+create or replace trigger entries_leavers after update on entries
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function count_leavers();
