@@ -1,6 +1,6 @@
 /* Foreign keys checked a statement at a time: seats and booking_items are written in batches of
-   thousands, and PostgreSQL's own checks go row by row (ops/docs/decisions/bookings.md has the figures). The other
-   direction is kept by refusing to delete bookings that something refers to
+   thousands, and PostgreSQL's own checks go row by row (ops/docs/decisions/bookings.md has the figures).
+   The other direction is kept by refusing to delete bookings that something refers to
    (sql/triggers/bookings.sql). */
 create or replace function check_bookings_exist() returns trigger language plpgsql
 set enable_seqscan = off set jit = off as $$
