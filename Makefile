@@ -31,7 +31,7 @@ demo: install ## sell a hall out on this machine, from queue to inbox (PLAN=file
 	@$(BIN)/python -m ops.demo $(DEMO_ARGS)
 
 run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
-	@$(BIN)/python -m ops.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
+	@$(BIN)/python -m ops.local.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
 
 test-fast: install ## run the tests that start no processes (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not processes and not system" $(ARGS)
@@ -55,13 +55,13 @@ mutants: install ## show that each guard matters: without it a campaign fails
 	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
 
 reports: install ## print the organiser's and the operator's reports
-	@$(WITH_SETTINGS) $(BIN)/python -m ops.reports $(ARGS)
+	@$(WITH_SETTINGS) $(BIN)/python -m ops.console.reports $(ARGS)
 
 docs: install ## draw the pictures of ops/docs/states.md anew
 	@$(BIN)/python -m ops.docs.states
 
 migrate: install ## bring DATABASE_URL's schema and functions up to date
-	@$(WITH_SETTINGS) $(BIN)/python -m ops.migrate
+	@$(WITH_SETTINGS) $(BIN)/python -m ops.deploy.migrate
 
 console: install ## look after a running Usher from the terminal
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.console $(ARGS)

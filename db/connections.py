@@ -18,8 +18,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from db.faults import reach_commit
-from db.settings import settings
+from db.runtime.faults import reach_commit
+from db.runtime.settings import settings
 
 Conn = Connection[DictRow]
 

@@ -4,7 +4,7 @@
     -- One sentence on what it is for.
     SELECT …
 
-`sql = load("bookings")` gives them as attributes: `conn.execute(sql.get_booking, …)`.
+`sql = load("bookings/bookings")` gives them as attributes: `conn.execute(sql.get_booking, …)`.
 """
 
 import re

@@ -1,6 +1,6 @@
 -- What must never be: every query here returns no row, at any moment, in any state that a crash can
 -- leave behind. Tests, the fault campaign, the demo and the running auditor all use this file
--- (db/invariants.py). Each query stands alone, so that one snapshot decides it.
+-- (db/maintenance/invariants.py). Each query stands alone, so that one snapshot decides it.
 --
 -- Live bookings are those that have not ended: all states but expired, cancelled and failed. Tasks of
 -- the mail queue tell buyers; they finish nothing.

@@ -5,7 +5,7 @@ or refunds the log of state changes names. Once a day everything is checked, one
 other, each a transaction of its own; and every minute what was found wrong, until it is not.
 
 A row counts when a second look, a moment later, finds it again. It becomes a dead letter, and is
-repaired where that is safe (db/audits.py).
+repaired where that is safe (db/maintenance/findings.py).
 """
 
 import time
@@ -15,12 +15,13 @@ from typing import Any
 import structlog
 from psycopg.errors import QueryCanceled
 
-from db import audits, invariants, jobs
-from db.audits import Span
 from db.connections import Conn, transaction
-from db.invariants import Invariant
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater
+from db.durable import jobs
+from db.maintenance import findings, invariants
+from db.maintenance.findings import Span
+from db.maintenance.invariants import Invariant
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater
 
 log = structlog.get_logger()
 
@@ -40,10 +41,10 @@ def audit_changes(lease: Lease) -> None:
     """Check what changed since the last time."""
     while not lease.finished:
         with lease.transaction() as conn:
-            span = audits.next_span(conn)
+            span = findings.next_span(conn)
         touched = check_span(lease, span)
         with lease.transaction() as conn:
-            audits.move_on(conn, span)
+            findings.move_on(conn, span)
             if span.last:
                 jobs.finish(conn, "audit_changes", {"buyers": touched, "until": str(span.until)})
                 lease.finish(conn)
@@ -56,7 +57,7 @@ def check_span(lease: Lease, span: Span) -> int:
     if span.empty:
         return 0
     with transaction(seconds=LONGEST_QUERY) as conn:
-        touched = audits.list_touched(conn, span)
+        touched = findings.list_touched(conn, span)
     for event_id, buyers in touched.items():
         for start in range(0, len(buyers), BUYERS_AT_ONCE):
             check_buyers(event_id, buyers[start : start + BUYERS_AT_ONCE])
@@ -90,13 +91,13 @@ def look_among(invariant: Invariant, event_id: int, buyers: Sequence[int]) -> Ro
 def audit_whole(lease: Lease) -> None:
     """Check everything, as far as it was not checked by whoever had this task before."""
     with lease.transaction() as conn:
-        todo = audits.begin_whole(conn)
-    check_all(lease, todo, audits.mark_done)
+        todo = findings.begin_whole(conn)
+    check_all(lease, todo, findings.mark_done)
     with lease.transaction() as conn:
-        if slow := audits.list_slow(conn):
+        if slow := findings.list_slow(conn):
             jobs.fail(conn, "audit_whole", f"took longer than {LONGEST_QUERY} s: {slow}")
         else:
-            jobs.finish(conn, "audit_whole", audits.count_findings(conn))
+            jobs.finish(conn, "audit_whole", findings.count_findings(conn))
         lease.finish(conn)
 
 
@@ -104,10 +105,10 @@ def audit_whole(lease: Lease) -> None:
 def audit_findings(lease: Lease) -> None:
     """Look whether what was wrong still is."""
     with lease.transaction() as conn:
-        todo = audits.named(audits.count_findings(conn))
+        todo = findings.named(findings.count_findings(conn))
     check_all(lease, todo, lambda conn, invariant, slow: None)
     with lease.transaction() as conn:
-        jobs.finish(conn, "audit_findings", audits.count_findings(conn))
+        jobs.finish(conn, "audit_findings", findings.count_findings(conn))
         lease.finish(conn)
 
 
@@ -153,16 +154,16 @@ def look(invariant: Invariant) -> Rows:
 
 def confirmed(first: Rows, second: Rows) -> Rows:
     """What was seen twice."""
-    seen = {audits.subject_of(row) for row in first}
-    return [row for row in second if audits.subject_of(row) in seen]
+    seen = {findings.subject_of(row) for row in first}
+    return [row for row in second if findings.subject_of(row) in seen]
 
 
 def report(invariant: Invariant, rows: Rows, and_close: Rows | None = None) -> None:
     """Write down what is wrong, and close what was, but for what is among `and_close`."""
     with transaction("task:audit") as conn:
-        new = audits.report(conn, invariant, rows)
+        new = findings.report(conn, invariant, rows)
         if and_close is not None:
-            audits.close_others(conn, invariant, and_close)
+            findings.close_others(conn, invariant, and_close)
     if new:
         log.error(
             "what must never be, is",

@@ -12,14 +12,14 @@ from dataclasses import replace
 
 import structlog
 
-from db import payments
 from db.connections import Conn
-from db.errors import UsherError
-from db.faults import reach
-from db.payments import Outcome, Progress
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.gateway import NothingHappened, Refused, UnknownOutcome, gateway_of
+from db.payments import payments
+from db.payments.payments import Outcome, Progress
+from db.runtime.errors import UsherError
+from db.runtime.faults import reach
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater, stop_if_told
+from tasks.gateways.registry import NothingHappened, Refused, UnknownOutcome, gateway_of
 
 log = structlog.get_logger()
 

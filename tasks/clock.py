@@ -15,10 +15,13 @@ from typing import Any
 
 import structlog
 
-from db import archives, circuits, jobs, lanes, receipts, reconciliations, risk
+from db.bookings import archives
 from db.connections import Conn, transaction
+from db.durable import jobs
+from db.payments import circuits, receipts, reconciliations, reviews
+from db.queue import lanes
 from tasks import lobbies
-from tasks.process import run_until_stopped
+from tasks.durable.process import run_until_stopped
 
 log = structlog.get_logger()
 
@@ -64,7 +67,7 @@ REVIEWS_AT_ONCE = 100
 
 def end_reviews(conn: Conn, tick: datetime) -> dict[str, int]:
     """Approve or reject payments about which nobody has decided in time."""
-    return {"ended": risk.end_reviews(conn, REVIEWS_AT_ONCE)}
+    return {"ended": reviews.end_reviews(conn, REVIEWS_AT_ONCE)}
 
 
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:

@@ -3,10 +3,10 @@ Warnings of fraud come before there is one."""
 
 import structlog
 
-from db import disputes
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater
-from tasks.gateway import gateway_of
+from db.payments import disputes
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater
+from tasks.gateways.registry import gateway_of
 
 log = structlog.get_logger()
 

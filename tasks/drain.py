@@ -10,12 +10,12 @@ import dramatiq
 import psycopg
 import structlog
 
-from db import lanes
 from db.connections import Conn, transaction
-from db.logs import bind_trace
-from db.settings import settings
-from tasks.broker import broker
-from tasks.durable import told_to_stop
+from db.queue import lanes
+from db.runtime.logs import bind_trace
+from db.runtime.settings import settings
+from tasks.durable.broker import broker
+from tasks.durable.leases import told_to_stop
 
 log = structlog.get_logger()
 

@@ -9,11 +9,13 @@ from datetime import date
 
 import structlog
 
-from db import archives, housekeeping, jobs
+from db.bookings import archives
 from db.connections import autocommit
-from db.faults import reach
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater
+from db.durable import jobs
+from db.maintenance import housekeeping
+from db.runtime.faults import reach
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater
 
 log = structlog.get_logger()
 

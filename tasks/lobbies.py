@@ -5,8 +5,8 @@ from datetime import timedelta
 import psycopg
 import structlog
 
-from db import lobbies
 from db.connections import Conn
+from db.queue import lobbies
 
 log = structlog.get_logger()
 

@@ -1,15 +1,15 @@
 """What the dramatiq CLI loads: the broker and every actor. `dramatiq tasks.main`"""
 
-from db.logs import configure_logs
+from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
 from tasks.bookings import advance, return_stray
-from tasks.broker import broker
-from tasks.cancellations import cancel_event
 from tasks.disputes import hold_suspect, look_at_dispute
 from tasks.drain import drain
-from tasks.emails import remind, send_email
+from tasks.durable.broker import broker
+from tasks.event_cancellations import cancel_event
+from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
-from tasks.outages import probe_gateway
+from tasks.mail.emails import remind, send_email
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
 from tasks.refunds import adopt_refund, refund

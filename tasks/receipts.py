@@ -4,10 +4,10 @@ confirms a booking never waits for the next number.
 
 import time
 
-from db import receipts
-from db.faults import reach
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater, stop_if_told
+from db.payments import receipts
+from db.runtime.faults import reach
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 500
 """Documents in one transaction."""

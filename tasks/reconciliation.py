@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import structlog
 
-from db import reconciliations
 from db.connections import Conn
-from db.errors import UsherError
-from db.faults import reach
-from db.reconciliations import Page, Run, Thing
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater, stop_if_told
-from tasks.gateway import Books, books_of
+from db.payments import reconciliations
+from db.payments.reconciliations import Page, Run, Thing
+from db.runtime.errors import UsherError
+from db.runtime.faults import reach
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater, stop_if_told
+from tasks.gateways.registry import Books, books_of
 
 log = structlog.get_logger()
 

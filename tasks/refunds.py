@@ -4,14 +4,15 @@ outcome. The same task looks again whenever the gateway says that something has 
 
 import structlog
 
-from db import disputes, outbox, refunds
 from db.connections import Conn
-from db.errors import UsherError
-from db.faults import reach
-from db.refunds import Outcome, Progress
-from tasks.broker import durable
-from tasks.durable import Lease, TryLater
-from tasks.gateway import NothingHappened, gateway_of
+from db.durable import outbox
+from db.payments import disputes, refunds
+from db.payments.refunds import Outcome, Progress
+from db.runtime.errors import UsherError
+from db.runtime.faults import reach
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, TryLater
+from tasks.gateways.registry import NothingHappened, gateway_of
 
 log = structlog.get_logger()
 

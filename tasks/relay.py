@@ -11,14 +11,15 @@ from collections.abc import Iterator
 import dramatiq
 import structlog
 
-from db import lanes, outbox
 from db.connections import refuse_transaction, transaction
-from db.faults import reach
-from db.settings import settings
-from tasks.broker import broker
-from tasks.durable import policies
+from db.durable import outbox
+from db.queue import lanes
+from db.runtime.faults import reach
+from db.runtime.settings import settings
+from tasks.durable.broker import broker
+from tasks.durable.leases import policies
+from tasks.durable.process import run_until_stopped
 from tasks.main import QUEUES, drain
-from tasks.process import run_until_stopped
 
 log = structlog.get_logger()
 

@@ -22,10 +22,10 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from db.connections import Conn
-from ops.migrate import migrate
-from ops.servers import Postgres, Redis
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres, Redis
 
-pytest_plugins = ["tests.world", "tests.listening", "tests.running"]
+pytest_plugins = ["tests.support.world", "tests.support.listening", "tests.support.running"]
 
 # Nothing of a test's data must survive a power cut.
 FAST_SETTINGS = {

@@ -3,23 +3,20 @@
 from flask import Flask
 
 from db.connections import hurry
-from db.logs import configure_logs
-from web import (
+from db.runtime.logs import configure_logs
+from web.api import (
     accounts,
     bookings,
-    cancellations,
     dead_letters,
     disputes,
-    docs,
+    event_cancellations,
     events,
+    gateway_notifications,
     health,
     lanes,
-    limits,
     lobbies,
-    metrics,
     offline,
     operators,
-    queue_board,
     queues,
     receipts,
     reconciliations,
@@ -28,14 +25,14 @@ from web import (
     reviews,
     seats,
     tickets,
-    token_epochs,
     venues,
-    webhooks,
 )
-from web.blueprint import MAX_BODY, refuse_other_bodies
-from web.errors import register_errors
-from web.shortcut import shorten
-from web.tracing import trace_requests
+from web.queue import board
+from web.queue.fast_path import shorten
+from web.support import metrics, openapi, rate_limits, token_epochs
+from web.support.blueprint import MAX_BODY, refuse_other_bodies
+from web.support.errors import register_errors
+from web.support.tracing import trace_requests
 
 NOUNS = (
     accounts,
@@ -50,7 +47,7 @@ NOUNS = (
     refunds,
     offline,
     receipts,
-    cancellations,
+    event_cancellations,
     disputes,
     reviews,
     reconciliations,
@@ -75,14 +72,14 @@ def create_app() -> Flask:
     app.before_request(refuse_other_bodies)
     register_errors(app)
     token_epochs.keep_epochs(app)
-    queue_board.keep_boards(app)
+    board.keep_boards(app)
     seats.keep_documents(app)
     lobbies.keep_lists(app)
-    api = docs.describe(app)
+    api = openapi.describe(app)
     for noun in NOUNS:
         api.register_blueprint(noun.blp)
-    limits.limit_requests(app)
-    app.register_blueprint(webhooks.blp)
+    rate_limits.limit_requests(app)
+    app.register_blueprint(gateway_notifications.blp)
     app.register_blueprint(health.blp)
     shorten(app, served)
     return app

@@ -10,8 +10,8 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-from db.settings import settings
-from db.startup import say_if_postgres_is_away
+from db.runtime.settings import settings
+from db.runtime.startup import say_if_postgres_is_away
 
 worker_class = "gthread"
 threads = 8
@@ -19,7 +19,7 @@ preload_app = False
 keepalive = 30
 timeout = 60  # a plan of 80,000 seats takes seconds
 graceful_timeout = 25  # platforms kill after 30 s
-accesslog = None  # every request has a line of ours (web/tracing.py)
+accesslog = None  # every request has a line of ours (web/support/tracing.py)
 limit_request_line = 4094
 limit_request_field_size = 8190
 

@@ -18,8 +18,8 @@ from ops.bench import (
     sale,
 )
 from ops.bench.measure import Options, Row
-from ops.stack import alone_in
-from ops.supervisor import ROOT
+from ops.local.stack import alone_in
+from ops.local.supervisor import ROOT
 
 ALONE = {
     **drain.ROWS,

@@ -9,15 +9,17 @@ steps of the saga but the gateway's, looking at the booking and at the list of o
 from pathlib import Path
 from uuid import UUID
 
-from db import bookings, entries, payments
+from db.bookings import bookings
 from db.connections import Conn
-from db.payments import Outcome
-from db.settings import Settings
+from db.payments import payments
+from db.payments.payments import Outcome
+from db.queue import entries
+from db.runtime.settings import Settings
 from ops.bench import halls
 from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, Sample, compare, timed
-from ops.migrate import migrate
-from ops.servers import Postgres
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres
 
 SOLD = 500  # bookings, a round
 PRICE = 2 * 5000

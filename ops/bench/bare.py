@@ -6,7 +6,7 @@ POST /rows is one INSERT into a table with one index; GET /document answers what
 from flask import Flask, Response, jsonify, request
 from psycopg_pool import ConnectionPool
 
-from db.settings import settings
+from db.runtime.settings import settings
 
 TABLE = "CREATE TABLE bare_rows (id bigserial PRIMARY KEY, quantity int, token text)"
 INSERT = "INSERT INTO bare_rows (quantity, token) VALUES (%s, %s) RETURNING id"

@@ -14,8 +14,8 @@ from db.connections import Conn
 from ops.bench import bare, halls
 from ops.bench.halls import Hall
 from ops.bench.measure import Options
-from ops.servers import Postgres, free_port
-from ops.stack import HOST, Stack
+from ops.local.servers import Postgres, free_port
+from ops.local.stack import HOST, Stack
 
 MOST_ROUNDS = 3
 

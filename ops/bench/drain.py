@@ -9,11 +9,11 @@ as well.
 
 from pathlib import Path
 
-from db.settings import Settings
+from db.runtime.settings import Settings
 from ops.bench import halls, pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
-from ops.migrate import migrate
-from ops.servers import Postgres
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres
 
 LARGE_BATCH = 1000
 

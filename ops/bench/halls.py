@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from db import lanes
 from db.connections import Conn
-from db.lanes import Drained
+from db.queue import lanes
+from db.queue.lanes import Drained
 
 SEATS_A_ROW = 20
 PATIENCE = 100  # turns that decide nothing: a few in a row are right

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from web.auth import make_token
+from web.support.auth import make_token
 
 CONNECTIONS = 32
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.IGNORECASE)

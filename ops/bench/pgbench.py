@@ -7,7 +7,7 @@ import re
 import subprocess
 
 from ops.bench.measure import Sample, timed
-from ops.servers import Postgres
+from ops.local.servers import Postgres
 
 NAME = "pgbench -N -c 8 -j 2"
 SCALE = "10"

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from db.connections import Conn
-from db.settings import Settings
+from db.runtime.settings import Settings
 from ops.bench import halls
 from ops.bench.crowds import Crowds
 from ops.bench.halls import Hall
 from ops.bench.measure import Row, Sample, Stopwatch, compare, timed
-from ops.migrate import migrate
+from ops.deploy.migrate import migrate
 
 BY_SALES = """
 bookings, booking_items, payments, refunds, disputes, tickets, buyer_seats, emails, outbox,

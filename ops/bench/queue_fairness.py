@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
-from db.settings import Settings
+from db.runtime.settings import Settings
 from ops.bench import halls
 from ops.bench.crowds import Crowds
 from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, state
 from ops.bench.queue_drain import free_seats
-from ops.migrate import migrate
-from ops.servers import Postgres
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres
 
 WEIGHTS = (4, 1)
 ROUNDS = 3

@@ -17,7 +17,7 @@ from ops.bench import halls
 from ops.bench.crowds import Crowds
 from ops.bench.halls import Hall
 from ops.bench.measure import Row, Sample, compare, resident_bytes, state, timed
-from ops.supervisor import ROOT
+from ops.local.supervisor import ROOT
 
 MIB = 2**20
 TABLES = ("entries", "queue_leavers", "lanes", "lane_wakes")

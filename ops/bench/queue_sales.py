@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from db import lanes
 from db.connections import Conn
 from db.queries import load
-from db.settings import Settings
+from db.queue import lanes
+from db.runtime.settings import Settings
 from ops.bench import halls
 from ops.bench.measure import Options, Row, state
-from ops.migrate import migrate
-from ops.servers import Postgres
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres
 
 AT_ONCE = 1000
 PASSES = 3
@@ -27,7 +27,7 @@ GROWING = (
     "entries", "queue_leavers", "bookings", "booking_items", "seats", "buyer_seats", "tickets",
     "payments", "emails", "state_log",
 )  # fmt: skip
-outbox, emails = load("outbox"), load("emails")
+outbox, emails = load("durable/outbox"), load("mail/emails")
 
 JOIN = """
 SELECT join_queue(%(event)s, n, 'key', '', 2, (1 + n %% 4)::int, true, 0, null, false)

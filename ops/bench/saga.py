@@ -21,8 +21,8 @@ from db.connections import Conn
 from ops.bench import halls, pgbench
 from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, Sample, Stopwatch, compare, state, timed
-from ops.servers import Postgres
-from ops.stack import Stack
+from ops.local.servers import Postgres
+from ops.local.stack import Stack
 
 FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1}
 UNLIMITED = {"GATEWAY_LIMIT": "10000", "SAGA_BACKLOG": "1000000"}

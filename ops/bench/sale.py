@@ -21,8 +21,8 @@ import requests
 from ops.bench import pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
 from ops.demo.catalogue import new_api_key, put_on_sale
-from ops.stack import Stack
-from ops.supervisor import ROOT
+from ops.local.stack import Stack
+from ops.local.supervisor import ROOT
 
 SEATS_A_ROW = 22  # with a pair in the middle, an even number is left on either side
 TIMEOUT_S = 120

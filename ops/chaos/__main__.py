@@ -35,8 +35,8 @@ from ops.chaos.plan import Act, Form
 from ops.chaos.servers import Servers
 from ops.chaos.timeline import Doing
 from ops.chaos.wire import Wire
-from ops.stack import Stack
-from ops.supervisor import ROOT
+from ops.local.stack import Stack
+from ops.local.supervisor import ROOT
 
 SETTINGS = {"max_connections": "120"}
 

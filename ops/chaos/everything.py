@@ -19,7 +19,7 @@ MANNERS = {
     "last_moment": 4, "walks_away": 6,
 }  # fmt: skip
 
-# Who commits: see reach_commit in db/faults.py.
+# Who commits: see reach_commit in db/runtime/faults.py.
 COMMITTERS = (
     "buyer", "gateway", "drain", "relay", "web", "worker", "mailer", "clock", "clock:expire_holds",
     "clock:expire_passes", "clock:number_receipts", "task:advance", "task:send_email",

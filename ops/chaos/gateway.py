@@ -6,7 +6,7 @@ from typing import Any
 
 from ops.chaos.plan import Act
 from ops.chaos.timeline import Doing
-from ops.sandbox.process import Sandbox
+from ops.sandbox.stripe.process import Sandbox
 
 Json = dict[str, Any]
 

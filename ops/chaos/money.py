@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from db.connections import Conn
-from db.invariants import violations
+from db.maintenance.invariants import violations
 from ops.chaos import verdict
 from ops.chaos.buyer import Told
 from ops.chaos.forms import FORMS, LIMITS
@@ -34,8 +34,8 @@ from ops.chaos.processes import Killer
 from ops.chaos.quiet import open_ends, turn_clocks, wait_for_quiet
 from ops.chaos.timeline import Doing, Timeline
 from ops.demo.__main__ import connected
-from ops.stack import Stack
-from ops.supervisor import ROOT
+from ops.local.stack import Stack
+from ops.local.supervisor import ROOT
 
 Json = dict[str, Any]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.chaos.forms import FORMS
-from ops.supervisor import ROOT
+from ops.local.supervisor import ROOT
 
 Json = dict[str, Any]
 
@@ -60,25 +60,27 @@ class GuardMoved(Exception):
 
 
 NO_FENCING = Change(
-    "tasks/durable.py",
+    "tasks/durable/leases.py",
     """            if outbox.lock(conn, self.ids, self.token) != set(self.ids):
                 raise LeaseLost
 """,
     """            outbox.lock(conn, self.ids, self.token)
 """,
 )
-NO_REPAIRS = Change("db/audits.py", "repair = REPAIRS.get(invariant.name)", "repair = None")
+NO_REPAIRS = Change(
+    "db/maintenance/findings.py", "repair = REPAIRS.get(invariant.name)", "repair = None"
+)
 BOOKINGS = "sql/functions/bookings/"
 
 MUTANTS = (
     Mutant(
         name="idempotency_key",
         guard="a payment is sent under the same idempotency key at each try",
-        description="tasks/stripe_gateway.py sends a fresh random key at each try",
+        description="tasks/gateways/stripe/payments.py sends a fresh random key at each try",
         form="lost_replies",
         changes=(
             Change(
-                "tasks/stripe_gateway.py",
+                "tasks/gateways/stripe/payments.py",
                 'key = f"{progress.payment_id}:{progress.idempotency_n}"',
                 'key = __import__("uuid").uuid4().hex',
             ),
@@ -87,11 +89,11 @@ MUTANTS = (
     Mutant(
         name="refund_key",
         guard="a refund is sent under the same idempotency key at each try",
-        description="tasks/stripe_refunds.py sends a fresh random key at each try",
+        description="tasks/gateways/stripe/refunds.py sends a fresh random key at each try",
         form="lost_replies",
         changes=(
             Change(
-                "tasks/stripe_refunds.py",
+                "tasks/gateways/stripe/refunds.py",
                 'key = f"{progress.refund_id}:{progress.idempotency_n}"',
                 'key = __import__("uuid").uuid4().hex',
             ),
@@ -155,7 +157,7 @@ MUTANTS = (
         aside=(NO_FENCING,),
         changes=(
             Change(
-                "sql/queries/payments.sql",
+                "sql/queries/payments/payments.sql",
                 "WHERE id = %(payment_id)s AND state = %(expected)s\nRETURNING id",
                 "WHERE id = %(payment_id)s\nRETURNING id",
             ),
@@ -204,7 +206,7 @@ MUTANTS = (
         aside=(NO_REPAIRS,),
         changes=(
             Change(
-                "tasks/durable.py",
+                "tasks/durable/leases.py",
                 """        outbox.finish(conn, self.ids, self.token)
         if self.policy.keep""",
                 """        with transaction() as first:
@@ -212,7 +214,7 @@ MUTANTS = (
         if self.policy.keep""",
             ),
             Change(
-                "sql/queries/outbox.sql",
+                "sql/queries/durable/outbox.sql",
                 "WHERE id = ANY (%(ids)s) AND lease_token = %(token)s\nORDER BY id FOR UPDATE\n",
                 "WHERE id = ANY (%(ids)s) AND lease_token = %(token)s\nORDER BY id\n",
             ),
@@ -224,8 +226,10 @@ MUTANTS = (
         description="finishing a task deletes it, whatever it was told meanwhile",
         form="changes_of_mind",
         changes=(
-            Change("sql/queries/outbox.sql", "%(token)s AND NOT again\n", "%(token)s\n"),
-            Change("sql/queries/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"),
+            Change("sql/queries/durable/outbox.sql", "%(token)s AND NOT again\n", "%(token)s\n"),
+            Change(
+                "sql/queries/durable/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"
+            ),
         ),
     ),
     Mutant(
@@ -235,13 +239,13 @@ MUTANTS = (
         form="cut_answers",
         changes=(
             Change(
-                "sql/queries/idempotency.sql",
+                "sql/queries/accounts/idempotency.sql",
                 "WHERE principal = %(principal)s AND route = %(route)s AND key = %(key)s\n",
                 "WHERE false AND principal = %(principal)s AND route = %(route)s"
                 " AND key = %(key)s\n",
             ),
             Change(
-                "sql/queries/idempotency.sql",
+                "sql/queries/accounts/idempotency.sql",
                 "%(sha256)s, %(status)s, %(response)s)\n",
                 "%(sha256)s, %(status)s, %(response)s)\nON CONFLICT DO NOTHING\n",
             ),
@@ -254,7 +258,7 @@ MUTANTS = (
         form="flushes",
         changes=(
             Change(
-                "sql/queries/outbox.sql",
+                "sql/queries/durable/outbox.sql",
                 "least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))",
                 "interval '1 day'",
             ),
@@ -263,11 +267,11 @@ MUTANTS = (
     Mutant(
         name="one_message_id",
         guard="a mail has one Message-ID for good, however often it is sent",
-        description="tasks/emails.py makes a new one each time",
+        description="tasks/mail/emails.py makes a new one each time",
         form="quiet",
         changes=(
             Change(
-                "tasks/emails.py",
+                "tasks/mail/emails.py",
                 'message["Message-ID"] = f"<{mail.id}@',
                 'message["Message-ID"] = f"<{__import__(\'uuid\').uuid4()}@',
             ),

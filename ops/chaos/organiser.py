@@ -15,7 +15,7 @@ from ops.bench.sale import square_hall
 from ops.chaos.plan import Act, Form, seats_for
 from ops.chaos.timeline import Doing
 from ops.demo.catalogue import Organiser, new_api_key, put_on_sale
-from ops.stack import Stack
+from ops.local.stack import Stack
 
 Json = dict[str, Any]
 

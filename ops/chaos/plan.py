@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 
 from ops.demo.people import draw_weighted
-from ops.supervisor import ROOT
+from ops.local.supervisor import ROOT
 
 QUANTITIES = {1: 30, 2: 45, 3: 15, 4: 10}
 MEAN_QUANTITY = sum(n * weight for n, weight in QUANTITIES.items()) / sum(QUANTITIES.values())
@@ -48,12 +48,12 @@ class Form:
     arrive_s: over which buyers come. manners: how they pay (ops/chaos/buyer.py), by weight. wishes:
     what they, or the organiser, want of a booking that is paid. faults: the sandbox's settings.
     kills: which processes are killed, by weight, every kill_every_s. die_every_s: between deaths at
-    the named points of db/faults.py. freezes: so many times a worker stands still for freeze_s.
-    storms: so many times the gateway does what it is asked, and hardly ever answers. breaks: what
-    else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die at. copies:
-    every message is delivered again, at once and late. bank_s: between a bank's looks at its
-    disputes. pace: see TASK_PACE. hasten: when the faults are over, the clocks of holds and of
-    requests on their way are turned forward. patience_s: until everything has come to an end.
+    the named points of db/runtime/faults.py. freezes: so many times a worker stands still for
+    freeze_s. storms: so many times the gateway does what it is asked, and hardly ever answers.
+    breaks: what else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die
+    at. copies: every message is delivered again, at once and late. bank_s: between a bank's looks
+    at its disputes. pace: see TASK_PACE. hasten: when the faults are over, the clocks of holds and
+    of requests on their way are turned forward. patience_s: until everything has come to an end.
     """
 
     bookings: int

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ops.chaos.plan import Act
 from ops.chaos.timeline import Doing
-from ops.supervisor import Supervisor
+from ops.local.supervisor import Supervisor
 
 
 class Killer:

@@ -11,7 +11,7 @@ import redis
 from ops.chaos.plan import Act
 from ops.chaos.timeline import Doing
 from ops.chaos.wire import How, Wire
-from ops.servers import Postgres, Redis
+from ops.local.servers import Postgres, Redis
 
 Crowded = psycopg.OperationalError
 

@@ -19,15 +19,15 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
+from db.catalogue.seating import read_plan
 from db.connections import Conn
-from db.seating import read_plan
 from ops.demo.buyer import Told
 from ops.demo.catalogue import new_api_key, put_on_sale
 from ops.demo.check import count_seats, examine
 from ops.demo.people import MEAN_QUANTITY
 from ops.demo.report import Run, progress_line, summary, text
-from ops.stack import Stack
-from ops.supervisor import ROOT
+from ops.local.stack import Stack
+from ops.local.supervisor import ROOT
 
 THEATRE = ROOT / "ops" / "plans" / "theatre.json"
 BUYERS = 3000

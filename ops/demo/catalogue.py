@@ -8,7 +8,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
-from db.api_keys import add_key, add_organisation
+from db.accounts.api_keys import add_key, add_organisation
 
 TIME_ZONE = "Europe/Berlin"
 DEAREST = 9900

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from db.connections import Conn, only
-from db.invariants import Violation, violations
+from db.maintenance.invariants import Violation, violations
 from ops.demo.buyer import Told
 
 Json = dict[str, Any]

@@ -1,4 +1,5 @@
-"""Our theatre of about 1,200 seats: generates `theatre.json`, in the format of `db/seating.py`.
+"""Our theatre of about 1,200 seats: generates `theatre.json`, in the format of
+`db/catalogue/seating.py`.
 
     python -m ops.plans.theatre
 

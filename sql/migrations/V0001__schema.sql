@@ -132,7 +132,7 @@ create table plan_categories (
 );
 
 /* Seat integers carry the hall: two seats have consecutive integers if and only if they are
-   neighbours, and smaller is better (db/seating.py). centre: offset from the row's middle. */
+   neighbours, and smaller is better (db/catalogue/seating.py). centre: offset from the row's middle. */
 create table plan_seats (
     plan_version_id bigint not null references plan_versions,
     seat integer not null check (seat > 0),

@@ -1,4 +1,4 @@
-/* Events that were cancelled, and how far giving everything back has come (tasks/cancellations.py). */
+/* Events that were cancelled, and how far giving everything back has come (tasks/event_cancellations.py). */
 create table event_cancellations (
     event_id bigint primary key references events,
     reason text not null check (length(reason) between 1 and 500),

@@ -1,6 +1,6 @@
 /* What the gateway tells of a card and of how risky a payment is. No card data but the fingerprint, which
    is the same for one number. address_hash: of the address that the buyer paid from, keyed
-   (web/addresses.py). capture_before: when the authorisation lapses. */
+   (web/support/client_address.py). capture_before: when the authorisation lapses. */
 alter table payments
     add column address_hash bytea,
     add column card_fingerprint text,

@@ -6,7 +6,7 @@
    p_named_entry, p_named_seat: the seats asked for by name, as pairs (entry, seat) in that order.
    Returns the pairs (entry, seat) that were chosen, and the entries that cannot be met now.
 
-   Consecutive seat integers are neighbours (db/seating.py), so a run of free seats is a run of
+   Consecutive seat integers are neighbours (db/catalogue/seating.py), so a run of free seats is a run of
    integers. Per category the runs form a linked list, best first, that ends in an empty run. A run
    never grows, so one forward-moving pointer per category and size finds a run in constant time:
    roomy passes over runs that would leave a single seat, fitting takes what holds the group. Runs are

@@ -1,0 +1,72 @@
+"""Keys of organisers' and operators' servers, and the organisations they act for."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from db.connections import Conn
+from db.queries import load
+from db.runtime.errors import NotFound
+
+sql = load("accounts/api_keys")
+
+PREFIX = "usk_"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a key belongs to."""
+
+    id: int
+    role: str
+    organisation_id: int | None
+
+    @property
+    def scope(self) -> int | None:
+        """The only organisation that it may touch; None: all of them."""
+        return None if self.role == "operator" else self.organisation_id
+
+    @property
+    def name(self) -> str:
+        """For logs of who did what."""
+        return f"{self.role}:{self.id}"
+
+
+def add_organisation(conn: Conn, name: str) -> int:
+    row = conn.execute(sql.add_organisation, {"name": name}).fetchone()
+    assert row is not None
+    return int(row["id"])
+
+
+def add_key(conn: Conn, role: str, name: str, organisation_id: int | None) -> str:
+    """A new key, which can never be shown again.
+
+    Errors: psycopg.IntegrityError when there is no such organisation, or an organiser has none.
+    """
+    key = PREFIX + secrets.token_urlsafe(32)
+    values = {"role": role, "name": name, "organisation_id": organisation_id}
+    conn.execute(sql.add_key, values | {"secret_sha256": _hash(key)})
+    return key
+
+
+def find_caller(conn: Conn, key: str) -> Caller | None:
+    """Who the key belongs to, unless it was revoked."""
+    row = conn.execute(sql.find_key, {"secret_sha256": _hash(key)}).fetchone()
+    return Caller(**row) if row else None
+
+
+def list_keys(conn: Conn) -> list[dict[str, Any]]:
+    """{id, role, name, organisation_id, organisation, created_at, revoked_at} of all."""
+    return conn.execute(sql.list_keys).fetchall()
+
+
+def revoke_key(conn: Conn, key_id: int) -> None:
+    """Errors: NotFound, also when it was revoked before."""
+    if conn.execute(sql.revoke_key, {"key_id": key_id}).fetchone() is None:
+        raise NotFound(f"There is no key {key_id} that could be revoked.")
+
+
+def _hash(key: str) -> bytes:
+    # A plain hash is enough: unlike passwords, keys have 256 random bits.
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,81 @@
+"""Bookings as their buyers see them. Paying is in db/payments/payments.py."""
+
+from typing import Any
+from uuid import UUID
+
+from db.connections import Conn, only
+from db.queries import load
+from db.queue.entries import refusal
+from db.runtime.errors import Conflict, NotFound
+
+sql = load("bookings/bookings")
+
+
+def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
+    """Book at once; the id of the booking. After an error conn has to be rolled back.
+
+    wish: {event_id, buyer_id, entry_id (of a pass, or None), quantity, category, together,
+    accessible, seats (guids or None), accept_terms}. per_second: payments that the gateway takes.
+    Errors: NotFound; Conflict; InvalidRequest with `reason`.
+    """
+    row = only(conn.execute(sql.book_seats, wish | {"per_second": per_second}).fetchall())
+    if row["outcome"] != "booked":
+        raise refusal(row["outcome"])
+    booking_id: UUID = row["booking_id"]
+    return booking_id
+
+
+def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> dict[str, Any]:
+    """A buyer's own booking with items and the latest payment. Errors: NotFound."""
+    values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
+    row = conn.execute(sql.get_booking, values).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def list_bookings(
+    conn: Conn, buyer_id: int, starting_after: UUID | None, limit: int
+) -> list[dict[str, Any]]:
+    """A buyer's own, latest first."""
+    values = {"buyer_id": buyer_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_bookings, values).fetchall()
+
+
+def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> str:
+    """The state it has now: 'cancelled', or 'expiring' while the gateway is asked.
+
+    Errors: NotFound; Conflict not_cancellable.
+    """
+    values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
+    row = conn.execute(sql.cancel_booking, values).fetchone()
+    assert row is not None
+    if row["was"] is None:
+        raise NotFound
+    if row["was"] in ("held", "cancelled"):
+        return "cancelled"
+    if row["was"] in ("authorising", "review", "expiring"):
+        return "expiring"
+    message = f"A booking that is {row['was']} cannot be given up."
+    raise Conflict(message, "not_cancellable")
+
+
+def list_tickets(
+    conn: Conn, event_id: int, booking_id: UUID, buyer_id: int
+) -> list[dict[str, Any]]:
+    """Void ones too; none before it is confirmed. Errors: NotFound (the booking)."""
+    values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
+    rows = conn.execute(sql.list_tickets, values).fetchall()
+    if not rows:
+        raise NotFound
+    return [row for row in rows if row["id"]]
+
+
+def get_secret(conn: Conn, event_id: int, booking_id: UUID, ticket_id: UUID, buyer_id: int) -> str:
+    """What the code of a buyer's own valid ticket says. Errors: NotFound."""
+    values = {"event_id": event_id, "booking_id": booking_id}
+    values |= {"ticket_id": ticket_id, "buyer_id": buyer_id}
+    row = conn.execute(sql.get_secret, values).fetchone()
+    if row is None:
+        raise NotFound
+    return str(row["secret"])

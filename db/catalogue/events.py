@@ -1,0 +1,306 @@
+"""Events: their prices, their on-sale, their lanes. `scope` is the organisation that the caller may
+act for; None: all of them."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from db.catalogue.money import Currency, find_currency, written
+from db.connections import Conn
+from db.queries import load
+from db.runtime.errors import Conflict, InvalidRequest, NotFound
+
+sql = load("catalogue/events")
+
+NOBODY = -1
+"""The scope of somebody who may see no drafts."""
+
+
+class Price(TypedDict):
+    """What a category costs, in its currency's smallest unit; tax_rate: the tax, as a part of the
+    net price. Price and fee contain it.
+    """
+
+    category: int
+    price: int
+    fee: int
+    tax_rate: Decimal
+
+
+def add_event(
+    conn: Conn, scope: int | None, fields: dict[str, Any], prices: Sequence[Price]
+) -> int:
+    """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None;
+    offline_seconds: None where nobody may pay offline.
+
+    Errors: InvalidRequest (parts that do not exist, are another's, or have no price; prices that
+    cannot be paid, with `reason`).
+    """
+    _check_currency(conn, fields["currency"])
+    parts = conn.execute(sql.find_parts, {**fields, "scope": scope}).fetchone()
+    _check_parts(parts)
+    assert parts is not None
+    _check_prices(prices, {int(category) for category in parts["categories"]})
+    _check_ways_to_pay(fields)
+    fields["time_zone"] = fields["time_zone"] or parts["time_zone"]
+    fields |= {name: parts[name] for name in ("organisation_id", "gateway_account_id")}
+    row = conn.execute(sql.add_event, fields).fetchone()
+    assert row is not None
+    set_prices(conn, row["id"], prices)
+    _refuse_wrong_prices(conn, row["id"])
+    return int(row["id"])
+
+
+def _check_parts(parts: dict[str, Any] | None) -> None:
+    if parts is None:
+        raise InvalidRequest("There is no such venue.", path="venue_id")
+    if parts["categories"] is None:
+        raise InvalidRequest("The venue has no such plan version.", path="plan_version_id")
+    if parts["gateway_account_id"] is None:
+        raise InvalidRequest("The seller has no such account.", path="gateway_account_id")
+
+
+def _check_ways_to_pay(fields: dict[str, Any]) -> None:
+    if not fields["payment_methods"] and fields["offline_seconds"] is None:
+        message = "Nobody could pay: give a method, or offline_seconds."
+        raise InvalidRequest(message, path="payment_methods")
+
+
+def _check_prices(prices: Sequence[Price], wanted: set[int]) -> None:
+    given = [price["category"] for price in prices]
+    if len(set(given)) < len(given):
+        raise InvalidRequest("A category has two prices.", path="categories")
+    if missing := wanted - set(given):
+        names = ", ".join(map(str, sorted(missing)))
+        raise InvalidRequest(f"Categories of the plan without a price: {names}.", path="categories")
+    if unknown := set(given) - wanted:
+        names = ", ".join(map(str, sorted(unknown)))
+        message = f"The plan has no seats of these categories: {names}."
+        raise InvalidRequest(message, path="categories")
+
+
+def set_prices(conn: Conn, event_id: int, prices: Sequence[Price]) -> None:
+    values = {
+        "event_id": event_id,
+        "categories": [price["category"] for price in prices],
+        "prices": [price["price"] for price in prices],
+        "fees": [price["fee"] for price in prices],
+        "tax_rates": [price["tax_rate"] for price in prices],
+    }
+    conn.execute(sql.set_prices, values)
+
+
+def _check_currency(conn: Conn, code: str) -> None:
+    if find_currency(conn, code) is None:
+        message = (
+            f"Nothing can be sold in {code}: give the ISO code of a currency that can be charged."
+        )
+        raise InvalidRequest(message, path="currency", reason="unknown_currency")
+
+
+def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
+    """Errors: InvalidRequest not_a_multiple, too_little or too_much."""
+    wrong = _wrong_with_prices(conn, event_id)
+    if wrong:
+        raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
+
+
+def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
+    """{reason, path, message}: why nobody could pay what an event's bookings cost."""
+    row = conn.execute(sql.check_prices, {"event_id": event_id}).fetchone()
+    if row is None:
+        return None
+    currency = Currency(row["currency"], row["exponent"], row["step"])
+    said = {name: written(row[name], currency) for name in ("amount", "bound")}
+    return {name: row[name] for name in ("reason", "path")} | {
+        "message": WRONG_PRICES[row["reason"]].format(**said)
+    }
+
+
+WRONG_PRICES = {
+    "not_a_multiple": "{amount} cannot be paid: amounts must be multiples of {bound}.",
+    "too_little": (
+        "The cheapest booking would come to {amount}: the least that can be charged is {bound}. "
+        "Make it dearer, or free."
+    ),
+    "too_much": (
+        "The dearest booking would come to {amount}: the most that can be charged is {bound}. "
+        "Lower seats_per_buyer, or the prices."
+    ),
+}
+
+
+def get_event(conn: Conn, event_id: int, scope: int | None = NOBODY) -> dict[str, Any]:
+    """An event, its venue and prices; drafts only within the scope. Errors: NotFound."""
+    row = conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def list_events(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
+    """Those on sale or announced, without prices."""
+    values = {"starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_events, values).fetchall()
+
+
+WAYS_TO_PAY = ("payment_methods", "offline_seconds")
+CHANGEABLE = (
+    "name",
+    "starts_at",
+    "on_sale_at",
+    "off_sale_at",
+    "time_zone",
+    "currency",
+    "booking_fee",
+    "booking_fee_tax_rate",
+    "seats_per_buyer",
+    "hold_seconds",
+    "gated",
+    "claim_seconds",
+    "grace_seconds",
+    "pass_seconds",
+    "terms",
+    *WAYS_TO_PAY,
+    "offline_instructions",
+)
+
+
+def change_draft(
+    conn: Conn,
+    scope: int | None,
+    event_id: int,
+    fields: dict[str, Any],
+    prices: Sequence[Price] | None,
+) -> None:
+    """Change the given fields of a draft (offline_seconds None: nobody may pay offline any more),
+    and all its prices where they are given.
+
+    Errors: NotFound; Conflict not_a_draft; InvalidRequest.
+    """
+    event = _lock(conn, scope, event_id)
+    if event["state"] != "draft":
+        message = "Only a draft can be changed: tickets may have been sold under these terms."
+        raise Conflict(message, "not_a_draft")
+    on_sale_at = fields.get("on_sale_at", event["on_sale_at"])
+    if on_sale_at >= fields.get("off_sale_at", event["off_sale_at"]):
+        raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
+    _check_ways_to_pay({name: event[name] for name in WAYS_TO_PAY} | fields)
+    if "currency" in fields:
+        _check_currency(conn, fields["currency"])
+    values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
+    values |= {"set_offline": "offline_seconds" in fields}
+    conn.execute(sql.change_draft, values)
+    if prices is not None:
+        rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
+        _check_prices(prices, {row["category"] for row in rows})
+        set_prices(conn, event_id, prices)
+    _refuse_wrong_prices(conn, event_id)
+
+
+def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
+    """Errors: NotFound, when the event is not within the scope."""
+    values = {"event_id": event_id, "scope": scope}
+    if conn.execute(sql.check_owner, values).fetchone() is None:
+        raise NotFound
+
+
+def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
+    row = conn.execute(sql.lock_event, {"event_id": event_id, "scope": scope}).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
+    """Draft or closed becomes on sale; one that is, stays. The first time makes the seats.
+
+    Errors: NotFound; Conflict sale_over or cancelled; not_a_multiple, too_little or too_much (what
+    can be charged may have changed since the prices were set).
+    """
+    event = _lock(conn, scope, event_id)
+    if event["state"] == "cancelled":
+        raise Conflict("The event was cancelled.", "cancelled")
+    if event["over"]:
+        raise Conflict("The sale is over: off_sale_at has passed.", "sale_over")
+    if wrong := _wrong_with_prices(conn, event_id):
+        raise Conflict(wrong["message"], wrong["reason"])
+    if event["state"] == "draft":
+        conn.execute(sql.open_event, {"event_id": event_id})
+    _set_state(conn, event_id, event["state"], "on_sale")
+
+
+def close_sale(conn: Conn, scope: int | None, event_id: int) -> None:
+    """On sale becomes closed; whoever is waiting is told. One that is closed stays.
+
+    Errors: NotFound; Conflict not_on_sale.
+    """
+    event = _lock(conn, scope, event_id)
+    if event["state"] not in ("on_sale", "closed"):
+        raise Conflict("The event is not on sale.", "not_on_sale")
+    _set_state(conn, event_id, event["state"], "closed")
+
+
+def _set_state(conn: Conn, event_id: int, old: str, new: str) -> None:
+    conn.execute(sql.set_state, {"event_id": event_id, "old": old, "new": new})
+
+
+def change_lane(
+    conn: Conn, scope: int | None, event_id: int, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Change paused, weight, in_flight_cap (None: no cap) or admission_rate (a minute; None: no
+    bound) of an event that was opened. Each change is written to the audit log.
+
+    Returns {id, weight, paused, in_flight_cap, admission_rate}.
+    Errors: NotFound; Conflict not_opened.
+    """
+    values = dict.fromkeys(("paused", "weight", "in_flight_cap", "admission_rate")) | changes
+    values |= {"scope": scope, "event_id": event_id}
+    values |= {"set_cap": "in_flight_cap" in changes, "set_rate": "admission_rate" in changes}
+    row = conn.execute(sql.change_lane, values).fetchone()
+    if row is None:
+        _lock(conn, scope, event_id)
+        raise Conflict(NOT_OPENED, "not_opened")
+    return row
+
+
+def list_changes(
+    conn: Conn, scope: int | None, event_id: int, starting_after: int, limit: int
+) -> list[dict[str, Any]]:
+    """What was changed about an event, latest first: [{id, at, actor, action, detail}].
+
+    Errors: NotFound.
+    """
+    check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_changes, values).fetchall()
+
+
+NOT_OPENED = "The event was never opened: POST …/open first."
+
+
+def block_seats(
+    conn: Conn, scope: int | None, event_id: int, guids: list[str], *, block: bool
+) -> None:
+    """Block seats, or unblock them: all or none.
+
+    Errors: NotFound; InvalidRequest (unknown guids); Conflict not_opened or seats_taken.
+    """
+    values = {"event_id": event_id, "scope": scope, "guids": guids, "block": block}
+    row = conn.execute(sql.block_seats, values).fetchone()
+    assert row is not None
+    if row["outcome"] == "no_event":
+        raise NotFound
+    if row["outcome"] == "not_opened":
+        raise Conflict(NOT_OPENED, "not_opened")
+    if row["outcome"] == "unknown_seat":
+        message = f"The plan has no such seats: {_some(row['guids'])}."
+        raise InvalidRequest(message, path="seats", reason="unknown_seat")
+    if row["outcome"] == "taken":
+        message = f"Nothing was changed: held or sold are {_some(row['guids'])}."
+        raise Conflict(message, "seats_taken", seats=row["guids"])
+
+
+def _some(guids: list[str]) -> str:
+    more = f" and {len(guids) - 10} more" if len(guids) > 10 else ""
+    return ", ".join(guids[:10]) + more

@@ -1,0 +1,55 @@
+"""Currencies, and amounts as people read them. Amounts are integers of a currency's smallest unit.
+
+What is known of currencies is in sql/data/currencies.sql.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from babel.numbers import format_currency
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("catalogue/currencies")
+
+
+@dataclass(frozen=True)
+class Currency:
+    """10 ** exponent of the smallest unit are one; only multiples of step can be paid.
+
+    minimum_charge, maximum_charge: of one payment through the gateway.
+    """
+
+    code: str
+    exponent: int
+    step: int = 1
+    minimum_charge: int = 1
+    maximum_charge: int = 99_999_999
+
+
+def list_currencies(conn: Conn) -> dict[str, Currency]:
+    """Those that can be sold in, by code."""
+    return {row["code"]: Currency(**row) for row in conn.execute(sql.list_currencies)}
+
+
+def find_currency(conn: Conn, code: str) -> Currency | None:
+    """None: nothing can be sold in it."""
+    row = conn.execute(sql.find_currency, {"code": code}).fetchone()
+    return Currency(**row) if row else None
+
+
+def written(amount: int, currency: Currency) -> str:
+    """An amount as people read it: 495000 of EUR is "4,950.00 EUR", of JPY "495,000 JPY", of KWD
+    "495.000 KWD"; kronur, which are counted in hundredths and only paid whole, are "4,950 ISK".
+    """
+    unit = 10**currency.exponent
+    whole = currency.step == unit and amount % unit == 0
+    decimals = "" if whole or unit == 1 else "." + "0" * currency.exponent
+    return format_currency(
+        Decimal(amount).scaleb(-currency.exponent),
+        currency.code,
+        f"#,##0{decimals} \xa4\xa4",  # two signs: the code, which nobody takes for another dollar
+        locale="en",
+        currency_digits=False,  # those of this pattern: Stripe's are not CLDR's
+    )

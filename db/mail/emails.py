@@ -1,0 +1,68 @@
+"""E-mails: one row each, from the change that causes it until the mail server has it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.catalogue.money import Currency, list_currencies
+from db.connections import Conn
+from db.queries import load
+
+sql = load("mail/emails")
+
+
+@dataclass(frozen=True)
+class Email:
+    """What a mail says. booking and seats are those it is about, if it is about a booking;
+    currencies all that there are, by code.
+    """
+
+    id: UUID
+    template: str
+    context: dict[str, Any]
+    event_id: int | None
+    email: str
+    name: str
+    locale: str
+    booking: dict[str, Any] | None
+    seats: list[dict[str, Any]] | None
+    currencies: dict[str, Currency]
+
+
+def take(conn: Conn, ids: list[str]) -> list[Email]:
+    """Those of the mails that are still to be sent, counted as one more attempt."""
+    rows = conn.execute(sql.take, {"ids": ids}).fetchall()
+    known = list_currencies(conn) if rows else {}
+    return [Email(**row, currencies=known) for row in rows]
+
+
+def mark_sent(conn: Conn, ids: list[UUID]) -> None:
+    conn.execute(sql.mark_sent, {"ids": ids})
+
+
+def mark_failed(conn: Conn, email_id: UUID, error: str) -> None:
+    conn.execute(sql.mark_failed, {"id": email_id, "state": "failed", "error": error})
+
+
+def mark_skipped(conn: Conn, email_id: UUID, why: str) -> None:
+    """It is not true any more, so it is not sent."""
+    conn.execute(sql.mark_failed, {"id": email_id, "state": "skipped", "error": why})
+
+
+def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
+    """Write the mails to those of the (event, booking) that are held and not being paid."""
+    values = {
+        "event_ids": list({event_id for event_id, _ in bookings}),
+        "booking_ids": [booking_id for _, booking_id in bookings],
+    }
+    conn.execute(sql.remind, values)
+
+
+def list_troubled(
+    conn: Conn, *, state: str, older_than: float, limit: int, starting_after: UUID | None = None
+) -> list[dict[str, Any]]:
+    """Mails that failed, or that could not be sent yet, written more than `older_than` seconds ago,
+    the latest first: {id, event_id, booking_id, buyer_id, template, state, attempts, last_error,
+    created_at}."""
+    values = {"state": state, "older_than": older_than, "limit": limit}
+    return conn.execute(sql.list_troubled, values | {"starting_after": starting_after}).fetchall()

@@ -1,0 +1,83 @@
+"""What is kept for a while only: rows are deleted in batches, partitions of months dropped."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import psycopg.sql
+
+from db.connections import Conn
+from db.queries import load
+from db.runtime.settings import settings
+
+sql = load("maintenance/housekeeping")
+
+ARCHIVES = ("archived_bookings", "archived_payments", "archived_entries", "archived_events")
+PATIENCE = "60s"
+"""For transactions that use a partition to end, until it can be taken off."""
+
+
+def purge_batch(conn: Conn, kind: str, limit: int) -> int:
+    """Delete some of what is old enough; how many."""
+    statement, days = _kinds()[kind]
+    return conn.execute(statement, {"days": days, "limit": limit}).rowcount
+
+
+def kinds() -> list[str]:
+    """The tables that are purged."""
+    return list(_kinds())
+
+
+def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
+    keep = settings()
+    return {
+        "idempotency_keys": (psycopg.sql.SQL(sql.purge_idempotency_keys), 0),
+        "webhook_inbox": (psycopg.sql.SQL(sql.purge_webhook_inbox), keep.retention_inbox),
+        "audit_log": (psycopg.sql.SQL(sql.purge_audit_log), keep.retention_audit),
+        "dead_letters": (psycopg.sql.SQL(sql.purge_dead_letters), keep.retention_letters),
+        "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),
+    }
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A month that may go. state: 'attached', 'detaching' or 'detached', as far as it has come."""
+
+    table: str
+    name: str
+    state: str
+
+
+def list_old_partitions(conn: Conn) -> list[Partition]:
+    """Of the log and of the archives."""
+    rows = conn.execute(sql.list_old_log, {"days": settings().retention_log})
+    found = [Partition("state_log", **row) for row in rows]
+    for table in ARCHIVES:
+        values = {"table": table, "days": settings().retention_archives}
+        rows = conn.execute(sql.list_old_archives, values)
+        found += [Partition(table, **row) for row in rows]
+    return found
+
+
+def drop_partition(conn: Conn, old: Partition) -> None:
+    """Take a partition off its table without a lock that anybody waits for, then drop it. conn is
+    in autocommit mode. Wherever it was interrupted, it can be called again.
+
+    Errors: psycopg.errors.QueryCanceled when somebody has used it for too long.
+    """
+    conn.execute("SELECT set_config('statement_timeout', %s, false)", [PATIENCE])
+    try:
+        names = map(psycopg.sql.Identifier, (old.table, old.name))
+        how = {"attached": "CONCURRENTLY", "detaching": "FINALIZE"}.get(old.state)
+        if how:
+            detach = f"ALTER TABLE {{}} DETACH PARTITION {{}} {how}"
+            conn.execute(psycopg.sql.SQL(detach).format(*names))
+        drop = psycopg.sql.SQL("DROP TABLE {}").format(psycopg.sql.Identifier(old.name))
+        conn.execute(drop)
+    finally:
+        if not conn.closed:
+            conn.execute("RESET statement_timeout")
+
+
+def sum_up_day(conn: Conn, day: date) -> int:
+    """Write down what a day (UTC) brought; for how many events."""
+    return conn.execute(sql.sum_up_day, {"day": day}).rowcount

@@ -1,0 +1,102 @@
+"""Checks sql/invariants.sql: what must never be, as queries that must return no row."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, LiteralString
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("maintenance/findings")
+
+PATH = Path(__file__).resolve().parents[2] / "sql" / "invariants.sql"
+SAMPLE_ROWS = 5
+
+ONLY_WHOLE = {
+    "waiting_without_lane": "it reads everybody who waits",
+    "receipt_numbers_with_gaps": "it counts all of a seller's receipts",
+}
+"""What a look at what changed leaves out, and why."""
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A named query, and what a row of it would mean. text: as it stands in the file."""
+
+    name: str
+    meaning: str
+    text: str
+
+    @property
+    def query(self) -> LiteralString:
+        return f"{sql.bare}\n{self.text}"
+
+    @property
+    def among(self) -> LiteralString:
+        """The same of some buyers' bookings: takes %(event_id)s and %(buyers)s."""
+        return f"{sql.among}\n" + self.text.replace("%", "%%")
+
+    @property
+    def about(self) -> Literal["buyers", "queues", "all"]:
+        """What it can be checked of: some buyers' bookings, lanes and who waits in them, or only
+        everything there is."""
+        if self.name in ONLY_WHOLE:
+            return "all"
+        return "queues" if re.search(r"\blanes\b", self.text) else "buyers"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """An invariant that does not hold: how many rows its query returned, and some of them."""
+
+    name: str
+    meaning: str
+    rows: int
+    sample: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.rows} rows): {self.meaning} For example {self.sample[0]}"
+
+
+@cache
+def invariants() -> list[Invariant]:
+    """All of sql/invariants.sql, in its order."""
+    parts = re.split(r"^-- (\w+) --$", PATH.read_text(), flags=re.MULTILINE)
+    return [
+        Invariant(name, _comment(text), text.strip().rstrip(";"))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    ]
+
+
+def _comment(text: str) -> str:
+    return " ".join(re.findall(r"^-- (.*)$", text, flags=re.MULTILINE))
+
+
+def violations(conn: Conn) -> list[Violation]:
+    """Those that do not hold; best on an autocommit connection, since each takes its own snapshot.
+
+    Takes under 2 s for 80,000 sold seats.
+    """
+    found = []
+    for invariant in invariants():
+        rows = conn.execute(invariant.query).fetchall()
+        if rows:
+            sample = rows[:SAMPLE_ROWS]
+            found.append(Violation(invariant.name, invariant.meaning, len(rows), sample))
+    return found
+
+
+def find_rows(conn: Conn, invariant: Invariant, limit: int) -> list[dict[str, Any]]:
+    """What is wrong, anywhere; at most so many rows."""
+    return conn.execute(invariant.query).fetchmany(limit)
+
+
+def find_rows_among(
+    conn: Conn, invariant: Invariant, event_id: int, buyers: Sequence[int], limit: int
+) -> list[dict[str, Any]]:
+    """What is wrong with the bookings of these buyers; at most so many rows."""
+    values = {"event_id": event_id, "buyers": list(buyers)}
+    return conn.execute(invariant.among, values).fetchmany(limit)

@@ -1,0 +1,94 @@
+"""Disputes: a bank takes money back until a case is decided. Warnings of fraud: before that."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from db.catalogue import events
+from db.connections import Conn, only
+from db.queries import load
+from db.runtime.errors import Conflict, NotFound
+
+sql = load("payments/disputes")
+
+
+@dataclass(frozen=True)
+class Case:
+    """The payment that a dispute is about, and whose account it is at."""
+
+    payment_id: UUID
+    gateway_account_id: int
+    provider: str
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """What the gateway says a dispute is. state: its own word. Amount in minor units."""
+
+    id: str
+    state: str
+    reason: str
+    amount: int
+    currency: str
+    respond_by: datetime | None
+
+
+def find_case(conn: Conn, payment_id: UUID | str) -> Case:
+    """Errors: NotFound."""
+    row = conn.execute(sql.find_case, {"payment_id": payment_id}).fetchone()
+    if row is None:
+        raise NotFound
+    return Case(**row)
+
+
+def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
+    """Write it down and have the booking follow: its state now; None: it is being confirmed."""
+    values = vars(dispute) | {"payment_id": case.payment_id}
+    row = only(conn.execute(sql.record_dispute, values).fetchall())
+    return None if row["outcome"] == "not_yet" else str(row["booking_state"])
+
+
+def hold_suspect(conn: Conn, payment_id: UUID | str) -> str | None:
+    """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
+    it is being confirmed."""
+    state: str | None = only(conn.execute(sql.hold_suspect, {"payment_id": payment_id}).fetchall())[
+        "booking_state"
+    ]
+    return state
+
+
+def release_suspect(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, reason: str
+) -> dict[str, Any]:
+    """The organiser has found nothing wrong: {booking_state}, 'frozen' while a dispute is open.
+
+    Errors: NotFound; Conflict not_frozen or disputed.
+    """
+    values = {"event_id": event_id, "scope": scope, "booking_id": booking_id, "reason": reason}
+    row = only(conn.execute(sql.release_suspect, values).fetchall())
+    if row["outcome"] == "no_booking":
+        raise NotFound
+    if row["outcome"] == "disputed":
+        raise Conflict("The buyer's bank has the money: the dispute decides.", "disputed")
+    if row["outcome"] == "not_frozen":
+        raise Conflict("The booking's tickets are not on hold.", "not_frozen")
+    return {"booking_state": row["booking_state"]}
+
+
+def list_disputes(
+    conn: Conn, scope: int | None, event_id: int, starting_after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """An event's, latest first. Errors: NotFound."""
+    events.check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_disputes, values).fetchall()
+
+
+def list_warnings(
+    conn: Conn, scope: int | None, event_id: int, starting_after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """An event's, latest first. Errors: NotFound."""
+    events.check_owner(conn, scope, event_id)
+    values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_warnings, values).fetchall()

@@ -1,0 +1,66 @@
+"""Cancelling an event: everything that was sold is taken back, batch by batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from db.connections import Conn, only
+from db.queries import load
+from db.runtime.errors import Conflict, NotFound
+
+sql = load("payments/event_cancellations")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """taken: confirmed bookings that were taken back; under_way: those that have not ended yet."""
+
+    taken: int
+    under_way: int
+
+
+def cancel_event(
+    conn: Conn, scope: int | None, event_id: int, reason: str, *, with_fees: bool
+) -> dict[str, Any]:
+    """End an event for good: as get_cancellation.
+
+    Errors: NotFound; Conflict already_cancelled or archived.
+    """
+    values = {"event_id": event_id, "scope": scope, "reason": reason, "with_fees": with_fees}
+    outcome = only(conn.execute(sql.start, values).fetchall())["outcome"]
+    if outcome == "no_event":
+        raise NotFound
+    if outcome == "already":
+        raise Conflict("The event was cancelled before.", "already_cancelled")
+    if outcome == "archived":
+        message = "It is long over, and in the archive: give money back booking by booking."
+        raise Conflict(message, "archived")
+    return get_cancellation(conn, scope, event_id)
+
+
+def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
+    """{event_id, reason, with_fees, requested_by, requested_at, finished_at, bookings, cancelled,
+    requested, pending, succeeded, failed (numbers of refunds), amount, owed (minor units)}.
+
+    Errors: NotFound.
+    """
+    values = {"event_id": event_id, "scope": scope}
+    row = conn.execute(sql.get_cancellation, values).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def await_sales(conn: Conn, event_id: int) -> None:
+    """Wait for whoever saw the event on sale: all that will ever be booked is there then."""
+    conn.execute(sql.await_sales, {"event_id": event_id})
+
+
+def count_waiting(conn: Conn, event_id: int) -> int:
+    """Refunds of the event that are still to be sent to the gateway."""
+    return int(only(conn.execute(sql.count_waiting, {"event_id": event_id}).fetchall())["waiting"])
+
+
+def cancel_batch(conn: Conn, event_id: int, limit: int, per_second: float) -> Batch:
+    """Take some more bookings back; their refunds are sent so many a second."""
+    values = {"event_id": event_id, "limit": limit, "spread": 1 / per_second}
+    return Batch(**only(conn.execute(sql.cancel_batch, values).fetchall()))

@@ -1,0 +1,90 @@
+"""Money paid at the box office, or into a bank account: what organisers say of it is the truth."""
+
+from typing import Any
+from uuid import UUID
+
+from db.catalogue import events
+from db.connections import Conn, only
+from db.payments import payments, refunds
+from db.queries import load
+from db.runtime.errors import Conflict, InvalidRequest, NotFound
+
+sql = load("payments/offline")
+
+
+def find_payment(conn: Conn, payment_id: UUID | None) -> dict[str, Any] | None:
+    """{cancelled_at, reference, amount, currency}, the last three once it was marked as paid."""
+    return conn.execute(sql.find_payment, {"payment_id": payment_id}).fetchone()
+
+
+def cancel(conn: Conn, progress: payments.Progress) -> None:
+    """Give a payment up, unless it was marked as paid before."""
+    account = progress.gateway_account_id
+    values = {"payment_id": progress.payment_id, "gateway_account_id": account}
+    conn.execute(sql.cancel, values)
+
+
+def is_refunded(conn: Conn, progress: refunds.Progress) -> bool:
+    """Whether the organiser says that the refund was paid."""
+    return conn.execute(sql.find_refund, {"refund_id": progress.refund_id}).fetchone() is not None
+
+
+def record_payment(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, receipt: dict[str, Any]
+) -> dict[str, Any]:
+    """Mark a booking as paid; the saga confirms it. The same receipt again changes nothing.
+
+    receipt: {reference, amount, currency}. Returns {payment_id, late}; late: the booking had ended,
+    and the money goes back. Errors: NotFound; Conflict not_offline, already_paid, payment_ending,
+    wrong_money; InvalidRequest (the reference is another payment's).
+    """
+    values = receipt | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    row = only(conn.execute(sql.record_payment, values).fetchall())
+    outcome = row["outcome"]
+    if outcome == "no_booking":
+        raise NotFound
+    if outcome == "reference_used":
+        message = "Another payment has this reference: each receipt pays for one booking."
+        raise InvalidRequest(message, path="reference", reason="reference_used")
+    if outcome == "wrong_money":
+        message = f"The booking costs {row['amount']} {row['currency']}: nothing was recorded."
+        raise Conflict(message, "wrong_money", amount=row["amount"], currency=row["currency"])
+    if outcome != "done":
+        raise Conflict(REFUSALS[outcome], outcome)
+    return {"payment_id": row["payment_id"], "late": row["late"]}
+
+
+REFUSALS = {
+    "not_offline": "The buyer has not chosen to pay this booking offline.",
+    "already_paid": "It is marked as paid under another reference: give this money back yourself.",
+    "payment_ending": "Its time is over, and it is being ended just now: try again in a minute.",
+}
+
+
+def record_refund(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, refund_id: UUID, how: str
+) -> dict[str, Any]:
+    """Say that a refund was paid; the refund, as list_refunds has it.
+
+    Errors: NotFound; Conflict not_offline or not_pending.
+    """
+    values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    values |= {"refund_id": refund_id, "how": how}
+    outcome = only(conn.execute(sql.record_refund, values).fetchall())["outcome"]
+    if outcome == "no_refund":
+        raise NotFound
+    if outcome == "not_offline":
+        raise Conflict("The gateway pays this refund, and tells us when.", "not_offline")
+    if outcome == "not_pending":
+        raise Conflict("Only a refund that is pending can be marked as paid.", "not_pending")
+    return refunds.find_refund(conn, event_id, booking_id, refund_id)
+
+
+def list_payments(
+    conn: Conn, scope: int | None, event_id: int, wanted: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """An event's payments offline, latest first. wanted: {code or None, waiting, starting_after or
+    None, limit}; waiting: only those not paid yet. Errors: NotFound.
+    """
+    events.check_owner(conn, scope, event_id)
+    return conn.execute(sql.list_payments, wanted | {"event_id": event_id}).fetchall()

@@ -1,0 +1,240 @@
+"""Refunds: asked for by organisers, or due for money that came too late; objects of their own.
+
+Every change is a compare-and-set that names the state it expects.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.bookings import archives
+from db.catalogue import events
+from db.connections import Conn, only
+from db.queries import load
+from db.runtime.errors import Conflict, InvalidRequest, NotFound
+
+sql = load("payments/refunds")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a refund has come. Amount in minor units, currency in capitals.
+
+    payment_gateway_id, gateway_account_id, provider: of the payment that it gives back.
+    """
+
+    refund_id: UUID
+    event_id: int
+    booking_id: UUID
+    state: str
+    cause: str
+    amount: int
+    currency: str
+    params: dict[str, Any]
+    idempotency_n: int
+    gateway_id: str | None
+    payment_gateway_id: str
+    gateway_account_id: int
+    provider: str
+    key_too_old: bool
+    just_sent: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gateway says a refund is. state: one of ours, pending, succeeded or failed."""
+
+    state: str
+    gateway_id: str | None
+    amount: int
+    currency: str
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+def request_refund(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, asked: dict[str, Any]
+) -> dict[str, Any]:
+    """Give money back for tickets, which are void from then on, or an amount alone. A booking that
+    was archived is brought back.
+
+    asked: {tickets: ids or None, amount: minor units or None, with_fees, resell, reason}.
+    Returns {refund: as list_refunds has it, None where no money goes back; booking_state; returned:
+    ids of the tickets that are void now}.
+    Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
+    """
+    values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    row = only(conn.execute(sql.request_refund, values).fetchall())
+    if row["outcome"] == "no_booking":
+        events.check_owner(conn, scope, event_id)
+        if archives.restore_booking(conn, event_id, booking_id):
+            row = only(conn.execute(sql.request_refund, values).fetchall())
+    if row["outcome"] != "done":
+        raise _refusal(row)
+    refund = find_refund(conn, event_id, booking_id, row["refund_id"]) if row["refund_id"] else None
+    return {
+        "refund": refund,
+        "booking_state": row["booking_state"],
+        "returned": row["returned"] or [],
+    }
+
+
+def _refusal(row: dict[str, Any]) -> NotFound | Conflict | InvalidRequest:
+    if row["outcome"] == "no_booking":
+        return NotFound()
+    if row["outcome"] == "no_such_tickets":
+        message = "These are not all valid tickets of the booking; nothing was changed."
+        return InvalidRequest(message, path="tickets", reason="no_such_tickets")
+    if row["outcome"] == "not_a_multiple":
+        message = "So much cannot be paid in this currency: it has no unit that is so small."
+        return InvalidRequest(message, path="amount", reason="not_a_multiple")
+    if row["outcome"] == "too_much":
+        message = f"Only {row['available']} of what was paid is left to be given back."
+        return Conflict(message, "more_than_captured", available=row["available"])
+    state = row["booking_state"]
+    if row["outcome"] == "disputed":
+        return Conflict("The buyer's bank has the money: the dispute decides.", "disputed")
+    return Conflict(f"A booking that is {state} has no tickets to give back.", "not_confirmed")
+
+
+def settle_owed(
+    conn: Conn,
+    scope: int | None,
+    event_id: int,
+    booking_id: UUID,
+    refund_id: UUID,
+    settlement: str | None,
+) -> dict[str, Any]:
+    """A refund that failed was paid otherwise; or, settlement None, is tried anew, as another.
+
+    Returns that other one, or the one that was paid. Errors: NotFound; Conflict not_owed or
+    more_than_captured.
+    """
+    values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    values |= {"refund_id": refund_id, "settlement": settlement}
+    row = conn.execute(sql.settle_owed, values).fetchone()
+    assert row is not None
+    if row["outcome"] == "no_refund":
+        raise NotFound
+    if row["outcome"] == "too_much":
+        raise Conflict("So much of what was paid is not left any more.", "more_than_captured")
+    if row["outcome"] != "done":
+        raise Conflict("Only a refund that failed and is still owed can be settled.", "not_owed")
+    return find_refund(conn, event_id, booking_id, row["refund_id"])
+
+
+def find_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
+    """Errors: NotFound."""
+    rows = _list(conn, event_id=event_id, booking_id=booking_id, refund_id=refund_id)
+    if not rows:
+        raise NotFound
+    return rows[0]
+
+
+def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """{booking_state, currency, captured, refunded, available, owed, refunds: latest first}; also
+    of a booking in the archive.
+
+    Errors: NotFound.
+    """
+    books = _read_books(conn, scope, event_id, booking_id)
+    if books is None:
+        events.check_owner(conn, scope, event_id)
+        with archives.as_it_was(conn, event_id, booking_id):
+            books = _read_books(conn, scope, event_id, booking_id)
+    if books is None:
+        raise NotFound
+    return books
+
+
+def _read_books(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID
+) -> dict[str, Any] | None:
+    values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
+    books = conn.execute(sql.get_books, values).fetchone()
+    return books and books | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
+
+
+def list_event_refunds(
+    conn: Conn,
+    scope: int | None,
+    event_id: int,
+    *,
+    owed: bool,
+    starting_after: UUID | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """All of an event, latest first; with `owed` those that failed and are still to be paid.
+
+    Errors: NotFound.
+    """
+    events.check_owner(conn, scope, event_id)
+    return _list(conn, event_id=event_id, owed=owed, starting_after=starting_after, limit=limit)
+
+
+def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
+    values = dict.fromkeys(("booking_id", "refund_id", "starting_after", "limit"))
+    return conn.execute(sql.list_refunds, values | {"owed": False} | wanted).fetchall()
+
+
+def get_progress(conn: Conn, refund_id: UUID | str) -> Progress:
+    """Locks the refund. Errors: NotFound."""
+    row = conn.execute(sql.get_progress, {"refund_id": refund_id}).fetchone()
+    if row is None:
+        raise NotFound
+    return Progress(**row)
+
+
+def mark_sent(conn: Conn, refund_id: UUID) -> None:
+    conn.execute(sql.mark_sent, {"refund_id": refund_id})
+
+
+def use_next_key(conn: Conn, progress: Progress) -> None:
+    """Called when the gateway is known to have done nothing under the present key."""
+    values = {"refund_id": progress.refund_id, "idempotency_n": progress.idempotency_n}
+    conn.execute(sql.use_next_key, values)
+
+
+def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+    """Write down what the gateway said, unless the refund is not as `progress` has it any more."""
+    values = {
+        "refund_id": progress.refund_id,
+        "expected": progress.state,
+        "state": outcome.state,
+        "gateway_id": outcome.gateway_id,
+        "failure_code": outcome.failure_code,
+        "failure_message": outcome.failure_message,
+    }
+    return conn.execute(sql.record, values).fetchone() is not None
+
+
+def lock_booking(conn: Conn, progress: Progress) -> None:
+    """Booking before refund, as whoever decides about either locks them."""
+    values = {"event_id": progress.event_id, "booking_id": progress.booking_id}
+    conn.execute(sql.lock_booking, values)
+
+
+def is_owed(conn: Conn, progress: Progress) -> bool:
+    """Whether the buyer still waits for a refund that has just failed: not where a lost dispute has
+    taken the money. The booking is locked."""
+    values = {"refund_id": progress.refund_id}
+    conn.execute(sql.settle_by_disputes, values)
+    return bool(only(conn.execute(sql.is_owed, values).fetchall())["owed"])
+
+
+def adopt(conn: Conn, payment_id: UUID, outcome: Outcome) -> str:
+    """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
+    money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
+    values = {
+        "payment_id": payment_id,
+        "gateway_id": outcome.gateway_id,
+        "state": outcome.state,
+        "amount": outcome.amount,
+        "currency": outcome.currency,
+    }
+    return str(only(conn.execute(sql.adopt, values).fetchall())["outcome"])
+
+
+def tell_buyer(conn: Conn, progress: Progress, template: str = "refunded") -> None:
+    """A mail that the money is on its way; or another."""
+    conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": template})

@@ -1,0 +1,111 @@
+"""Entries in the queues of events: joining, looking, leaving."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from db.connections import Conn, only
+from db.queries import load
+from db.runtime.errors import Conflict, InvalidRequest, NotFound, UsherError
+
+sql = load("queue/entries")
+
+CONFLICTS = {
+    "not_open": ("sale_not_open", "The sale has not begun: see on_sale_at of the event."),
+    "over": ("sale_over", "The sale is over."),
+    "in_flight": ("in_flight", "The same request is being worked on: ask again shortly."),
+    "already_waiting": (
+        "already_waiting",
+        "You are in this queue already: read or leave that entry.",
+    ),
+    "no_pass": ("pass_needed", "These seats are sold through the queue: join it, and get a pass."),
+    "pass_over": ("pass_over", "The pass was used, or its time is over."),
+    "paused": ("paused", "The sale is paused: ask again later."),
+    "queue": ("queue", "Others are waiting: join the queue."),
+    "full": ("full", "As many are paying as can at once: ask again shortly, or join the queue."),
+    "seats_taken": ("seats_taken", "A seat is not free any more: choose others."),
+    "not_together": ("not_together", "There are not so many free seats side by side."),
+    "sold_out": ("sold_out", "There are not so many free seats."),
+}
+REFUSALS = {
+    "key_reused": ("key_reused", None, "This Idempotency-Key came with another request before."),
+    "over_cap": ("over_cap", "quantity", "That is more than a buyer may have of this event."),
+    "unknown_seat": ("unknown_seat", "seats", "The event has not all of these seats."),
+    "unknown_category": ("unknown_category", "category", "The event has no such category."),
+    "kept_seat": (
+        "kept_seat",
+        "seats",
+        "A seat is kept for wheelchairs and companions: say how many with `accessible`.",
+    ),
+    "pass_too_small": ("pass_too_small", "quantity", "The pass is for fewer seats."),
+    "terms": ("terms_not_accepted", "accept_terms", "The event's terms must be accepted."),
+}
+
+
+def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
+    """Join, in one round trip; conn must be in no transaction with other work.
+
+    wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible,
+    seats (guids or None), accept_terms, admission}.
+    Returns {id, number, state, joined_at, replayed}.
+    Errors: NotFound; Conflict; InvalidRequest with `reason`. Nothing is stored then.
+    """
+    row = conn.execute(sql.join_queue, wish).fetchone()
+    assert row is not None
+    outcome = row.pop("outcome")
+    if outcome in ("joined", "replayed"):
+        return row | {"replayed": outcome == "replayed"}
+    details = {"entry_id": str(row["id"])} if row["id"] else {}
+    raise refusal(outcome, **details)
+
+
+def refusal(outcome: str, **details: Any) -> UsherError:
+    """Why a wish for seats cannot be met: NotFound, Conflict or InvalidRequest."""
+    if outcome == "no_event":
+        return NotFound()
+    if outcome in CONFLICTS:
+        reason, message = CONFLICTS[outcome]
+        return Conflict(message, reason, **details)
+    reason, path, message = REFUSALS[outcome]
+    return InvalidRequest(message, reason=reason, path=path)
+
+
+def get_entry(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> dict[str, Any]:
+    """A buyer's own entry; `ahead`: at most so many people come before. Errors: NotFound."""
+    values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
+    row = conn.execute(sql.get_entry, values).fetchone()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def take_pass(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> datetime | None:
+    """Until when the pass is good that the buyer's entry was offered; None: it came too late, and
+    the entry is back at the head of the queue.
+
+    Errors: NotFound; Conflict not_admitted or lapsed.
+    """
+    values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
+    row = only(conn.execute(sql.take_pass, values).fetchall())
+    if row["outcome"] == "no_entry":
+        raise NotFound
+    if row["outcome"] in PASSES:
+        raise Conflict(PASSES[row["outcome"]], row["outcome"])
+    until: datetime | None = row["pass_until"]
+    return until
+
+
+PASSES = {
+    "not_admitted": "There is no pass for this entry: read it.",
+    "lapsed": "The pass was not used in time: join the queue again.",
+}
+
+
+def leave_queue(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> None:
+    """Leave; whoever has left may say so again. Errors: NotFound; Conflict decided."""
+    values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
+    row = conn.execute(sql.leave_queue, values).fetchone()
+    if row is None:
+        raise NotFound
+    if not row["gone"] and row["state"] != "left":
+        raise Conflict("The entry has been decided: read it.", "decided")

@@ -1,0 +1,79 @@
+"""Lanes: one per event, served fairly, each by one drain at a time."""
+
+from dataclasses import dataclass
+
+from db.connections import Conn
+from db.queries import load
+
+sql = load("queue/lanes")
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What a batch did: entries looked at, bookings made, seats in them, entries offered a pass.
+
+    stalled: nothing is free, and the lane waits for held seats to be settled.
+    """
+
+    taken: int
+    booked: int
+    seats_held: int
+    admitted: int
+    stalled: bool
+
+
+def any_work(conn: Conn, backlog: int | None = None) -> bool:
+    """Whether a lane that nobody is serving has something to decide. Changes nothing.
+
+    backlog: see next_lane.
+    """
+    with conn.transaction(force_rollback=True):
+        row = conn.execute(sql.any_work, {"backlog": backlog}).fetchone()
+        assert row is not None
+        return bool(row["work"])
+
+
+def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 500) -> int | None:
+    """The event whose lane is to be served now, locked until the transaction ends.
+
+    backlog: with more tasks of the saga than this waiting, lanes that need a gateway pause.
+    ahead: seats by which a lane may be ahead of one that another drain has.
+    """
+    row = conn.execute(sql.next_lane, {"backlog": backlog, "ahead": ahead}).fetchone()
+    assert row is not None
+    event_id: int | None = row["event_id"]
+    return event_id
+
+
+def lock_lane(conn: Conn, event_id: int) -> bool:
+    return conn.execute(sql.lock_lane, {"event_id": event_id}).fetchone() is not None
+
+
+def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None) -> Drained:
+    """Decide the next `batch` entries, in number order, of a lane that is locked by us.
+
+    per_second: payments that the gateway takes; no more holds than it can serve in their time.
+    """
+    values = {"event_id": event_id, "batch": batch, "per_second": per_second}
+    row = conn.execute(sql.drain, values).fetchone()
+    assert row is not None
+    return Drained(**row)
+
+
+def bury_first(conn: Conn, event_id: int, error: str) -> None:
+    """Tell the first entry that there is nothing for it, and make it a dead letter."""
+    conn.execute(sql.bury_first, {"event_id": event_id, "error": error})
+
+
+def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
+    """(expired, expiring): holds past their deadline that ended, and that the saga has to end."""
+    row = conn.execute(sql.expire_holds, {"limit": limit}).fetchone()
+    assert row is not None
+    return row["expired"], row["expiring"]
+
+
+def expire_passes(conn: Conn, limit: int) -> tuple[int, int]:
+    """(missed, lapsed): passes that nobody took, and those whose time is over."""
+    row = conn.execute(sql.expire_passes, {"limit": limit}).fetchone()
+    assert row is not None
+    return row["missed"], row["lapsed"]

@@ -1,0 +1,46 @@
+"""Structured logs: one JSON object a line on standard output, with whatever ids are bound.
+
+`structlog.contextvars.bind_contextvars(request_id=…, booking_id=…)` adds ids to every line that
+follows in the same request or task. Lines hold ids, never names or addresses.
+"""
+
+import logging
+import sys
+
+import structlog
+
+from db.connections import current_trace
+from db.runtime.settings import settings
+
+
+def configure_logs(process: str) -> None:
+    """Send structlog's and the standard library's lines to standard output as JSON."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    level = getattr(logging, settings().log_level.upper())
+    as_json = structlog.processors.JSONRenderer(default=str)
+    structlog.configure(
+        processors=[*shared, as_json],
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=as_json, foreign_pre_chain=shared)
+    )
+    logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
+    logging.getLogger("stripe").setLevel(max(level, logging.WARNING))  # two lines a call
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def bind_trace(trace: str | None) -> None:
+    """From now on this thread's lines, and the tasks that it enqueues, name what caused them."""
+    current_trace.set(trace)
+    if trace is None:
+        structlog.contextvars.unbind_contextvars("trace")
+    else:
+        structlog.contextvars.bind_contextvars(trace=trace)

@@ -1,0 +1,149 @@
+"""Settings: the only place that reads the environment.
+
+A value that is missing or wrong stops the process with a sentence that says what to set.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from urllib.parse import urlsplit
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message says which and what to set."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the processes are told from outside. Times are in seconds unless their name says so."""
+
+    database_url: str
+    """postgresql://… ; directly for migrations, through a pooler if you like for the rest."""
+    redis_url: str
+    """redis://… : wakes workers up, and holds nothing that matters."""
+    secret_key: str
+    """Signs buyers' tokens: at least 32 characters, the same in every process."""
+    stripe_api_key: str
+    stripe_webhook_secret: str
+    """whsec_… of the endpoint that points at /webhooks/stripe."""
+    smtp_url: str
+    """smtp://[user:password@]host:port, or smtps://…"""
+    mail_from: str = "Usher <tickets@usher.example>"
+    public_url: str = "http://127.0.0.1:8000"
+    """Where buyers reach this service; links in e-mails begin with it."""
+    live_url: str = ""
+    """Where buyers reach the live process, if not under PUBLIC_URL as with ops/deploy/nginx."""
+    live_bind: str = "0.0.0.0:8001"
+    """host:port at which the live process listens."""
+    live_streams: int = 10_000
+    """Streams that one live process carries at most; each needs a file descriptor."""
+    stripe_api_base: str = "https://api.stripe.com"
+    log_level: str = "info"
+    pool_size: int = 8
+    """Database connections per process; at least as many as it has threads."""
+    drain_batch: int = 500
+    """Entries decided in one transaction."""
+    gateway_limit: float = 20.0
+    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25. No more
+    seats are held at once than can be paid at this rate within their hold time."""
+    gateway_account_limit: float = 0.0
+    """Calls a second to all endpoints of one gateway account; by default four times GATEWAY_LIMIT,
+    as Stripe has it (100 and 25)."""
+    saga_backlog: int = 2000
+    """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
+    cache_url: str = ""
+    """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
+    rate_limits: str = ""
+    """on or off; by default on where TRUSTED_PROXIES says how to tell buyers' addresses, since all
+    requests would else come from one, the proxy's."""
+    trusted_proxies: int = 0
+    """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/deploy/nginx. Too high a
+    number lets anybody choose an address."""
+    retention_events: int = 90
+    """Days after the end of an event until its bookings and entries are archived."""
+    retention_archives: int = 3650
+    """Days that archives are kept, by the month of the event's end."""
+    retention_log: int = 400
+    """Days that changes of state are kept, a month at a time; longer while an event that had begun
+    is not archived."""
+    retention_audit: int = 1100
+    """Days that the log of what organisers and operators did is kept."""
+    retention_inbox: int = 60
+    """Days that the gateway's notifications are kept; longer than it repeats them."""
+    retention_letters: int = 180
+    """Days that dead letters are kept after somebody has seen to them."""
+    retention_emails: int = 90
+    """Days that mails about no booking are kept; those of bookings are archived with them."""
+    prometheus_multiproc_dir: str = ""
+    task_pace: float = 1.0
+    """Tests only: leases, resends and retries of tasks take so many times as long."""
+    dyno: str = ""
+    """Which process this is, as platforms say it: web.1."""
+    die_at: str = ""
+    """Tests only: see db/runtime/faults.py."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db"
+        )
+        _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
+        _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
+        _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
+        if not re.fullmatch(r"\S+:\d+", self.live_bind):
+            raise SettingsError("LIVE_BIND must be host:port, like 0.0.0.0:8001")
+        if not self.cache_url:
+            object.__setattr__(
+                self, "cache_url", urlsplit(self.redis_url)._replace(path="/1").geturl()
+            )
+        if not self.rate_limits:
+            object.__setattr__(self, "rate_limits", "on" if self.trusted_proxies else "off")
+        if self.gateway_limit <= 0 or self.gateway_account_limit < 0:
+            raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
+        if not self.gateway_account_limit:
+            object.__setattr__(self, "gateway_account_limit", 4 * self.gateway_limit)
+        if self.rate_limits not in ("on", "off"):
+            raise SettingsError("RATE_LIMITS must be on or off")
+        if len(self.secret_key) < 32:
+            raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
+        for field in fields(self):
+            if field.name.startswith("retention_") and getattr(self, field.name) < 1:
+                raise SettingsError(f"{field.name.upper()} must be a day or more")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
+
+
+def _require(value: str, name: str, schemes: tuple[str, ...], example: str) -> None:
+    if urlsplit(value).scheme not in schemes:
+        raise SettingsError(f"{name} is not a URL that Usher understands: set it like {example}")
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from upper-case environment variables; empty ones count as missing.
+
+    Errors: SettingsError.
+    """
+    values: dict[str, str | int | float] = {}
+    for field in fields(Settings):
+        name = field.name.upper()
+        given = environment.get(name, "")
+        if not given:
+            if field.default is MISSING:
+                raise SettingsError(f"{name} is not set: see the table of settings in README.md")
+            continue
+        try:
+            values[field.name] = field.type(given) if field.type in (int, float) else given
+        except ValueError:
+            raise SettingsError(f"{name} must be a number, not {given!r}") from None
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings; a process that cannot have them ends with one sentence."""
+    try:
+        return read_settings(os.environ)
+    except SettingsError as error:
+        sys.exit(f"usher: {error}")

@@ -1,0 +1,66 @@
+"""A process may start before the servers that it needs: it says once what it waits for, and goes on
+by itself when they come."""
+
+from collections.abc import Callable
+from threading import Event, Thread
+from urllib.parse import urlsplit
+
+import psycopg
+import redis
+import structlog
+from psycopg.conninfo import conninfo_to_dict
+
+from db.runtime.settings import settings
+
+log = structlog.get_logger()
+
+TRY_EVERY = 0.5
+PATIENCE = 3
+"""Seconds for one try."""
+
+
+def wait_for_postgres(stop: Event) -> bool:
+    """Whether Postgres answers; False: we were told to stop first."""
+    parts = conninfo_to_dict(settings().database_url)
+    place = f"{parts.get('host', 'this machine')}:{parts.get('port', 5432)}"
+    return _wait("Postgres", place, _ask_postgres, stop)
+
+
+def wait_for_redis(stop: Event) -> bool:
+    """Whether Redis answers; False: we were told to stop first."""
+    url = urlsplit(settings().redis_url)
+    return _wait("Redis", f"{url.hostname}:{url.port or 6379}", _ask_redis, stop)
+
+
+def say_if_postgres_is_away() -> None:
+    """For processes that answer all the same, with 503: only say that Postgres is waited for."""
+    Thread(target=wait_for_postgres, args=[Event()], name="startup", daemon=True).start()
+
+
+def _ask_postgres() -> None:
+    with psycopg.connect(settings().database_url, connect_timeout=PATIENCE) as conn:
+        conn.execute("SELECT")
+
+
+def _ask_redis() -> None:
+    with redis.Redis.from_url(
+        settings().redis_url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+    ) as client:
+        client.ping()
+
+
+def _wait(name: str, place: str, ask: Callable[[], None], stop: Event) -> bool:
+    waiting = False
+    while not stop.is_set():
+        try:
+            ask()
+        except (psycopg.OperationalError, redis.RedisError) as error:
+            if not waiting:
+                log.warning(f"waiting for {name} at {place}", why=str(error).strip())
+            waiting = True
+            stop.wait(TRY_EVERY)
+        else:
+            if waiting:
+                log.info(f"{name} at {place} answers")
+            return True
+    return False

@@ -1,0 +1,108 @@
+"""Bring a database to this version's schema and functions; the Procfile's `release`.
+
+pgmigrate applies the migrations that were not applied yet. Then one transaction creates all
+functions and triggers anew and fills the reference data of sql/data. Running it again changes
+nothing; two at once take turns. Connect directly: a pooler in transaction mode cannot hold the
+lock.
+"""
+
+import argparse
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pgmigrate
+import psycopg
+import sqlparse
+
+SQL = Path(__file__).resolve().parents[2] / "sql"
+LOCK_KEY = 0x5573686572  # "Usher"
+PATIENCE = 60
+"""Seconds for which a deploy waits for Postgres."""
+LOCK_POLL_S = 0.1
+
+
+def migrate(database_url: str, sql: Path = SQL) -> None:
+    """Migrate under an advisory lock, since pgmigrate has none of its own.
+
+    Errors: pgmigrate.MigrateError when a migration fails (nothing of it stays, if it can run in a
+    transaction), psycopg.Error when a function cannot be created (the migrations stay, and all
+    functions, triggers and data are as they were before).
+    """
+    with psycopg.connect(database_url, autocommit=True) as lock:
+        wait_for_lock(lock)
+        apply_migrations(database_url, sql)
+        with psycopg.connect(database_url) as conn:
+            create_functions(conn, sql)
+
+
+def wait_for_lock(conn: psycopg.Connection) -> None:
+    """Poll: a statement that waits has a snapshot, which CREATE INDEX CONCURRENTLY waits for."""
+    while True:
+        row = conn.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
+        if row == (True,):
+            return
+        time.sleep(LOCK_POLL_S)
+
+
+def apply_migrations(database_url: str, sql: Path) -> None:
+    # sqlparse refuses long statements unless told otherwise, as pgmigrate's command line does.
+    sqlparse.engine.grouping.MAX_GROUPING_DEPTH = None  # type: ignore[assignment]
+    sqlparse.engine.grouping.MAX_GROUPING_TOKENS = None  # type: ignore[assignment]
+    wanted = argparse.Namespace(
+        conn=database_url,
+        target="latest",
+        base_dir=str(sql),
+        force_mixed=True,  # migrations that cannot run in a transaction beside those that do
+    )
+    config = pgmigrate.get_config(str(sql), wanted)
+    try:
+        pgmigrate.migrate(config)
+    finally:
+        config.conn_instance.close()
+
+
+def create_functions(conn: psycopg.Connection, sql: Path) -> None:
+    """Create functions in any order, then check their bodies against all the others; then run
+    triggers and data. The caller's transaction: all of it, or none."""
+    functions = sorted((sql / "functions").rglob("*.sql"))
+    conn.execute("SET LOCAL check_function_bodies = off")
+    run_files(conn, functions)
+    conn.execute("SET LOCAL check_function_bodies = on")
+    run_files(conn, functions)
+    run_files(conn, sorted((sql / "triggers").glob("*.sql")))
+    run_files(conn, sorted((sql / "data").glob("*.sql")))
+
+
+def run_files(conn: psycopg.Connection, paths: list[Path]) -> None:
+    for path in paths:
+        try:
+            conn.execute(path.read_bytes())
+        except psycopg.Error as error:
+            error.add_note(f"while running {path}")
+            raise
+
+
+def main() -> None:
+    from db.runtime.settings import (
+        settings,  # here, since others migrate databases of their own choice
+    )
+    from db.runtime.startup import wait_for_postgres
+
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    given_up = threading.Event()
+    timer = threading.Timer(PATIENCE, given_up.set)
+    timer.daemon = True  # a release that is done does not wait for it
+    timer.start()
+    if not wait_for_postgres(given_up):
+        sys.exit("Postgres does not answer at DATABASE_URL: nothing was migrated")
+    try:
+        migrate(settings().database_url)
+    except pgmigrate.MigrateError as error:
+        sys.exit(f"{error}: nothing was kept of it, if it can run in a transaction")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""All of Usher on one machine: servers, sandbox, catcher and the Procfile's processes.
+
+    with Stack(Path("var")) as stack:
+        requests.get(stack.web_url + "/v1/events")
+        stack.supervisor.kill("worker")
+        stack.postgres.restart("immediate")
+
+Everything lives below `var_dir` and is thrown away at the next start; when the block ends, however
+it ends, every process is gone. DATABASE_URL and REDIS_URL, if set, are used instead of embedded
+servers.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ops.local.servers import Postgres, Redis, free_port, stopping_on_sigterm
+from ops.local.supervisor import ROOT, Supervisor, read_procfile
+from ops.sandbox.stripe.process import running_sandbox
+
+HOST = "127.0.0.1"
+
+
+class Stack:
+    """Start with `with`. `formation` says how many of each process type; default: one of each.
+
+    `env` adds to, or overrides, what the processes get. `sandbox_options` go to running_sandbox().
+    `web_port` 0 means a free one. `say` is told what is going on, a line at a time.
+    """
+
+    def __init__(
+        self,
+        var_dir: Path = ROOT / "var",
+        formation: Mapping[str, int] | None = None,
+        *,
+        web_port: int = 0,
+        env: Mapping[str, str] | None = None,
+        postgres_settings: dict[str, str] | None = None,
+        sandbox_options: Mapping[str, Any] | None = None,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.var_dir = var_dir.resolve()
+        self.procfile = read_procfile()
+        one_of_each = {kind: 1 for kind in self.procfile if kind != "release"}
+        self.formation = dict(one_of_each if formation is None else formation)
+        self.web_url = f"http://{HOST}:{web_port or free_port()}"
+        self.live_url = f"http://{HOST}:{free_port()}"
+        self.smtp_port, self.catcher_url = free_port(), f"http://{HOST}:{free_port()}"
+        self.extra_env = dict(env or {})
+        self.postgres_settings = postgres_settings
+        self.sandbox_options = dict(sandbox_options or {})
+        self.say = say
+        self.log_dir = self.var_dir / "log"
+        self.postgres: Postgres | None = None
+        self.redis: Redis | None = None
+        self.database_url = self.redis_url = self.cache_url = ""
+        self.env: dict[str, str] = {}
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as starting:
+            starting.enter_context(stopping_on_sigterm())
+            starting.enter_context(alone_in(self.var_dir))
+            refuse_taken(self.web_url)
+            self._empty_var()
+            self._start_database(starting)
+            self._start_redis(starting)
+            self._start_sandbox(starting)
+            settings = self._compose_settings()
+            starting.enter_context(env_file(self.var_dir / "env", settings))
+            self.env = {**os.environ, "PATH": self._path(), **settings}
+            self._release()
+            self.supervisor = starting.enter_context(Supervisor(self.env, self.log_dir))
+            self._start_processes()
+            self._closing = starting.pop_all()
+        return self
+
+    def _empty_var(self) -> None:
+        for name in ("log", "mail", "metrics"):
+            shutil.rmtree(self.var_dir / name, ignore_errors=True)
+            (self.var_dir / name).mkdir(parents=True)
+
+    def _start_database(self, starting: contextlib.ExitStack) -> None:
+        self.database_url = os.environ.get("DATABASE_URL", "")
+        if not self.database_url:
+            self.say("starting PostgreSQL")
+            server = Postgres(self.var_dir / "pg", self.postgres_settings)
+            self.postgres = starting.enter_context(server)
+            self.database_url = self.postgres.create_database("usher")
+
+    def _start_redis(self, starting: contextlib.ExitStack) -> None:
+        self.redis_url = os.environ.get("REDIS_URL", "")
+        self.cache_url = os.environ.get("CACHE_URL", "")
+        if not self.redis_url:
+            self.say("starting Redis")
+            self.redis = starting.enter_context(Redis(self.var_dir / "redis"))
+            self.redis_url, self.cache_url = self.redis.url_of(0), self.redis.url_of(1)
+
+    def _start_sandbox(self, starting: contextlib.ExitStack) -> None:
+        self.say("starting the Stripe sandbox")
+        self.webhook_secret = f"whsec_{secrets.token_urlsafe(24)}"
+        options = {
+            "webhook_url": f"{self.web_url}/webhooks/stripe",
+            "webhook_secret": self.webhook_secret,
+        }
+        self.sandbox = starting.enter_context(running_sandbox(**options, **self.sandbox_options))
+
+    def _compose_settings(self) -> dict[str, str]:
+        """What db/runtime/settings.py and gunicorn read."""
+        port = self.web_url.rpartition(":")[2]
+        return {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "CACHE_URL": self.cache_url,
+            "SECRET_KEY": secrets.token_urlsafe(32),
+            "PUBLIC_URL": self.web_url,
+            "STRIPE_API_KEY": f"sk_test_{secrets.token_hex(12)}",
+            "STRIPE_API_BASE": self.sandbox.url,
+            "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
+            "SMTP_URL": f"smtp://{HOST}:{self.smtp_port}",
+            "MAIL_FROM": "Usher <tickets@usher.example>",
+            "PROMETHEUS_MULTIPROC_DIR": str(self.var_dir / "metrics"),
+            # Not to the network: what the config file binds to in production is overruled here.
+            "GUNICORN_CMD_ARGS": f"--bind {HOST}:{port}",
+            "PORT": port,
+            "RATE_LIMITS": "off",  # the whole crowd has one address
+            "LIVE_BIND": self.live_url.removeprefix("http://"),
+            "LIVE_URL": self.live_url,
+            **self.extra_env,
+        }
+
+    def _path(self) -> str:
+        """Our own Python and its scripts come first in the Procfile's command lines."""
+        return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+
+    def _release(self) -> None:
+        self.say("migrating the database")
+        command = f"exec env {self.procfile['release']}"
+        subprocess.run(["/bin/sh", "-c", command], env=self.env, cwd=ROOT, check=True)
+
+    def _start_processes(self) -> None:
+        shown = (f"{count} {kind}" for kind, count in self.formation.items() if count)
+        self.say(f"starting {', '.join([*shown, '1 catcher'])}")
+        self.supervisor.start("catcher", self._catcher_command())
+        for kind, count in self.formation.items():
+            self.supervisor.start(kind, self.procfile[kind], count)
+        self.supervisor.wait_for_http("catcher", f"{self.catcher_url}/readyz")
+        if self.formation.get("web"):
+            self.supervisor.wait_for_http("web", f"{self.web_url}/readyz")
+        if self.formation.get("live"):
+            self.supervisor.wait_for_http("live", f"{self.live_url}/readyz")
+
+    def _catcher_command(self) -> str:
+        ports = f"--smtp-port {self.smtp_port} --http-port {self.catcher_url.rpartition(':')[2]}"
+        return f'python -m ops.sandbox.mail_catcher {ports} --dir "{self.var_dir / "mail"}"'
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.say("stopping")
+        self._closing.close()
+
+
+def refuse_taken(url: str) -> None:
+    """Else another program's answer on that port would be taken for ours."""
+    port = int(url.rpartition(":")[2])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            sys.exit(f"{url} cannot be used: {error.strerror}. Choose another: ARGS='--port 8001'")
+
+
+@contextlib.contextmanager
+def env_file(path: Path, values: Mapping[str, str]) -> Iterator[None]:
+    """Settings for other terminals: `make console` reads them while the stack runs."""
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    try:
+        yield
+    finally:
+        path.unlink()
+
+
+@contextlib.contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Hold a directory for this process; a second one is refused, with a sentence."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"{directory} is in use by another run: stop that one first")
+        yield

@@ -1,0 +1,147 @@
+"""Start the sandbox as a process of its own, for tests, the demo and the campaigns."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+
+from ops.local.servers import tethered
+
+ROOT = Path(__file__).resolve().parents[3]
+STOP_SECONDS = 10
+ANSWER_SECONDS = 30
+
+Json = dict[str, Any]
+
+
+class Sandbox:
+    """A running sandbox. Its methods raise requests.HTTPError when the sandbox refuses."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self.process = process
+        self.url = url
+        self._http = requests.Session()
+
+    def ledger(self, **query: str) -> Json:
+        """See `ledger.ledger`; `by="…"` names another metadata key, `totals="1"` is shorter."""
+        return self._get("ledger", **query)
+
+    def calls(self) -> Json:
+        """`counts` by call and status, `total`, the `latest` calls, `webhooks` by fate, and how
+        often each kind of fault came about (`faults`)."""
+        return self._get("calls")
+
+    def faults(self, **wanted: Any) -> Json:
+        """Set faults (see `faults.Settings`), and `next=[{"call": …, "kind": …}]`."""
+        return self._post("faults", wanted)
+
+    def limits(self, **rates: float) -> Json:
+        """Set `account_rate`, `endpoint_rate`; requests a second, 0 for no limit."""
+        return self._post("limits", rates)
+
+    def authenticate(self, intent: str, outcome: str) -> Json:
+        """The buyer answers 3-D Secure: `approve` or `fail`."""
+        return self._post(f"intents/{intent}/authenticate", {"outcome": outcome})
+
+    def settle(self, intent: str, outcome: str) -> Json:
+        """A delayed payment ends: `succeeded` or `failed`."""
+        return self._post(f"intents/{intent}/settle", {"outcome": outcome})
+
+    def lapse(self, intent: str) -> Json:
+        """An authorisation expires uncaptured."""
+        return self._post(f"intents/{intent}/lapse", {})
+
+    def settle_refund(self, refund: str, outcome: str) -> Json:
+        """A refund ends, or fails after all: `succeeded` or `failed`."""
+        return self._post(f"refunds/{refund}/settle", {"outcome": outcome})
+
+    def close_dispute(self, dispute: str, outcome: str) -> Json:
+        """The bank decides: `won` or `lost`."""
+        return self._post(f"disputes/{dispute}/close", {"outcome": outcome})
+
+    def reset(self) -> None:
+        """Forget all objects, calls and faults; limits and the endpoint given at start stay."""
+        self._post("reset", {})
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self._http.close()
+        self.process.terminate()
+        self._wait()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._http.close()
+        self.process.kill()
+        self._wait()
+
+    def _wait(self) -> None:
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _get(self, path: str, **query: str) -> Json:
+        return checked(
+            self._http.get(f"{self.url}/_sandbox/{path}", params=query, timeout=ANSWER_SECONDS)
+        )
+
+    def _post(self, path: str, body: Json) -> Json:
+        return checked(
+            self._http.post(f"{self.url}/_sandbox/{path}", json=body, timeout=ANSWER_SECONDS)
+        )
+
+
+def checked(answer: requests.Response) -> Json:
+    if not answer.ok:
+        raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
+    found: Json = answer.json()
+    return found
+
+
+@contextmanager
+def running_sandbox(**options: object) -> Iterator[Sandbox]:
+    """A sandbox for the time of a `with` block, on a free port unless `port` is given.
+
+    Options are those of `python -m ops.sandbox.stripe`, with underscores: `state_dir`,
+    `account_rate`, `endpoint_rate`, `webhook_url` and `webhook_secret`, `webhook_backoff`,
+    `settle_after` … Here the rate limits are off unless given.
+    """
+    sandbox = start_sandbox(**options)
+    try:
+        yield sandbox
+    finally:
+        sandbox.stop()
+
+
+def start_sandbox(**options: object) -> Sandbox:
+    """As `running_sandbox`, but the caller stops it. Raises RuntimeError if it does not start."""
+    chosen = {"port": 0, "account_rate": 0, "endpoint_rate": 0, **options}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+    # Tethered: a parent that is killed takes it along.
+    command = [sys.executable, "-m", "ops.sandbox.stripe", *flags]
+    process = tethered(command, subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    # The line is printed once the socket accepts, after the state has been read.
+    lines = []
+    while line := process.stdout.readline().decode():
+        if line.startswith("Stripe sandbox at "):
+            threading.Thread(target=pass_on, args=[process.stdout], daemon=True).start()
+            return Sandbox(process, line.split()[-1])
+        lines.append(line)
+    raise RuntimeError(f"The sandbox did not start (code {process.wait()}):\n{''.join(lines)}")
+
+
+def pass_on(output: IO[bytes]) -> None:
+    """Copy what it says to our stderr: a pipe that nobody empties would stop it one day."""
+    with output, open(2, "wb", buffering=0, closefd=False) as stderr:
+        shutil.copyfileobj(output, stderr)

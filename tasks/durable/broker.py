@@ -1,0 +1,69 @@
+"""The broker, and how actors of durable tasks are declared on it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import Middleware, TimeLimit
+
+from db.runtime.errors import UsherError
+from db.runtime.settings import settings
+from tasks.durable.leases import DurableTasks, Lease, Policy, current_lease, policies
+from tasks.durable.metrics import SharedPrometheus
+from tasks.durable.shutdown import GracefulStop
+
+TO_NOTICE_LOSS: dict[str, Any] = {
+    "socket_connect_timeout": 3,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+}
+"""Seconds. Nothing that is asked of Redis blocks there, so a server that is silent is away; without
+these a thread would wait for it for good, past any SIGTERM."""
+
+
+def make_broker() -> RedisBroker:
+    """Messages only wake workers up, so none of Dramatiq's own retries: they can lose messages when
+    Redis is away. Nor a limit of their age, which compares the clocks of two machines: an old one
+    names tasks that are done, and costs one look. Nor does Dramatiq interrupt anybody at the end:
+    tasks/durable/shutdown.py hands back what is not done.
+    """
+    middleware: list[Middleware] = [
+        TimeLimit(time_limit=300_000),
+        DurableTasks(),
+        GracefulStop(),
+    ]
+    if settings().prometheus_multiproc_dir:
+        middleware.append(SharedPrometheus())
+    client = redis.Redis.from_url(settings().redis_url, **TO_NOTICE_LOSS)
+    return RedisBroker(client=client, middleware=middleware)  # type: ignore[no-untyped-call]
+
+
+broker = make_broker()
+dramatiq.set_broker(broker)
+
+Durable = dramatiq.Actor[[list[int]], None]
+
+
+def durable(queue: str, **policy: Any) -> Callable[[Callable[[Lease], None]], Durable]:
+    """Declare an actor whose messages name rows of outbox. Keywords: see Policy."""
+
+    def declare(fn: Callable[[Lease], None]) -> Durable:
+        policies[fn.__name__] = Policy(queue=queue, **policy)
+
+        def run(task_ids: list[int]) -> None:
+            fn(current_lease.get())
+
+        run.__doc__ = fn.__doc__
+        return dramatiq.Actor(
+            run,
+            broker=broker,
+            actor_name=fn.__name__,
+            queue_name=queue,
+            priority=0,
+            # What goes wrong in ways that we know is told by the middleware, without a traceback.
+            options={"throws": (UsherError,)},
+        )
+
+    return declare

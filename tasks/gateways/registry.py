@@ -1,0 +1,121 @@
+"""A gateway, as the saga knows it: what a payment is now, and the few things that can be done to
+it.
+
+Every call is outside any transaction; what may be done only once can be asked for again, and is
+done once. Four kinds of trouble are told apart: declined (an Outcome like any other), Refused
+(permanent), UnknownOutcome (the call may have done its work) and TryLater (nothing was done).
+"""
+
+from functools import cache
+from typing import Protocol
+
+from db.payments import payments, refunds
+from db.payments.disputes import Case, Dispute
+from db.payments.reconciliations import Page, Run, Thing
+from db.runtime.errors import UsherError
+
+
+class Refused(UsherError):
+    """The gateway refused the request as it is; repeating it cannot help."""
+
+
+class UnknownOutcome(UsherError):
+    """The gateway's answer did not arrive: it may have done what it was asked."""
+
+    permanent = False
+
+
+class NothingHappened(UsherError):
+    """Known for sure: the gateway did nothing under the present key, and will not any more."""
+
+    permanent = False
+
+
+class ReplayedFailure(UnknownOutcome):
+    """The gateway repeats, under the same key, that it failed: asking again cannot tell more."""
+
+
+class Gateway(Protocol):
+    """An adapter: a module with these functions. Errors of each: as this module says."""
+
+    def authorise(self, progress: payments.Progress) -> payments.Outcome:
+        """Reserve the money, or find out what became of an earlier try to.
+
+        Errors: NothingHappened when the payment must be sent under the next key.
+        """
+
+    def look(self, progress: payments.Progress) -> payments.Outcome:
+        """What the payment is now.
+
+        Errors: NothingHappened when the gateway has never heard of it, and will not any more.
+        """
+
+    def capture(self, progress: payments.Progress) -> payments.Outcome:
+        """Take the money that was reserved, whole. What it already is, if it is that already."""
+
+    def cancel(self, progress: payments.Progress, gateway_id: str) -> payments.Outcome:
+        """Make sure that the payment can never succeed. What it is instead, if too late."""
+
+    def refund(self, progress: refunds.Progress) -> refunds.Outcome:
+        """Give money back, or find out what became of an earlier try to.
+
+        Errors: NothingHappened when the refund must be sent under the next key.
+        """
+
+    def look_at_refund(self, case: Case, refund_id: str) -> refunds.Outcome:
+        """What a refund is that was made at the gateway, past us."""
+
+    def look_at_dispute(self, case: Case, dispute_id: str) -> Dispute:
+        """What a dispute is now."""
+
+
+class Books(Protocol):
+    """What a gateway has in its books, for reconciliation: as an adapter's module has it. Pages are
+    of what was made in the run's window, from its cursor on.
+    """
+
+    def list_payments(self, run: Run) -> Page: ...
+    def list_refunds(self, run: Run) -> Page: ...
+    def list_disputes(self, run: Run) -> Page: ...
+
+    def find_payment(self, run: Run, gateway_id: str) -> Thing | None:
+        """One alone; None: the gateway does not know it. So with the others."""
+
+    def find_refund(self, run: Run, gateway_id: str) -> Thing | None: ...
+    def find_dispute(self, run: Run, gateway_id: str) -> Thing | None: ...
+
+
+class Paid(Protocol):
+    """Anything of which it is known through what kind of gateway it is paid."""
+
+    @property
+    def provider(self) -> str: ...
+
+
+def gateway_of(paid: Paid) -> Gateway:
+    """The adapter for a payment, a refund or a dispute."""
+    return adapters()[paid.provider]
+
+
+def books_of(run: Run) -> Books:
+    """What the gateway of a run has."""
+    return all_books()[run.provider]
+
+
+@cache
+def all_books() -> dict[str, Books]:
+    """By gateway_accounts.provider, of those that keep books of their own."""
+    from tasks.gateways.stripe import lists  # here, because adapters need the errors above
+
+    return {"stripe": lists}
+
+
+@cache
+def adapters() -> dict[str, Gateway]:
+    """By gateway_accounts.provider."""
+    from tasks.gateways import offline
+    from tasks.gateways.stripe import (
+        payments as stripe_payments,  # they need the errors above
+    )
+
+    return {"offline": offline, "stripe": stripe_payments}

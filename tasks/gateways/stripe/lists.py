@@ -1,0 +1,137 @@
+"""What Stripe has, for reconciliation: lists of what was made in a window, newest first."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from math import ceil
+from typing import Any, TypeVar
+from uuid import UUID
+
+import stripe
+
+from db.payments.reconciliations import Dispute, Page, Payment, Refund, Run, Thing
+from tasks.gateways.registry import Refused
+from tasks.gateways.stripe import payments, refunds
+from tasks.gateways.stripe.client import RECONCILE, call, client
+
+PAGE = 100
+T = TypeVar("T")
+
+
+def list_payments(run: Run) -> Page:
+    """The page that the run has come to. A PaymentIntent does not tell what was given back of it,
+    its charge does.
+    """
+    query = _query(run) | {"expand": ["data.latest_charge"]}
+    return _page(run, "list", lambda: client().v1.payment_intents.list(query), _payment)
+
+
+def list_refunds(run: Run) -> Page:
+    """The page that the run has come to."""
+    return _page(run, "list refunds", lambda: client().v1.refunds.list(_query(run)), _refund)
+
+
+def list_disputes(run: Run) -> Page:
+    """The page that the run has come to."""
+    return _page(run, "list disputes", lambda: client().v1.disputes.list(_query(run)), _dispute)
+
+
+def find_payment(run: Run, gateway_id: str) -> Payment | None:
+    """None: Stripe does not know it."""
+    get = client().v1.payment_intents.retrieve
+    return _find(run, "retrieve", lambda: get(gateway_id, {"expand": ["latest_charge"]}), _payment)
+
+
+def find_refund(run: Run, gateway_id: str) -> Refund | None:
+    """None: Stripe does not know it."""
+    get = client().v1.refunds.retrieve
+    return _find(run, "retrieve refund", lambda: get(gateway_id), _refund)
+
+
+def find_dispute(run: Run, gateway_id: str) -> Dispute | None:
+    """None: Stripe does not know it."""
+    get = client().v1.disputes.retrieve
+    return _find(run, "retrieve dispute", lambda: get(gateway_id), _dispute)
+
+
+def _query(run: Run) -> Any:
+    """Stripe's times are whole seconds."""
+    window = {"gte": int(run.window_from.timestamp()), "lt": ceil(run.window_to.timestamp())}
+    after = {"starting_after": run.cursor} if run.cursor else {}
+    return {"created": window, "limit": PAGE, **after}
+
+
+def _page(
+    run: Run, endpoint: str, request: Callable[[], Any], read: Callable[[Any], Thing]
+) -> Page:
+    found = call(run, endpoint, request, RECONCILE)
+    rows: Iterable[Any] = found.data
+    things = [read(each) for each in rows]
+    return Page(things, things[-1].id if found.has_more else None)
+
+
+def _find(
+    run: Run, endpoint: str, request: Callable[[], Any], read: Callable[[Any], T]
+) -> T | None:
+    try:
+        return read(call(run, endpoint, request, RECONCILE))
+    except Refused as refused:
+        if refused.details.get("code") != "resource_missing":
+            raise
+        return None
+
+
+def _payment(intent: stripe.PaymentIntent) -> Payment:
+    charge: Any = intent.latest_charge
+    captured = intent.amount_received or 0
+    return Payment(
+        id=intent.id,
+        made_at=_moment(intent),
+        state=payments.STATES[intent.status],
+        amount=intent.amount,
+        currency=intent.currency.upper(),
+        captured=captured,
+        # Of one that was never captured, Stripe calls refunded what was only reserved.
+        refunded=charge.amount_refunded if captured and charge else 0,
+        payment_id=_mark(intent, "payment_id"),
+    )
+
+
+def _refund(refund: stripe.Refund) -> Refund:
+    return Refund(
+        id=refund.id,
+        made_at=_moment(refund),
+        state=refunds.STATES[refund.status or "pending"],
+        amount=refund.amount,
+        currency=refund.currency.upper(),
+        payment_gateway_id=_id(refund.payment_intent),
+        refund_id=_mark(refund, "refund_id"),
+    )
+
+
+def _dispute(dispute: stripe.Dispute) -> Dispute:
+    return Dispute(
+        id=dispute.id,
+        made_at=_moment(dispute),
+        state=dispute.status,
+        amount=dispute.amount,
+        currency=dispute.currency.upper(),
+        payment_gateway_id=_id(dispute.payment_intent),
+    )
+
+
+def _moment(thing: Any) -> datetime:
+    return datetime.fromtimestamp(thing.created, UTC)
+
+
+def _id(thing: Any) -> str | None:
+    """Of a field that holds an id, or the thing itself."""
+    return thing if thing is None or isinstance(thing, str) else str(thing.id)
+
+
+def _mark(thing: Any, name: str) -> UUID | None:
+    """One of our ids, as its metadata have it; whoever else uses the account may write anything."""
+    marks = thing.metadata.to_dict() if thing.metadata else {}
+    try:
+        return UUID(str(marks.get(name, "")))
+    except ValueError:
+        return None

@@ -1,0 +1,204 @@
+"""Stripe's PaymentIntents and disputes. What may be done only once has a stable idempotency key."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import stripe
+from stripe.params import PaymentIntentListParams
+
+from db.payments.disputes import Case, Dispute
+from db.payments.payments import Outcome, Progress
+from db.payments.reviews import NO_FACTS, Facts
+from tasks.durable.leases import TryLater
+from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
+from tasks.gateways.stripe.client import call, client, pages, replayed
+from tasks.gateways.stripe.refunds import look_at_refund, refund
+
+__all__ = [
+    "authorise",
+    "cancel",
+    "capture",
+    "look",
+    "look_at_dispute",
+    "look_at_refund",
+    "refund",
+]
+
+STATES = {
+    "requires_action": "requires_action",
+    "requires_capture": "authorised",
+    "succeeded": "captured",
+    "canceled": "voided",
+    "requires_payment_method": "failed",
+    "requires_confirmation": "failed",
+    "processing": "processing",
+}
+"""Stripe's words for a payment, and ours."""
+
+
+def authorise(progress: Progress) -> Outcome:
+    """Reserve the money on the buyer's card, or find out what became of an earlier try to.
+
+    Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
+    payment must be sent under the next.
+    """
+    if progress.key_too_old:
+        return find(progress)
+    key = f"{progress.payment_id}:{progress.idempotency_n}"
+    try:
+        intent = call(
+            progress,
+            "create",
+            lambda: client().v1.payment_intents.create(
+                progress.params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            ),
+        )
+    except stripe.CardError as error:
+        return declined(error)
+    except ReplayedFailure:
+        return find(progress)
+    return retrieve(progress, intent.id) if replayed(intent) else outcome_of(intent)
+
+
+def look(progress: Progress) -> Outcome:
+    """What the payment is now.
+
+    Errors: NothingHappened when the gateway has never heard of it, and will not any more.
+    """
+    if progress.gateway_id is None:
+        try:
+            return find(progress)
+        except NothingHappened:
+            if progress.just_sent:
+                raise TryLater(15, "a request may still be on its way") from None
+            raise
+    return retrieve(progress, progress.gateway_id)
+
+
+def retrieve(progress: Progress, gateway_id: str) -> Outcome:
+    intent = call(
+        progress,
+        "retrieve",
+        lambda: client().v1.payment_intents.retrieve(gateway_id, {"expand": ["latest_charge"]}),
+    )
+    return outcome_of(intent)
+
+
+def find(progress: Progress) -> Outcome:
+    """Look a payment up by our id in its metadata, among those made while it was being sent.
+
+    A minute more on both sides, for clocks that differ and answers that were late.
+    """
+    assert progress.first_sent_at is not None and progress.last_sent_at is not None
+    wanted: PaymentIntentListParams = {
+        "created": {
+            "gte": int((progress.first_sent_at - timedelta(minutes=1)).timestamp()),
+            "lte": int((progress.last_sent_at + timedelta(minutes=1)).timestamp()),
+        },
+        "limit": 100,
+        "expand": ["data.latest_charge"],
+    }
+    for intent in pages(progress, "list", lambda: client().v1.payment_intents.list(wanted)):
+        if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id):
+            return outcome_of(intent)
+    raise NothingHappened
+
+
+def capture(progress: Progress) -> Outcome:
+    """Take the money that was reserved, whole. What it already is, if it is that already."""
+    assert progress.gateway_id is not None
+    gateway_id = progress.gateway_id
+    return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_id))
+
+
+def cancel(progress: Progress, gateway_id: str) -> Outcome:
+    """Make sure that the payment can never succeed. What it is instead, if that is too late."""
+    return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_id))
+
+
+def changed(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Outcome:
+    """The outcome of a request for a change that the payment's state may not allow any more.
+
+    Without a key of ours: an intent can be captured, or cancelled, only once, and under one key the
+    gateway would repeat a failure for a day.
+    """
+    try:
+        return outcome_of(call(progress, endpoint, request))
+    except stripe.CardError:
+        pass
+    except Refused as refused:
+        if refused.details.get("code") not in TOO_LATE:
+            raise
+    return look(progress)
+
+
+TOO_LATE = ("payment_intent_unexpected_state", "charge_expired_for_capture")
+
+
+def declined(error: stripe.CardError) -> Outcome:
+    """A decline is an answer: the payment failed, for the reason that the bank gives."""
+    details = error.error
+    intent = getattr(details, "payment_intent", None) if details else None
+    return Outcome(
+        state="failed",
+        gateway_id=intent["id"] if intent else "",
+        amount=intent["amount"] if intent else 0,
+        currency=intent["currency"].upper() if intent else "",
+        failure_code=getattr(details, "decline_code", None) or error.code,
+        failure_message=error.user_message,
+        facts=facts_of(intent.to_dict()) if intent else NO_FACTS,
+    )
+
+
+def outcome_of(intent: Any) -> Outcome:
+    """A PaymentIntent in our words."""
+    trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
+    return Outcome(
+        state=STATES[intent.status],
+        gateway_id=intent.id,
+        amount=intent.amount,
+        currency=intent.currency.upper(),
+        captured=intent.amount_received or 0,
+        next_action=intent.next_action.to_dict() if intent.next_action else None,
+        client_secret=intent.client_secret,
+        failure_code=trouble.get("decline_code") or trouble.get("code"),
+        failure_message=trouble.get("message"),
+        facts=facts_of(intent.to_dict()),
+    )
+
+
+def facts_of(intent: dict[str, Any]) -> Facts:
+    """What is known of the card, and of how risky Radar finds the payment, as far as it is told."""
+    charge = intent.get("latest_charge")
+    if not isinstance(charge, dict):  # one that failed is not expanded, but its card is told
+        tried = (intent.get("last_payment_error") or {}).get("payment_method") or {}
+        return Facts(card_fingerprint=(tried.get("card") or {}).get("fingerprint"))
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    outcome = charge.get("outcome") or {}
+    lapses = card.get("capture_before")
+    return Facts(
+        card_fingerprint=card.get("fingerprint"),
+        card_country=card.get("country"),
+        card_checks=card.get("checks"),
+        risk_level=outcome.get("risk_level"),
+        risk_score=outcome.get("risk_score"),
+        risk_message=outcome.get("seller_message"),
+        gateway_review=outcome.get("type") == "manual_review",
+        capture_before=datetime.fromtimestamp(lapses, UTC) if lapses else None,
+    )
+
+
+def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
+    """What a dispute is now, in our words."""
+    found = call(case, "retrieve dispute", lambda: client().v1.disputes.retrieve(dispute_id))
+    due = found.evidence_details.due_by if found.evidence_details else None
+    return Dispute(
+        id=found.id,
+        state=found.status,
+        reason=found.reason,
+        amount=found.amount,
+        currency=found.currency.upper(),
+        respond_by=datetime.fromtimestamp(due, UTC) if due else None,
+    )

@@ -1,0 +1,98 @@
+"""Refunds at Stripe, through the one door of tasks/gateways/stripe/client.py."""
+
+from typing import Any
+
+import stripe
+
+from db.payments.refunds import Outcome, Progress
+from tasks.durable.leases import TryLater
+from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
+from tasks.gateways.stripe.client import OfAccount, call, client, pages, replayed
+
+STATES = {
+    "pending": "pending",
+    "requires_action": "pending",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+}
+"""Stripe's words for a refund, and ours."""
+
+
+def refund(progress: Progress) -> Outcome:
+    """Give the money back, or find out what became of an earlier try to.
+
+    Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
+    refund must be sent under the next.
+    """
+    if progress.gateway_id:
+        return look_at_refund(progress, progress.gateway_id)
+    if progress.key_too_old:
+        if progress.just_sent:
+            raise TryLater(15, "a request may still be on its way")
+        return find(progress)
+    key = f"{progress.refund_id}:{progress.idempotency_n}"
+    try:
+        made = call(
+            progress,
+            "refund",
+            lambda: client().v1.refunds.create(
+                progress.params,  # type: ignore[arg-type]
+                {"idempotency_key": key},
+            ),
+        )
+    except ReplayedFailure:
+        return find(progress)
+    except Refused as refused:
+        return refusal(progress, refused)
+    return look_at_refund(progress, made.id) if replayed(made) else outcome_of(made)
+
+
+def look_at_refund(paid: OfAccount, gateway_id: str) -> Outcome:
+    """What the refund is now."""
+    return outcome_of(
+        call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
+    )
+
+
+def find(progress: Progress) -> Outcome:
+    """Look a refund up by our id in its metadata, among all of its payment. (A list is up to date
+    at once, unlike a search.) Errors: NothingHappened.
+    """
+
+    for each in pages(
+        progress,
+        "list refunds",
+        lambda: client().v1.refunds.list(
+            {"payment_intent": progress.payment_gateway_id, "limit": 100}
+        ),
+    ):
+        if each.metadata and each.metadata.to_dict().get("refund_id") == str(progress.refund_id):
+            return outcome_of(each)
+    raise NothingHappened
+
+
+def refusal(progress: Progress, refused: Refused) -> Outcome:
+    """Stripe will not do it, as when a bank has the money back already: the refund has failed,
+    unless an earlier try is why. Errors: Refused, when it is about our key or our rights instead.
+    """
+    why = refused.__cause__
+    if not isinstance(why, stripe.InvalidRequestError):
+        raise refused
+    try:
+        return find(progress)
+    except NothingHappened:
+        return Outcome(
+            "failed", None, progress.amount, progress.currency, why.code or "refused", str(refused)
+        )
+
+
+def outcome_of(made: Any) -> Outcome:
+    """A Refund in our words."""
+    return Outcome(
+        state=STATES[made.status],
+        gateway_id=made.id,
+        amount=made.amount,
+        currency=made.currency.upper(),
+        failure_code=getattr(made, "failure_reason", None),
+    )

@@ -1,0 +1,67 @@
+"""Mails from Jinja templates: <name>.txt, whose first line is the subject, and <name>.html."""
+
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from jinja2 import (
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    pass_context,
+    select_autoescape,
+)
+from jinja2.runtime import Context
+
+from db.catalogue.money import written
+from db.mail.emails import Email
+from db.runtime.settings import settings
+
+
+def render(mail: Email) -> tuple[str, str, str]:
+    """(subject, text, HTML)."""
+    values = {"mail": mail, "booking": mail.booking, "seats": mail.seats or [], **mail.context}
+    values["link"] = f"{settings().public_url}/v1/events/{mail.event_id}/bookings"
+    plain = environment().get_template(f"{mail.template}.txt").render(values)
+    subject, _, text = plain.partition("\n")
+    html = environment().get_template(f"{mail.template}.html").render(values, subject=subject)
+    return subject, text.lstrip("\n"), html
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"money": money, "moment": moment, "seat": seat, "percent": percent}
+    return made
+
+
+@pass_context
+def money(context: Context, amount: int, code: str) -> str:
+    """An amount as people read it; of a currency that nothing is sold in, the plain number."""
+    currency = context["mail"].currencies.get(code)
+    return written(amount, currency) if currency else f"{amount} {code} (smallest units)"
+
+
+def moment(value: str, time_zone: str) -> str:
+    """An ISO timestamp as the event's clock shows it."""
+    local = datetime.fromisoformat(value).astimezone(ZoneInfo(time_zone))
+    return f"{local:%A %-d %B %Y, %H:%M} ({time_zone})"
+
+
+def percent(rate: float) -> str:
+    """0.19 is "19 %"."""
+    return f"{rate * 100:.3f}".rstrip("0").rstrip(".") + " %"
+
+
+def seat(place: dict[str, str]) -> str:
+    """ "Stalls, row C, seat 12"; standing places have no number, and some rows no name."""
+    row = f"row {place['row']}" if place["row"] else ""
+    number = f"seat {place['number']}" if place["number"] else ""
+    return ", ".join(part for part in (place["zone"], row, number) if part)

@@ -1,0 +1,258 @@
+"""Accounts: making one, signing in with a password or a code, and whose token it is."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from flask import Flask
+
+from db.connections import Conn, only
+from db.runtime.settings import settings
+from tests.support.world import Caller
+from web.api.accounts import hasher, hashing
+from web.app import create_app
+from web.support.auth import make_code
+from web.support.token_epochs import TokenEpochs
+
+DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
+
+
+def test_it_signs_in_whoever_makes_an_account(anybody: Caller) -> None:
+    made = anybody.post("/v1/accounts", DORA)
+    assert made.status_code == 201
+    me = Caller(anybody.client, made.json["token"]).get("/v1/me")
+    assert me.json == {"id": made.json["id"], "name": "Dora", "email": "dora@example.org"}
+    lives = datetime.fromisoformat(made.json["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=29) < lives <= timedelta(days=30)
+
+
+def test_an_address_has_one_account_whatever_its_case(anybody: Caller, conn: Conn) -> None:
+    anybody.post("/v1/accounts", DORA)
+    again = anybody.post("/v1/accounts", DORA | {"email": "DORA@example.org"})
+    assert (again.status_code, again.json["conflict_reason"]) == (409, "account_exists")
+    assert len(conn.execute("SELECT FROM accounts").fetchall()) == 1
+
+
+def test_it_keeps_no_password(anybody: Caller, conn: Conn) -> None:
+    anybody.post("/v1/accounts", DORA)
+    row = conn.execute("SELECT password_hash FROM accounts").fetchone()
+    assert row is not None
+    assert row["password_hash"].startswith("$argon2id$")
+
+
+def test_a_password_signs_in(anybody: Caller) -> None:
+    made = anybody.post("/v1/accounts", DORA)
+    token = anybody.post("/v1/tokens", {"email": "Dora@Example.org", "password": "correct horse"})
+    assert token.status_code == 201
+    assert Caller(anybody.client, token.json["token"]).get("/v1/me").json["id"] == made.json["id"]
+
+
+@pytest.mark.parametrize("email", ["dora@example.org", "alice@example.org", "nobody@example.org"])
+def test_a_wrong_password_is_refused_alike_for_all(
+    anybody: Caller, alice: Caller, email: str
+) -> None:
+    anybody.post("/v1/accounts", DORA)
+    answer = anybody.post("/v1/tokens", {"email": email, "password": "wrong horse"})
+    assert answer.status_code == 401
+    assert answer.json["detail"] == "E-mail address or password is wrong."
+
+
+def test_no_password_signs_in_to_an_account_without_one(
+    anybody: Caller, alice: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the one that is checked in its place, were it known."""
+    monkeypatch.setattr("web.api.accounts.NOBODYS_HASH", hasher.hash("open sesame"))
+    for email in ("alice@example.org", "nobody@example.org"):
+        answer = anybody.post("/v1/tokens", {"email": email, "password": "open sesame"})
+        assert answer.status_code == 401
+
+
+def test_a_code_from_the_e_mail_signs_in(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    asked = anybody.post("/v1/tokens", {"email": "alice@example.org"})
+    email = conn.execute("SELECT id, buyer_id, template, context FROM emails").fetchone()
+    task = conn.execute("SELECT actor, queue, args FROM outbox").fetchone()
+    assert asked.status_code == 202
+    assert email is not None
+    assert (email["buyer_id"], email["template"]) == (alice.id, "sign_in")
+    assert task == {"actor": "send_email", "queue": "mail", "args": {"email_id": str(email["id"])}}
+    token = anybody.post("/v1/tokens", {"code": email["context"]["code"]})
+    assert token.status_code == 201
+    assert Caller(anybody.client, token.json["token"]).get("/v1/me").json["id"] == alice.id
+
+
+def ask_for_code(anybody: Caller, conn: Conn, email: str) -> str:
+    conn.execute("UPDATE accounts SET code_sent_at = NULL")  # a minute has passed
+    anybody.post("/v1/tokens", {"email": email})
+    query = "SELECT context ->> 'code' AS code FROM emails ORDER BY created_at DESC LIMIT 1"
+    return str(only(conn.execute(query).fetchall())["code"])
+
+
+def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    code = ask_for_code(anybody, conn, "alice@example.org")
+    assert anybody.post("/v1/tokens", {"code": code}).status_code == 201
+    again = anybody.post("/v1/tokens", {"code": code})
+    assert (again.status_code, again.json["detail"]) == (
+        401,
+        "This code was used already, or has expired: ask for another.",
+    )
+    another = ask_for_code(anybody, conn, "alice@example.org")
+    assert anybody.post("/v1/tokens", {"code": another}).status_code == 201
+
+
+def test_a_code_is_good_for_a_quarter_of_an_hour(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    """By the database's clock, whatever that of the process says."""
+    account = alice.get("/v1/me").json["id"]
+    now = only(conn.execute("SELECT clock_timestamp() AS now").fetchall())["now"]
+    late, in_time = (make_code(account, 0, now - timedelta(minutes=n)) for n in (16, 14))
+    assert anybody.post("/v1/tokens", {"code": late}).status_code == 401
+    assert anybody.post("/v1/tokens", {"code": in_time}).status_code == 201
+
+
+def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    """However often anybody asks for it, and nobody is told."""
+    count = "SELECT count(*) AS n FROM emails"
+    for sent in (1, 1, 2):
+        if sent == 2:
+            conn.execute("UPDATE accounts SET code_sent_at = code_sent_at - interval '61 s'")
+        answer = anybody.post("/v1/tokens", {"email": "alice@example.org"})
+        assert (answer.status_code, answer.json) == (202, {"sent": True})
+        assert conn.execute(count).fetchall() == [{"n": sent}]
+
+
+def test_passwords_do_not_take_the_whole_process(anybody: Caller) -> None:
+    with hashing(), hashing():
+        for path, body in (("/v1/accounts", DORA), ("/v1/tokens", DORA)):
+            given = {key: body[key] for key in body if key != "name" or path == "/v1/accounts"}
+            answer = anybody.post(path, given)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        guest = {"email": "guest@example.org", "name": "Guest"}
+        assert anybody.post("/v1/accounts", guest).status_code == 201
+    assert anybody.post("/v1/accounts", DORA).status_code == 201
+
+
+def test_a_closed_account_is_not_opened_by_a_code(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    code = ask_for_code(anybody, conn, "alice@example.org")
+    conn.execute("UPDATE accounts SET closed_at = clock_timestamp()")
+    assert anybody.post("/v1/tokens", {"code": code}).status_code == 401
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app reads for each request which tokens were ended."""
+    monkeypatch.setattr("web.support.token_epochs.OLDEST", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_made_an_account_for_anothers_address_loses_it(anybody: Caller, conn: Conn) -> None:
+    """To who reads its mail. The password ends, and every token that there was."""
+    made = anybody.post("/v1/accounts", DORA).json
+    signed_in = anybody.post("/v1/tokens", {"email": DORA["email"], "password": DORA["password"]})
+    code = ask_for_code(anybody, conn, DORA["email"])
+    before = [Caller(anybody.client, token) for token in (made["token"], signed_in.json["token"])]
+    assert [caller.get("/v1/me").status_code for caller in before] == [200, 200]
+    token = anybody.post("/v1/tokens", {"code": code}).json["token"]
+    assert Caller(anybody.client, token).get("/v1/me").json["id"] == made["id"]
+    assert [caller.get("/v1/me").status_code for caller in before] == [401, 401]
+    again = anybody.post("/v1/tokens", {"email": DORA["email"], "password": DORA["password"]})
+    assert again.status_code == 401
+    row = only(conn.execute("SELECT password_hash, verified_at FROM accounts").fetchall())
+    assert row["password_hash"] is None
+    assert row["verified_at"] is not None
+
+
+@pytest.mark.usefixtures("impatient")
+def test_only_the_first_code_ends_tokens(anybody: Caller, conn: Conn, alice: Caller) -> None:
+    """Later ones are of the same person, perhaps on another device."""
+    tokens = []
+    for _ in range(2):
+        code = ask_for_code(anybody, conn, "alice@example.org")
+        tokens.append(anybody.post("/v1/tokens", {"code": code}).json["token"])
+    assert [Caller(anybody.client, t).get("/v1/me").status_code for t in tokens] == [200, 200]
+    assert alice.get("/v1/me").status_code == 401
+
+
+def test_a_process_that_begins_knows_which_tokens_were_ended(
+    anybody: Caller, bob: Caller, conn: Conn, alice: Caller
+) -> None:
+    anybody.post("/v1/tokens", {"code": ask_for_code(anybody, conn, "alice@example.org")})
+    for caller, status in ((alice, 401), (bob, 200)):
+        assert Caller(create_app().test_client(), caller.token).get("/v1/me").status_code == status
+
+
+def test_it_reads_what_came_since() -> None:
+    now = datetime.now(UTC)
+    first = TokenEpochs().after([{"id": 1, "token_epoch": 1, "tokens_ended_at": now}])
+    assert first.since is not None
+    assert first.since < now, "what was committed late would be missed"
+    later = now + timedelta(hours=1)
+    second = first.after(
+        [
+            {"id": 1, "token_epoch": 1, "tokens_ended_at": now},
+            {"id": 2, "token_epoch": 3, "tokens_ended_at": later},
+        ]
+    )
+    assert second.least == {1: 1, 2: 3}
+    assert second.since is not None
+    assert now < second.since < later
+    assert second.after([]) is second
+
+
+def test_it_does_not_tell_who_has_an_account(anybody: Caller, alice: Caller, conn: Conn) -> None:
+    known = anybody.post("/v1/tokens", {"email": "alice@example.org"})
+    unknown = anybody.post("/v1/tokens", {"email": "nobody@example.org"})
+    assert (known.status_code, known.json) == (unknown.status_code, unknown.json)
+    assert len(conn.execute("SELECT FROM emails").fetchall()) == 1
+
+
+def test_a_code_is_no_token_and_a_token_is_no_code(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    anybody.post("/v1/tokens", {"email": "alice@example.org"})
+    row = conn.execute("SELECT context ->> 'code' AS code FROM emails").fetchone()
+    assert row is not None
+    assert Caller(anybody.client, row["code"]).get("/v1/me").status_code == 401
+    assert anybody.post("/v1/tokens", {"code": alice.token}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "secret"),
+    [
+        ({"exp": 1}, None),
+        ({"aud": "door"}, None),
+        ({"sub": "alice"}, None),
+        ({"sub": "0"}, None),
+        ({"sub": str(2**63)}, None),
+        ({"n": "one"}, None),
+        ({"n": None}, None),
+        ({}, "somebody else's key, which is as long as ours"),
+    ],
+)
+def test_it_refuses_tokens_that_are_not_ours(
+    app: Flask, anybody: Caller, alice: Caller, changes: dict[str, object], secret: str | None
+) -> None:
+    claims = {"sub": str(alice.id), "aud": "buyer", "exp": 4_000_000_000} | changes
+    token = jwt.encode(claims, secret or settings().secret_key, algorithm="HS256")
+    answer = Caller(anybody.client, token).get("/v1/me")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_it_refuses_a_token_without_signature(anybody: Caller, alice: Caller) -> None:
+    claims = {"sub": str(alice.id), "aud": "buyer", "exp": 4_000_000_000}
+    token = jwt.encode(claims, None, algorithm="none")
+    assert Caller(anybody.client, token).get("/v1/me").status_code == 401
+
+
+def test_buyers_and_sellers_have_doors_of_their_own(alice: Caller, opera: Caller) -> None:
+    assert alice.get("/v1/venues").status_code == 403
+    assert opera.get("/v1/me").status_code == 403
+
+
+def test_a_revoked_key_opens_nothing(opera: Caller, conn: Conn) -> None:
+    assert opera.get("/v1/venues").status_code == 200
+    conn.execute("UPDATE api_keys SET revoked_at = clock_timestamp()")
+    assert opera.get("/v1/venues").status_code == 401

@@ -1,0 +1,152 @@
+"""Money paid offline over HTTP: who may say what."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from db.connections import Conn
+from tests.api.test_bookings_api import CARD, path_of
+from tests.support.world import Answer, Caller, Sale
+
+OFFLINE = {"method": "offline"}
+RECEIPT = {"reference": "till 7", "amount": 19_000, "currency": "EUR"}
+
+
+@pytest.fixture
+def fair(hall: Sale) -> Sale:
+    """An event that can be paid offline, too."""
+    return hall.add_event(offline_seconds=3600, offline_instructions="At the till").open()
+
+
+def choose(sale: Sale, buyer: Caller, conn: Conn) -> dict[str, Any]:
+    booking = sale.book(buyer, conn, seats=["1-1", "1-2"])
+    answer = buyer.post(f"{path_of(sale, booking)}/payment", OFFLINE, key="pay")
+    assert answer.status_code == 202, answer.text
+    assert answer.json["payment"]["state"] == "requires_action"
+    return booking
+
+
+def mark(
+    sale: Sale, booking: dict[str, Any], key: str = "key", by: Caller | None = None, **given: Any
+) -> Answer:
+    path = f"{path_of(sale, booking)}/payment/paid"
+    return (by or sale.opera).post(path, RECEIPT | given, key=key)
+
+
+def test_the_buyer_sees_how_to_pay(fair: Sale, alice: Caller, conn: Conn) -> None:
+    booking = choose(fair, alice, conn)
+    seen = alice.get(path_of(fair, booking)).json
+    assert (seen["state"], seen["payment"]["method"]) == ("authorising", "offline")
+    how = seen["payment"]["next_action"]["pay_offline"]
+    assert (how["reference"], how["amount"]) == (booking["code"], 19_000)
+    assert how["instructions"] == "At the till"
+    assert 3500 < seen["seconds_left"] <= 3600
+
+
+def test_an_event_says_how_it_can_be_paid(hall: Sale, alice: Caller, conn: Conn) -> None:
+    sale = hall.add_event(payment_methods=[], offline_seconds=600)
+    shown = sale.opera.get(sale.path).json
+    assert (shown["payment_methods"], shown["offline_seconds"]) == ([], 600)
+    changed = sale.opera.patch(sale.path, {"payment_methods": ["card"], "offline_seconds": None})
+    assert (changed.json["payment_methods"], changed.json["offline_seconds"]) == (["card"], None)
+    refused = sale.opera.patch(sale.path, {"payment_methods": []})
+    assert (refused.status_code, refused.json["errors"][0]["path"]) == (422, "payment_methods")
+    booking = sale.open().book(alice, conn)
+    offline = alice.post(f"{path_of(sale, booking)}/payment", OFFLINE, key="pay")
+    assert (offline.status_code, offline.json["conflict_reason"]) == (409, "no_such_method")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"payment_methods": ["cash"]}, "payment_methods[0]"),
+        ({"payment_methods": ["card", "card"]}, "payment_methods"),
+        ({"payment_methods": []}, "payment_methods"),
+        ({"offline_seconds": 59}, "offline_seconds"),
+    ],
+)
+def test_an_event_that_nobody_could_pay_is_refused(
+    hall: Sale, fields: dict[str, Any], path: str
+) -> None:
+    body = {"venue_id": hall.venue["id"]} | fields
+    with pytest.raises(AssertionError, match=path.replace("[", r"\[").replace("]", r"\]")):
+        hall.add_event(**body)
+
+
+@pytest.mark.parametrize(
+    "body", [OFFLINE | CARD, {"method": "card"}, {"method": "cash"}, {"method": "sepa_debit"}]
+)
+def test_a_buyer_names_a_card_or_pays_offline(
+    fair: Sale, alice: Caller, conn: Conn, body: dict[str, str]
+) -> None:
+    booking = fair.book(alice, conn)
+    answer = alice.post(f"{path_of(fair, booking)}/payment", body, key="pay")
+    assert answer.status_code == 422
+
+
+def test_an_organiser_marks_it_as_paid(
+    fair: Sale, alice: Caller, circus: Caller, conn: Conn
+) -> None:
+    booking = choose(fair, alice, conn)
+    assert mark(fair, booking, by=circus).status_code == 404
+    assert mark(fair, booking, by=alice).status_code == 403
+    first, again = (mark(fair, booking) for _ in range(2))
+    assert (first.status_code, first.json["late"], again.json) == (202, False, first.json)
+    tasks = conn.execute("SELECT key FROM outbox WHERE actor = 'advance'").fetchall()
+    assert tasks == [{"key": booking["id"]}]
+    assert mark(fair, booking, key="other").status_code == 202
+
+
+def test_it_says_why_not(fair: Sale, alice: Caller, bob: Caller, conn: Conn) -> None:
+    booking = choose(fair, alice, conn)
+    wrong = mark(fair, booking, amount=1)
+    assert (wrong.status_code, wrong.json["conflict_reason"]) == (409, "wrong_money")
+    assert (wrong.json["amount"], wrong.json["currency"]) == (19_000, "EUR")
+    mark(fair, booking, key="right")
+    other = fair.book(bob, conn, seats=["1-3", "1-4"])
+    assert mark(fair, other).json["conflict_reason"] == "not_offline"
+    bob.post(f"{path_of(fair, other)}/payment", OFFLINE, key="pay")
+    used = mark(fair, other)
+    assert (used.status_code, used.json["errors"][0]["path"]) == (422, "reference")
+    twice = mark(fair, booking, key="more", reference="till 8")
+    assert (twice.status_code, twice.json["conflict_reason"]) == (409, "already_paid")
+
+
+def test_payments_are_found_by_their_code(
+    fair: Sale, alice: Caller, bob: Caller, circus: Caller, conn: Conn
+) -> None:
+    paid = choose(fair, alice, conn)
+    mark(fair, paid)
+    waiting = fair.book(bob, conn, seats=["1-3"])
+    bob.post(f"{path_of(fair, waiting)}/payment", OFFLINE, key="pay")
+    path = f"{fair.path}/offline-payments"
+    (found,) = fair.opera.get(f"{path}?code={paid['code']}").json
+    assert (found["booking_id"], found["reference"]) == (paid["id"], "till 7")
+    (found,) = fair.opera.get(f"{path}?waiting=true").json
+    assert (found["booking_id"], found["amount"]) == (waiting["id"], 9_500)
+    first = fair.opera.get(f"{path}?limit=1")
+    following = first.headers["Link"].split(">")[0].lstrip("<")
+    (second,) = fair.opera.get(following).json
+    assert [first.json[0]["booking_id"], second["booking_id"]] == [waiting["id"], paid["id"]]
+    assert circus.get(path).status_code == 404
+
+
+def test_a_refund_that_was_paid_is_marked(
+    fair: Sale, alice: Caller, circus: Caller, conn: Conn
+) -> None:
+    booking = choose(fair, alice, conn)
+    mark(fair, booking)
+    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
+    conn.execute("UPDATE bookings SET state = 'secured'")
+    conn.execute("SELECT confirm_booking(event_id, id, payment_id) FROM bookings")
+    asked = fair.opera.post(f"{path_of(fair, booking)}/refunds", {"reason": "ill"}, key="back")
+    path = f"{path_of(fair, booking)}/refunds/{asked.json['refund']['id']}/paid"
+    assert circus.post(path, {"how": "cash"}).status_code == 404
+    assert fair.opera.post(path, {"how": " "}).status_code == 422
+    answers = [fair.opera.post(path, {"how": "cash"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    rows = conn.execute("SELECT how, recorded_by FROM offline_refunds").fetchall()
+    assert [row["how"] for row in rows] == ["cash"]
+    unknown = path.replace(asked.json["refund"]["id"], str(UUID(int=1)))
+    assert fair.opera.post(unknown, {"how": "cash"}).status_code == 404

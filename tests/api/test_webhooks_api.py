@@ -1,0 +1,243 @@
+"""Stripe's notifications: verified, stored once, and a task when they are news."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from stripe import WebhookSignature
+
+from db.connections import Conn
+from tests.api.test_bookings_api import pay
+from tests.support.world import WEBHOOK_SECRET, Answer, Caller, Sale
+
+PATH = "/webhooks/stripe"
+
+
+def send(caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET) -> Answer:
+    body = json.dumps(event)
+    moment = int(time.time()) - age
+    signature = WebhookSignature._compute_signature(f"{moment}.{body}", secret)
+    headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
+    return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+
+
+@pytest.fixture
+def payment(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
+    """A payment that the gateway knows as pi_1, of a booking whose task is done."""
+    booking = tosca.book(alice, conn)
+    id = pay(tosca, alice, booking).json["payment"]["id"]
+    conn.execute("UPDATE payments SET gateway_id = 'pi_1'")
+    conn.execute("DELETE FROM outbox")
+    return {"id": id, "event_id": tosca.id, "booking_id": booking["id"]}
+
+
+def intent(payment: dict[str, Any], status: str, id: str = "evt_1") -> dict[str, Any]:
+    metadata = {"payment_id": payment["id"], "booking_id": payment["booking_id"]}
+    thing = {"id": "pi_1", "object": "payment_intent", "status": status, "metadata": metadata}
+    return {"id": id, "type": "payment_intent.amount_capturable_updated", "data": {"object": thing}}
+
+
+def tasks(conn: Conn) -> list[dict[str, Any]]:
+    return conn.execute("SELECT actor, queue, key, args, event_id FROM outbox").fetchall()
+
+
+def test_news_of_a_payment_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn
+) -> None:
+    answer = send(anybody, intent(payment, "requires_capture"))
+    assert (answer.status_code, answer.json) == (200, {"received": True})
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    key = payment["booking_id"]
+    assert tasks(conn) == [
+        {"actor": "advance", "queue": "bookings", "key": key, "args": args,
+         "event_id": payment["event_id"]}
+    ]  # fmt: skip
+
+
+def test_a_notification_is_taken_once(anybody: Caller, payment: dict[str, Any], conn: Conn) -> None:
+    send(anybody, intent(payment, "requires_capture"))
+    conn.execute("DELETE FROM outbox")
+    assert send(anybody, intent(payment, "requires_capture")).status_code == 200
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("requires_action", "requires_action"),
+        ("processing", "processing"),
+        ("requires_capture", "authorised"),
+        ("succeeded", "captured"),
+        ("canceled", "voided"),
+    ],
+)
+def test_what_we_know_already_is_only_stored(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, status: str, state: str
+) -> None:
+    conn.execute("UPDATE payments SET state = %s, captured = amount", [state])
+    send(anybody, intent(payment, status))
+    assert tasks(conn) == []
+    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    assert row == {"payment_id": payment["id"]}
+
+
+@pytest.mark.parametrize("status", ["processing", "requires_payment_method"])
+def test_whatever_is_news_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, status: str
+) -> None:
+    send(anybody, intent(payment, status))
+    assert [task["actor"] for task in tasks(conn)] == ["advance"]
+
+
+@pytest.mark.parametrize("type", ["charge.refunded", "refund.failed"])
+def test_money_that_goes_back_is_stored_with_its_payment(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
+) -> None:
+    """Not all refunds carry our metadata: they are found by the intent."""
+    thing = {"id": "x_1", "object": type.split(".")[0], "payment_intent": "pi_1", "metadata": {}}
+    thing["status"] = "failed"
+    send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
+    assert tasks(conn) == []
+    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    assert row == {"payment_id": payment["id"]}
+
+
+@pytest.mark.parametrize("type", ["created", "updated", "closed"])
+def test_news_of_a_dispute_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, type: str
+) -> None:
+    """Disputes do not carry our metadata: they are found by the intent."""
+    thing = {"id": "du_1", "object": "dispute", "payment_intent": "pi_1", "metadata": {}}
+    send(anybody, {"id": "evt_1", "type": f"charge.dispute.{type}", "data": {"object": thing}})
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("look_at_dispute", "du_1")
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    assert task["args"] == args | {"payment_id": payment["id"], "dispute_id": "du_1"}
+
+
+def test_a_dispute_that_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:
+    thing = {"id": "du_1", "object": "dispute", "payment_intent": "pi_other", "metadata": {}}
+    event = {"id": "evt_1", "type": "charge.dispute.created", "data": {"object": thing}}
+    assert send(anybody, event).status_code == 200
+    assert tasks(conn) == []
+
+
+def test_a_warning_of_fraud_is_kept_once(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, tosca: Sale, circus: Caller
+) -> None:
+    thing = {"id": "issfr_1", "object": "radar.early_fraud_warning", "payment_intent": "pi_1",
+             "fraud_type": "made_with_stolen_card", "actionable": True}  # fmt: skip
+    for id in ("evt_1", "evt_2"):
+        type = "radar.early_fraud_warning.created"
+        assert send(anybody, {"id": id, "type": type, "data": {"object": thing}}).status_code == 200
+    assert [task["actor"] for task in tasks(conn)] == ["hold_suspect"]
+    (warning,) = tosca.opera.get(f"{tosca.path}/fraud-warnings").json
+    assert (warning["id"], warning["booking_id"]) == ("issfr_1", payment["booking_id"])
+    assert (warning["kind"], warning["actionable"]) == ("made_with_stolen_card", True)
+    assert circus.get(f"{tosca.path}/fraud-warnings").status_code == 404
+
+
+@pytest.fixture
+def refund(payment: dict[str, Any], conn: Conn) -> str:
+    """A refund of that payment that has succeeded, re_1; its id."""
+    conn.execute("UPDATE payments SET state = 'authorised'")
+    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
+    row = conn.execute(
+        "INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
+        " gateway_id, state) SELECT id, event_id, booking_id, 1000, currency, 'ill', 're_1',"
+        " 'succeeded' FROM payments RETURNING id::text"
+    ).fetchone()
+    assert row
+    return str(row["id"])
+
+
+def news_of_refund(refund: str | None, status: str, type: str) -> dict[str, Any]:
+    metadata = {"refund_id": refund} if refund else {}
+    thing = {"id": "re_1", "object": "refund", "status": status, "payment_intent": "pi_1",
+             "metadata": metadata}  # fmt: skip
+    return {"id": "evt_1", "type": type, "data": {"object": thing}}
+
+
+@pytest.mark.parametrize("type", ["refund.updated", "refund.failed", "charge.refund.updated"])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_news_of_a_refund_makes_us_look(
+    anybody: Caller, payment: dict[str, Any], refund: str, conn: Conn, type: str, tagged: bool
+) -> None:
+    send(anybody, news_of_refund(refund if tagged else None, "failed", type))
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("refund", refund)
+    args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
+    assert task["args"] == args | {"refund_id": refund}
+
+
+def test_what_we_know_of_a_refund_is_only_stored(anybody: Caller, refund: str, conn: Conn) -> None:
+    send(anybody, news_of_refund(refund, "succeeded", "refund.updated"))
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+def test_a_refunded_charge_makes_us_look_at_what_is_pending(
+    anybody: Caller, refund: str, conn: Conn
+) -> None:
+    conn.execute("INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
+        " gateway_id) SELECT payment_id, event_id, booking_id, 1, currency, 'ill', 're_2'"
+        " FROM refunds")  # fmt: skip
+    thing = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "status": "succeeded",
+             "captured": True, "metadata": {}}  # fmt: skip
+    send(anybody, {"id": "evt_1", "type": "charge.refunded", "data": {"object": thing}})
+    (task,) = tasks(conn)
+    assert task["actor"] == "refund"
+    assert task["key"] != refund
+
+
+def test_what_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> None:
+    ids = {"id": "01890000-0000-7000-8000-000000000000", "booking_id": "x"}
+    assert send(anybody, intent(ids, "succeeded")).status_code == 200
+    assert tasks(conn) == []
+    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+
+
+@pytest.mark.parametrize("fault", [{"age": 301}, {"secret": "whsec_of_somebody_else"}])
+def test_it_believes_no_other_signature(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, fault: dict[str, Any]
+) -> None:
+    answer = send(anybody, intent(payment, "succeeded"), **fault)
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    assert conn.execute("SELECT FROM webhook_inbox").fetchall() == []
+
+
+def test_it_needs_a_signature(anybody: Caller) -> None:
+    assert anybody.post(PATH, {"id": "evt_1"}).status_code == 400
+
+
+@pytest.mark.parametrize("event", [[], "x", {"id": "evt_1"}, {"id": "e", "type": 1, "data": {}}])
+def test_signed_nonsense_is_refused(anybody: Caller, event: Any) -> None:
+    assert send(anybody, event).status_code == 400
+
+
+def test_a_refund_of_the_dashboard_is_looked_at(
+    anybody: Caller, payment: dict[str, Any], conn: Conn
+) -> None:
+    """Once, and not where it failed, or where we have it."""
+    made = {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "metadata": {}}
+    send(anybody, told(made | {"status": "failed"}, "evt_1"))
+    assert tasks(conn) == []
+    for event in ("evt_2", "evt_3"):
+        send(anybody, told(made | {"status": "succeeded"}, event))
+    (task,) = tasks(conn)
+    assert (task["actor"], task["key"]) == ("adopt_refund", "re_1")
+    assert task["args"]["payment_id"] == payment["id"]
+    conn.execute("DELETE FROM outbox")
+    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
+    conn.execute(
+        "SELECT adopt_refund(%s, 're_1', 'succeeded', amount, currency) FROM payments",
+        [payment["id"]],
+    )
+    send(anybody, told(made | {"status": "succeeded"}, "evt_4"))
+    assert "adopt_refund" not in {task["actor"] for task in tasks(conn)}
+
+
+def told(made: dict[str, Any], id: str) -> dict[str, Any]:
+    return {"id": id, "type": "refund.updated", "data": {"object": made}}

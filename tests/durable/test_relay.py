@@ -1,0 +1,188 @@
+"""The relay: everything that is due is sent, not too much of it, and again until it is done."""
+
+import threading
+from typing import Any
+
+import dramatiq
+import pytest
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from db.connections import CalledInTransaction, transaction
+from tests.support.running import Running
+from tests.support.waiting import wait_until
+
+
+def add(running: Running, number: int, actor: str = "send_email", queue: str = "mail") -> None:
+    query = "select enqueue(%s, %s, null, '{}', null) from generate_series(1, %s)"
+    running.conn.execute(query, [actor, queue, number])
+
+
+def waiting(queue: str = "mail") -> int:
+    from tasks.relay import waiting
+
+    return waiting(queue)
+
+
+def sent_ids() -> list[int]:
+    """What is named by the messages in Redis."""
+    from tasks.main import broker
+
+    raw: Any = broker.client.hvals(f"{broker.namespace}:mail.msgs")
+    return sorted(id for data in raw for id in dramatiq.Message.decode(data).args[0])
+
+
+def test_each_due_task_is_named_once(running: Running) -> None:
+    from tasks.relay import relay_once
+
+    add(running, 45)
+    relay_once()
+    assert sent_ids() == sorted(task["id"] for task in running.tasks("send_email"))
+    assert waiting() == 3, "twenty to a message"
+    relay_once()
+    assert waiting() == 3, "not again at once"
+
+
+def test_what_is_not_done_is_sent_again_at_growing_distances(running: Running) -> None:
+    from tasks.relay import relay_once
+
+    add(running, 1)
+    distance = "select extract(epoch from resend_at - clock_timestamp()) as s from outbox"
+    for expected in (0.3, 0.6, 1.2, 2.4, 4.8, 6, 6):  # 15 s doubling to 5 min, at the tests' pace
+        running.conn.execute("update outbox set resend_at = clock_timestamp()")
+        relay_once()
+        row = running.conn.execute(distance).fetchone()
+        assert row and expected - 0.2 < row["s"] <= expected
+    assert waiting() == 7
+
+
+def test_what_is_due_later_is_left(running: Running) -> None:
+    from tasks.relay import relay_once
+
+    add(running, 1)
+    running.conn.execute("update outbox set resend_at = now() + interval '1 s'")
+    relay_once()
+    assert waiting() == 0
+
+
+def test_the_queue_is_bounded(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks import relay
+
+    monkeypatch.setattr(relay, "OUTSTANDING", 10)
+    add(running, 40, "advance", "bookings")
+    for _ in range(3):
+        relay.relay_once()
+    assert waiting("bookings") == 10
+
+
+def test_two_relays_send_each_task_once(running: Running) -> None:
+    from tasks.relay import relay_once
+
+    add(running, 400)
+    barrier = threading.Barrier(2)
+
+    def relay() -> None:
+        barrier.wait()
+        relay_once()
+
+    relays = [threading.Thread(target=relay) for _ in range(2)]
+    for thread in relays:
+        thread.start()
+    for thread in relays:
+        thread.join()
+    relay_once()  # what one passed over, because the other had it locked
+    assert sent_ids() == sorted(task["id"] for task in running.tasks("send_email"))
+
+
+def test_a_task_of_an_unknown_actor_holds_nobody_up(running: Running) -> None:
+    """While versions change, one may write what the other does not know."""
+    from tasks.relay import relay_once
+
+    add(running, 1, actor="of_tomorrow")
+    add(running, 1)
+    with structlog.testing.capture_logs() as logs:
+        relay_once()
+    assert sent_ids() == [task["id"] for task in running.tasks("send_email")]
+    assert [line["actor"] for line in logs] == ["of_tomorrow"]
+    assert len(running.tasks("of_tomorrow")) == 1
+
+
+def test_nothing_is_taken_while_redis_is_away(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks import main, relay
+
+    nobody: Any = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    add(running, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(main.broker, "client", nobody)
+        with pytest.raises(redis.ConnectionError):
+            relay.relay_once()
+    assert running.tasks("send_email")[0]["sends"] == 0
+
+
+def test_no_message_is_sent_inside_a_transaction(running: Running) -> None:
+    from tasks import main, relay
+
+    with transaction(), pytest.raises(CalledInTransaction):
+        relay.send(main.drain.message())
+    assert waiting("drain") == 0
+
+
+def test_lanes_with_somebody_waiting_are_drained(running: Running) -> None:
+    from tasks.relay import relay_once
+
+    relay_once()
+    assert waiting("drain") == 0
+    running.sale.join("alice", 2, 1)
+    relay_once()
+    assert waiting("drain") == 1
+    relay_once()
+    assert waiting("drain") == 1, "one is enough"
+    with running.work():
+        wait_until(lambda: running.conn.execute("select from bookings").fetchall())
+
+
+def test_a_slow_gateway_does_not_make_the_queue_wait_behind_payments(running: Running) -> None:
+    """They share a worker's threads: whoever joins is decided as soon as one of them is free."""
+    bookings = [running.sale.hold(f"buyer{n}", 1) for n in range(16)]
+    running.sandbox.faults(latency_ms=300)
+    with running.work(threads=4):
+        for booking in bookings:
+            running.pay(booking)
+        wait_until(lambda: running.sandbox.calls()["total"] >= 4)
+        entry = running.sale.join("alice", 2, 1)
+        decided = "select from entries where id = %s and booking_id is not null"
+        wait_until(lambda: running.conn.execute(decided, [entry]).fetchall())
+        paid = [running.booking(booking)["state"] for booking in bookings].count("confirmed")
+        assert paid <= 4
+        for booking in bookings:
+            running.wait_for(booking, "confirmed")
+
+
+def test_what_is_not_due_costs_nothing(running: Running) -> None:
+    """Reminders of tens of thousands of holds wait while the relay looks twenty times a second."""
+    from db.durable.outbox import sql
+
+    running.conn.execute("set enable_seqscan = off")
+    values = {"queue": "mail", "limit": 100, "pace": 1.0}
+    rows = running.conn.execute("explain (costs off) " + sql.take_due, values).fetchall()
+    plan = "\n".join(row["QUERY PLAN"] for row in rows)
+    (condition,) = (
+        line for line in plan.splitlines() if "Index Cond" in line and "resend_at" in line
+    )
+    assert all(column in condition for column in ("queue", "priority", "resend_at"))
+    assert "Filter" not in plan
+
+
+def test_the_urgent_are_sent_first(running: Running) -> None:
+    from db.durable import outbox
+
+    for priority in (80, 50, 20, 50, 80):
+        query = "select enqueue('remind', 'mail', null, '{}', null, p_priority => %s)"
+        running.conn.execute(query, [priority])
+    with transaction() as conn:
+        due = outbox.take_due(conn, "mail", 3)
+    assert sorted(task.priority for task in due) == [20, 50, 50]

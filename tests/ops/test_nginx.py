@@ -1,0 +1,185 @@
+"""ops/deploy/nginx/usher.conf, in a real nginx in front of a web app and a live process."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask, request
+from werkzeug.serving import make_server
+
+from db.connections import Conn
+from ops.local.servers import free_port, tethered
+from ops.local.supervisor import ROOT
+from tests.support.listening import Listener, Live
+from tests.support.programs import need_program
+from tests.support.waiting import wait_until
+from tests.support.world import Caller, Sale
+
+pytestmark = pytest.mark.system
+
+AROUND = """
+{user}
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 1024; }}
+http {{
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    include {folder}/usher.conf;
+}}
+"""
+
+
+def configure(folder: Path, port: int, web_port: int, live_port: int) -> Path:
+    """The file as it is shipped but for ports and folders, and what is around it."""
+    text = (ROOT / "ops/deploy/nginx/usher.conf").read_text()
+    for shipped, here in {
+        "127.0.0.1:8000": f"127.0.0.1:{web_port}",
+        "127.0.0.1:8001": f"127.0.0.1:{live_port}",
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "/var/cache/nginx/usher": str(folder / "cache"),
+        "/var/log/nginx/usher.log": str(folder / "access.log"),
+    }.items():
+        assert text.count(shipped) == 1, shipped
+        text = text.replace(shipped, here)
+    (folder / "usher.conf").write_text(text)
+    main = folder / "nginx.conf"
+    user = "user root;" if os.getuid() == 0 else ""
+    main.write_text(AROUND.format(folder=folder, user=user))
+    return main
+
+
+def test_nginx_accepts_it(tmp_path: Path) -> None:
+    main = configure(tmp_path, free_port(), 8000, 8001)
+    command = [need_program("nginx"), "-t", "-p", str(tmp_path), "-c", str(main)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert run.returncode == 0, run.stderr
+    assert "[warn]" not in run.stderr, run.stderr
+
+
+@dataclass
+class Proxied:
+    """What nginx is reached at; asked: the requests that came through to the web app."""
+
+    url: str
+    asked: list[str]
+    log: Path
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return requests.get(self.url + path, headers=headers, timeout=10)
+
+
+@pytest.fixture
+def proxied(app: Flask, live: Live, tmp_path: Path) -> Iterator[Proxied]:
+    asked: list[str] = []
+    app.before_request(lambda: asked.append(f"{request.method} {request.path}"))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    port = free_port()
+    main = configure(tmp_path, port, server.server_port, live.port)
+    with (tmp_path / "nginx.log").open("wb") as log:
+        command = [need_program("nginx"), "-p", str(tmp_path), "-c", str(main)]
+        nginx = tethered(command, log, cwd=tmp_path)
+    try:
+        found = Proxied(f"http://127.0.0.1:{port}", asked, tmp_path / "access.log")
+        wait_until(lambda: is_up(found))
+        yield found
+    finally:
+        nginx.terminate()
+        nginx.wait()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def is_up(proxied: Proxied) -> bool:
+    try:
+        return proxied.get("/healthz").ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("part", ["/queue", "/availability", "/seats", ""])
+def test_a_crowd_is_served_one_copy(proxied: Proxied, tosca: Sale, part: str) -> None:
+    path = tosca.path + part
+    proxied.asked.clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as crowd:
+        answers = list(crowd.map(lambda _: proxied.get(path), range(300)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["X-Request-Id"] for answer in answers}) == 300
+    assert 1 <= proxied.asked.count(f"GET {path}") <= 2 + time.monotonic() - began
+
+
+def test_copies_are_renewed(proxied: Proxied, tosca: Sale, alice: Caller) -> None:
+    first = proxied.get(f"{tosca.path}/queue")
+    tag = first.headers["ETag"]
+    assert proxied.get(f"{tosca.path}/queue", **{"If-None-Match": tag}).status_code == 304
+    joined = requests.post(
+        f"{proxied.url}{tosca.path}/queue",
+        json={"quantity": 1},
+        headers={"Authorization": f"Bearer {alice.token}", "Idempotency-Key": "once"},
+        timeout=10,
+    )
+    assert joined.status_code == 201
+    wait_until(lambda: proxied.get(f"{tosca.path}/queue").json()["waiting"] == 1)
+
+
+def test_drafts_are_not_kept_for_others(proxied: Proxied, hall: Sale) -> None:
+    draft = hall.add_event()
+    own = {"Authorization": f"Bearer {hall.opera.token}"}
+    assert proxied.get(draft.path, **own).status_code == 200
+    assert proxied.get(draft.path).status_code == 404
+    assert proxied.get(draft.path, **own).status_code == 200
+
+
+def test_events_come_through_at_once(
+    proxied: Proxied, tosca: Sale, alice: Caller, conn: Conn
+) -> None:
+    ticket = tosca.join(alice).json["ticket"]
+    url = f"{proxied.url}{tosca.path}/queue/stream?ticket={ticket}"
+    with requests.get(url, stream=True, timeout=10) as response:
+        listener = Listener(response)
+        assert listener.next().data["number"] == 1
+        tosca.drain(conn)
+        assert listener.next(lambda event: event.name == "turn").data["state"] == "booked"
+        assert listener.read() is None
+    wait_until(lambda: "/queue/stream" in proxied.log.read_text())
+    assert ticket not in proxied.log.read_text()
+
+
+def test_gauges_are_for_this_machine(proxied: Proxied) -> None:
+    assert proxied.get("/metrics").status_code == 200
+
+
+def test_notifications_may_be_longer_than_requests(proxied: Proxied) -> None:
+    """The app answers both: it finds no signature, and no such account."""
+    long = b" " * 2**19
+    headers = {"Content-Type": "application/json"}
+    stored = requests.post(f"{proxied.url}/webhooks/stripe", long, headers=headers, timeout=10)
+    assert (stored.status_code, "POST /webhooks/stripe" in proxied.asked) == (400, True)
+    refused = requests.post(f"{proxied.url}/v1/accounts", long, headers=headers, timeout=10)
+    assert refused.status_code == 413
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert refused.json()["status"] == 413
+    assert "POST /v1/accounts" not in proxied.asked
+
+
+def test_processes_that_are_away_are_a_problem_like_others(
+    proxied: Proxied, live: Live, tosca: Sale
+) -> None:
+    live.process.kill()
+    live.process.wait()
+    away = proxied.get(f"{tosca.path}/queue/stream")
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "2")
+    assert away.headers["Content-Type"] == "application/problem+json"
+    assert away.json()["request_id"] == away.headers["X-Request-Id"]

@@ -1,0 +1,165 @@
+"""The gateway: finding out what happened."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from db.payments import circuits, payments
+from db.payments.payments import Progress
+from db.runtime.logs import configure_logs
+from db.runtime.settings import settings
+from ops.local.supervisor import ROOT
+from tasks.durable import shutdown
+from tasks.durable.leases import TryLater
+from tasks.gateways.registry import NothingHappened, Refused
+from tasks.gateways.stripe import client
+from tasks.gateways.stripe import payments as gateway
+from tests.support.gateway_calls import begun
+from tests.support.running import Running
+from tests.support.waiting import wait_until
+
+
+def again(running: Running, progress: Progress) -> Progress:
+    return payments.get_progress(running.conn, progress.event_id, progress.booking_id)
+
+
+def test_the_same_key_gives_the_same_payment(running: Running) -> None:
+    progress = begun(running, running.sale.hold("alice"))
+    outcomes = [gateway.authorise(progress) for _ in range(3)]
+    assert len({outcome.gateway_id for outcome in outcomes}) == 1
+    assert len(running.intents(progress.booking_id)) == 1
+
+
+def test_what_the_gateway_repeats_is_not_taken_for_news(running: Running) -> None:
+    """Under its key it repeats how the payment was when it was made."""
+    progress = begun(running, running.sale.hold("alice"))
+    made = gateway.authorise(progress)
+    gateway.cancel(progress, made.gateway_id)
+    assert (made.state, gateway.authorise(progress).state) == ("authorised", "voided")
+
+
+def test_other_parameters_under_the_same_key_are_refused(running: Running) -> None:
+    progress = begun(running, running.sale.hold("alice"))
+    gateway.authorise(progress)
+    progress.params["amount"] = 1
+    with pytest.raises(Refused):
+        gateway.authorise(progress)
+
+
+def test_what_the_gateway_refuses_is_told_to_the_buyer(running: Running) -> None:
+    """In our words."""
+    from tasks import bookings
+
+    booking = running.sale.hold("alice")
+    with running.work():
+        payment = running.pay(booking, "pm_card_unheard_of")
+        running.wait_for(booking, "held")
+    assert running.payment(payment)["failure_code"] == "refused"
+    assert running.payment(payment)["failure_message"] == bookings.REFUSED
+
+
+def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
+    running: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking)
+    configure_logs("worker")
+    with monkeypatch.context() as patch:
+        patch.setenv("STRIPE_API_KEY", "a wrong one")
+        settings.cache_clear()
+        client.client.cache_clear()
+        with running.work():
+            wait_until(lambda: running.tasks()[0]["errors"])
+    (task,) = running.tasks()
+    assert "does not accept our key" in str(task["errors"])
+    assert task["failures"] == 0
+    assert running.payment(payment)["failure_code"] is None
+    assert running.booking(booking)["state"] == "authorising"
+    assert "STRIPE_API_KEY" in capsys.readouterr().out
+    settings.cache_clear()
+    client.client.cache_clear()
+    running.conn.execute("update outbox set run_at = now(), resend_at = now()")
+    with running.work():
+        running.wait_for(booking, "confirmed")
+    running.check()
+
+
+def test_a_payment_is_found_by_our_id(running: Running) -> None:
+    progress = begun(running, running.sale.hold("alice"))
+    gateway.authorise(begun(running, running.sale.hold("bob")))
+    with pytest.raises(NothingHappened):
+        gateway.find(progress)
+    made = gateway.authorise(progress)
+    assert gateway.find(progress).gateway_id == made.gateway_id
+
+
+def test_a_payment_made_at_the_last_of_many_tries_is_found(running: Running) -> None:
+    """The first was sent yesterday, and the gateway has forgotten its keys since."""
+    progress = begun(running, running.sale.hold("alice"))
+    made = gateway.authorise(progress)
+    running.conn.execute("update payments set first_sent_at = now() - interval '21 h'")
+    progress = again(running, progress)
+    assert progress.key_too_old
+    assert gateway.authorise(progress).gateway_id == made.gateway_id
+    assert len(running.intents(progress.booking_id)) == 1
+
+
+def test_an_old_key_under_which_nothing_happened_is_followed_by_the_next(running: Running) -> None:
+    booking = running.sale.hold("alice")
+    progress = begun(running, booking)
+    running.conn.execute("update payments set first_sent_at = now() - interval '21 h'")
+    with running.work():
+        running.wait_for(booking, "confirmed")
+    assert running.payment(UUID(str(progress.payment_id)))["idempotency_n"] == 2
+    assert len(running.intents(booking)) == 1
+
+
+def test_nothing_is_known_of_a_request_that_may_still_arrive(running: Running) -> None:
+    progress = begun(running, running.sale.hold("alice"))
+    with pytest.raises(TryLater, match="on its way"):
+        gateway.look(progress)
+    running.conn.execute("update payments set updated_at = now() - interval '2 min'")
+    with pytest.raises(NothingHappened):
+        gateway.look(again(running, progress))
+
+
+def test_capture_and_cancel_tell_what_the_payment_is_already(running: Running) -> None:
+    progress = begun(running, running.sale.hold("alice"))
+    made = gateway.authorise(progress)
+    payments.record(running.conn, progress, made)
+    progress = again(running, progress)
+    assert [gateway.capture(progress).state for _ in range(2)] == ["captured"] * 2
+    assert gateway.cancel(progress, made.gateway_id).state == "captured"
+    other = gateway.authorise(bob := begun(running, running.sale.hold("bob")))
+    payments.record(running.conn, bob, other)
+    bob = again(running, bob)
+    assert [gateway.cancel(bob, other.gateway_id).state for _ in range(2)] == ["voided"] * 2
+    assert gateway.capture(bob).state == "voided"
+
+
+def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
+    """25 s to end in good order: --worker-shutdown-timeout in the Procfile, and Dramatiq looks only
+    every second whether it was told to."""
+    procfile = (ROOT / "Procfile").read_text()
+    assert procfile.count("--worker-shutdown-timeout 22000") == 2
+    assert min(shutdown.TIME, circuits.PROBE) > client.PATIENCE + 3 + 10
+    assert shutdown.TIME < 22
+
+
+def test_the_sandbox_dies_with_whoever_started_it(tmp_path: Path) -> None:
+    code = (
+        "import signal; from ops.sandbox.stripe.process import start_sandbox;"
+        "print(start_sandbox().process.pid, flush=True); signal.pause()"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert starter.stdout
+    pid = int(starter.stdout.readline())
+    os.kill(starter.pid, signal.SIGKILL)
+    starter.wait()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    starter.stdout.close()

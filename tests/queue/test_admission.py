@@ -1,0 +1,301 @@
+"""Admission: a pass to choose seats with, for entries that ask for one."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from db.bookings import bookings
+from db.connections import Conn, only
+from db.queue import entries, lanes
+from db.runtime.errors import Conflict
+from tests.support.halls import Hall, build_hall
+from tests.support.world import Answer, Caller, Sale
+
+GUIDS = ["1-1", "1-2"]
+
+
+def ask(hall: Hall, quantity: int = 1) -> int:
+    """Somebody asks for a pass; the number."""
+    number = hall.enter(quantity)
+    hall.conn.execute("update entries set admission = true where number = %s", [number])
+    return number
+
+
+def entry_id(hall: Hall, number: int) -> UUID:
+    query = "select id from entries where event_id = %s and number = %s"
+    found: UUID = only(hall.conn.execute(query, [hall.event, number]).fetchall())["id"]
+    return found
+
+
+def take(hall: Hall, number: int) -> Any:
+    buyer = hall.entries()[number].buyer
+    return entries.take_pass(hall.conn, hall.event, entry_id(hall, number), buyer)
+
+
+def let_pass(hall: Hall, number: int) -> None:
+    """The time of a pass is over, and the clock comes by."""
+    hall.conn.execute(
+        "update entries set pass_until = now() - interval '1 s' where number = %s", [number]
+    )
+    lanes.expire_passes(hall.conn, 100)
+
+
+def pass_state(hall: Hall, number: int) -> str | None:
+    query = "select pass_state from entries where number = %s"
+    state: str | None = only(hall.conn.execute(query, [number]).fetchall())["pass_state"]
+    return state
+
+
+def test_passes_are_offered_in_the_order_of_numbers_as_seats_are_free(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...."]})
+    for _ in range(3):
+        ask(hall, quantity=2)
+    assert hall.drain().admitted == 2
+    assert hall.states() == ["admitted", "admitted", "waiting"]
+
+
+def test_a_seat_nobody_may_choose_makes_no_room(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".wk"]})
+    ask(hall)
+    ask(hall)
+    hall.serve()
+    assert hall.states() == ["admitted", "waiting"]
+
+
+def test_who_asks_for_seats_and_who_for_a_pass_wait_in_one_line(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["...."]})
+    ask(hall)
+    hall.enter(2)
+    ask(hall)
+    hall.drain(batch=2)
+    assert hall.states() == ["admitted", "booked", "waiting"]
+    hall.drain(batch=2)
+    assert hall.states() == ["admitted", "booked", "admitted"]
+
+
+def test_a_pass_is_taken_once_and_given_again_the_same(conn: Conn) -> None:
+    hall = build_hall(conn, {1: [".."]})
+    number = ask(hall)
+    hall.drain()
+    until = take(hall, number)
+    assert take(hall, number) == until
+    assert pass_state(hall, number) == "taken"
+
+
+def test_who_is_not_there_is_skipped_at_once_and_keeps_the_place(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    ghost, other, third = ask(hall), ask(hall), ask(hall)
+    hall.serve()
+    assert hall.states() == ["admitted", "waiting", "waiting"]
+    let_pass(hall, ghost)
+    hall.serve()
+    assert hall.states() == ["admitted", "admitted", "waiting"]
+    assert take(hall, ghost) is None  # back, and before the third
+    take(hall, other)
+    let_pass(hall, other)
+    hall.serve()
+    assert hall.states() == ["admitted", "lapsed", "waiting"]
+    assert take(hall, ghost) is not None
+    assert third == 3
+
+
+def test_who_does_not_come_back_within_the_grace_time_has_lapsed(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    ghost = ask(hall)
+    hall.drain()
+    let_pass(hall, ghost)
+    assert pass_state(hall, ghost) == "missed"
+    let_pass(hall, ghost)
+    assert hall.entries()[ghost].reason == "pass_not_taken"
+    with pytest.raises(Conflict, match="There is no pass"):
+        take(hall, ghost)
+
+
+def test_a_pass_that_is_not_used_gives_its_room_to_the_next(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    first = ask(hall)
+    ask(hall)
+    hall.serve()
+    take(hall, first)
+    let_pass(hall, first)
+    hall.serve()
+    assert hall.states() == ["lapsed", "admitted"]
+    assert hall.entries()[first].reason == "pass_not_used"
+
+
+def test_passes_count_as_buyers_in_flight(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["......"]})
+    conn.execute("update lanes set in_flight_cap = 2")
+    numbers = [ask(hall) for _ in range(3)]
+    hall.serve()
+    assert hall.states() == ["admitted", "admitted", "waiting"]
+    take(hall, numbers[0])
+    let_pass(hall, numbers[0])
+    hall.serve()
+    assert hall.states() == ["lapsed", "admitted", "admitted"]
+
+
+def test_when_all_is_sold_nobody_waits_for_a_pass(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]}, prices={1: 0})
+    hall.enter()
+    ask(hall)
+    hall.serve()
+    assert hall.states() == ["booked", "unavailable"]
+
+
+def test_a_long_line_for_passes_waits_where_it_is(conn: Conn) -> None:
+    """Each pass that comes free is for the next one alone: the others need not be looked at."""
+    hall = build_hall(conn, {1: [".."]})
+    for _ in range(30):
+        ask(hall)
+    hall.serve(batch=10)
+    assert hall.states() == ["admitted"] * 2 + ["waiting"] * 28
+    lane = conn.execute("select now_serving from lanes").fetchone()
+    assert lane == {"now_serving": 2}
+    let_pass(hall, 1)
+    hall.serve(batch=10)
+    assert hall.states()[2:4] == ["admitted", "waiting"]
+
+
+def test_a_free_ticket_booked_with_a_pass_wakes_the_lane(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["..."]}, prices={1: 0})
+    conn.execute("update lanes set in_flight_cap = 1")
+    first = ask(hall)
+    ask(hall)
+    hall.serve()
+    take(hall, first)
+    wish = {"event_id": hall.event, "entry_id": entry_id(hall, first), "quantity": 1}
+    wish |= {"buyer_id": hall.entries()[first].buyer, "category": None, "together": True}
+    wish |= {"accessible": 0, "seats": None, "accept_terms": True}
+    bookings.book_seats(conn, wish, per_second=100)
+    hall.serve()
+    assert hall.states() == ["booked", "admitted"]
+
+
+def test_leaving_with_a_pass_makes_room(conn: Conn) -> None:
+    hall = build_hall(conn, {1: ["."]})
+    first = ask(hall)
+    ask(hall)
+    hall.serve()
+    buyer = hall.entries()[first].buyer
+    entries.leave_queue(conn, hall.event, entry_id(hall, first), buyer)
+    hall.serve()
+    assert hall.states() == ["left", "admitted"]
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def admitted(tosca: Sale, alice: Caller, conn: Conn) -> Iterator[tuple[str, str]]:
+    """alice has a pass for at most two seats: (the entry's path, the pass)."""
+    joined = tosca.join(alice, quantity=2, admission=True)
+    assert joined.status_code == 201
+    tosca.drain(conn)
+    path = joined.json["links"]["self"]
+    assert alice.get(path).json["pass_state"] == "offered"
+    yield path, alice.post(f"{path}/pass").json["pass"]
+
+
+def book(sale: Sale, caller: Caller, key: str = "book", **wish: Any) -> Answer:
+    return caller.post(f"{sale.path}/bookings", wish, key=key)
+
+
+def test_seats_are_chosen_with_a_pass(
+    tosca: Sale, alice: Caller, admitted: tuple[str, str]
+) -> None:
+    path, queue_pass = admitted
+    free = GUIDS
+    booked = book(tosca, alice, seats=free, **{"pass": queue_pass})
+    assert booked.status_code == 201
+    assert booked.json["state"] == "held"
+    assert {item["guid"] for item in booked.json["items"]} == set(free)
+    entry = alice.get(path).json
+    assert (entry["state"], entry["booking_id"]) == ("booked", booked.json["id"])
+    again = book(tosca, alice, seats=free, **{"pass": queue_pass})
+    assert (again.status_code, again.json) == (201, booked.json)
+    other = book(tosca, alice, key="other", quantity=1, **{"pass": queue_pass})
+    assert (other.status_code, other.json["conflict_reason"]) == (409, "pass_over")
+
+
+def test_best_available_goes_with_a_pass_too(
+    tosca: Sale, alice: Caller, admitted: tuple[str, str]
+) -> None:
+    booked = book(tosca, alice, quantity=2, category=1, **{"pass": admitted[1]})
+    assert (booked.status_code, booked.json["quantity"]) == (201, 2)
+
+
+def test_a_seat_that_was_taken_leaves_the_pass_as_it_is(
+    tosca: Sale, alice: Caller, bob: Caller, conn: Conn, admitted: tuple[str, str]
+) -> None:
+    taken, free = GUIDS
+    tosca.join(bob, seats=[taken])
+    tosca.drain(conn)
+    refused = book(tosca, alice, seats=[taken], **{"pass": admitted[1]})
+    assert (refused.status_code, refused.json["conflict_reason"]) == (409, "seats_taken")
+    assert alice.get(admitted[0]).json["pass_state"] == "taken"
+    assert book(tosca, alice, "2nd", seats=[free], **{"pass": admitted[1]}).status_code == 201
+
+
+def test_a_pass_is_for_so_many_seats_and_for_its_buyer(
+    tosca: Sale, alice: Caller, bob: Caller, admitted: tuple[str, str]
+) -> None:
+    more = book(tosca, alice, quantity=3, **{"pass": admitted[1]})
+    assert (more.status_code, more.json["conflict_reason"]) == (422, "pass_too_small")
+    assert book(tosca, bob, quantity=1, **{"pass": admitted[1]}).status_code == 403
+    assert book(tosca, alice, quantity=1, **{"pass": admitted[1][:-3] + "AAA"}).status_code == 403
+    assert book(tosca, alice, quantity=1, **{"pass": str(alice.token)}).status_code == 403
+
+
+def test_a_gated_event_asks_for_a_pass(tosca: Sale, alice: Caller) -> None:
+    refused = book(tosca, alice, quantity=1)
+    assert (refused.status_code, refused.json["conflict_reason"]) == (409, "pass_needed")
+
+
+def test_an_event_that_is_not_gated_sells_at_once_unless_others_wait(
+    tosca: Sale, alice: Caller, bob: Caller, charlie: Caller, conn: Conn
+) -> None:
+    conn.execute("update events set gated = false")
+    assert book(tosca, alice, quantity=2).status_code == 201
+    tosca.join(bob)
+    before = book(tosca, charlie, quantity=1)
+    assert (before.status_code, before.json["conflict_reason"]) == (409, "queue")
+    tosca.drain(conn)
+    assert book(tosca, charlie, quantity=1).status_code == 201
+    conn.execute("update lanes set in_flight_cap = 3")
+    full = book(tosca, bob, quantity=1)
+    assert (full.status_code, full.json["conflict_reason"]) == (409, "full")
+
+
+def test_the_cap_counts_what_was_booked_at_once(tosca: Sale, alice: Caller, conn: Conn) -> None:
+    conn.execute("update events set gated = false, seats_per_buyer = 3")
+    assert book(tosca, alice, "1st", quantity=2).status_code == 201
+    more = book(tosca, alice, "2nd", quantity=2)
+    assert (more.status_code, more.json["conflict_reason"]) == (422, "over_cap")
+    counts = conn.execute("select count(*) as n from entries").fetchone()
+    assert counts == {"n": 1}  # nothing was stored
+
+
+def test_a_pass_is_asked_for_without_seats(tosca: Sale, alice: Caller) -> None:
+    refused = tosca.join(alice, quantity=1, category=1, admission=True)
+    assert refused.status_code == 422
+    assert "Seats are chosen later" in refused.text
+
+
+def test_somebody_elses_pass_is_not_to_be_had(
+    tosca: Sale, bob: Caller, admitted: tuple[str, str]
+) -> None:
+    assert bob.post(f"{admitted[0]}/pass").status_code == 404
+
+
+def test_what_was_said_about_a_lane_is_audited(tosca: Sale) -> None:
+    lane = f"{tosca.path}/lane"
+    changed = tosca.opera.call("PATCH", lane, {"weight": 2, "admission_rate": 30})
+    assert changed.json["admission_rate"] == 30
+    tosca.opera.post(f"{tosca.path}/pause")
+    latest, before = tosca.opera.get(f"{tosca.path}/changes").json[:2]
+    assert latest["detail"] == {"paused": {"from": False, "to": True}}
+    assert before["detail"]["admission_rate"] == {"from": None, "to": 30}
+    assert latest["actor"].startswith("organiser:")

@@ -1,0 +1,117 @@
+"""Imports run one way: web and tasks use db, ops uses all. Only settings read the environment."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FORBIDDEN = {
+    "db": {"web", "tasks", "ops", "tests", "flask", "flask_smorest", "dramatiq", "stripe"},
+    "web": {"tasks", "ops", "tests", "dramatiq", "stripe"},
+    "tasks": {"web", "ops", "tests", "flask", "flask_smorest"},
+    "ops": {"tests"},
+}
+# To verify signatures, nothing else.
+MAY_ALSO_IMPORT = {Path("web/api/gateway_notifications.py"): {"stripe"}}
+KNOW_STRIPE = {
+    "tasks/gateways/circuit_breaker.py",
+    "tasks/gateways/stripe/client.py",
+    "tasks/gateways/stripe/lists.py",
+    "tasks/gateways/stripe/payments.py",
+    "tasks/gateways/stripe/refunds.py",
+}
+CHAPTERS = ["accounts", "catalogue", "queue", "bookings", "payments"]
+"""Each may use those before it."""
+USED_BY_ALL = ["durable", "mail"]
+"""They use accounts, and no other chapter."""
+MAY_READ_ENVIRONMENT = {Path("db/runtime/settings.py")}
+
+
+def files_of(layer: str) -> list[Path]:
+    return sorted((ROOT / layer).rglob("*.py"))
+
+
+def imported_packages(path: Path) -> Iterator[str]:
+    """Top-level names that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.split(".")[0]
+
+
+def dotted(node: ast.ImportFrom) -> Iterator[str]:
+    """What is imported, by its full name."""
+    return (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def names_used(path: Path) -> Iterator[str]:
+    """Attributes (`os.environ`) and names imported from modules (`from os import environ`)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("layer", FORBIDDEN)
+def test_layers_import_one_way(layer: str) -> None:
+    assert files_of(layer), f"{layer}/ has no files: is the test looking in the right place?"
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files_of(layer)
+        for name in imported_packages(path)
+        if name in FORBIDDEN[layer] - MAY_ALSO_IMPORT.get(path.relative_to(ROOT), set())
+    }
+    assert not wrong
+
+
+def test_only_its_adapter_knows_stripe() -> None:
+    """The saga knows tasks/gateways/registry.py alone, which finds the adapter."""
+    tasks = {path.relative_to(ROOT).as_posix(): path for path in files_of("tasks")}
+    knowing = {name for name, path in tasks.items() if "stripe" in imported_packages(path)}
+    assert knowing == KNOW_STRIPE
+    users = {
+        name
+        for name, path in tasks.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and "tasks.gateways.stripe" in "".join(dotted(node))
+    }
+    assert users - KNOW_STRIPE == {"tasks/gateways/registry.py", "tasks/gateways/probe.py"}
+
+
+def chapters_used(path: Path) -> Iterator[str]:
+    """Chapters of db/ that a file imports from."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("db"):
+            yield from ((name + ".").split(".")[1] for name in dotted(node))
+
+
+@pytest.mark.parametrize("chapter", [*CHAPTERS, *USED_BY_ALL, "maintenance", "runtime"])
+def test_chapters_of_db_know_those_before_them(chapter: str) -> None:
+    """Maintenance uses all and is used by none; runtime is used by all and uses none."""
+    allowed = {chapter, "runtime", "connections", "queries", "presentation"}
+    if chapter in CHAPTERS:
+        allowed |= {*CHAPTERS[: CHAPTERS.index(chapter)], *USED_BY_ALL}
+    elif chapter in USED_BY_ALL:
+        allowed |= {"accounts"}
+    elif chapter == "maintenance":
+        allowed |= {*CHAPTERS, *USED_BY_ALL}
+    files = files_of(f"db/{chapter}")
+    assert len(files) > 1, f"db/{chapter}/ has no files: is the test looking in the right place?"
+    wrong = {
+        f"{path.relative_to(ROOT)} uses {name}"
+        for path in files
+        for name in chapters_used(path)
+        if name not in allowed
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("layer", ["db", "web", "tasks"])
+def test_only_settings_read_the_environment(layer: str) -> None:
+    ways = {"environ", "environb", "getenv"}
+    readers = {p.relative_to(ROOT) for p in files_of(layer) if ways & set(names_used(p))}
+    assert readers <= MAY_READ_ENVIRONMENT

@@ -1,0 +1,39 @@
+"""Actors for tests of how workers end, loaded beside Usher's own: `dramatiq
+tests.support.restless`.
+
+They do what their task says: `kill` takes the process with it, `wait` goes on between two steps for
+as long as it is not told to stop, `hang` does not hear, `work` takes a tenth of a second.
+"""
+
+import os
+import signal
+import threading
+import time
+
+from tasks import main
+from tasks.durable.broker import durable
+from tasks.durable.leases import Lease, stop_if_told
+
+__all__ = ["broker", "restless"]
+
+broker = main.broker
+FOREVER = 3600
+
+
+@durable(queue="bookings", lease=20)
+def restless(lease: Lease) -> None:
+    """Do what the task says."""
+    how = lease.task.args["how"]
+    with lease.transaction() as conn:
+        conn.execute("insert into audit_log (actor, action) values ('restless', %s)", [how])
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "hang":
+        threading.Event().wait(FOREVER)
+    elif how == "wait":
+        while True:
+            stop_if_told()
+            time.sleep(0.01)
+    time.sleep(0.1)
+    with lease.transaction() as conn:
+        lease.finish(conn)

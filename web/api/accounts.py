@@ -1,0 +1,159 @@
+"""Accounts, and how buyers sign in."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+from flask import Response, jsonify
+from marshmallow import ValidationError, fields, validates_schema
+
+from db.accounts import accounts
+from db.connections import autocommit, transaction
+from db.runtime.errors import Busy, NotSignedIn
+from web.support.auth import buyer_id, buyers_only, make_code, make_token, read_code
+from web.support.blueprint import Blueprint
+from web.support.fields import Email, Name, Shape, Text, Whole
+
+blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
+
+hasher = PasswordHasher()
+NOBODYS_HASH = hasher.hash(secrets.token_bytes())
+"""Checked where there is no password, so that it takes as long."""
+
+HASHING = BoundedSemaphore(2)
+
+
+@contextmanager
+def hashing() -> Iterator[None]:
+    """A password takes a tenth of a second and 64 MiB: selling goes before signing in.
+
+    Errors: Busy.
+    """
+    if not HASHING.acquire(blocking=False):
+        raise Busy("Too many are signing in: try again shortly.")
+    try:
+        yield
+    finally:
+        HASHING.release()
+
+
+class Password(fields.String):
+    """Kept as it is, spaces too."""
+
+
+class NewAccount(Shape):
+    email = Email(required=True)
+    name = Name(required=True)
+    password = Password(load_default=None, validate=lambda text: _check_length(text))
+
+
+def _check_length(text: str) -> None:
+    if not 8 <= len(text) <= 200:
+        raise ValidationError("Must have 8 to 200 characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Must not contain lone surrogates.") from None
+
+
+class Credentials(Shape):
+    email = Email(load_default=None)
+    password = Password(load_default=None, validate=lambda text: _check_length(text))
+    code = Text(most=1000, load_default=None)
+
+    @validates_schema
+    def check_combination(self, given: dict[str, Any], **_: Any) -> None:
+        if bool(given.get("code")) == bool(given.get("email")):
+            raise ValidationError("Send an e-mail address, with or without a password, or a code.")
+        if given.get("code") and given.get("password"):
+            raise ValidationError("A code needs no password.")
+
+
+class Token(Shape):
+    token = fields.String()
+    expires_at = fields.AwareDateTime()
+
+
+class AccountWithToken(Token):
+    id = Whole()
+
+
+class Me(Shape):
+    id = Whole()
+    name = fields.String()
+    email = fields.String()
+
+
+@blp.route("/accounts", methods=["POST"])
+@blp.arguments(NewAccount)
+@blp.response(201, AccountWithToken)
+def add_account(given: dict[str, Any]) -> dict[str, Any]:
+    """Make an account and sign in to it; without a password it is a guest's."""
+    password_hash = None
+    if given["password"]:
+        with hashing():
+            password_hash = hasher.hash(given["password"])
+    with transaction() as conn:
+        account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
+    return {"id": account_id, **make_token(account_id)}
+
+
+@blp.route("/tokens", methods=["POST"])
+@blp.arguments(Credentials)
+@blp.response(201, Token)
+@blp.alt_response(202, description="A sign-in code is on its way, if there is such an account")
+def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
+    """Sign in with a password, or have a code e-mailed, or sign in with that code, once. The first
+    time that ends the password and the tokens from before: now it is known whose address it is.
+    """
+    if given["code"]:
+        return _use_code(given["code"])
+    with autocommit() as conn:
+        account = accounts.find_account(conn, given["email"])
+    if given["password"]:
+        return _check_password(account, given["password"])
+    return _send_code(account)
+
+
+def _use_code(code: str) -> dict[str, Any]:
+    (account_id, codes_used), expires_at = read_code(code)
+    with autocommit() as conn:
+        epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
+    if epoch is None:
+        raise NotSignedIn("This code was used already, or has expired: ask for another.")
+    return make_token(account_id, epoch)
+
+
+def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, Any]:
+    known = account["password_hash"] if account else None
+    try:
+        with hashing():
+            hasher.verify(known or NOBODYS_HASH, password)
+    except (Argon2Error, InvalidHashError):
+        raise NotSignedIn("E-mail address or password is wrong.") from None
+    if account is None or known is None:  # whatever the password was: there is none to be right
+        raise NotSignedIn("E-mail address or password is wrong.")
+    return make_token(account["id"], account["token_epoch"])
+
+
+def _send_code(account: dict[str, Any] | None) -> Response:
+    if account:
+        code = make_code(account["id"], account["codes_used"], account["now"])
+        with transaction() as conn:
+            accounts.send_sign_in_code(conn, account["id"], code)
+    answer = jsonify({"sent": True})
+    answer.status_code = 202
+    return answer
+
+
+@blp.route("/me")
+@buyers_only
+@blp.response(200, Me)
+def get_me() -> dict[str, Any]:
+    """Whose token this is."""
+    with autocommit() as conn:
+        return accounts.get_account(conn, buyer_id())

@@ -1,0 +1,235 @@
+"""Bookings: looking, paying, giving up."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from db.bookings import bookings
+from db.connections import autocommit, transaction
+from db.payments import payments
+from db.runtime.settings import settings
+from web.api.wishes import SeatsWish
+from web.queue.tokens import read_pass
+from web.support.auth import buyer, buyer_id, buyers_only
+from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.client_address import client_hash
+from web.support.fields import METHODS, Digits, Shape, Text, Whole
+from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+
+blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
+
+BOOKING = "/events/<id:event_id>/bookings/<uuid:booking_id>"
+
+
+class Item(Shape):
+    guid = fields.String()
+    zone = fields.String()
+    row = fields.String()
+    number = fields.String()
+    category = Whole()
+    price = Whole()
+    fee = Whole()
+    tax_rate = fields.Float()
+    tax = Whole(metadata={"description": "contained in price and fee"})
+    returned = fields.Boolean(metadata={"description": "its ticket was given back"})
+
+
+class TaxPart(Shape):
+    rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})
+    net = fields.Integer()
+    tax = fields.Integer()
+    total = fields.Integer(metadata={"description": "net + tax"})
+
+
+class Breakdown(Shape):
+    """What a total is made of, in the currency's smallest unit: the sum of its parts by rate."""
+
+    net = fields.Integer()
+    tax = fields.Integer()
+    total = fields.Integer(metadata={"description": "net + tax"})
+    taxes = fields.List(fields.Nested(TaxPart))
+
+
+class BookingBreakdown(Breakdown):
+    fees = Whole(metadata={"description": "contained in it: of the tickets, and of the booking"})
+    booking_fee = Whole(metadata={"description": "of the booking alone"})
+
+
+class Failure(Shape):
+    code = fields.String()
+    message = fields.String(allow_none=True)
+
+
+class Payment(Shape):
+    id = fields.UUID()
+    method = fields.String()
+    state = fields.String()
+    next_action = fields.Raw(
+        allow_none=True,
+        metadata={"description": "the gateway's; offline: pay_offline with reference and due_at"},
+    )
+    client_secret = fields.String(allow_none=True)
+    failure = fields.Nested(Failure, allow_none=True)
+
+
+class MoneyBack(Shape):
+    id = fields.UUID()
+    amount = Whole()
+    currency = fields.String()
+    state = fields.String(metadata={"description": "pending, succeeded or failed"})
+    created_at = fields.String()
+
+
+class BookingSummary(Shape):
+    id = fields.UUID()
+    code = fields.String()
+    state = fields.String()
+    deadline = fields.AwareDateTime()
+    quantity = Whole()
+    currency = fields.String()
+    total = Whole(metadata={"description": "in minor units"})
+    created_at = fields.AwareDateTime()
+
+
+class Booking(BookingSummary):
+    seconds_left = fields.Float(allow_none=True, metadata={"description": "to pay; null: decided"})
+    checked_by = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "in review: when it is decided, at the latest"}
+    )
+    items = fields.List(fields.Nested(Item))
+    breakdown = fields.Nested(BookingBreakdown)
+    payment = fields.Nested(Payment, allow_none=True)
+    refunds = fields.List(fields.Nested(MoneyBack))
+    being_checked = fields.Boolean(
+        metadata={"description": "the payment is in doubt: a person was called, the seats are kept"}
+    )
+    reason = fields.String(allow_none=True)
+    confirmed_at = fields.AwareDateTime(allow_none=True)
+
+
+class MyBooking(BookingSummary):
+    event_id = Whole()
+    event = fields.String()
+    starts_at = fields.AwareDateTime()
+    archived = fields.Boolean(
+        metadata={"description": "long over: this line is all that can be read of it"}
+    )
+
+
+class MyPage(Shape):
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class NewPayment(Shape):
+    method = fields.String(
+        load_default="card",
+        validate=validate.OneOf([*METHODS, "offline"]),
+        metadata={"description": "one of the event's payment_methods, or offline"},
+    )
+    payment_method = Text(
+        load_default=None,
+        validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
+        metadata={"description": "the card or account, from the gateway; none to pay offline"},
+    )
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_payment_method(self, given: dict[str, Any], **_: Any) -> None:
+        if (given["method"] == "offline") != (given["payment_method"] is None):
+            raise ValidationError("Needed for all methods but offline.", "payment_method")
+
+
+class StartedPayment(Shape):
+    id = fields.UUID()
+    state = fields.String()
+
+
+class PaymentAnswer(Shape):
+    payment = fields.Nested(StartedPayment)
+    state = fields.String(metadata={"description": "the booking's"})
+
+
+class NewBooking(SeatsWish):
+    """Best available: quantity and so on; or named seats."""
+
+    queue_pass = Text(
+        data_key="pass",
+        most=1000,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "needed where the event is gated: from POST …/queue/{entry}/pass"},
+    )
+
+
+@blp.route("/events/<id:event_id>/bookings", methods=["POST"])
+@buyers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewBooking)
+@blp.response(201, Booking)
+def book(given: dict[str, Any], event_id: int) -> Response:
+    """Book at once, with a pass; without one where the event is not gated and nobody waits."""
+    required_key()
+    token = given.pop("queue_pass")
+    entry_id = read_pass(token, event_id, buyer_id()) if token else None
+    asked = given | {"event_id": event_id, "buyer_id": buyer_id(), "entry_id": entry_id}
+
+    def work() -> dict[str, Any]:
+        booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
+        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
+
+    with transaction(buyer()) as conn:
+        return answer_once(conn, buyer(), asked, work, Booking())
+
+
+@blp.route("/me/bookings")
+@buyers_only
+@blp.arguments(MyPage, location="query")
+@blp.response(200, MyBooking(many=True))
+def list_bookings(page: dict[str, Any]) -> Any:
+    """Your bookings, latest first."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        return page_of(bookings.list_bookings(conn, buyer_id(), after, limit + 1), limit)
+
+
+@blp.route(BOOKING)
+@buyers_only
+@blp.response(200, Booking)
+def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Your booking, its seats and how its payment stands."""
+    with autocommit() as conn:
+        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
+
+
+@blp.route(BOOKING, methods=["DELETE"])
+@buyers_only
+@blp.response(204)
+@blp.alt_response(202, description="It is being paid: the gateway is asked first", success=True)
+def cancel_booking(event_id: int, booking_id: UUID) -> Response:
+    """Give a booking up that is not paid."""
+    with transaction(buyer()) as conn:
+        state = bookings.cancel_booking(conn, event_id, booking_id, buyer_id())
+    return Response(status=204 if state == "cancelled" else 202)
+
+
+@blp.route(f"{BOOKING}/payment", methods=["POST"])
+@buyers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewPayment)
+@blp.response(202, PaymentAnswer)
+def pay(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+    """Begin to pay for a held booking; then read it: with 3-D Secure, and offline, there is a
+    next_action."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        asked = given | {"address_hash": client_hash()}
+        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
+        state = "requires_action" if given["method"] == "offline" else "intended"
+        payment = {"id": started["payment_id"], "state": state}
+        return {"payment": payment, "state": started["booking_state"]}
+
+    with transaction(buyer()) as conn:
+        return answer_once(conn, buyer(), given, work, PaymentAnswer(), 202)

@@ -1,0 +1,166 @@
+"""Dead letters, for operators: tasks that were given up, looked at, retried, discarded."""
+
+from typing import Any
+
+from marshmallow import fields, post_load, validate
+
+from db.connections import autocommit, transaction
+from db.durable import dead_letters
+from web.support.auth import caller, operators_only
+from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.fields import Digits, Shape, Text, Whole
+
+blp = Blueprint("dead_letters", __name__, url_prefix="/v1", description="Tasks that were given up")
+
+LETTERS = "/dead-letters"
+MOST_AT_ONCE = 500
+LONGEST = 10 * 366 * 86400
+
+
+class Choice(Shape):
+    """Which letters; what is not given may be anything."""
+
+    actor = Text()
+    booking_id = fields.UUID()
+    reason = Text(metadata={"description": "a part of it, in any case"})
+
+
+class LetterPage(Choice):
+    event_id = Digits(least=1)
+    buyer_id = Digits(least=1)
+    older_than = Digits(most=LONGEST, metadata={"description": "seconds since it died"})
+    newer_than = Digits(most=LONGEST, metadata={"description": "seconds since it died"})
+    state = Text(
+        validate=validate.OneOf(["open", "resolved", "all"]),
+        load_default="open",
+        metadata={"description": "resolved: retried, discarded, or done after all"},
+    )
+    starting_after = Digits(least=1, metadata={"description": "the last id you have"})
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class ManyToRetry(Choice):
+    """Those that are open, the oldest first."""
+
+    event_id = Whole(least=1)
+    buyer_id = Whole(least=1)
+    older_than = Whole(most=LONGEST, metadata={"description": "seconds since it died"})
+    newer_than = Whole(most=LONGEST, metadata={"description": "seconds since it died"})
+    limit = Whole(least=1, most=MOST_AT_ONCE, required=True)
+
+    @post_load
+    def split(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {"limit": given.pop("limit"), "wanted": given}
+
+
+class Letter(Shape):
+    id = Whole()
+    task_id = Whole(metadata={"description": "0: no task, but an entry that no batch got past"})
+    actor = fields.String()
+    queue = fields.String()
+    key = fields.String(allow_none=True)
+    args = fields.Dict()
+    event_id = Whole(allow_none=True)
+    booking_id = fields.UUID(allow_none=True)
+    buyer_id = Whole(allow_none=True)
+    reason = fields.String()
+    claims = Whole(metadata={"description": "leases without an outcome when it died"})
+    failures = Whole()
+    trace = fields.String(allow_none=True, metadata={"description": "request_id of what caused it"})
+    created_at = fields.AwareDateTime(metadata={"description": "of the task"})
+    died_at = fields.AwareDateTime()
+    lives = fields.Boolean(metadata={"description": "the task goes on being tried behind it"})
+    resolved_at = fields.AwareDateTime(allow_none=True)
+    resolution = fields.String(allow_none=True)
+    resolved_by = fields.String(allow_none=True, metadata={"description": "null: its own task"})
+    retried_as = Whole(allow_none=True, metadata={"description": "the task that a retry made"})
+    retry_of = Whole(allow_none=True, metadata={"description": "the letter whose retry this was"})
+
+
+class Attempt(Shape):
+    at = fields.String()
+    kind = fields.String(metadata={"description": "failed, died (with its worker) or later"})
+    error = fields.String()
+    claims = Whole()
+    worker = fields.String(allow_none=True)
+    times = Whole(metadata={"description": "it had to wait for the same so many times"})
+    last_at = fields.String()
+
+
+class LetterInFull(Letter):
+    errors = fields.List(fields.Nested(Attempt), metadata={"description": "all attempts"})
+
+
+class Retried(Shape):
+    id = Whole()
+    outcome = fields.String(
+        metadata={"description": "retried: as a new task; hastened: its task lives, and runs now"}
+    )
+    task_id = Whole()
+
+
+class NotRetried(Shape):
+    id = Whole()
+    why = fields.String()
+
+
+class ManyRetried(Shape):
+    retried = fields.List(fields.Nested(Retried))
+    refused = fields.List(fields.Nested(NotRetried))
+
+
+class Discard(Shape):
+    reason = Text(most=500, required=True)
+
+
+@blp.route(LETTERS)
+@operators_only
+@blp.arguments(LetterPage, location="query")
+@blp.response(200, Letter(many=True))
+def list_letters(page: dict[str, Any]) -> Any:
+    """Tasks that were given up, the latest first."""
+    limit, state = page.pop("limit"), page.pop("state")
+    wanted = page | {"open": {"open": True, "resolved": False, "all": None}[state]}
+    with autocommit() as conn:
+        rows = dead_letters.list_letters(conn, wanted, limit + 1)
+    page.pop("starting_after", None)
+    return page_of(rows, limit, state=state, **{name: str(page[name]) for name in page})
+
+
+@blp.route(f"{LETTERS}/<id:letter_id>")
+@operators_only
+@blp.response(200, LetterInFull)
+def get_letter(letter_id: int) -> dict[str, Any]:
+    """A dead letter with every attempt, and the worker whose log tells more."""
+    with autocommit() as conn:
+        return dead_letters.get_letter(conn, letter_id)
+
+
+@blp.route(f"{LETTERS}/<id:letter_id>/retry", methods=["POST"])
+@operators_only
+@blp.response(200, Retried)
+def retry(letter_id: int) -> dict[str, Any]:
+    """Try its task again. Safe to repeat: the second time it says that it was resolved."""
+    with transaction(caller().name) as conn:
+        return dead_letters.retry(conn, letter_id)
+
+
+@blp.route(f"{LETTERS}/retry", methods=["POST"])
+@operators_only
+@blp.arguments(ManyToRetry)
+@blp.response(200, ManyRetried)
+def retry_many(given: dict[str, Any]) -> dict[str, Any]:
+    """Try many again: all of them, or where something goes wrong none."""
+    with transaction(caller().name) as conn:
+        return dead_letters.retry_many(conn, given["wanted"], given["limit"])
+
+
+@blp.route(f"{LETTERS}/<id:letter_id>/discard", methods=["POST"])
+@operators_only
+@blp.arguments(Discard)
+@blp.response(200, LetterInFull)
+def discard(given: dict[str, str], letter_id: int) -> dict[str, Any]:
+    """Close it, and end its task; not while money depends on it."""
+    with transaction(caller().name) as conn:
+        dead_letters.discard(conn, letter_id, given["reason"])
+        return dead_letters.get_letter(conn, letter_id)

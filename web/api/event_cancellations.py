@@ -1,0 +1,71 @@
+"""Cancelling an event."""
+
+from typing import Any
+
+from flask import Response
+from marshmallow import fields
+
+from db.connections import autocommit, transaction
+from db.payments import event_cancellations
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape, Text, Whole, YesNo
+from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+
+blp = Blueprint(
+    "cancellations",
+    __name__,
+    url_prefix="/v1/events/<id:event_id>",
+    description="Cancelling an event",
+)
+
+
+class NewCancellation(Shape):
+    reason = Text(most=500, required=True, metadata={"description": "buyers read it in a mail"})
+    with_fees = YesNo(load_default=True)
+
+
+class Cancellation(Shape):
+    """Bookings that had been confirmed, those of them that are cancelled, and their refunds."""
+
+    event_id = Whole()
+    reason = fields.String()
+    with_fees = fields.Boolean()
+    requested_by = fields.String()
+    requested_at = fields.AwareDateTime()
+    finished_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when the last refund was asked for"}
+    )
+    bookings = Whole()
+    cancelled = Whole()
+    requested = Whole(metadata={"description": "refunds; of them pending, succeeded and failed"})
+    pending = Whole()
+    succeeded = Whole()
+    failed = Whole()
+    amount = Whole(metadata={"description": "of all refunds, in minor units"})
+    owed = Whole(metadata={"description": "of those that failed and were not settled otherwise"})
+
+
+@blp.route("/cancel", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewCancellation)
+@blp.response(202, Cancellation)
+def cancel_event(given: dict[str, Any], event_id: int) -> Response:
+    """Cancel an event for good: the queue is told, holds end, all bookings are given back."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        return event_cancellations.cancel_event(conn, caller().scope, event_id, **given)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, given, work, Cancellation(), 202)
+
+
+@blp.route("/cancellation")
+@sellers_only
+@blp.response(200, Cancellation)
+def get_cancellation(event_id: int) -> dict[str, Any]:
+    """How far giving everything back has come."""
+    with autocommit() as conn:
+        return event_cancellations.get_cancellation(conn, caller().scope, event_id)

@@ -1,0 +1,248 @@
+"""Events: what everybody sees, and what organisers write."""
+
+from decimal import Decimal
+from typing import Any
+
+from flask import Response
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from db.catalogue import events
+from db.connections import Conn, autocommit, transaction
+from web.support.auth import caller, caller_if_any, sellers_only
+from web.support.blueprint import Blueprint, Page, page_of
+from web.support.fields import (
+    METHODS,
+    Moment,
+    Name,
+    Rate,
+    Shape,
+    Text,
+    TimeZone,
+    Whole,
+    YesNo,
+    unique,
+)
+from web.support.idempotency import KEY_HEADER, answer_once
+
+blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
+
+
+OPENING_SECONDS = 30  # 80,000 seats
+
+
+MOST = 999_999_999_999
+TAX_RATE = {"description": "0.19: of 119, 19 are tax"}
+BOOKING_FEE = {
+    "description": "of a booking that costs anything, beside the fees of its tickets; tax included"
+}
+
+
+class NewPrice(Shape):
+    category = Whole(least=1, most=32767, required=True)
+    price = Whole(
+        most=MOST,
+        required=True,
+        metadata={"description": "in the currency's smallest unit, tax included"},
+    )
+    fee = Whole(most=MOST, load_default=0, metadata={"description": "of a ticket, tax included"})
+    tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
+
+
+class Currency(Text):
+    """Three capitals, as in EUR."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Regexp(r"[A-Z]{3}\Z"), **kwargs)
+
+
+class EventFields(Shape):
+    """What can be changed in a draft."""
+
+    name = Name()
+    starts_at = Moment()
+    on_sale_at = Moment()
+    off_sale_at = Moment()
+    time_zone = TimeZone()
+    currency = Currency()
+    booking_fee = Whole(most=MOST, metadata=BOOKING_FEE)
+    booking_fee_tax_rate = Rate(metadata=TAX_RATE)
+    seats_per_buyer = Whole(least=1, most=50)
+    hold_seconds = Whole(least=5, most=86_400)
+    gated = YesNo(metadata={"description": "seats are sold through the queue only"})
+    claim_seconds = Whole(least=1, most=3600, metadata={"description": "to take a pass"})
+    grace_seconds = Whole(
+        least=0, most=86_400, metadata={"description": "to come back after a pass was missed"}
+    )
+    pass_seconds = Whole(least=5, most=86_400, metadata={"description": "to use a pass"})
+    terms = Text(least=0, most=20_000)
+    payment_methods = fields.List(
+        fields.String(validate=validate.OneOf(METHODS)),
+        validate=unique,
+        metadata={"description": "that the gateway is asked for; none: only offline"},
+    )
+    offline_seconds = Whole(
+        least=60,
+        most=90 * 86_400,
+        allow_none=True,
+        metadata={"description": "to pay at the box office or by bank transfer; null: nobody may"},
+    )
+    offline_instructions = Text(
+        least=0, most=2000, metadata={"description": "where to pay offline; mailed to the buyer"}
+    )
+    categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
+
+    @validates_schema
+    def check_order(self, given: dict[str, Any], **_: Any) -> None:
+        begins, ends = given.get("on_sale_at"), given.get("off_sale_at")
+        if begins and ends and begins >= ends:
+            raise ValidationError("The sale must end after it begins.", "off_sale_at")
+
+
+class NewEvent(EventFields):
+    name = Name(required=True)
+    venue_id = Whole(least=1, required=True)
+    plan_version_id = Whole(least=1, required=True)
+    gateway_account_id = Whole(least=1, load_default=None, allow_none=True)
+    starts_at = Moment(required=True)
+    on_sale_at = Moment(required=True)
+    off_sale_at = Moment(required=True)
+    time_zone = TimeZone(
+        load_default=None, allow_none=True, metadata={"description": "the venue's, if not given"}
+    )
+    currency = Currency(required=True)
+    booking_fee = Whole(most=MOST, load_default=0, metadata=BOOKING_FEE)
+    booking_fee_tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
+    seats_per_buyer = Whole(least=1, most=50, load_default=8)
+    hold_seconds = Whole(least=5, most=86_400, load_default=600)
+    gated = YesNo(load_default=True)
+    claim_seconds = Whole(least=1, most=3600, load_default=60)
+    grace_seconds = Whole(least=0, most=86_400, load_default=300)
+    pass_seconds = Whole(least=5, most=86_400, load_default=600)
+    terms = Text(least=0, most=20_000, load_default="")
+    payment_methods = fields.List(
+        fields.String(validate=validate.OneOf(METHODS)),
+        validate=unique,
+        load_default=lambda: ["card"],
+    )
+    offline_seconds = Whole(least=60, most=90 * 86_400, load_default=None, allow_none=True)
+    offline_instructions = Text(least=0, most=2000, load_default="")
+    categories = fields.List(
+        fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
+    )
+
+
+class EventVenue(Shape):
+    id = Whole()
+    name = fields.String()
+    city = fields.String()
+    time_zone = fields.String()
+
+
+class EventPrice(Shape):
+    category = Whole()
+    name = fields.String()
+    price = Whole()
+    fee = Whole()
+    tax_rate = fields.Float()
+
+
+class EventSummary(Shape):
+    id = Whole()
+    name = fields.String()
+    venue = fields.Nested(EventVenue)
+    starts_at = fields.AwareDateTime()
+    on_sale_at = fields.AwareDateTime()
+    off_sale_at = fields.AwareDateTime()
+    time_zone = fields.String()
+    state = fields.String()
+    currency = fields.String()
+
+
+class Event(EventSummary):
+    booking_fee = Whole()
+    booking_fee_tax_rate = fields.Float()
+    seats_per_buyer = Whole()
+    hold_seconds = Whole()
+    gated = fields.Boolean()
+    claim_seconds = Whole()
+    grace_seconds = Whole()
+    pass_seconds = Whole()
+    payment_methods = fields.List(fields.String())
+    offline_seconds = Whole(allow_none=True)
+    offline_instructions = fields.String()
+    plan_version_id = Whole()
+    categories = fields.List(fields.Nested(EventPrice))
+    terms = fields.String()
+    server_time = fields.AwareDateTime()
+
+
+@blp.route("", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[KEY_HEADER])
+@blp.arguments(NewEvent)
+@blp.response(201, Event)
+def add_event(given: dict[str, Any]) -> Response:
+    """Add an event, as a draft; every category of its plan needs a price."""
+    asked, scope = dict(given), caller().scope
+
+    def work() -> dict[str, Any]:
+        prices = given.pop("categories")
+        return events.get_event(conn, events.add_event(conn, scope, given, prices), scope)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, asked, work, Event())
+
+
+@blp.route("")
+@blp.arguments(Page, location="query")
+@blp.response(200, EventSummary(many=True))
+def list_events(page: dict[str, int]) -> Any:
+    """Events that are on sale or announced."""
+    with autocommit() as conn:
+        rows = events.list_events(conn, page["starting_after"], page["limit"] + 1)
+    return page_of(rows, page["limit"])
+
+
+@blp.route("/<id:event_id>")
+@blp.response(200, Event)
+def get_event(event_id: int) -> dict[str, Any]:
+    """An event with its prices; drafts are shown to their organiser only."""
+    seller = caller_if_any()
+    with autocommit() as conn:
+        return events.get_event(conn, event_id, seller.scope if seller else events.NOBODY)
+
+
+@blp.route("/<id:event_id>", methods=["PATCH"])
+@sellers_only
+@blp.arguments(EventFields)
+@blp.response(200, Event)
+def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Change a draft; prices are given all anew."""
+    prices = given.pop("categories", None)
+    with transaction(caller().name) as conn:
+        events.change_draft(conn, caller().scope, event_id, given, prices)
+        return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/open", methods=["POST"])
+@sellers_only
+@blp.response(200, Event)
+def open_event(event_id: int) -> dict[str, Any]:
+    """Put it on sale, from on_sale_at on; the first time makes its seats. Also reopens it."""
+    with transaction(caller().name, OPENING_SECONDS) as conn:
+        events.open_sale(conn, caller().scope, event_id)
+        return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/close", methods=["POST"])
+@sellers_only
+@blp.response(200, Event)
+def close_event(event_id: int) -> dict[str, Any]:
+    """End the sale; whoever is waiting is told. Bookings go on."""
+    with transaction(caller().name) as conn:
+        events.close_sale(conn, caller().scope, event_id)
+        return _get(conn, event_id)
+
+
+def _get(conn: Conn, event_id: int) -> dict[str, Any]:
+    return events.get_event(conn, event_id, caller().scope)

@@ -1,0 +1,51 @@
+"""Is this process alive, and can it work?"""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+from flask import Blueprint, jsonify
+from psycopg_pool import PoolTimeout
+
+from db.connections import autocommit
+from db.maintenance import health
+from db.runtime.settings import settings
+from web.support.errors import problem
+
+blp = Blueprint("health", __name__)
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
+WANTED = max(int(path.name[1:5]) for path in MIGRATIONS.glob("V*.sql"))
+PATIENCE = 0.5
+
+
+@blp.get("/healthz")
+def get_health() -> Any:
+    """It answers, hence it lives."""
+    return jsonify(alive=True)
+
+
+@blp.get("/readyz")
+def get_readiness() -> Any:
+    """Ready when Postgres can be reached and is migrated; without Redis work is only slower."""
+    try:
+        with autocommit() as conn:
+            version = health.get_version(conn)
+    except (psycopg.OperationalError, PoolTimeout):
+        return problem(503, "The database cannot be reached.")
+    if version < WANTED:
+        return problem(503, f"The database has version {version} of {WANTED}: run the migrations.")
+    return jsonify(ready=True, schema_version=version, redis=_ping_redis())
+
+
+def _ping_redis() -> str:
+    url = settings().redis_url
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+        ) as client:
+            client.ping()
+    except redis.RedisError:
+        return "unreachable"
+    return "ok"

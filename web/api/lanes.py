@@ -1,0 +1,118 @@
+"""An organiser's hand on the sale: the lane of an event, and seats set aside."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from db.catalogue import events
+from db.connections import autocommit, transaction
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import Blueprint, Page, page_of
+from web.support.fields import Shape, Text, Whole, unique
+
+blp = Blueprint(
+    "lanes", __name__, url_prefix="/v1/events/<id:event_id>", description="Control of a sale"
+)
+
+
+class LaneFields(Shape):
+    weight = fields.Float(
+        validate=validate.Range(min=0.01, max=100),
+        metadata={"description": "its share of the work when several events are on sale"},
+    )
+    in_flight_cap = Whole(
+        least=1,
+        most=1_000_000,
+        allow_none=True,
+        metadata={"description": "bookings that may be unpaid at once; null: no cap"},
+    )
+
+    admission_rate = fields.Float(
+        validate=validate.Range(min=0.01, max=10_000_000),
+        allow_none=True,
+        metadata={"description": "entries a minute that get seats or a pass; null: no bound"},
+    )
+
+
+class Lane(Shape):
+    id = Whole()
+    weight = fields.Float()
+    paused = fields.Boolean()
+    in_flight_cap = Whole(allow_none=True)
+    admission_rate = fields.Float(allow_none=True)
+
+
+class Change(Shape):
+    """Something that was changed about a sale, by whom."""
+
+    id = Whole()
+    at = fields.AwareDateTime()
+    actor = fields.String()
+    action = fields.String()
+    detail = fields.Dict(metadata={"description": "by field: {from, to}"})
+
+
+class SeatList(Shape):
+    seats = fields.List(Text(), required=True, validate=[validate.Length(min=1, max=1000), unique])
+
+
+@blp.route("/pause", methods=["POST"])
+@sellers_only
+@blp.response(200, Lane)
+def pause(event_id: int) -> dict[str, Any]:
+    """Nobody is served for now; joining goes on."""
+    return _change_lane(event_id, {"paused": True})
+
+
+@blp.route("/resume", methods=["POST"])
+@sellers_only
+@blp.response(200, Lane)
+def resume(event_id: int) -> dict[str, Any]:
+    """Serve again."""
+    return _change_lane(event_id, {"paused": False})
+
+
+@blp.route("/lane", methods=["PATCH"])
+@sellers_only
+@blp.arguments(LaneFields)
+@blp.response(200, Lane)
+def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Throttle, or weigh it against other events."""
+    return _change_lane(event_id, given)
+
+
+@blp.route("/changes")
+@sellers_only
+@blp.arguments(Page, location="query")
+@blp.response(200, Change(many=True))
+def list_changes(page: dict[str, int], event_id: int) -> Any:
+    """What was changed about the sale, latest first: pause, weight, caps, rate, its state."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        rows = events.list_changes(conn, caller().scope, event_id, after, limit + 1)
+    return page_of(rows, limit)
+
+
+def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:
+    with transaction(caller().name) as conn:
+        return events.change_lane(conn, caller().scope, event_id, changes)
+
+
+@blp.route("/blocks", methods=["POST"])
+@sellers_only
+@blp.arguments(SeatList)
+@blp.response(204)
+def block_seats(given: dict[str, Any], event_id: int) -> None:
+    """Set free seats aside; if one is held or sold, none."""
+    with transaction(caller().name) as conn:
+        events.block_seats(conn, caller().scope, event_id, given["seats"], block=True)
+
+
+@blp.route("/blocks", methods=["DELETE"])
+@sellers_only
+@blp.arguments(SeatList)
+@blp.response(204)
+def unblock_seats(given: dict[str, Any], event_id: int) -> None:
+    """Give seats that were set aside back to the sale."""
+    with transaction(caller().name) as conn:
+        events.block_seats(conn, caller().scope, event_id, given["seats"], block=False)

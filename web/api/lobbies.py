@@ -1,0 +1,155 @@
+"""The lobby of an event: announcing it, its draw, and all that is needed to check the draw."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+from marshmallow import fields
+
+from db.connections import autocommit, transaction
+from db.queue import lobbies
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Moment, Shape, Text, Whole
+from web.support.snapshots import Snapshots
+
+blp = Blueprint(
+    "lobby", __name__, url_prefix="/v1/events/<id:event_id>/lobby", description="Lobby and draw"
+)
+
+A_DAY = 86_400
+LISTS_KEPT = 8  # of 200,000 accounts: 1.6 MB, and 2.9 MB with their numbers
+
+
+class LobbyFields(Shape):
+    opens_at = Moment(required=True)
+    closes_at = Moment(required=True)
+    public_source = Text(
+        most=1000,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "what the public value will be and when it becomes known, after the"
+            " lobby closes; without one the draw is random, but nobody can check that"
+        },
+    )
+
+
+class PublicValue(Shape):
+    public_value = Text(most=1000, required=True)
+
+
+class Lobby(Shape):
+    """All hashes and the secret in hex; what is not known yet is null."""
+
+    event_id = Whole()
+    state = fields.String(
+        metadata={"description": "announced, open, closing, closed, drawing, drawn"}
+    )
+    opens_at = fields.AwareDateTime()
+    closes_at = fields.AwareDateTime()
+    on_sale_at = fields.AwareDateTime()
+    commitment = fields.String(metadata={"description": "sha256 of the secret"})
+    committed_at = fields.AwareDateTime()
+    public_source = fields.String(allow_none=True)
+    closed_at = fields.AwareDateTime(allow_none=True)
+    list_sha256 = fields.String(allow_none=True)
+    list_count = Whole(allow_none=True)
+    public_value = fields.String(allow_none=True)
+    value_given_at = fields.AwareDateTime(allow_none=True)
+    secret = fields.String(allow_none=True)
+    seed = fields.String(
+        allow_none=True, metadata={"description": "sha256 of the secret's bytes and the value"}
+    )
+    drawn_at = fields.AwareDateTime(allow_none=True)
+    provable = fields.Boolean(metadata={"description": "false: random, not provable"})
+    server_time = fields.AwareDateTime()
+
+
+def keep_lists(app: Flask) -> None:
+    # They never change; only those who ask too early are refused, which is not kept.
+    app.extensions["lobby_lists"] = Snapshots(_read_list, seconds=A_DAY, most=LISTS_KEPT)
+    app.extensions["lobby_orders"] = Snapshots(_read_order, seconds=A_DAY, most=LISTS_KEPT)
+    app.extensions["lobbies"] = Snapshots(_read_lobby, seconds=1, most=200)
+
+
+def _read_list(event_id: int, _: bytes | None) -> bytes:
+    with autocommit() as conn:
+        return lobbies.get_list(conn, event_id)
+
+
+def _read_order(event_id: int, _: bytes | None) -> bytes:
+    with autocommit() as conn:
+        return lobbies.get_order(conn, event_id)
+
+
+def _read_lobby(event_id: int, _: dict[str, Any] | None) -> dict[str, Any]:
+    with autocommit() as conn:
+        return _with_verdict(lobbies.get_lobby(conn, event_id))
+
+
+def _with_verdict(lobby: dict[str, Any]) -> dict[str, Any]:
+    return lobby | {"provable": lobby["public_source"] is not None}
+
+
+@blp.route("", methods=["PUT"])
+@sellers_only
+@blp.arguments(LobbyFields)
+@blp.response(200, Lobby)
+def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Announce a lobby, or change it until it opens. A secret is committed to at once."""
+    times: tuple[datetime, datetime] = given["opens_at"], given["closes_at"]
+    with transaction(caller().name) as conn:
+        lobbies.set_lobby(
+            conn, caller().scope, event_id, times, given["public_source"], caller().name
+        )
+        return _with_verdict(lobbies.get_lobby(conn, event_id))
+
+
+@blp.route("")
+@blp.response(200, Lobby)
+def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Times, commitment, the list's hash, and after the draw what it came from."""
+    kept: Snapshots[dict[str, Any]] = current_app.extensions["lobbies"]
+    return kept.get(event_id), 200, {"Cache-Control": "public, max-age=2"}
+
+
+@blp.route("/draw", methods=["POST"])
+@sellers_only
+@blp.arguments(PublicValue)
+@blp.response(202, Lobby)
+def give_public_value(given: dict[str, str], event_id: int) -> dict[str, Any]:
+    """Give the public value, once the list is published; the lot is drawn within seconds."""
+    with transaction(caller().name) as conn:
+        lobbies.give_public_value(
+            conn, caller().scope, event_id, given["public_value"], caller().name
+        )
+        return _with_verdict(lobbies.get_lobby(conn, event_id))
+
+
+LINES = {"type": "string"}
+
+
+@blp.route("/list")
+@blp.response(200, LINES, content_type="text/plain")
+@blp.alt_response(304, description="You have it already")
+def get_list(event_id: int) -> Response:
+    """Who was in the lobby: sorted account ids, a line each. Its sha256 is list_sha256."""
+    return _answer_lines("lobby_lists", event_id)
+
+
+@blp.route("/order")
+@blp.response(200, LINES, content_type="text/plain")
+@blp.alt_response(304, description="You have it already")
+def get_order(event_id: int) -> Response:
+    """What was drawn: number and account, a line each."""
+    return _answer_lines("lobby_orders", event_id)
+
+
+def _answer_lines(name: str, event_id: int) -> Response:
+    kept: Snapshots[bytes] = current_app.extensions[name]
+    answer = Response(kept.get(event_id), mimetype="text/plain")
+    answer.cache_control.public, answer.cache_control.max_age = True, A_DAY
+    answer.add_etag()
+    answer.make_conditional(request)
+    return answer

@@ -1,0 +1,158 @@
+"""What operators look at: tasks, payments in doubt, e-mails in trouble, the audit log."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from db.connections import autocommit
+from db.durable import outbox
+from db.mail import emails
+from db.maintenance import audit_log
+from db.payments import payments
+from web.support.auth import operators_only
+from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.fields import Digits, Shape, Text, Whole
+
+blp = Blueprint("operators", __name__, url_prefix="/v1", description="How the machinery stands")
+
+
+class TaskPage(Shape):
+    state = Text(
+        validate=validate.OneOf(["due", "leased", "waiting", "failing"]),
+        metadata={"description": "failing: tried, and not done"},
+    )
+    actor = Text()
+    event_id = Digits(least=1)
+    starting_after = Digits(load_default=0, metadata={"description": "the last id you have"})
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Task(Shape):
+    id = Whole()
+    actor = fields.String()
+    queue = fields.String()
+    key = fields.String(allow_none=True)
+    args = fields.Dict()
+    event_id = Whole(allow_none=True)
+    priority = Whole()
+    state = fields.String(metadata={"description": "due, leased or waiting"})
+    created_at = fields.AwareDateTime()
+    run_at = fields.AwareDateTime()
+    sends = Whole(metadata={"description": "messages since it was last tried"})
+    claims = Whole(metadata={"description": "leases without an outcome"})
+    failures = Whole()
+    last_error = fields.String(allow_none=True)
+    lease_until = fields.AwareDateTime(allow_none=True)
+    leased_by = fields.String(allow_none=True, metadata={"description": "the last worker"})
+    trace = fields.String(allow_none=True)
+    retry_of = Whole(allow_none=True)
+    dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
+
+
+class DoubtPage(Shape):
+    older_than = Digits(
+        most=10**8, load_default=60, metadata={"description": "seconds for which nothing happened"}
+    )
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Doubt(Shape):
+    id = fields.UUID()
+    event_id = Whole()
+    booking_id = fields.UUID()
+    booking_code = fields.String()
+    booking_state = fields.String()
+    buyer_id = Whole()
+    state = fields.String()
+    amount = Whole(metadata={"description": "in minor units"})
+    currency = fields.String()
+    gateway_id = fields.String(allow_none=True)
+    created_at = fields.AwareDateTime()
+    updated_at = fields.AwareDateTime()
+    task_id = Whole(allow_none=True, metadata={"description": "that finds out; null: none does"})
+    dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
+
+
+class MailPage(Shape):
+    state = Text(validate=validate.OneOf(["failed", "pending"]), load_default="failed")
+    older_than = Digits(
+        most=10**8, load_default=0, metadata={"description": "seconds since it was written"}
+    )
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Mail(Shape):
+    """Ids only: who reads it stands in the booking."""
+
+    id = fields.UUID()
+    event_id = Whole(allow_none=True)
+    booking_id = fields.UUID(allow_none=True)
+    buyer_id = Whole()
+    template = fields.String()
+    state = fields.String()
+    attempts = Whole()
+    last_error = fields.String(allow_none=True)
+    created_at = fields.AwareDateTime()
+
+
+class AuditPage(Shape):
+    actor = Text(metadata={"description": "who, as in operator:3"})
+    action = Text()
+    starting_after = Digits(least=1)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Act(Shape):
+    id = Whole()
+    at = fields.AwareDateTime()
+    actor = fields.String()
+    action = fields.String()
+    event_id = Whole(allow_none=True)
+    detail = fields.Dict()
+
+
+@blp.route("/tasks")
+@operators_only
+@blp.arguments(TaskPage, location="query")
+@blp.response(200, Task(many=True))
+def list_tasks(page: dict[str, Any]) -> Any:
+    """Durable tasks that are not done, the oldest first."""
+    return _page(outbox.list_tasks, page)
+
+
+@blp.route("/payments-in-doubt")
+@operators_only
+@blp.arguments(DoubtPage, location="query")
+@blp.response(200, Doubt(many=True))
+def list_doubts(page: dict[str, Any]) -> Any:
+    """Payments of which it is not known, for longer than it should take, whether they went through;
+    the latest first."""
+    return _page(payments.list_doubts, page)
+
+
+@blp.route("/emails-in-trouble")
+@operators_only
+@blp.arguments(MailPage, location="query")
+@blp.response(200, Mail(many=True))
+def list_mails(page: dict[str, Any]) -> Any:
+    """E-mails that could not be sent, or not yet; the latest first."""
+    return _page(emails.list_troubled, page)
+
+
+@blp.route("/audit")
+@operators_only
+@blp.arguments(AuditPage, location="query")
+@blp.response(200, Act(many=True))
+def list_acts(page: dict[str, Any]) -> Any:
+    """What organisers and operators did, the latest first."""
+    return _page(audit_log.list_acts, page)
+
+
+def _page(read: Any, page: dict[str, Any]) -> Any:
+    limit = page["limit"]
+    with autocommit() as conn:
+        rows = read(conn, **page | {"limit": limit + 1})
+    asked = {n: str(v) for n, v in page.items() if n not in ("limit", "starting_after")}
+    return page_of(rows, limit, **asked)

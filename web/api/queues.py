@@ -1,0 +1,254 @@
+"""The queue of an event: joining, looking, leaving."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response, jsonify, request
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from db.connections import autocommit
+from db.queue import entries
+from db.runtime.settings import settings
+from web.api.wishes import SeatsWish
+from web.queue.board import ENDLESS, read_board
+from web.queue.tokens import Pass, QueueTicket, read_ticket, sign_pass, sign_ticket
+from web.support.auth import bearer, buyer_id, buyers_only
+from web.support.blueprint import Blueprint
+from web.support.fields import BIGGEST_ID, Shape, Text, Whole, YesNo
+from web.support.idempotency import REQUIRED_KEY_HEADER, fingerprint, required_key
+
+blp = Blueprint(
+    "queue", __name__, url_prefix="/v1/events/<id:event_id>/queue", description="The queue"
+)
+
+SALES = ("soon", "open", "paused", "all_held", "sold_out", "over")
+
+
+class Wish(SeatsWish):
+    """Best available: quantity and so on; or named seats; or, with `admission`, a pass with which
+    at most `quantity` seats can be chosen."""
+
+    admission = YesNo(load_default=False)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_admission(self, given: dict[str, Any], **_: Any) -> None:
+        if given["admission"] and (given["seats"] or given["category"] or given["accessible"]):
+            raise ValidationError("Seats are chosen later, with the pass.", "admission")
+
+
+class Number(Whole):
+    """A place in the queue."""
+
+    def __init__(self) -> None:
+        text = "negative in a lobby, which is yet to be drawn"
+        super().__init__(least=-BIGGEST_ID, metadata={"description": text})
+
+
+class JoinedEntry(Shape):
+    """A number, and where to look for what becomes of it."""
+
+    id = fields.UUID()
+    number = Number()
+    state = fields.String()
+    joined_at = fields.AwareDateTime()
+    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
+    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
+    links = fields.Dict(keys=fields.String(), values=fields.String())
+
+
+class Entry(Shape):
+    """An entry; booking_id when it is booked, reason when it ended otherwise."""
+
+    id = fields.UUID()
+    number = Number()
+    state = fields.String()
+    joined_at = fields.AwareDateTime()
+    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
+    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
+    reason = fields.String(allow_none=True)
+    booking_id = fields.UUID(allow_none=True)
+    quantity = Whole()
+    category = Whole(allow_none=True)
+    together = fields.Boolean()
+    accessible = Whole()
+    seats = fields.List(fields.String(), allow_none=True)
+    ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
+    decided_at = fields.AwareDateTime(allow_none=True)
+    admission = fields.Boolean()
+    pass_state = fields.String(
+        allow_none=True,
+        validate=validate.OneOf(["offered", "taken", "missed"]),
+        metadata={"description": "offered, missed: POST …/pass, until pass_until"},
+    )
+    pass_until = fields.AwareDateTime(allow_none=True)
+
+
+class TakenPass(Shape):
+    """A pass, for POST …/bookings; null: too late, and the entry is at the head of the queue."""
+
+    queue_pass = fields.String(data_key="pass", allow_none=True)
+    pass_until = fields.AwareDateTime(allow_none=True)
+
+
+class Queue(Shape):
+    """Before a number come number - 1 - now_serving, less the leavers of the blocks between."""
+
+    now_serving = Whole()
+    last_number = Whole(metadata={"description": "given out"})
+    waiting = Whole(metadata={"description": "exact up to 1,000, above that at most so many"})
+    leavers = fields.List(
+        fields.List(Whole()),
+        metadata={"description": "[from, to, n]: n of these numbers left; at most 80 blocks"},
+    )
+    sale = fields.String(
+        validate=validate.OneOf(SALES),
+        metadata={"description": "all_held: nothing is free, but holds may yet expire"},
+    )
+    rate_per_minute = Whole(allow_none=True)
+    estimated_wait_s = Whole(allow_none=True, metadata={"description": "for who joins now"})
+    poll_after_s = Whole()
+    as_of = fields.AwareDateTime()
+
+
+class Position(Shape):
+    """A place, worked out from the queue's public state."""
+
+    number = Number()
+    ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
+    now_serving = Whole()
+    estimated_wait_s = Whole(allow_none=True)
+    sale = fields.String(validate=validate.OneOf(SALES))
+    state_hint = fields.String(
+        validate=validate.OneOf(["waiting", "look"]),
+        metadata={"description": "look: after poll_after_s, read your entry"},
+    )
+    poll_after_s = fields.Float()
+    as_of = fields.AwareDateTime()
+
+
+class TicketInQuery(Shape):
+    ticket = Text(most=1000, load_default=None, metadata={"description": "instead of the header"})
+
+
+@blp.route("")
+@blp.response(200, Queue)
+@blp.alt_response(304, description="As you have it, by If-None-Match", success=True)
+def get_queue(event_id: int) -> Response:
+    """Where the queue is; the same for all, so that anything may cache it."""
+    board = read_board(event_id)
+    answer = Response(board.document, mimetype="application/json")
+    answer.headers["Cache-Control"] = "public, max-age=2"
+    answer.set_etag(board.etag, weak=True)  # the same while only as_of changes
+    answer.make_conditional(request)
+    return answer
+
+
+@blp.route("/position")
+@blp.doc(security=[{"queue_ticket": []}])
+@blp.arguments(TicketInQuery, location="query")
+@blp.response(200, Position)
+def get_position(given: dict[str, str | None], event_id: int) -> Response:
+    """Your place by your queue ticket, as a bearer token or in the query."""
+    ticket = read_ticket(given["ticket"] or bearer(), event_id)
+    board, number = read_board(event_id), ticket.number
+    answer = jsonify(
+        number=number,
+        ahead=board.ahead(number) if number > 0 else None,
+        now_serving=board.now_serving,
+        estimated_wait_s=board.estimated_wait(number),
+        sale=board.sale,
+        state_hint="look" if board.is_called(number) else "waiting",
+        poll_after_s=board.poll_after_number(number),
+        as_of=board.queue["as_of"].isoformat(),
+    )
+    answer.headers["Cache-Control"] = "private, no-store"
+    return answer
+
+
+@blp.route("", methods=["POST"])
+@buyers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(Wish)
+@blp.response(201, JoinedEntry)
+@blp.alt_response(200, schema=JoinedEntry, description="The entry of before", success=True)
+def join_queue(wish: dict[str, Any], event_id: int) -> Response:
+    """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
+    key = required_key()
+    asked = wish | {"event_id": event_id, "buyer_id": buyer_id(), "key": key}
+    with autocommit() as conn:
+        entry = entries.join_queue(conn, asked | {"sha256": fingerprint(wish)})
+    board = read_board(event_id)
+    path = f"/v1/events/{event_id}"
+    ticket = QueueTicket(event_id, entry["id"], entry["number"], buyer_id())
+    answer = jsonify(
+        id=entry["id"],
+        number=entry["number"],
+        state=entry["state"],
+        joined_at=entry["joined_at"].isoformat(),
+        # The same request again gets the same answer: seeded, and signed as of then.
+        poll_after_s=board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
+        ticket=sign_ticket(ticket, since=entry["joined_at"]),
+        links={
+            "self": f"{path}/queue/{entry['id']}",
+            "queue": f"{path}/queue",
+            "position": f"{path}/queue/position",
+            "stream": f"{settings().live_url}{path}/queue/stream",
+            "event": path,
+        },
+    )
+    answer.status_code = 200 if entry["replayed"] else 201
+    if entry["replayed"]:
+        answer.headers["Idempotent-Replayed"] = "true"
+    return answer
+
+
+WAITING = ("lobby", "waiting", "standby", "admitted")
+
+
+def _ahead(entry: dict[str, Any], ahead: int) -> int:
+    """In a lobby nothing happens before the draw."""
+    return ENDLESS if entry["state"] == "lobby" else ahead
+
+
+@blp.route("/<uuid:entry_id>")
+@buyers_only
+@blp.response(200, Entry)
+def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
+    """Your entry, exactly."""
+    with autocommit() as conn:
+        entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
+    entry["poll_after_s"] = None
+    entry["ticket"] = sign_ticket(QueueTicket(event_id, entry_id, entry["number"], buyer_id()))
+    if entry["state"] in WAITING:
+        board = read_board(event_id)
+        if entry["ahead"]:
+            entry["ahead"] = min(entry["ahead"], board.ahead(entry["number"]))
+        standby = entry["state"] == "standby"
+        entry["poll_after_s"] = (
+            board.poll_after_standby()
+            if standby
+            else board.poll_after(_ahead(entry, entry["ahead"] or 0))
+        )
+    return entry
+
+
+@blp.route("/<uuid:entry_id>/pass", methods=["POST"])
+@buyers_only
+@blp.response(200, TakenPass)
+def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
+    """Take the pass that you are offered, now that you are there; it is the same each time."""
+    with autocommit() as conn:
+        until = entries.take_pass(conn, event_id, entry_id, buyer_id())
+    if until is None:
+        return {"queue_pass": None, "pass_until": None}
+    taken = Pass(event_id, entry_id, buyer_id(), until)
+    return {"queue_pass": sign_pass(taken), "pass_until": until}
+
+
+@blp.route("/<uuid:entry_id>", methods=["DELETE"])
+@buyers_only
+@blp.response(204)
+def leave_queue(event_id: int, entry_id: UUID) -> None:
+    """Give your place up."""
+    with autocommit() as conn:
+        entries.leave_queue(conn, event_id, entry_id, buyer_id())

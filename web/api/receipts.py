@@ -1,0 +1,86 @@
+"""Receipts, credit notes and reversals: for buyers, and for whoever issued them."""
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields
+
+from db.connections import autocommit
+from db.payments import receipts
+from db.runtime.errors import InvalidRequest
+from web.api.bookings import BOOKING, Breakdown
+from web.support.auth import buyer_id, buyers_only, caller, sellers_only
+from web.support.blueprint import Blueprint, Page, page_of
+from web.support.fields import Digits, Shape, Whole
+
+blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, without gaps")
+
+
+class Line(Shape):
+    what = fields.String(metadata={"description": "ticket or booking_fee"})
+    zone = fields.String()
+    row = fields.String()
+    number = fields.String()
+    category = fields.String()
+    price = fields.Integer()
+    fee = fields.Integer()
+    tax_rate = fields.Float()
+    tax = fields.Integer()
+    total = fields.Integer()
+
+
+class IssuedReceipt(Breakdown):
+    """As it was issued. Amounts of a credit note are negative; a reversal takes one back. What a
+    credit note has no line for was given back of the booking's fee, or as an amount alone.
+    """
+
+    number = Whole(metadata={"description": "1, 2, 3 … of this seller"})
+    kind = fields.String(metadata={"description": "receipt, credit_note or reversal"})
+    corrects = Whole(allow_none=True, metadata={"description": "the number of another of these"})
+    seller = fields.String()
+    issued_at = fields.AwareDateTime()
+    event_id = Whole()
+    event = fields.String()
+    venue = fields.String()
+    starts_at = fields.String()
+    time_zone = fields.String()
+    booking_id = fields.UUID()
+    booking = fields.String(metadata={"description": "its code"})
+    refund_id = fields.UUID(allow_none=True)
+    reason = fields.String(metadata={"description": "of a refund"})
+    currency = fields.String()
+    lines = fields.List(fields.Nested(Line))
+    fees = Whole(metadata={"description": "of a receipt, contained in its total"})
+    booking_fee = Whole()
+
+
+class ReceiptsPage(Page):
+    organisation_id = Digits(
+        least=1, load_default=None, metadata={"description": "whose; operators have to say it"}
+    )
+    event_id = Digits(least=1, load_default=None, metadata={"description": "only this event's"})
+
+
+@blp.route(f"{BOOKING}/receipts")
+@buyers_only
+@blp.response(200, IssuedReceipt(many=True))
+def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
+    """Your receipt, some seconds after you paid, and the credit notes of what you got back."""
+    with autocommit() as conn:
+        return receipts.list_of_booking(conn, event_id, booking_id, buyer_id())
+
+
+@blp.route("/receipts")
+@sellers_only
+@blp.arguments(ReceiptsPage, location="query")
+@blp.response(200, IssuedReceipt(many=True))
+def list_receipts(page: dict[str, Any]) -> Any:
+    """What you issued, in the order of the numbers."""
+    organisation_id = caller().scope or page["organisation_id"]
+    if organisation_id is None:
+        raise InvalidRequest("Say whose: organisation_id.", path="organisation_id")
+    event_id, after, limit = page["event_id"], page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        rows = receipts.list_of_seller(conn, organisation_id, event_id, after, limit + 1)
+    wanted = {"organisation_id": page["organisation_id"], "event_id": event_id}
+    return page_of(rows, limit, **{name: str(id) for name, id in wanted.items() if id})

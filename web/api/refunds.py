@@ -1,0 +1,177 @@
+"""Refunds, by organisers."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from db.connections import autocommit, transaction
+from db.payments import refunds
+from web.api.wishes import MOST_SEATS
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.fields import Digits, Shape, Text, Whole, YesNo
+from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+
+blp = Blueprint(
+    "refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Money that goes back"
+)
+
+BOOKING = "/bookings/<uuid:booking_id>"
+
+
+class NewRefund(Shape):
+    """For tickets, which are void from then on: those named, or all. Or an amount alone."""
+
+    tickets = fields.List(
+        fields.UUID(),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(min=1, max=MOST_SEATS),
+        metadata={"description": "ids; if neither tickets nor amount are given, all"},
+    )
+    amount = Whole(
+        least=1,
+        most=10**12,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "in minor units; if not given, what the tickets cost"},
+    )
+    with_fees = YesNo(load_default=True)
+    resell = YesNo(
+        load_default=True,
+        metadata={"description": "false: the seats are blocked instead of going back on sale"},
+    )
+    reason = Text(most=500, required=True)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_tickets(self, given: dict[str, Any], **_: Any) -> None:
+        tickets = given["tickets"] or []
+        if len(set(tickets)) < len(tickets):
+            raise ValidationError("A ticket is there twice.", "tickets")
+
+
+class Refund(Shape):
+    """A success can later fail; what failed is owed until it is tried anew or paid otherwise."""
+
+    id = fields.UUID()
+    booking_id = fields.UUID()
+    amount = Whole(metadata={"description": "in minor units"})
+    currency = fields.String()
+    state = fields.String(metadata={"description": "pending, succeeded or failed"})
+    cause = fields.String(
+        metadata={
+            "description": "asked, event_cancelled, odd_money, or dashboard: made at the gateway"
+        }
+    )
+    reason = fields.String()
+    requested_by = fields.String()
+    seats = fields.List(fields.String(), metadata={"description": "guids of those returned"})
+    gateway_id = fields.String(allow_none=True)
+    failure_code = fields.String(allow_none=True)
+    failure_message = fields.String(allow_none=True)
+    owed = fields.Boolean()
+    retried_by = fields.UUID(allow_none=True)
+    settled_at = fields.AwareDateTime(allow_none=True)
+    settlement = fields.String(allow_none=True)
+    created_at = fields.AwareDateTime()
+    updated_at = fields.AwareDateTime()
+
+
+class RefundAnswer(Shape):
+    refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: of nothing"})
+    booking_state = fields.String()
+    returned = fields.List(fields.UUID(), metadata={"description": "tickets that are void now"})
+
+
+class Settlement(Shape):
+    how = Text(most=500, required=True, metadata={"description": "for example: by bank transfer"})
+
+
+class RefundPage(Shape):
+    owed = fields.Boolean(
+        load_default=False, metadata={"description": "only those that failed and are still owed"}
+    )
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Books(Shape):
+    """What was taken for a booking, and what became of it, in minor units."""
+
+    booking_state = fields.String()
+    currency = fields.String()
+    captured = Whole()
+    refunded = Whole(metadata={"description": "given back, or on the way"})
+    available = Whole(metadata={"description": "that could still be given back"})
+    owed = Whole(metadata={"description": "refunds that failed"})
+    refunds = fields.List(fields.Nested(Refund))
+
+
+@blp.route(f"{BOOKING}/refunds", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(NewRefund)
+@blp.response(201, RefundAnswer)
+def request_refund(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+    """Give money back for tickets, or an amount alone; never more than was paid."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        return refunds.request_refund(conn, caller().scope, event_id, booking_id, given)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, given, work, RefundAnswer())
+
+
+@blp.route(f"{BOOKING}/refunds")
+@sellers_only
+@blp.response(200, Books)
+def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """A booking's refunds, latest first, and what was paid for it."""
+    with autocommit() as conn:
+        return refunds.list_refunds(conn, caller().scope, event_id, booking_id)
+
+
+@blp.route("/refunds")
+@sellers_only
+@blp.arguments(RefundPage, location="query")
+@blp.response(200, Refund(many=True))
+def list_event_refunds(page: dict[str, Any], event_id: int) -> Any:
+    """An event's refunds, latest first; with owed=true the money that buyers still have to get."""
+    limit = page["limit"]
+    more = page | {"limit": limit + 1}
+    with autocommit() as conn:
+        rows = refunds.list_event_refunds(conn, caller().scope, event_id, **more)
+    query = {"owed": "true"} if page["owed"] else {}
+    return page_of(rows, limit, **query)
+
+
+@blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.response(201, Refund)
+def retry_refund(event_id: int, booking_id: UUID, refund_id: UUID) -> Response:
+    """Try a refund that failed anew, as another refund."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, {}, work, Refund())
+
+
+@blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])
+@sellers_only
+@blp.arguments(Settlement)
+@blp.response(200, Refund)
+def settle_refund(
+    given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
+) -> dict[str, Any]:
+    """Say how a refund that failed was paid otherwise: nothing is owed any more."""
+    with transaction(caller().name) as conn:
+        return refunds.settle_owed(
+            conn, caller().scope, event_id, booking_id, refund_id, given["how"]
+        )

@@ -1,0 +1,24 @@
+"""Reports, as rows."""
+
+from typing import Any
+
+from flask import jsonify
+
+from db.catalogue import events
+from db.connections import transaction
+from db.maintenance import reports
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import Blueprint
+
+blp = Blueprint("reports", __name__, url_prefix="/v1/events", description="Reports")
+
+
+@blp.route("/<id:event_id>/reports/<name>")
+@sellers_only
+@blp.response(200, {"type": "array", "items": {"type": "object"}})
+def get_report(event_id: int, name: str) -> Any:
+    """A report on one event; GET an unknown one to be told which there are."""
+    with transaction(caller().name) as conn:
+        events.check_owner(conn, caller().scope, event_id)
+        reports.check_complete(conn, event_id)
+        return jsonify(reports.run_report(conn, name, event_id)[1])

@@ -1,0 +1,159 @@
+"""Reviews: a person looks at a payment before its money is taken; and the rules that ask for it."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from marshmallow import fields, validate
+
+from db.connections import autocommit, transaction
+from db.payments import reviews
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.fields import Digits, Shape, Text, Whole
+from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+
+blp = Blueprint("reviews", __name__, url_prefix="/v1", description="Payments that are looked at")
+
+EVENT = "/events/<id:event_id>"
+RISK = "/organisations/<id:organisation_id>/risk"
+
+
+class ReviewPage(Shape):
+    starting_after = fields.UUID(load_default=None)
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class Reason(Shape):
+    """A rule that counted more than it lets pass."""
+
+    rule = fields.String()
+    value = Whole()
+    most = Whole()
+    window_seconds = Whole()
+
+
+class ReviewedPayment(Shape):
+    """What the gateway tells of the card, and of how risky the payment is."""
+
+    id = fields.UUID()
+    card_fingerprint = fields.String(allow_none=True)
+    card_country = fields.String(allow_none=True)
+    card_checks = fields.Dict(
+        allow_none=True, metadata={"description": "of the address and the code: pass, fail, …"}
+    )
+    risk_level = fields.String(
+        allow_none=True, metadata={"description": "normal, elevated, highest, …"}
+    )
+    risk_score = Whole(allow_none=True)
+    message = fields.String(allow_none=True)
+
+
+class Review(Shape):
+    id = fields.UUID(metadata={"description": "the booking's"})
+    code = fields.String()
+    buyer_id = Whole()
+    quantity = Whole()
+    total = Whole(metadata={"description": "in minor units"})
+    currency = fields.String()
+    created_at = fields.AwareDateTime()
+    decide_by = fields.AwareDateTime(
+        metadata={"description": "then it ends as the organisation's review_ends says"}
+    )
+    reasons = fields.List(fields.Nested(Reason))
+    payment = fields.Nested(ReviewedPayment)
+
+
+class Decision(Shape):
+    decision = fields.String(required=True, validate=validate.OneOf(["approve", "reject"]))
+    reason = Text(most=500, required=True, metadata={"description": "for the audit; not mailed"})
+    payment_id = fields.UUID(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "the attempt that was looked at: refused if it is another now"},
+    )
+
+
+class Decided(Shape):
+    booking_state = fields.String(metadata={"description": "secured, or failed"})
+
+
+class RuleFields(Shape):
+    window_seconds = Whole(least=60, most=30 * 86_400, required=True)
+    most = Whole(most=100, required=True, metadata={"description": "that the rule lets pass"})
+    action = fields.String(required=True, validate=validate.OneOf(["review", "none"]))
+
+
+class Rule(RuleFields):
+    rule = fields.String()
+
+
+class RiskFields(Shape):
+    review_seconds = Whole(
+        least=60, most=6 * 86_400, metadata={"description": "that a review may take"}
+    )
+    review_ends = fields.String(
+        validate=validate.OneOf(["reject", "approve"]),
+        metadata={"description": "how one ends about which nobody has decided"},
+    )
+
+
+class Risk(RiskFields):
+    rules = fields.List(fields.Nested(Rule))
+
+
+@blp.route(f"{EVENT}/reviews")
+@sellers_only
+@blp.arguments(ReviewPage, location="query")
+@blp.response(200, Review(many=True))
+def list_reviews(page: dict[str, Any], event_id: int) -> Any:
+    """Bookings whose payment somebody has to look at, those to be decided first at the front."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        rows = reviews.list_reviews(conn, caller().scope, event_id, after, limit + 1)
+    return page_of(rows, limit)
+
+
+@blp.route(f"{EVENT}/bookings/<uuid:booking_id>/review", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[REQUIRED_KEY_HEADER])
+@blp.arguments(Decision)
+@blp.response(201, Decided)
+def decide_review(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+    """Approve: the money is taken. Reject: it is given back, and the seats are free."""
+    required_key()
+
+    def work() -> dict[str, Any]:
+        return reviews.decide_review(conn, caller().scope, event_id, booking_id, given)
+
+    with transaction(caller().name) as conn:
+        return answer_once(conn, caller().name, given, work, Decided())
+
+
+@blp.route(RISK)
+@sellers_only
+@blp.response(200, Risk)
+def get_risk(organisation_id: int) -> dict[str, Any]:
+    """How an organisation reviews payments, and by which rules."""
+    with autocommit() as conn:
+        return reviews.get_settings(conn, caller().scope, organisation_id)
+
+
+@blp.route(RISK, methods=["PATCH"])
+@sellers_only
+@blp.arguments(RiskFields)
+@blp.response(200, Risk)
+def change_risk(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
+    """Change how long reviews take, and how they end; those under way keep their time."""
+    with transaction(caller().name) as conn:
+        return reviews.change_settings(conn, caller().scope, organisation_id, given)
+
+
+@blp.route(f"{RISK}/rules/<name>", methods=["PUT"])
+@sellers_only
+@blp.arguments(RuleFields)
+@blp.response(200, Risk)
+def set_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:
+    """Set a rule, or with action none switch it off."""
+    with transaction(caller().name) as conn:
+        return reviews.set_rule(conn, caller().scope, organisation_id, name, given)

@@ -1,0 +1,59 @@
+"""Tickets of a buyer's own bookings."""
+
+import io
+from typing import Any
+from uuid import UUID
+
+import segno
+from flask import Response
+from marshmallow import fields
+
+from db.bookings import bookings
+from db.connections import autocommit
+from web.support.auth import buyer_id, buyers_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape
+
+blp = Blueprint(
+    "tickets",
+    __name__,
+    url_prefix="/v1/events/<id:event_id>/bookings/<uuid:booking_id>/tickets",
+    description="Tickets",
+)
+
+
+class Ticket(Shape):
+    id = fields.UUID()
+    guid = fields.String()
+    zone = fields.String()
+    row = fields.String()
+    number = fields.String()
+    secret = fields.String(
+        allow_none=True, metadata={"description": "what its code says; null: on hold"}
+    )
+    state = fields.String(
+        metadata={"description": "valid, void, or on_hold: its payment is disputed"}
+    )
+
+
+@blp.route("")
+@buyers_only
+@blp.response(200, Ticket(many=True))
+def list_tickets(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
+    """The tickets of your booking; none before it is confirmed."""
+    with autocommit() as conn:
+        return bookings.list_tickets(conn, event_id, booking_id, buyer_id())
+
+
+@blp.route("/<uuid:ticket_id>.svg")
+@buyers_only
+@blp.response(200, {"type": "string"}, content_type="image/svg+xml")
+def draw_code(event_id: int, booking_id: UUID, ticket_id: UUID) -> Response:
+    """The code of a ticket, to be shown at the door."""
+    with autocommit() as conn:
+        secret = bookings.get_secret(conn, event_id, booking_id, ticket_id, buyer_id())
+    picture = io.BytesIO()
+    segno.make_qr(secret, error="m").save(picture, kind="svg", scale=6, border=4)
+    answer = Response(picture.getvalue(), mimetype="image/svg+xml")
+    answer.headers["Cache-Control"] = "private, no-store"
+    return answer

@@ -1,0 +1,178 @@
+"""Venues and their seating plans."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from flask import Response, abort, request
+from marshmallow import fields
+
+from db.catalogue import plans, venues
+from db.catalogue.seating import MAX_BYTES, Plan, read_plan
+from db.connections import autocommit, transaction
+from db.runtime.errors import Busy, InvalidRequest
+from web.support.auth import caller, sellers_only
+from web.support.blueprint import Blueprint, Page, page_of
+from web.support.fields import Name, Shape, TimeZone, Whole
+from web.support.idempotency import KEY_HEADER, answer_once
+
+blp = Blueprint("venues", __name__, url_prefix="/v1", description="Halls and their seating plans")
+
+
+class NewVenue(Shape):
+    name = Name(required=True)
+    city = Name(least=0, load_default="")
+    time_zone = TimeZone(required=True)
+    organisation_id = Whole(
+        least=1, load_default=None, metadata={"description": "for operators: whose hall it is"}
+    )
+
+
+class Venue(Shape):
+    id = Whole()
+    organisation_id = Whole()
+    name = fields.String()
+    city = fields.String()
+    time_zone = fields.String()
+
+
+class PlanCategory(Shape):
+    category = Whole()
+    name = fields.String()
+    color = fields.String()
+    seats = Whole()
+
+
+class PlanVersion(Shape):
+    id = Whole()
+    version = Whole()
+    version_id = Whole()
+    name = fields.String()
+    seats = Whole()
+    categories = fields.List(fields.Nested(PlanCategory))
+
+
+class PlanQuery(Shape):
+    name = Name(load_default=None, metadata={"description": "instead of the name in the file"})
+
+
+IMPORT_SECONDS = 30
+IMPORTING = Lock()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """A large plan takes seconds of CPU and hundreds of megabytes: one at a time in a process.
+
+    Errors: Busy.
+    """
+    if not IMPORTING.acquire(blocking=False):
+        raise Busy("Another plan is being imported: try again shortly.")
+    try:
+        yield
+    finally:
+        IMPORTING.release()
+
+
+PLAN_BODY = {
+    "description": "The open JSON of pretix' seating editor, up to 64 MiB.",
+    "required": True,
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+
+
+@blp.route("/venues", methods=["POST"])
+@sellers_only
+@blp.doc(parameters=[KEY_HEADER])
+@blp.arguments(NewVenue)
+@blp.response(201, Venue)
+def add_venue(given: dict[str, Any]) -> Response:
+    """Add a hall."""
+    asked = dict(given)
+    owner = given.pop("organisation_id") or caller().organisation_id
+    if owner is None:
+        raise InvalidRequest("Say whose hall it is.", path="organisation_id")
+    if caller().scope not in (None, owner):
+        raise InvalidRequest("That is not your organisation.", path="organisation_id")
+    with transaction(caller().name) as conn:
+        return answer_once(
+            conn, caller().name, asked, lambda: venues.add_venue(conn, owner, **given), Venue()
+        )
+
+
+@blp.route("/venues")
+@sellers_only
+@blp.arguments(Page, location="query")
+@blp.response(200, Venue(many=True))
+def list_venues(page: dict[str, int]) -> Any:
+    """The halls of your organisation."""
+    after, limit = page["starting_after"], page["limit"]
+    with autocommit() as conn:
+        return page_of(venues.list_venues(conn, caller().scope, after, limit + 1), limit)
+
+
+@blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
+@sellers_only
+@blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
+@blp.arguments(PlanQuery, location="query")
+@blp.response(201, PlanVersion)
+def add_plan(query: dict[str, Any], venue_id: int) -> Response:
+    """Import a seating plan: its first version."""
+    scope = caller().scope
+    with autocommit() as conn:
+        plans.check_venue(conn, scope, venue_id)
+    with importing():
+        return _import_plan(query["name"], scope, venue_id)
+
+
+def _import_plan(given_name: str | None, scope: int | None, venue_id: int) -> Response:
+    source, plan = _read_body()
+    name = given_name or plan.name
+
+    def work() -> dict[str, Any]:
+        plan_id = plans.add_plan(conn, scope, venue_id, name)
+        return plans.add_version(conn, scope, plan_id, plan, source)
+
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
+        return answer_once(conn, caller().name, [name, _hash(source)], work, PlanVersion())
+
+
+@blp.route("/plans/<id:plan_id>/versions", methods=["POST"])
+@sellers_only
+@blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
+@blp.response(201, PlanVersion)
+def add_version(plan_id: int) -> Response:
+    """Import the plan again: its next version, in which seats that stay keep their numbers."""
+    scope = caller().scope
+    with autocommit() as conn:
+        plans.check_plan(conn, scope, plan_id)
+    with importing():
+        return _import_version(scope, plan_id)
+
+
+def _import_version(scope: int | None, plan_id: int) -> Response:
+    source, plan = _read_body()
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
+        return answer_once(
+            conn,
+            caller().name,
+            _hash(source),
+            lambda: plans.add_version(conn, scope, plan_id, plan, source),
+            PlanVersion(),
+        )
+
+
+def _read_body() -> tuple[bytes, Plan]:
+    request.max_content_length = MAX_BYTES
+    source = request.get_data(cache=False)
+    try:
+        source.decode()
+    except UnicodeDecodeError:
+        abort(400, "The body is not UTF-8.")
+    return source, read_plan(source)
+
+
+def _hash(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()

@@ -1,0 +1,42 @@
+"""What a buyer may ask for: named seats, or the best available."""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load, validate, validates_schema
+
+from web.support.fields import Shape, Text, Whole, YesNo, unique
+
+MOST_SEATS = 50
+
+
+class SeatsWish(Shape):
+    """Best available: quantity and so on; or named seats."""
+
+    quantity = Whole(least=1, most=MOST_SEATS)
+    category = Whole(least=1, most=32767, load_default=None, allow_none=True)
+    together = YesNo(load_default=True)
+    seats = fields.List(
+        Text(),
+        load_default=None,
+        allow_none=True,
+        validate=[validate.Length(min=1, max=MOST_SEATS), unique],
+    )
+    accessible = Whole(most=MOST_SEATS, load_default=0)
+    accept_terms = YesNo(load_default=False)
+
+    @validates_schema(skip_on_field_errors=True)
+    def check_combination(self, given: dict[str, Any], **_: Any) -> None:
+        seats, quantity = given["seats"], given.get("quantity")
+        if seats is None and quantity is None:
+            raise ValidationError("Say how many, or which seats.", "quantity")
+        if seats is not None and quantity not in (None, len(seats)):
+            raise ValidationError("The number of seats named is another.", "quantity")
+        if seats is not None and given["category"] is not None:
+            raise ValidationError("Named seats have their own categories.", "category")
+        if given["accessible"] > (quantity or len(seats)):
+            raise ValidationError("There are not so many seats.", "accessible")
+
+    @post_load
+    def count_seats(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
+        given.setdefault("quantity", len(given["seats"] or ()))
+        return given

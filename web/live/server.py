@@ -1,0 +1,307 @@
+"""The live process: streams of server-sent events. `python -m web.live.server`
+
+    GET /v1/events/{event}/queue/stream               position …, then turn
+    GET /v1/events/{event}/bookings/{booking}/stream  booking …
+
+With a buyer's token or a queue ticket as a bearer token; for browsers' EventSource, which can send
+no headers, the ticket alone (it is good for looking only) as ?ticket=. One process carries
+thousands of streams and asks the database once a second for all of them (web/live/streams.py).
+"""
+
+import asyncio
+import contextlib
+import json
+import resource
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
+from uuid import UUID
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from db.accounts import api_keys
+from db.runtime.errors import NotAllowed, NotSignedIn
+from db.runtime.logs import configure_logs
+from db.runtime.settings import settings
+from db.runtime.startup import say_if_postgres_is_away
+from web.live.idle_connections import Connections
+from web.live.streams import BookingStream, Hub, QueueStream, Stream
+from web.queue.tokens import QueueTicket, read_ticket
+from web.support.auth import read_token, token_in
+from web.support.fields import BIGGEST_ID
+
+PATIENCE = 2.5
+"""Seconds for the first reading: two polls."""
+MOST_PER_BUYER = 10
+SEND_BUFFER = 16 * 2**10
+"""Bytes that the kernel keeps for a reader; its own choice is megabytes."""
+SHUTDOWN = 3.0  # seconds
+SPARE_FILES = 100
+
+HUB = web.AppKey("hub", Hub)
+CONNECTIONS = web.AppKey("connections", Connections)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger()
+
+
+def problem(request: web.Request, status: int, detail: str) -> web.Response:
+    """An error's answer (RFC 9457), as web/support/errors.py makes them for Flask."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": request.headers.get("X-Request-Id", secrets.token_hex(12))[:128],
+    }
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in (429, 503):
+        body["retry_after"] = 5
+        headers["Retry-After"] = "5"
+    return web.Response(
+        status=status,
+        headers=headers,
+        text=json.dumps(body),
+        content_type="application/problem+json",
+    )
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    connections, transport = request.app[CONNECTIONS], request.transport
+    connections.begin(request)
+    try:
+        return await handler(request)
+    finally:
+        connections.end(transport)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except NotSignedIn as error:
+        return problem(request, 401, str(error))
+    except NotAllowed as error:
+        return problem(request, 403, str(error))
+    except web.HTTPException as error:
+        answer = problem(request, error.status, error.text or error.reason)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+
+
+def event_in(request: web.Request) -> int:
+    event_id = int(request.match_info["event"])
+    if not 0 < event_id <= BIGGEST_ID:
+        raise web.HTTPNotFound
+    return event_id
+
+
+def read_viewer(request: web.Request, event_id: int) -> QueueTicket | int:
+    """Who looks: a ticket, or the buyer of a token. Errors: NotSignedIn, NotAllowed."""
+    if given := request.query.get("ticket"):
+        return read_ticket(given, event_id)
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
+        raise NotSignedIn
+    if token.startswith(api_keys.PREFIX):
+        raise NotAllowed("This is for buyers: API keys cannot do it.")
+    try:
+        buyer_id, epoch = read_token(token)
+    except NotSignedIn:
+        return read_ticket(token, event_id)
+    request.app[HUB].epochs.refuse_ended(buyer_id, epoch)
+    return buyer_id
+
+
+async def stream_queue(request: web.Request) -> web.StreamResponse:
+    """Your place in the queue, then your turn."""
+    event_id = event_in(request)
+    viewer = read_viewer(request, event_id)
+    if isinstance(viewer, QueueTicket):
+        stream = QueueStream(event_id, viewer.buyer_id, entry_id=viewer.entry_id)
+    else:
+        stream = QueueStream(event_id, viewer)
+    return await carry(request, stream, has_ticket=isinstance(viewer, QueueTicket))
+
+
+async def stream_booking(request: web.Request) -> web.StreamResponse:
+    """How your booking and its payment go on."""
+    event_id = event_in(request)
+    viewer = read_viewer(request, event_id)
+    has_ticket = isinstance(viewer, QueueTicket)
+    buyer_id = viewer.buyer_id if isinstance(viewer, QueueTicket) else viewer
+    booking_id = UUID(request.match_info["booking"])
+    stream = BookingStream(event_id, buyer_id, booking_id=booking_id)
+    return await carry(request, stream, has_ticket=has_ticket)
+
+
+async def carry(request: web.Request, stream: Stream, *, has_ticket: bool) -> web.StreamResponse:
+    """Answer with the stream until it ends; 404 without a subject, 204 when all was seen: that ends
+    an EventSource's reconnecting."""
+    hub = request.app[HUB]
+    refuse_too_many(hub, stream.buyer_id)
+    stream.seen = request.headers.get("Last-Event-ID", "")
+    hub.add(stream)
+    try:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stream.known.wait(), PATIENCE)
+        if stream.missing:
+            raise web.HTTPNotFound(text="There is no such thing, or it is not yours.")
+        if stream.is_over():
+            return web.Response(status=204)
+        # A browser never comes back from an error: who has a ticket waits here for better times.
+        if not stream.known.is_set() and not has_ticket:
+            raise web.HTTPServiceUnavailable(text="The database cannot be reached.")
+        limit_buffer(request)
+        await stream.begin(request)
+        await stream.tell(hub.boards.get(stream.event_id))
+        await stream.ended.wait()
+        assert stream.response is not None
+        return stream.response
+    finally:
+        hub.remove(stream)
+
+
+def refuse_too_many(hub: Hub, buyer_id: int) -> None:
+    if len(hub) >= settings().live_streams:
+        raise web.HTTPServiceUnavailable(text="Too many are listening: poll, or try again shortly.")
+    if hub.by_buyer[buyer_id] >= MOST_PER_BUYER:
+        raise web.HTTPTooManyRequests(text=f"You have {MOST_PER_BUYER} streams open already.")
+
+
+def limit_buffer(request: web.Request) -> None:
+    if request.transport is not None:
+        reader = request.transport.get_extra_info("socket")
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """It answers, hence it lives."""
+    return web.json_response({"alive": True})
+
+
+async def get_readiness(request: web.Request) -> web.Response:
+    """Ready when the database was read just now."""
+    if not request.app[HUB].is_well():
+        return problem(request, 503, "The database cannot be reached.")
+    return web.json_response({"ready": True})
+
+
+class HubGauges(Collector):
+    """What the streams are at this moment."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        streams = GaugeMetricFamily("usher_live_streams", "Open streams", labels=["of"])
+        streams.add_metric(["queue"], len(self._hub.queues))
+        streams.add_metric(["booking"], len(self._hub.bookings))
+        yield streams
+        yield GaugeMetricFamily(
+            "usher_live_poll_seconds", "How long the last poll took", value=self._hub.poll_took
+        )
+        yield GaugeMetricFamily(
+            "usher_live_up", "Whether the database was read just now", value=self._hub.is_well()
+        )
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    registry = CollectorRegistry()
+    registry.register(HubGauges(request.app[HUB]))
+    return web.Response(
+        body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+UUID_IN_PATH = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+
+
+async def allow_other_sites(request: web.Request, response: web.StreamResponse) -> None:
+    """A page of another origin may listen with a ticket, and is told why not: the ticket alone says
+    who looks, no cookie does."""
+    if "ticket" in request.query:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+
+
+def create_app(hub: Hub) -> web.Application:
+    app = web.Application(middlewares=[note_request, answer_errors])
+    app[HUB] = hub
+    app[CONNECTIONS] = Connections()
+    app.on_response_prepare.append(allow_other_sites)
+    event = r"/v1/events/{event:\d{1,19}}"
+    booking = f"{event}/bookings/{{booking:{UUID_IN_PATH}}}"
+    app.add_routes(
+        [
+            web.get(f"{event}/queue/stream", stream_queue, allow_head=False),
+            web.get(f"{booking}/stream", stream_booking, allow_head=False),
+            web.get("/healthz", get_health),
+            web.get("/readyz", get_readiness),
+            web.get("/metrics", get_metrics),
+        ]
+    )
+    return app
+
+
+async def serve(stop: asyncio.Event) -> None:
+    """Listen until told to stop, then end all streams within seconds."""
+    hub = Hub()
+    app = create_app(hub)
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
+    )
+    await runner.setup()
+    host, _, port = settings().live_bind.rpartition(":")
+    site = web.TCPSite(runner, host, int(port), backlog=1024, reuse_port=True)
+    await site.start()
+    assert runner.server is not None
+    closing = asyncio.create_task(app[CONNECTIONS].close_slow_ones(runner.server))
+    polling, stopping = asyncio.create_task(hub.run()), asyncio.create_task(stop.wait())
+    log.info("listening", bind=settings().live_bind)
+    done, _ = await asyncio.wait({polling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    polling.cancel()
+    closing.cancel()
+    await site.stop()
+    await hub.end()
+    await runner.cleanup()
+    if polling in done:
+        polling.result()  # raises: it never ends by itself
+
+
+def allow_files(wanted: int) -> None:
+    """As many open files as there may be streams, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        log.warning("too few open files are allowed for LIVE_STREAMS", allowed=most, wanted=wanted)
+
+
+async def run() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(stop)
+
+
+def main() -> None:
+    configure_logs("live")
+    allow_files(settings().live_streams + SPARE_FILES)
+    say_if_postgres_is_away()
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The public state of an event's queue: one small document, made at most once a second however many
+read it, from which everybody's place is worked out without asking the database."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from time import monotonic
+from types import ModuleType
+
+import psycopg
+import structlog
+from flask import Flask, current_app
+from psycopg_pool import PoolTimeout
+
+from db.catalogue import availability
+from db.catalogue.availability import QueueReading
+from db.connections import autocommit
+from web.support.snapshots import Snapshots
+
+SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
+JITTER = 0.2
+SERVED_IN_A_SECOND = 500  # assumed until it is known
+STANDBY_LOOKS = 200  # a second, by all on standby together: there is no order to tell them apart by
+RATE_OVER = timedelta(seconds=60)
+STALE_AFTER = 60.0
+COUNTED = 1000
+ENDLESS = 10**9  # people ahead of somebody in a lobby, for whom it is too early to ask
+MOST_EVENTS = 200
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Board:
+    """A reading of the queue, and how fast it moved: (when, now_serving) of the last minute."""
+
+    queue: QueueReading
+    readings: tuple[tuple[datetime, int], ...]
+    document: bytes = b""
+    etag: str = ""
+    made_at: float = field(default_factory=monotonic)
+
+    @property
+    def now_serving(self) -> int:
+        return self.queue["now_serving"]
+
+    @property
+    def sale(self) -> str:
+        return self.queue["sale"]
+
+    @property
+    def is_over(self) -> bool:
+        """Nobody who waits will get anything any more."""
+        return self.sale in ("over", "sold_out")
+
+    @property
+    def waiting(self) -> int:
+        """Exact up to 1,000, above that an upper bound."""
+        counted = self.queue["counted"]
+        if counted <= COUNTED:
+            return counted
+        return max(counted, self.ahead(self.queue["last_number"] + 1))
+
+    def ahead(self, number: int) -> int:
+        """How many come before a number, at most: the numbers between less those who surely left.
+
+        Of a block that only partly lies between, as many leavers as possible are taken to be in the
+        part that does not.
+        """
+        last = max(self.queue["last_number"], number - 1)
+        left = sum(
+            _surely_left(first, min(end, last), leavers, self.now_serving, number)
+            for first, end, leavers in self.queue["leavers"]
+        )
+        return max(number - 1 - self.now_serving - left, 0)
+
+    def is_called(self, number: int) -> bool:
+        """Whether that entry may have changed, so that it is worth reading: its turn has come, or
+        the sale has ended. Numbers of a lobby are negative, until it is drawn."""
+        if number <= 0 and self.sale == "soon":
+            return False
+        return self.is_over or number <= self.now_serving
+
+    @property
+    def per_second(self) -> float | None:
+        """Numbers served, those of leavers too; None before there are two readings."""
+        (first, served), (last, serving) = self.readings[0], self.readings[-1]
+        seconds = (last - first).total_seconds()
+        return (serving - served) / seconds if seconds else None
+
+    def estimated_wait(self, number: int) -> int | None:
+        """Seconds; None when nothing moves, or too little is known."""
+        if number <= self.now_serving:
+            return 0 if number > 0 else None
+        return round((number - self.now_serving) / self.per_second) if self.per_second else None
+
+    def poll_base(self, ahead: int) -> float:
+        """Half of the time that it may take, such that the jitter stays within the bounds."""
+        return _bounded(ahead / (self.per_second or SERVED_IN_A_SECOND) / 2)
+
+    def poll_after(self, ahead: int, seed: int | None = None) -> float:
+        """Seconds until it is worth asking again, jittered so that a crowd does not come at once;
+        always the same for the same seed."""
+        dice = random if seed is None else random.Random(seed)
+        return _jittered(self.poll_base(ahead), dice)
+
+    def poll_after_standby(self) -> float:
+        """The same for who is on standby: longer, the more of them there are."""
+        return _jittered(_bounded(self.queue["standby"] / STANDBY_LOOKS), random)
+
+    def poll_after_number(self, number: int) -> float:
+        """The same for who has a number. A sale's end calls a whole crowd, over 30 s then."""
+        if self.is_over:
+            return round(random.uniform(SOONEST_POLL, LATEST_POLL), 1)
+        return self.poll_after(self.ahead(number) if number > 0 else ENDLESS)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, SOONEST_POLL / (1 - JITTER)), LATEST_POLL / (1 + JITTER))
+
+
+def _jittered(seconds: float, dice: random.Random | ModuleType) -> float:
+    return round(seconds * dice.uniform(1 - JITTER, 1 + JITTER), 1)
+
+
+def _surely_left(first: int, last: int, leavers: int, served: int, number: int) -> int:
+    """Of the leavers among the numbers first..last, how many at least lie between the other two."""
+    between = min(last, number - 1) - max(first, served + 1) + 1
+    if between <= 0:
+        return 0
+    others = last - first + 1 - between - (first <= number <= last)  # its own owner is there
+    return max(leavers - others, 0)
+
+
+def next_board(before: Board | None, queue: QueueReading) -> Board:
+    """The board after a new reading, with its document."""
+    readings = (*(before.readings if before else ()), (queue["as_of"], queue["now_serving"]))
+    recent = tuple(r for r in readings if queue["as_of"] - r[0] <= RATE_OVER)
+    board = Board(queue, recent)
+    facts = _state(board)
+    document = json.dumps(facts | {"as_of": queue["as_of"].isoformat()}).encode()
+    tag = blake2b(json.dumps(facts).encode(), digest_size=8).hexdigest()
+    return Board(queue, recent, document, tag)
+
+
+def _state(board: Board) -> dict[str, int | float | str | Sequence[Sequence[int]] | None]:
+    newest = board.queue["last_number"] + 1
+    waiting, rate = board.waiting, board.per_second
+    return {
+        "now_serving": board.now_serving,
+        "last_number": board.queue["last_number"],
+        "waiting": waiting,
+        "leavers": board.queue["leavers"],
+        "sale": board.sale,
+        "rate_per_minute": None if rate is None else round(rate * 60),
+        "estimated_wait_s": board.estimated_wait(newest) if waiting else 0,
+        "poll_after_s": round(board.poll_base(waiting)),
+    }
+
+
+def keep_boards(app: Flask) -> None:
+    app.extensions["queue_boards"] = Snapshots(_look, seconds=1, most=MOST_EVENTS)
+
+
+def read_board(event_id: int) -> Board:
+    """At most a second old, a minute while the database is away. Errors: NotFound."""
+    boards: Snapshots[Board] = current_app.extensions["queue_boards"]
+    return boards.get(event_id)
+
+
+def _look(event_id: int, before: Board | None) -> Board:
+    try:
+        with autocommit() as conn:
+            return next_board(before, availability.get_queue(conn, event_id))
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        if before is None or monotonic() - before.made_at > STALE_AFTER:
+            raise
+        log.warning("old queue board", error=type(error).__name__)
+        return before

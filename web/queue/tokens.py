@@ -1,0 +1,106 @@
+"""Queue tickets: signed tokens that say which entry and number somebody has, so that polls and
+streams can be answered without the database. Good for looking only, hence also in a URL. And
+passes, with which seats are chosen: wrong ones are refused without the database."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from db.runtime.errors import NotAllowed, NotSignedIn
+from db.runtime.settings import settings
+
+GOOD_FOR = timedelta(hours=24)
+AUDIENCE = "queue"
+PASS_AUDIENCE = "pass"
+
+
+@dataclass(frozen=True)
+class QueueTicket:
+    """Whose place in which queue; number 0 is in the lobby, which gives no numbers yet."""
+
+    event_id: int
+    entry_id: UUID
+    number: int
+    buyer_id: int
+
+
+def sign_ticket(ticket: QueueTicket, since: datetime | None = None) -> str:
+    """A token that expires 24 hours after `since`, which is now if nothing is said."""
+    claims = {
+        "aud": AUDIENCE,
+        "exp": (since or datetime.now(UTC)) + GOOD_FOR,
+        "sub": str(ticket.buyer_id),
+        "event": ticket.event_id,
+        "entry": str(ticket.entry_id),
+        "number": ticket.number,
+    }
+    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+
+
+def read_ticket(token: str, event_id: int) -> QueueTicket:
+    """Errors: NotSignedIn (wrong, expired, or of another event)."""
+    try:
+        claims = _read(token, AUDIENCE, ["number"])
+        ticket = QueueTicket(
+            claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"])
+        )
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotSignedIn("This queue ticket is wrong or has expired: read your entry.") from error
+    if ticket.event_id != event_id:
+        raise NotSignedIn("This queue ticket is of another event.")
+    return ticket
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Who may choose seats of an event until when. The entry's row says whether it was used."""
+
+    event_id: int
+    entry_id: UUID
+    buyer_id: int
+    until: datetime
+
+
+def sign_pass(queue_pass: Pass) -> str:
+    claims = {
+        "aud": PASS_AUDIENCE,
+        "exp": queue_pass.until,
+        "sub": str(queue_pass.buyer_id),
+        "event": queue_pass.event_id,
+        "entry": str(queue_pass.entry_id),
+    }
+    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+
+
+def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
+    """The entry that a pass was given to; whether it is still good is in the entry's row, since a
+    request that is repeated later gets the answer of then.
+
+    Errors: NotAllowed (wrong, or not for this).
+    """
+    try:
+        claims = _read(token, PASS_AUDIENCE, check_time=False)
+        entry_id = UUID(claims["entry"])
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise NotAllowed("This is no pass.") from error
+    if claims["event"] != event_id or claims["sub"] != str(buyer_id):
+        raise NotAllowed("This pass is for another event, or somebody else's.")
+    return entry_id
+
+
+def _read(
+    token: str, audience: str, more: Iterable[str] = (), *, check_time: bool = True
+) -> dict[str, Any]:
+    required = ["aud", "exp", "sub", "event", "entry", *more]
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        settings().secret_key,
+        algorithms=["HS256"],
+        audience=audience,
+        options={"require": required, "verify_exp": check_time},
+    )
+    return claims

@@ -1,0 +1,175 @@
+"""Who is asking: buyers with a token that needs no database to check, servers with an API key."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, NamedTuple, cast
+
+import jwt
+import structlog
+from flask import g, request
+
+from db.accounts import api_keys
+from db.accounts.api_keys import Caller
+from db.connections import autocommit
+from db.runtime.errors import NotAllowed, NotSignedIn
+from db.runtime.settings import settings
+from web.support.fields import BIGGEST_ID
+from web.support.token_epochs import current_epochs
+
+View = Callable[..., Any]
+
+SIGNED_IN = timedelta(days=30)
+CODE_LIVES = timedelta(minutes=15)
+
+
+class Signed(NamedTuple):
+    """What a token or a code says. n: a token's epoch; of a code, how many were used before."""
+
+    account_id: int
+    n: int
+
+
+def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
+    """{token, expires_at}, with which a buyer is signed in."""
+    expires_at = datetime.now(UTC).replace(microsecond=0) + SIGNED_IN
+    return {
+        "token": _sign(Signed(account_id, epoch), "buyer", expires_at),
+        "expires_at": expires_at,
+    }
+
+
+def make_code(account_id: int, codes_used: int, now: datetime) -> str:
+    """A code for an e-mail: whoever reads it may have a token. now: by the database's clock, as
+    another process may read it, whose own is another.
+    """
+    return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)
+
+
+def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
+    claims = {"sub": str(signed.account_id), "n": signed.n, "aud": audience, "exp": expires_at}
+    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+
+
+def read_token(token: str) -> Signed:
+    """A buyer's token, which may have been ended: see web/support/token_epochs.py. Errors:
+    NotSignedIn."""
+    return _read(token, "buyer")[0]
+
+
+def read_code(code: str) -> tuple[Signed, datetime]:
+    """A sign-in code, and until when it is good; it may have been used, and its time may be over.
+    Errors: NotSignedIn.
+    """
+    signed, expires_at = _read(code, "sign-in", check_time=False)
+    return signed, datetime.fromtimestamp(expires_at, UTC)
+
+
+def _read(token: str, audience: str, *, check_time: bool = True) -> tuple[Signed, int]:
+    try:
+        claims = jwt.decode(
+            token,
+            settings().secret_key,
+            algorithms=["HS256"],
+            audience=audience,
+            options={"require": ["sub", "aud", "exp"], "verify_exp": check_time},
+        )
+        signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
+        if not 0 < signed.account_id <= BIGGEST_ID:
+            raise ValueError(claims["sub"])
+        return signed, int(claims["exp"])
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        raise NotSignedIn("This token is wrong or has expired.") from error
+
+
+def token_in(header: str) -> str:
+    """The token of an Authorization header, "" where it has none; schemes are in any case."""
+    scheme, _, token = header.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def bearer() -> str:
+    """The token of the request. Errors: NotSignedIn."""
+    token = token_in(request.headers.get("Authorization", ""))
+    if not token:
+        raise NotSignedIn
+    return token
+
+
+def buyers_only(view: View) -> View:
+    """Let a signed-in buyer through: g.buyer_id."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        token = bearer()
+        if token.startswith(api_keys.PREFIX):
+            raise NotAllowed("This is for buyers: API keys cannot do it.")
+        g.buyer_id, epoch = read_token(token)
+        current_epochs().refuse_ended(g.buyer_id, epoch)
+        return view(*args, **kwargs)
+
+    return _document(guarded, "buyer")
+
+
+def sellers_only(view: View) -> View:
+    """Let an organiser's or operator's server through: caller()."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        token = bearer()
+        if not token.startswith(api_keys.PREFIX):
+            raise NotAllowed("This needs an organiser's API key.")
+        g.caller = _find_caller(token)
+        return view(*args, **kwargs)
+
+    return _document(guarded, "api_key")
+
+
+def operators_only(view: View) -> View:
+    """Let those through who look after the whole service: caller()."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if caller().scope is not None:
+            raise NotAllowed("This is for operators.")
+        return view(*args, **kwargs)
+
+    return sellers_only(guarded)
+
+
+def _find_caller(key: str) -> Caller:
+    with autocommit() as conn:
+        found = api_keys.find_caller(conn, key)
+    if found is None:
+        raise NotSignedIn("This API key is wrong or was revoked.")
+    structlog.contextvars.bind_contextvars(caller=found.name)
+    return found
+
+
+def _document(view: View, scheme: str) -> View:
+    doc = deepcopy(getattr(view, "_apidoc", {}))
+    doc.setdefault("manual_doc", {})["security"] = [{scheme: []}]
+    view._apidoc = doc  # type: ignore[attr-defined]
+    return view
+
+
+def caller() -> Caller:
+    """Whose API key it is, behind sellers_only."""
+    return cast(Caller, g.caller)
+
+
+def caller_if_any() -> Caller | None:
+    """Whose API key it is, on routes that are open to all."""
+    token = token_in(request.headers.get("Authorization", ""))
+    return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
+
+
+def buyer_id() -> int:
+    """Which account it is, behind buyers_only."""
+    return cast(int, g.buyer_id)
+
+
+def buyer() -> str:
+    """The signed-in buyer, for logs of who did what."""
+    return f"buyer:{g.buyer_id}"

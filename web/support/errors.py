@@ -1,0 +1,156 @@
+"""One table from what can go wrong to HTTP; every error is an application/problem+json (RFC 9457).
+
+Members: type, title, status, detail, instance, request_id; where they apply errors[] (location,
+path, message), conflict_reason, and retry_after in seconds, which is a header, too.
+"""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+import structlog
+from flask import Flask, Response, g, request
+from psycopg.errors import (
+    DiskFull,
+    ForeignKeyViolation,
+    InvalidTextRepresentation,
+    LockNotAvailable,
+    NumericValueOutOfRange,
+    QueryCanceled,
+    StatementTooComplex,
+    UntranslatableCharacter,
+)
+from psycopg_pool import PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from db.catalogue.seating import PlanError
+from db.runtime.errors import (
+    Busy,
+    Conflict,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    UsherError,
+)
+
+log = structlog.get_logger()
+
+STATUS: dict[type[UsherError], int] = {
+    NotFound: 404,
+    InvalidRequest: 422,
+    Conflict: 409,
+    NotSignedIn: 401,
+    NotAllowed: 403,
+    Busy: 503,
+}
+
+UNSTORABLE = "The JSON holds something that cannot be stored."
+DATABASE: list[tuple[type[Exception], int, str]] = [
+    (UntranslatableCharacter, 422, UNSTORABLE),  # \u0000
+    (InvalidTextRepresentation, 422, UNSTORABLE),  # half of a surrogate pair, NaN
+    (NumericValueOutOfRange, 422, UNSTORABLE),
+    (StatementTooComplex, 422, UNSTORABLE),  # nested too deeply
+    (QueryCanceled, 503, "That took too long: try again shortly."),
+    (LockNotAvailable, 503, "Somebody else is at it: try again shortly."),
+    (PoolTimeout, 503, "Too much is going on: try again shortly."),
+    (DiskFull, 503, "Nothing can be stored at the moment: try again shortly."),
+    (psycopg.OperationalError, 503, "The database cannot be reached: try again shortly."),
+    (ForeignKeyViolation, 422, "The request refers to something that does not exist."),
+]
+
+RETRY_AFTER = 2
+
+
+def problem(status: int, detail: str, **members: Any) -> Response:
+    """An error's answer; members that are None are left out."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": g.get("request_id"),
+        **members,
+    }
+    if reason := members.get("conflict_reason"):
+        body["type"] = f"urn:usher:problem:{reason}"
+    if status == 503:
+        body["retry_after"] = RETRY_AFTER
+    text = json.dumps({name: value for name, value in body.items() if value is not None})
+    answer = Response(text, status, mimetype="application/problem+json")
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER)
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def register_errors(app: Flask) -> None:
+    app.register_error_handler(UsherError, answer_domain_error)
+    app.register_error_handler(PlanError, answer_plan_error)
+    app.register_error_handler(psycopg.Error, answer_database_error)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Exception, answer_surprise)
+
+
+def answer_domain_error(error: UsherError) -> Response:
+    details = dict(error.details)
+    members: dict[str, Any] = {
+        "conflict_reason": details.pop("conflict_reason", None) or details.pop("reason", None)
+    }
+    if path := details.pop("path", None):
+        members["errors"] = [{"location": "json", "path": path, "message": str(error)}]
+    return problem(STATUS[type(error)], str(error), **members, **details)
+
+
+def answer_plan_error(error: PlanError) -> Response:
+    return problem(422, "The seating plan cannot be used.", errors=error.errors)
+
+
+def answer_database_error(error: psycopg.Error) -> Response:
+    for kind, status, detail in DATABASE:
+        if isinstance(error, kind):
+            log.warning("database", error=type(error).__name__, message=str(error))
+            return problem(status, detail)
+    return answer_surprise(error)
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """werkzeug's own errors, and webargs' with what is wrong in which field."""
+    messages = (getattr(error, "data", None) or {}).get("messages")
+    errors = list(list_messages(messages)) if messages else None
+    detail = "The request does not make sense." if errors else str(error.description)
+    answer = problem(error.code or 500, detail, errors=errors)
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after", "content-range"):
+            answer.headers[name] = value
+    return answer
+
+
+def list_messages(messages: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """webargs' nested messages, one by one: {location, path, message}."""
+    for location, tree in messages.items():
+        for path, message in walk_messages(tree):
+            yield {"location": location, "path": path, "message": message}
+
+
+def walk_messages(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            step = "" if key == "_schema" else f"[{key}]" if isinstance(key, int) else f".{key}"
+            yield from walk_messages(value, path + step)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from walk_messages(value, path)
+    else:
+        yield path.lstrip("."), str(tree)
+
+
+def answer_surprise(error: Exception) -> Response:
+    log.error("surprise", exc_info=error)
+    return problem(
+        500, "Something went wrong on our side; nothing is known to be wrong with the request."
+    )

@@ -1,0 +1,74 @@
+"""Idempotency-Key: the same request twice is done once, and answered the same twice."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, abort, jsonify, request
+from marshmallow import Schema
+
+from db.accounts import idempotency
+from db.connections import Conn
+
+KEY_HEADER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "A random one for every new request, the same one to repeat it.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+REQUIRED_KEY_HEADER = KEY_HEADER | {"required": True}
+
+
+def given_key() -> str | None:
+    """The Idempotency-Key, if there is one; 400 when it cannot be one."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+        abort(400, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
+    return key
+
+
+def required_key() -> str:
+    """The Idempotency-Key; 400 when there is none."""
+    key = given_key()
+    if key is None:
+        abort(400, "Idempotency-Key is missing: send a new random one with every new request.")
+    return key
+
+
+def fingerprint(asked: Any) -> bytes:
+    """A hash of what is asked for, by which a key used for something else is noticed."""
+    text = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).digest()
+
+
+def answer_once(
+    conn: Conn,
+    principal: str,
+    asked: Any,
+    work: Callable[[], Any],
+    shape: Schema,
+    status: int = 201,
+) -> Response:
+    """Do the work and answer with its result in `shape`; or give the answer that was given before.
+
+    conn: in the transaction of the work. Errors: Conflict in_flight, InvalidRequest key_reused.
+    """
+    key = given_key()
+    if key is None:
+        return _answer(shape.dump(work()), status)
+    route = f"{request.method} {request.path}"
+    wanted = idempotency.Request(principal, route, key, fingerprint(asked))
+    if earlier := idempotency.find_answer(conn, wanted):
+        answer = _answer(earlier[1], earlier[0])
+        answer.headers["Idempotent-Replayed"] = "true"
+        return answer
+    body = shape.dump(work())
+    idempotency.keep_answer(conn, wanted, status, body)
+    return _answer(body, status)
+
+
+def _answer(body: Any, status: int) -> Response:
+    answer = jsonify(body)
+    answer.status_code = status
+    return answer

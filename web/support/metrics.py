@@ -1,0 +1,125 @@
+"""/metrics: this service's requests, the workers' tasks, and gauges read from Postgres."""
+
+from collections.abc import Iterator
+from time import monotonic
+
+import psycopg
+from flask import Flask, Request, Response, abort, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_flask_exporter import PrometheusMetrics
+from psycopg.errors import LockNotAvailable, QueryCanceled
+from psycopg_pool import PoolTimeout
+
+from db.connections import transaction
+from db.maintenance.health import Gauge, read_gauges
+from db.runtime.settings import settings
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+
+GAUGES = {
+    "queue_depth": ("People waiting, up to 10,000 an event", ["event"]),
+    "seats": ("Seats of events on sale", ["event", "state"]),
+    "outbox_depth": ("Durable tasks that are due, and in nobody's hands", ["queue", "actor"]),
+    "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
+    "gateway_circuit": (
+        "The state in which a gateway account's circuit breaker is, for all workers",
+        ["gateway_account", "state"],
+    ),
+    "dead_letters_open": ("Tasks given up that nobody has resolved", ["actor"]),
+    "dead_letters_age_seconds": ("How long the oldest of them waits for somebody", ["actor"]),
+    "payments_in_doubt": ("Payments at no end, of which nothing was heard for 5 minutes", []),
+    "outage_seconds": ("For how long a gateway could not be used", ["gateway_account"]),
+    "database_bytes": ("What the database takes on its disk", []),
+    "oldest_snapshot_seconds": ("For how long a transaction keeps dead rows from going", []),
+    "reconciliation_differences": (
+        "Differences to the gateway by kind; state: repairing, reported or gone",
+        ["kind", "state"],
+    ),
+    "reconciliation_age_seconds": ("Time since the last reconciliation was through", []),
+    "bookings": ("Bookings of events on sale", ["state"]),
+    "invariant_rows": ("What must never be, and is: the auditor's open findings", ["invariant"]),
+    "job_age_seconds": ("Since a periodic job last succeeded", ["job"]),
+    "job_every_seconds": ("How often a periodic job is to run", ["job"]),
+    "job_failures": ("How often a periodic job has failed in a row", ["job"]),
+}
+
+
+class DatabaseGauges(Collector):
+    """Gauges from Postgres, read at most every `seconds`, however often they are scraped."""
+
+    def __init__(self, seconds: float = 10) -> None:
+        self._seconds = seconds
+        self._read_at = -seconds
+        self._gauges: list[Gauge] = []
+        self._reachable = True
+
+    def collect(self) -> Iterator[Metric]:
+        if monotonic() - self._read_at >= self._seconds:
+            self._read()
+        yield GaugeMetricFamily(
+            "usher_database_up", "Whether the gauges could be read", value=self._reachable
+        )
+        for name, (help_text, labels) in GAUGES.items():
+            family = GaugeMetricFamily(f"usher_{name}", help_text, labels=labels)
+            for gauge in self._gauges:
+                if gauge.name == name:
+                    family.add_metric([gauge.labels[label] for label in labels], gauge.value)
+            yield family
+
+    def _read(self) -> None:
+        self._read_at = monotonic()
+        try:
+            with transaction() as conn:
+                self._gauges, self._reachable = list(read_gauges(conn)), True
+        except (QueryCanceled, LockNotAvailable):
+            self._reachable = True  # it only has more to do than to count; the last counts stand
+        except (psycopg.OperationalError, PoolTimeout):
+            self._gauges, self._reachable = [], False
+
+
+def measure_requests(app: Flask) -> Counter:
+    """Count and time requests by rule, never by path: paths are without number.
+
+    Returns a counter for those that do not come to Flask (web/queue/fast_path.py).
+    """
+    registry = CollectorRegistry()
+    PrometheusMetrics(
+        app,
+        path=None,
+        group_by=rule,
+        buckets=BUCKETS,
+        registry=registry,
+        defaults_prefix="usher",
+    )
+    gauges = DatabaseGauges()
+    app.add_url_rule("/metrics", "metrics", lambda: _scrape(registry, gauges))
+    help_text = "Queue documents served from the copy at hand"
+    return Counter("usher_queue_documents_served", help_text, registry=registry)
+
+
+def refuse_other_methods() -> None:
+    """501, and not counted: whoever invents methods would make a series of each."""
+    if request.method not in METHODS:
+        request.prom_do_not_track = True  # type: ignore[attr-defined]
+        abort(501, "This method is not known here.")
+
+
+def rule(request: Request) -> str:
+    return request.url_rule.rule if request.url_rule else "none"
+
+
+def _scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
+    """With a shared folder every process of the machine is in it, Dramatiq's workers too."""
+    shared = settings().prometheus_multiproc_dir
+    counted = CollectorRegistry() if shared else own
+    if shared:
+        MultiProcessCollector(counted, shared)  # type: ignore[no-untyped-call]
+    looked_up = CollectorRegistry()
+    looked_up.register(gauges)
+    text = generate_latest(counted) + generate_latest(looked_up)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,88 @@
+"""The API's description at /openapi.json, and a page that renders it from files of our own."""
+
+import http
+from typing import Any
+
+from flask import Blueprint, Flask, Response, send_from_directory
+from flask_smorest import Api
+from flask_smorest.utils import prepare_response
+from marshmallow import Schema, fields
+from swagger_ui_bundle import swagger_ui_path
+
+from web.support.blueprint import IdConverter
+from web.support.fields import BIGGEST_ID
+
+files = Blueprint("docs", __name__)
+
+SETTINGS: dict[str, Any] = {
+    "API_TITLE": "Usher",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.0.3",
+    "OPENAPI_URL_PREFIX": "/",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "OPENAPI_SWAGGER_UI_PATH": "/docs",
+    "OPENAPI_SWAGGER_UI_URL": "/docs/files/",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "Sells every seat exactly once."},
+        "components": {
+            "securitySchemes": {
+                "buyer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "queue_ticket": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "usk_…"},
+            }
+        },
+    },
+}
+
+
+class FieldProblem(Schema):
+    location = fields.String()
+    path = fields.String()
+    message = fields.String()
+
+
+class Problem(Schema):
+    """RFC 9457."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    instance = fields.String()
+    request_id = fields.String()
+    errors = fields.List(fields.Nested(FieldProblem))
+    conflict_reason = fields.String()
+    retry_after = fields.Integer(metadata={"description": "seconds"})
+
+
+class UsherApi(Api):
+    """flask-smorest's, whose errors are ours (web/support/errors.py)."""
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+    def _register_responses(self) -> None:
+        for name, text in [(s.name, s.phrase) for s in http.HTTPStatus] + [
+            ("DEFAULT_ERROR", "An error")
+        ]:
+            response = {"description": text, "schema": Problem}
+            prepare_response(response, self.spec, "application/problem+json")
+            self.spec.components.response(name, response, lazy=True)
+
+
+def describe(app: Flask) -> UsherApi:
+    """The API object that blueprints are registered with."""
+    app.config.update(SETTINGS)
+    app.url_map.converters["id"] = IdConverter
+    app.register_blueprint(files)
+    api = UsherApi(app)
+    api.register_converter(
+        IdConverter,
+        lambda _: {"type": "integer", "format": "int64", "minimum": 1, "maximum": BIGGEST_ID},
+    )
+    return api
+
+
+@files.get("/docs/files/<path:name>")
+def send_file(name: str) -> Response:
+    return send_from_directory(swagger_ui_path, name)
