@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
-from db.catalogue.money import Currency, find_currency, written
+from db.catalogue.currencies import find_currency
 from db.connections import Conn
+from db.presentation.amounts import Currency, written
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 

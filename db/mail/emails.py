@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.catalogue.money import Currency, list_currencies
 from db.connections import Conn
+from db.presentation.amounts import Currency
 from db.queries import load
 
 sql = load("mail/emails")
@@ -29,11 +29,10 @@ class Email:
     currencies: dict[str, Currency]
 
 
-def take(conn: Conn, ids: list[str]) -> list[Email]:
+def take(conn: Conn, ids: list[str], currencies: dict[str, Currency]) -> list[Email]:
     """Those of the mails that are still to be sent, counted as one more attempt."""
     rows = conn.execute(sql.take, {"ids": ids}).fetchall()
-    known = list_currencies(conn) if rows else {}
-    return [Email(**row, currencies=known) for row in rows]
+    return [Email(**row, currencies=currencies) for row in rows]
 
 
 def mark_sent(conn: Conn, ids: list[UUID]) -> None:

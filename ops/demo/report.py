@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from db.catalogue.money import Currency, written
 from db.maintenance.invariants import invariants
+from db.presentation.amounts import Currency, written
 from ops.demo.buyer import Told
 from ops.demo.check import Findings, ledger_captured, oversold, resold
 

@@ -15,8 +15,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from db.connections import Conn
-from ops.migrate import migrate
-from ops.servers import Postgres
+from ops.deploy.migrate import migrate
+from ops.local.servers import Postgres
 
 PAGE = Path(__file__).with_name("states.md")
 

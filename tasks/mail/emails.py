@@ -19,6 +19,7 @@ from uuid import UUID
 
 import structlog
 
+from db.catalogue.currencies import list_currencies
 from db.connections import Conn, refuse_transaction
 from db.durable import outbox
 from db.mail import emails
@@ -42,7 +43,8 @@ BATCH_TIME = 120
 def send_email(lease: Lease) -> None:
     """Send mails. Those that the server takes are done; others are tried again, for a day."""
     with lease.transaction() as conn:
-        waiting = emails.take(conn, [task.args["email_id"] for task in lease.tasks])
+        ids = [task.args["email_id"] for task in lease.tasks]
+        waiting = emails.take(conn, ids, list_currencies(conn))
     reach("before mail")
     sent, trouble = send_all([mail for mail in waiting if is_true(mail)])
     reach("after mail")

@@ -14,8 +14,8 @@ from jinja2 import (
 )
 from jinja2.runtime import Context
 
-from db.catalogue.money import written
 from db.mail.emails import Email
+from db.presentation.amounts import written
 from db.runtime.settings import settings
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from db.catalogue.money import Currency, find_currency, list_currencies, written
+from db.catalogue.currencies import find_currency, list_currencies
 from db.connections import Conn, only
+from db.presentation.amounts import Currency, written
 from ops.sandbox.stripe import money as stripes
 from tests.support.world import Caller, Sale, event_fields
 

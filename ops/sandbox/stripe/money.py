@@ -6,8 +6,8 @@ Source: https://docs.stripe.com/currencies
 
 from __future__ import annotations
 
-from db.catalogue.money import Currency
-from db.catalogue.money import written as as_people_read
+from db.presentation.amounts import Currency
+from db.presentation.amounts import written as as_people_read
 from ops.sandbox.stripe.errors import invalid
 
 CODES = """

@@ -1,17 +1,9 @@
-"""Currencies, and amounts as people read them. Amounts are integers of a currency's smallest unit.
-
-What is known of currencies is in sql/data/currencies.sql.
-"""
+"""Amounts as people read them. They are integers of a currency's smallest unit."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from babel.numbers import format_currency
-
-from db.connections import Conn
-from db.queries import load
-
-sql = load("catalogue/currencies")
 
 
 @dataclass(frozen=True)
@@ -26,17 +18,6 @@ class Currency:
     step: int = 1
     minimum_charge: int = 1
     maximum_charge: int = 99_999_999
-
-
-def list_currencies(conn: Conn) -> dict[str, Currency]:
-    """Those that can be sold in, by code."""
-    return {row["code"]: Currency(**row) for row in conn.execute(sql.list_currencies)}
-
-
-def find_currency(conn: Conn, code: str) -> Currency | None:
-    """None: nothing can be sold in it."""
-    row = conn.execute(sql.find_currency, {"code": code}).fetchone()
-    return Currency(**row) if row else None
 
 
 def written(amount: int, currency: Currency) -> str:
