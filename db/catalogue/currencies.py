@@ -1,4 +1,4 @@
-"""Currencies that can be sold in; what is known of them is in sql/functions/05_currencies.sql."""
+"""Currencies that can be sold in; what is known of them is in sql/data/currencies.sql."""
 
 from db.connections import Conn
 from db.presentation.amounts import Currency
