@@ -1,15 +1,24 @@
-"""The documents say what is so: pictures are those of the database, decisions have their date."""
+"""The documents say what is so: paths and commands exist, walks can be walked, pictures are those of
+the database, decisions have their date."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from db.connections import Conn
 from ops.docs.states import PAGE, read_moves, redraw
+from tests.structure.references import ROOT, links, names, paths_in_code, walks
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "ops" / "docs"
+PAGES = [
+    str(page.relative_to(ROOT))
+    for page in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted(DOCS.rglob("*.md")),
+    ]
+]
 
 
 def test_states_are_drawn_from_legal_moves(conn: Conn) -> None:
@@ -35,3 +44,51 @@ def test_the_glossary_is_in_alphabetical_order() -> None:
     for chapter in chapters:
         terms = re.findall(r"^- \*\*([^*]+)\*\*: ", chapter, re.MULTILINE)
         assert terms == sorted(set(terms), key=str.lower)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_each_path_that_a_document_names_exists(page: str) -> None:
+    path = ROOT / page
+    missing = [target for target in links(path) if not (path.parent / target).exists()]
+    missing += [code for code in paths_in_code(path) if not is_there(code)]
+    assert missing == []
+
+
+def is_there(code: str) -> bool:
+    """Whether a path exists, or a pattern has matches, and the test that it names is in it."""
+    file, _, test = code.partition("::")
+    found = sorted(ROOT.glob(file.rstrip("/")))
+    return bool(found) and (not test or f"def {test}(" in found[0].read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_each_command_that_a_document_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)) <= set(targets)
+    for module in re.findall(r"python -m (ops[\w.]*)", text):
+        assert find_spec(module), module
+
+
+WALKS = walks(DOCS / "design.md")
+MOST_FILES = {"From a join to its e-mail": 40, "A refund": 18, "A notification": 8}
+
+
+def test_there_are_three_walks() -> None:
+    assert WALKS.keys() == MOST_FILES.keys()
+
+
+@pytest.mark.parametrize("title", WALKS)
+def test_each_file_of_a_walk_names_the_next(title: str) -> None:
+    seen: list[str] = []
+    for step in WALKS[title]:
+        if step.named_by:
+            assert step.named_by in [*seen, "Procfile"], f"{step.path}: {step.named_by} is not above"
+            assert names(step.named_by, step.path), f"{step.named_by} does not name {step.path}"
+        seen.append(step.path)
+    assert len(seen) == len(set(seen)) <= MOST_FILES[title]
+
+
+def test_a_file_that_does_not_name_the_next_is_noticed() -> None:
+    assert names("tasks/relay.py", "tasks/main.py")
+    assert not names("tasks/relay.py", "web/app.py")
