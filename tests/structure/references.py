@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
-AT_ROOT = re.compile(r"(?:web|tasks|db|sql|ops|tests|\.ci)/|[A-Z]\w+\.md$|[A-Za-z.-]+\.(?:in|cfg|toml|txt)$")
+AT_ROOT = re.compile(r"(web|tasks|db|sql|ops|tests|\.ci)/|[\w.-]+\.(md|in|cfg|toml|txt)$")
+    r"(?:web|tasks|db|sql|ops|tests|\.ci)/|[A-Z]\w+\.md$|[A-Za-z.-]+\.(?:in|cfg|toml|txt)$"
+)
 PLACEHOLDER = re.compile(r"[<>{}$… ]")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -67,7 +69,9 @@ def names(first: str, second: str) -> bool:
             return module in imported(first)
         return has_word(text, module) or any(f"'{name}'" in text for name in defined(second))
     if second.startswith("sql/queries/"):
-        return any(f".{name}" in text for name in named(r"^-- (\w+) --$", target))
+        noun = second.removeprefix("sql/queries/").removesuffix(".sql")
+        executed = (f".{name}" in text for name in named(r"^-- (\w+) --$", target))
+        return f'load("{noun}")' in text and any(executed)
     if second.startswith("sql/functions/"):
         called = named(r"^create or replace function (\w+)", target)
         return any(re.search(rf"\b{name}\s*\(", text) for name in called)

@@ -1,5 +1,5 @@
-"""The documents say what is so: paths and commands exist, walks can be walked, pictures are those of
-the database, decisions have their date."""
+"""Documents are held to the code: paths and commands exist, walks can be walked, pictures are those
+of the database, decisions have their date."""
 
 import re
 from importlib.util import find_spec
@@ -82,9 +82,8 @@ def test_there_are_three_walks() -> None:
 def test_each_file_of_a_walk_names_the_next(title: str) -> None:
     seen: list[str] = []
     for step in WALKS[title]:
-        if step.named_by:
-            assert step.named_by in [*seen, "Procfile"], f"{step.path}: {step.named_by} is not above"
-            assert names(step.named_by, step.path), f"{step.named_by} does not name {step.path}"
+        assert step.named_by in [*seen, "Procfile"], f"{step.path}: {step.named_by} is not above"
+        assert names(step.named_by, step.path), f"{step.named_by} does not name {step.path}"
         seen.append(step.path)
     assert len(seen) == len(set(seen)) <= MOST_FILES[title]
 
