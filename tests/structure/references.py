@@ -12,8 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 AT_ROOT = re.compile(r"(web|tasks|db|sql|ops|tests|\.ci)/|[\w.-]+\.(md|in|cfg|toml|txt)$")
-    r"(?:web|tasks|db|sql|ops|tests|\.ci)/|[A-Z]\w+\.md$|[A-Za-z.-]+\.(?:in|cfg|toml|txt)$"
-)
 PLACEHOLDER = re.compile(r"[<>{}$… ]")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
