@@ -277,7 +277,7 @@ where r.total <> t.total or t.total <> t.net + t.tax
     or r.kind = 'receipt' and r.total is distinct from l.total or abs(l.total) > abs(r.total);
 
 -- receipt_numbers_with_gaps --
--- A seller's numbers do not run from 1 without a gap.
+-- An organisation's numbers do not run from 1 without a gap.
 select organisation_id, count(*) as receipts, min(number) as first, max(number) as last
 from receipts
 group by organisation_id

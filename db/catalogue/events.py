@@ -58,7 +58,7 @@ def _check_parts(parts: dict[str, Any] | None) -> None:
     if parts["categories"] is None:
         raise InvalidRequest("The venue has no such plan version.", path="plan_version_id")
     if parts["gateway_account_id"] is None:
-        raise InvalidRequest("The seller has no such account.", path="gateway_account_id")
+        raise InvalidRequest("The organisation has no such account.", path="gateway_account_id")
 
 
 def _check_ways_to_pay(fields: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ SAMPLE_ROWS = 5
 
 ONLY_WHOLE = {
     "waiting_without_lane": "it reads everybody who waits",
-    "receipt_numbers_with_gaps": "it counts all of a seller's receipts",
+    "receipt_numbers_with_gaps": "it counts all of an organisation's receipts",
 }
 """What a look at what changed leaves out, and why."""
 

@@ -34,13 +34,13 @@ def list_of_booking(
     return [_flat(row) for row in rows if row["number"]]
 
 
-def list_of_seller(
+def list_of_organisation(
     conn: Conn, organisation_id: int, event_id: int | None, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
     """An organisation's documents, in order; of one event, where it is named."""
     values = {"organisation_id": organisation_id, "event_id": event_id}
     values |= {"starting_after": starting_after, "limit": limit}
-    return [_flat(row) for row in conn.execute(sql.list_of_seller, values)]
+    return [_flat(row) for row in conn.execute(sql.list_of_organisation, values)]
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from db.connections import autocommit, transaction
 from db.payments import disputes
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.support.fields import Digits, Shape, Text, Whole
 from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
@@ -60,7 +60,7 @@ class Released(Shape):
 
 
 @blp.route("/bookings/<uuid:booking_id>/release", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Release)
 @blp.response(201, Released)
@@ -76,7 +76,7 @@ def release_suspect(given: dict[str, str], event_id: int, booking_id: UUID) -> R
 
 
 @blp.route("/disputes")
-@sellers_only
+@organisations_only
 @blp.arguments(DisputePage, location="query")
 @blp.response(200, Dispute(many=True))
 def list_disputes(page: dict[str, Any], event_id: int) -> Any:
@@ -88,7 +88,7 @@ def list_disputes(page: dict[str, Any], event_id: int) -> Any:
 
 
 @blp.route("/fraud-warnings")
-@sellers_only
+@organisations_only
 @blp.arguments(DisputePage, location="query")
 @blp.response(200, FraudWarning(many=True))
 def list_warnings(page: dict[str, Any], event_id: int) -> Any:

@@ -7,7 +7,7 @@ from marshmallow import fields
 
 from db.connections import autocommit, transaction
 from db.payments import event_cancellations
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import Shape, Text, Whole, YesNo
 from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
@@ -47,7 +47,7 @@ class Cancellation(Shape):
 
 
 @blp.route("/cancel", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewCancellation)
 @blp.response(202, Cancellation)
@@ -63,7 +63,7 @@ def cancel_event(given: dict[str, Any], event_id: int) -> Response:
 
 
 @blp.route("/cancellation")
-@sellers_only
+@organisations_only
 @blp.response(200, Cancellation)
 def get_cancellation(event_id: int) -> dict[str, Any]:
     """How far giving everything back has come."""

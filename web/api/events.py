@@ -8,7 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
-from web.support.auth import caller, caller_if_any, sellers_only
+from web.support.auth import caller, caller_if_any, organisations_only
 from web.support.blueprint import Blueprint, Page, page_of
 from web.support.fields import (
     METHODS,
@@ -177,7 +177,7 @@ class Event(EventSummary):
 
 
 @blp.route("", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[KEY_HEADER])
 @blp.arguments(NewEvent)
 @blp.response(201, Event)
@@ -207,13 +207,15 @@ def list_events(page: dict[str, int]) -> Any:
 @blp.response(200, Event)
 def get_event(event_id: int) -> dict[str, Any]:
     """An event with its prices; drafts are shown to their organiser only."""
-    seller = caller_if_any()
+    organisation = caller_if_any()
     with autocommit() as conn:
-        return events.get_event(conn, event_id, seller.scope if seller else events.NOBODY)
+        return events.get_event(
+            conn, event_id, organisation.scope if organisation else events.NOBODY
+        )
 
 
 @blp.route("/<id:event_id>", methods=["PATCH"])
-@sellers_only
+@organisations_only
 @blp.arguments(EventFields)
 @blp.response(200, Event)
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:event_id>/open", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.response(200, Event)
 def open_event(event_id: int) -> dict[str, Any]:
     """Put it on sale, from on_sale_at on; the first time makes its seats. Also reopens it."""
@@ -235,7 +237,7 @@ def open_event(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:event_id>/close", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.response(200, Event)
 def close_event(event_id: int) -> dict[str, Any]:
     """End the sale; whoever is waiting is told. Bookings go on."""

@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 
 from db.catalogue import events
 from db.connections import autocommit, transaction
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint, Page, page_of
 from web.support.fields import Shape, Text, Whole, unique
 
@@ -57,7 +57,7 @@ class SeatList(Shape):
 
 
 @blp.route("/pause", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.response(200, Lane)
 def pause(event_id: int) -> dict[str, Any]:
     """Nobody is served for now; joining goes on."""
@@ -65,7 +65,7 @@ def pause(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/resume", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.response(200, Lane)
 def resume(event_id: int) -> dict[str, Any]:
     """Serve again."""
@@ -73,7 +73,7 @@ def resume(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/lane", methods=["PATCH"])
-@sellers_only
+@organisations_only
 @blp.arguments(LaneFields)
 @blp.response(200, Lane)
 def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/changes")
-@sellers_only
+@organisations_only
 @blp.arguments(Page, location="query")
 @blp.response(200, Change(many=True))
 def list_changes(page: dict[str, int], event_id: int) -> Any:
@@ -99,7 +99,7 @@ def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("/blocks", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.arguments(SeatList)
 @blp.response(204)
 def block_seats(given: dict[str, Any], event_id: int) -> None:
@@ -109,7 +109,7 @@ def block_seats(given: dict[str, Any], event_id: int) -> None:
 
 
 @blp.route("/blocks", methods=["DELETE"])
-@sellers_only
+@organisations_only
 @blp.arguments(SeatList)
 @blp.response(204)
 def unblock_seats(given: dict[str, Any], event_id: int) -> None:

@@ -8,7 +8,7 @@ from marshmallow import fields
 
 from db.connections import autocommit, transaction
 from db.queue import lobbies
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import Moment, Shape, Text, Whole
 from web.support.snapshots import Snapshots
@@ -93,7 +93,7 @@ def _with_verdict(lobby: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("", methods=["PUT"])
-@sellers_only
+@organisations_only
 @blp.arguments(LobbyFields)
 @blp.response(200, Lobby)
 def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
 
 
 @blp.route("/draw", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.arguments(PublicValue)
 @blp.response(202, Lobby)
 def give_public_value(given: dict[str, str], event_id: int) -> dict[str, Any]:

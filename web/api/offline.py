@@ -9,7 +9,7 @@ from marshmallow import fields
 from db.connections import autocommit, transaction
 from db.payments import offline
 from web.api.refunds import Refund, Settlement
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.support.fields import Digits, Shape, Text, Whole
 from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
@@ -59,7 +59,7 @@ class OfflinePayment(Shape):
 
 
 @blp.route("/offline-payments")
-@sellers_only
+@organisations_only
 @blp.arguments(OfflinePage, location="query")
 @blp.response(200, OfflinePayment(many=True))
 def list_payments(page: dict[str, Any], event_id: int) -> Any:
@@ -73,7 +73,7 @@ def list_payments(page: dict[str, Any], event_id: int) -> Any:
 
 
 @blp.route(f"{BOOKING}/payment/paid", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Receipt)
 @blp.response(202, ReceiptAnswer)
@@ -89,7 +89,7 @@ def mark_paid(given: dict[str, Any], event_id: int, booking_id: UUID) -> Respons
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/paid", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.arguments(Settlement)
 @blp.response(202, Refund)
 def mark_refunded(

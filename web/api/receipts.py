@@ -9,7 +9,7 @@ from db.connections import autocommit
 from db.payments import receipts
 from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
-from web.support.auth import buyer_id, buyers_only, caller, sellers_only
+from web.support.auth import buyer_id, buyers_only, caller, organisations_only
 from web.support.blueprint import Blueprint, Page, page_of
 from web.support.fields import Digits, Shape, Whole
 
@@ -34,7 +34,7 @@ class IssuedReceipt(Breakdown):
     credit note has no line for was given back of the booking's fee, or as an amount alone.
     """
 
-    number = Whole(metadata={"description": "1, 2, 3 … of this seller"})
+    number = Whole(metadata={"description": "1, 2, 3 … of this organisation"})
     kind = fields.String(metadata={"description": "receipt, credit_note or reversal"})
     corrects = Whole(allow_none=True, metadata={"description": "the number of another of these"})
     seller = fields.String()
@@ -71,7 +71,7 @@ def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any
 
 
 @blp.route("/receipts")
-@sellers_only
+@organisations_only
 @blp.arguments(ReceiptsPage, location="query")
 @blp.response(200, IssuedReceipt(many=True))
 def list_receipts(page: dict[str, Any]) -> Any:
@@ -81,6 +81,6 @@ def list_receipts(page: dict[str, Any]) -> Any:
         raise InvalidRequest("Say whose: organisation_id.", path="organisation_id")
     event_id, after, limit = page["event_id"], page["starting_after"], page["limit"]
     with autocommit() as conn:
-        rows = receipts.list_of_seller(conn, organisation_id, event_id, after, limit + 1)
+        rows = receipts.list_of_organisation(conn, organisation_id, event_id, after, limit + 1)
     wanted = {"organisation_id": page["organisation_id"], "event_id": event_id}
     return page_of(rows, limit, **{name: str(id) for name, id in wanted.items() if id})

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from db.connections import autocommit, transaction
 from db.payments import refunds
 from web.api.wishes import MOST_SEATS
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.support.fields import Digits, Shape, Text, Whole, YesNo
 from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
@@ -110,7 +110,7 @@ class Books(Shape):
 
 
 @blp.route(f"{BOOKING}/refunds", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewRefund)
 @blp.response(201, RefundAnswer)
@@ -126,7 +126,7 @@ def request_refund(given: dict[str, Any], event_id: int, booking_id: UUID) -> Re
 
 
 @blp.route(f"{BOOKING}/refunds")
-@sellers_only
+@organisations_only
 @blp.response(200, Books)
 def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """A booking's refunds, latest first, and what was paid for it."""
@@ -135,7 +135,7 @@ def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
 
 
 @blp.route("/refunds")
-@sellers_only
+@organisations_only
 @blp.arguments(RefundPage, location="query")
 @blp.response(200, Refund(many=True))
 def list_event_refunds(page: dict[str, Any], event_id: int) -> Any:
@@ -149,7 +149,7 @@ def list_event_refunds(page: dict[str, Any], event_id: int) -> Any:
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.response(201, Refund)
 def retry_refund(event_id: int, booking_id: UUID, refund_id: UUID) -> Response:
@@ -164,7 +164,7 @@ def retry_refund(event_id: int, booking_id: UUID, refund_id: UUID) -> Response:
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])
-@sellers_only
+@organisations_only
 @blp.arguments(Settlement)
 @blp.response(200, Refund)
 def settle_refund(

@@ -7,14 +7,14 @@ from flask import jsonify
 from db.catalogue import events
 from db.connections import transaction
 from db.maintenance import reports
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 
 blp = Blueprint("reports", __name__, url_prefix="/v1/events", description="Reports")
 
 
 @blp.route("/<id:event_id>/reports/<name>")
-@sellers_only
+@organisations_only
 @blp.response(200, {"type": "array", "items": {"type": "object"}})
 def get_report(event_id: int, name: str) -> Any:
     """A report on one event; GET an unknown one to be told which there are."""

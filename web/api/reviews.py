@@ -8,7 +8,7 @@ from marshmallow import fields, validate
 
 from db.connections import autocommit, transaction
 from db.payments import reviews
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
 from web.support.fields import Digits, Shape, Text, Whole
 from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
@@ -103,7 +103,7 @@ class Risk(RiskFields):
 
 
 @blp.route(f"{EVENT}/reviews")
-@sellers_only
+@organisations_only
 @blp.arguments(ReviewPage, location="query")
 @blp.response(200, Review(many=True))
 def list_reviews(page: dict[str, Any], event_id: int) -> Any:
@@ -115,7 +115,7 @@ def list_reviews(page: dict[str, Any], event_id: int) -> Any:
 
 
 @blp.route(f"{EVENT}/bookings/<uuid:booking_id>/review", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Decision)
 @blp.response(201, Decided)
@@ -131,7 +131,7 @@ def decide_review(given: dict[str, Any], event_id: int, booking_id: UUID) -> Res
 
 
 @blp.route(RISK)
-@sellers_only
+@organisations_only
 @blp.response(200, Risk)
 def get_risk(organisation_id: int) -> dict[str, Any]:
     """How an organisation reviews payments, and by which rules."""
@@ -140,7 +140,7 @@ def get_risk(organisation_id: int) -> dict[str, Any]:
 
 
 @blp.route(RISK, methods=["PATCH"])
-@sellers_only
+@organisations_only
 @blp.arguments(RiskFields)
 @blp.response(200, Risk)
 def change_risk(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def change_risk(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{RISK}/rules/<name>", methods=["PUT"])
-@sellers_only
+@organisations_only
 @blp.arguments(RuleFields)
 @blp.response(200, Risk)
 def set_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:

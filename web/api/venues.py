@@ -13,7 +13,7 @@ from db.catalogue import plans, venues
 from db.catalogue.seating import MAX_BYTES, Plan, read_plan
 from db.connections import autocommit, transaction
 from db.runtime.errors import Busy, InvalidRequest
-from web.support.auth import caller, sellers_only
+from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint, Page, page_of
 from web.support.fields import Name, Shape, TimeZone, Whole
 from web.support.idempotency import KEY_HEADER, answer_once
@@ -84,7 +84,7 @@ PLAN_BODY = {
 
 
 @blp.route("/venues", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(parameters=[KEY_HEADER])
 @blp.arguments(NewVenue)
 @blp.response(201, Venue)
@@ -103,7 +103,7 @@ def add_venue(given: dict[str, Any]) -> Response:
 
 
 @blp.route("/venues")
-@sellers_only
+@organisations_only
 @blp.arguments(Page, location="query")
 @blp.response(200, Venue(many=True))
 def list_venues(page: dict[str, int]) -> Any:
@@ -114,7 +114,7 @@ def list_venues(page: dict[str, int]) -> Any:
 
 
 @blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(PlanQuery, location="query")
 @blp.response(201, PlanVersion)
@@ -140,7 +140,7 @@ def _import_plan(given_name: str | None, scope: int | None, venue_id: int) -> Re
 
 
 @blp.route("/plans/<id:plan_id>/versions", methods=["POST"])
-@sellers_only
+@organisations_only
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.response(201, PlanVersion)
 def add_version(plan_id: int) -> Response:

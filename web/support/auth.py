@@ -112,7 +112,7 @@ def buyers_only(view: View) -> View:
     return _document(guarded, "buyer")
 
 
-def sellers_only(view: View) -> View:
+def organisations_only(view: View) -> View:
     """Let an organiser's or operator's server through: caller()."""
 
     @wraps(view)
@@ -135,7 +135,7 @@ def operators_only(view: View) -> View:
             raise NotAllowed("This is for operators.")
         return view(*args, **kwargs)
 
-    return sellers_only(guarded)
+    return organisations_only(guarded)
 
 
 def _find_caller(key: str) -> Caller:
@@ -155,7 +155,7 @@ def _document(view: View, scheme: str) -> View:
 
 
 def caller() -> Caller:
-    """Whose API key it is, behind sellers_only."""
+    """Whose API key it is, behind organisations_only."""
     return cast(Caller, g.caller)
 
 

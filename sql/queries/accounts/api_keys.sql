@@ -1,5 +1,5 @@
 -- add_organisation --
--- A new seller, with the Stripe account of this installation as its merchant of record.
+-- A new organisation, with the Stripe account of this installation as its merchant of record.
 WITH organisation AS (
     INSERT INTO organisations (name) VALUES (%(name)s) RETURNING id
 ), gateway_account AS (

@@ -1,17 +1,17 @@
 -- wake --
 -- A task for each organisation that has something to number and no task yet: to tell one that runs to run
 -- again would wait for its batch. What comes while a task ends is found by the next look.
-WITH RECURSIVE sellers AS (
+WITH RECURSIVE owing AS (
     (SELECT organisation_id FROM receipts_due ORDER BY organisation_id LIMIT 1)
     UNION ALL
     SELECT (SELECT d.organisation_id FROM receipts_due d
             WHERE d.organisation_id > s.organisation_id ORDER BY d.organisation_id LIMIT 1)
-    FROM sellers s WHERE s.organisation_id IS NOT NULL
+    FROM owing s WHERE s.organisation_id IS NOT NULL
 )
 SELECT count(*) AS woken
 FROM (SELECT enqueue('number_receipts', 'bookings', organisation_id::text,
           jsonb_build_object('organisation_id', organisation_id), p_priority => 80)
-      FROM sellers s
+      FROM owing s
       WHERE organisation_id IS NOT NULL AND NOT EXISTS (
           SELECT FROM outbox o WHERE o.actor = 'number_receipts' AND o.key = organisation_id::text)
       OFFSET 0) w
@@ -28,7 +28,7 @@ FROM bookings b LEFT JOIN receipts r ON r.event_id = b.event_id AND r.booking_id
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
 ORDER BY r.number
 
--- list_of_seller --
+-- list_of_organisation --
 -- An organisation's, in order, from the number given on; of one event, where it is named.
 SELECT r.number AS id, r.number, r.kind, r.corrects, r.refund_id, r.event_id, r.booking_id, r.currency,
     r.issued_at, r.breakdown
