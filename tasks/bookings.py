@@ -14,7 +14,7 @@ import structlog
 
 from db.connections import Conn
 from db.payments import payments
-from db.payments.payments import Outcome, Progress
+from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from tasks.durable.broker import durable
@@ -33,10 +33,10 @@ def advance(lease: Lease) -> None:
         step(lease, progress)
 
 
-Step = Callable[[Lease, Progress], None]
+Step = Callable[[Lease, PaymentProgress], None]
 
 
-def next_step(lease: Lease) -> tuple[Step, Progress] | None:
+def next_step(lease: Lease) -> tuple[Step, PaymentProgress] | None:
     """The step that is due, recorded as begun; None: none is, and the task is finished."""
     args = lease.task.args
     with lease.transaction() as conn:
@@ -57,7 +57,7 @@ def next_step(lease: Lease) -> tuple[Step, Progress] | None:
     return step, progress
 
 
-def mark_sent(conn: Conn, progress: Progress) -> None:
+def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
     """Recorded before the gateway is called. A method that cannot be authorised is charged by that
     call, so its seats are secured first: nobody pays for seats that expire meanwhile."""
     assert progress.payment_id is not None
@@ -67,7 +67,7 @@ def mark_sent(conn: Conn, progress: Progress) -> None:
         raise MovedOn
 
 
-def authorise(lease: Lease, progress: Progress) -> None:
+def authorise(lease: Lease, progress: PaymentProgress) -> None:
     """Reserve the money, or take it, where that is the only way. Asking again under the same key
     tells what became of an earlier try."""
     reach("before authorise")
@@ -82,7 +82,9 @@ def authorise(lease: Lease, progress: Progress) -> None:
         raise TryLater(0.5, "to be sent again under the next key") from None
     except Refused as refused:
         log.error("the gateway refused a payment", error=str(refused))
-        outcome = Outcome("failed", "", 0, "", failure_code="refused", failure_message=REFUSED)
+        outcome = PaymentOutcome(
+            "failed", "", 0, "", failure_code="refused", failure_message=REFUSED
+        )
     reach("after authorise")
     settle(lease, progress, outcome)
 
@@ -91,19 +93,19 @@ REFUSED = "The payment could not be made. Nothing was charged: try again, or wit
 """For buyers; what the gateway says is meant for us, and may name our account."""
 
 
-def remember_doubt(lease: Lease, progress: Progress) -> None:
+def remember_doubt(lease: Lease, progress: PaymentProgress) -> None:
     """The payment is in doubt until the gateway tells; operators see it."""
     if progress.payment_state == "intended":
         with lease.transaction() as conn:
-            payments.record(conn, progress, Outcome("unknown", "", 0, ""))
+            payments.record(conn, progress, PaymentOutcome("unknown", "", 0, ""))
 
 
-def check(lease: Lease, progress: Progress) -> None:
+def check(lease: Lease, progress: PaymentProgress) -> None:
     """It was the buyer's turn, or the bank's, and something has happened since."""
     settle(lease, progress, end_failed(progress, gateway_of(progress).look(progress)))
 
 
-def end_failed(progress: Progress, outcome: Outcome) -> Outcome:
+def end_failed(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOutcome:
     """An intent that failed can be tried again in a browser: only a cancelled one is over."""
     if outcome.state != "failed":
         return outcome
@@ -111,7 +113,7 @@ def end_failed(progress: Progress, outcome: Outcome) -> Outcome:
     return outcome if cancelled.state == "voided" else cancelled
 
 
-def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
+def settle(lease: Lease, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
     """Record what the gateway says the payment is, and move the booking accordingly."""
     outcome = refuse_wrong_money(progress, outcome)
     with lease.transaction() as conn:
@@ -126,13 +128,13 @@ def settle(lease: Lease, progress: Progress, outcome: Outcome) -> None:
         raise still_processing(progress)
 
 
-def record(conn: Conn, progress: Progress, outcome: Outcome) -> None:
+def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
     """Write down what the payment is, if that is news. Errors: MovedOn."""
     if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
         raise MovedOn
 
 
-def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
+def on_authorised(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     """The seats are the buyer's from here on: they cannot expire any more. Where a person has to
     look at the payment first, a decision, or the end of its time, wakes the task again.
     """
@@ -144,7 +146,7 @@ def on_authorised(lease: Lease, conn: Conn, progress: Progress) -> None:
         lease.finish(conn)
 
 
-def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
+def on_requires_action(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     """The buyer's turn; a notification, or the deadline, wakes the task again. Nothing was charged,
     so seats that were secured for a charge can expire again."""
     if progress.booking_state == "secured" and not payments.await_buyer(conn, progress):
@@ -154,7 +156,7 @@ def on_requires_action(lease: Lease, conn: Conn, progress: Progress) -> None:
     lease.finish(conn)
 
 
-def on_processing(lease: Lease, conn: Conn, progress: Progress) -> None:
+def on_processing(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     """The bank's turn, and the charge cannot be stopped: its seats cannot expire any more. (A card
     is only authorised late, which can be voided.)"""
     at_once = not progress.can_be_authorised and not given_up(progress)
@@ -162,7 +164,7 @@ def on_processing(lease: Lease, conn: Conn, progress: Progress) -> None:
         raise MovedOn
 
 
-def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
+def on_failed(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     """Nothing was charged: the buyer may pay again, or the time is over."""
     if progress.booking_state == "authorising":
         done = payments.reopen_booking(conn, progress)
@@ -182,19 +184,19 @@ def on_failed(lease: Lease, conn: Conn, progress: Progress) -> None:
     lease.finish(conn)
 
 
-def on_captured(lease: Lease, conn: Conn, progress: Progress) -> None:
+def on_captured(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     """Paid at once, without a step between."""
     if not is_secured(conn, progress) or not payments.confirm_booking(conn, progress):
         raise MovedOn
     lease.finish(conn)
 
 
-def is_secured(conn: Conn, progress: Progress) -> bool:
+def is_secured(conn: Conn, progress: PaymentProgress) -> bool:
     """Now, or before it was charged at once. Nobody reviews money that was taken."""
     return progress.booking_state == "secured" or payments.secure_booking(conn, progress)
 
 
-SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
+SETTLED: dict[str, Callable[[Lease, Conn, PaymentProgress], None]] = {
     "authorised": on_authorised,
     "requires_action": on_requires_action,
     "processing": on_processing,
@@ -204,7 +206,7 @@ SETTLED: dict[str, Callable[[Lease, Conn, Progress], None]] = {
 }
 
 
-def watch(lease: Lease, progress: Progress) -> None:
+def watch(lease: Lease, progress: PaymentProgress) -> None:
     """In review, where nobody but a person decides; unless the gateway has ended the payment."""
     outcome = gateway_of(progress).look(progress)
     if outcome.state == "authorised":
@@ -214,7 +216,7 @@ def watch(lease: Lease, progress: Progress) -> None:
         settle(lease, progress, outcome)
 
 
-def capture(lease: Lease, progress: Progress) -> None:
+def capture(lease: Lease, progress: PaymentProgress) -> None:
     """Take the money, then issue: seats sold, tickets made, e-mail on its way."""
     reach("before capture")
     outcome = take_or_leave(progress)
@@ -232,7 +234,7 @@ def capture(lease: Lease, progress: Progress) -> None:
     reach("after issue")
 
 
-def take_or_leave(progress: Progress) -> Outcome:
+def take_or_leave(progress: PaymentProgress) -> PaymentOutcome:
     """Capture; or, where that has not worked for so long that the authorisation is about to lapse,
     void it, so that the buyer's money is not held for nothing."""
     assert progress.gateway_id is not None
@@ -241,7 +243,7 @@ def take_or_leave(progress: Progress) -> Outcome:
     return end_failed(progress, gateway_of(progress).capture(progress))
 
 
-def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+def issue(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
     """The booking's end, as its capture went."""
     if outcome.state == "captured":
         return payments.confirm_booking(conn, progress)
@@ -254,7 +256,7 @@ def issue(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
 # The way back: in reverse, and seats are released only when no payment can still succeed.
 
 
-def withdraw(lease: Lease, progress: Progress) -> None:
+def withdraw(lease: Lease, progress: PaymentProgress) -> None:
     """The deadline has passed while the buyer was paying: stop the payment, unless it succeeded. So
     it does for a charge that could not be sent in time: nobody is charged who has gone long ago."""
     reach("before withdraw")
@@ -263,7 +265,7 @@ def withdraw(lease: Lease, progress: Progress) -> None:
     settle(lease, progress, outcome)
 
 
-def release(lease: Lease, progress: Progress) -> None:
+def release(lease: Lease, progress: PaymentProgress) -> None:
     """The gateway cannot be asked for so long that the seats do not wait for it: money that can
     only be authorised is voided when it is back."""
     state, reason = ("expired", "gateway_away")
@@ -275,14 +277,14 @@ def release(lease: Lease, progress: Progress) -> None:
         lease.renew(conn)
 
 
-def given_up(progress: Progress) -> bool:
+def given_up(progress: PaymentProgress) -> bool:
     """The buyer, or the organiser, cancelled while the payment was under way: no seats wanted."""
     return progress.booking_reason in ("buyer", "event_cancelled")
 
 
-def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
+def stop_payment(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome:
     """Cancel whatever the gateway has of it; what was never sent has failed."""
-    never = Outcome("failed", "", 0, "", failure_code="not_sent")
+    never = PaymentOutcome("failed", "", 0, "", failure_code="not_sent")
     if progress.first_sent_at is None:
         return never
     try:
@@ -295,7 +297,7 @@ def stop_payment(progress: Progress, *, spare_authorised: bool) -> Outcome:
     return gateway_of(progress).cancel(progress, outcome.gateway_id)
 
 
-def void(lease: Lease, progress: Progress) -> None:
+def void(lease: Lease, progress: PaymentProgress) -> None:
     """The booking has ended, and money is still reserved for it, or was taken: give it back."""
     outcome = refuse_wrong_money(progress, give_back(progress))
     reach("after void")
@@ -309,7 +311,7 @@ def void(lease: Lease, progress: Progress) -> None:
         raise still_processing(progress)
 
 
-def give_back(progress: Progress) -> Outcome:
+def give_back(progress: PaymentProgress) -> PaymentOutcome:
     """Make sure that nothing is reserved for a payment; what was captured has to be refunded, and
     what is still being processed may be."""
     outcome = stop_payment(progress, spare_authorised=False)
@@ -318,7 +320,7 @@ def give_back(progress: Progress) -> Outcome:
     return outcome
 
 
-def still_processing(progress: Progress) -> UsherError:
+def still_processing(progress: PaymentProgress) -> UsherError:
     """To be raised: the gateway tells us when it is done, and we look now and then all the same."""
     if progress.overdue:
         return StillProcessing(f"{progress.method}: see payment {progress.gateway_id}")
@@ -373,7 +375,7 @@ STEPS: dict[tuple[str, str | None], Step] = {
 """By the states of booking and payment; no step: there is nothing to do."""
 
 
-def refuse_wrong_money(progress: Progress, outcome: Outcome) -> Outcome:
+def refuse_wrong_money(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOutcome:
     """Never silently accepted: the gateway must hold, or have taken, exactly what was asked for.
     What it holds otherwise is voided here; what it took is a failure, whose money goes back.
     """
@@ -395,7 +397,9 @@ def refuse_wrong_money(progress: Progress, outcome: Outcome) -> Outcome:
     return replace(outcome, state=state, failure_code=WRONG_MONEY, failure_message=wrong)
 
 
-def compensate(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+def compensate(
+    lease: Lease, conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome
+) -> None:
     """Wrong money goes back, and a person is called: it says that somebody changed our payment."""
     if outcome.failure_code == WRONG_MONEY:
         payments.return_money(conn, progress, WRONG_MONEY)

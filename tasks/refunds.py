@@ -7,7 +7,7 @@ import structlog
 from db.connections import Conn
 from db.durable import outbox
 from db.payments import disputes, refunds
-from db.payments.refunds import Outcome, Progress
+from db.payments.refunds import RefundOutcome, RefundProgress
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from tasks.durable.broker import durable
@@ -43,7 +43,7 @@ def refund(lease: Lease) -> None:
         raise TryLater(LOOK_AGAIN, "the gateway has not given it back yet")
 
 
-def begin(lease: Lease) -> Progress | None:
+def begin(lease: Lease) -> RefundProgress | None:
     """The refund, recorded as sent; None: it has failed for good, and the task is finished."""
     with lease.transaction() as conn:
         progress = refunds.get_progress(conn, lease.task.args["refund_id"])
@@ -55,7 +55,7 @@ def begin(lease: Lease) -> Progress | None:
         return progress
 
 
-def settle(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+def settle(lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> None:
     """Write down what the refund is, tell who has to know, and finish unless it is pending."""
     if outcome.state == "failed":
         refunds.lock_booking(conn, progress)
@@ -71,7 +71,9 @@ def settle(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> No
         lease.finish(conn)
 
 
-def call_for_help(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome) -> None:
+def call_for_help(
+    lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOutcome
+) -> None:
     """The buyer is owed money that only a person can find a way for: an alert and a dead letter."""
     reason = f"RefundFailed: {outcome.failure_code}: {progress.amount} {progress.currency} is owed"
     log.error(
@@ -87,7 +89,7 @@ def call_for_help(lease: Lease, conn: Conn, progress: Progress, outcome: Outcome
     lease.finished = True
 
 
-def refuse_wrong_money(progress: Progress, outcome: Outcome) -> None:
+def refuse_wrong_money(progress: RefundProgress, outcome: RefundOutcome) -> None:
     if (outcome.amount, outcome.currency) != (progress.amount, progress.currency):
         raise WrongRefund(
             f"asked for {progress.amount} {progress.currency}, "

@@ -17,14 +17,14 @@ def find_payment(conn: Conn, payment_id: UUID | None) -> dict[str, Any] | None:
     return conn.execute(sql.find_payment, {"payment_id": payment_id}).fetchone()
 
 
-def cancel(conn: Conn, progress: payments.Progress) -> None:
+def cancel(conn: Conn, progress: payments.PaymentProgress) -> None:
     """Give a payment up, unless it was marked as paid before."""
     account = progress.gateway_account_id
     values = {"payment_id": progress.payment_id, "gateway_account_id": account}
     conn.execute(sql.cancel, values)
 
 
-def is_refunded(conn: Conn, progress: refunds.Progress) -> bool:
+def is_refunded(conn: Conn, progress: refunds.RefundProgress) -> bool:
     """Whether the organiser says that the refund was paid."""
     return conn.execute(sql.find_refund, {"refund_id": progress.refund_id}).fetchone() is not None
 

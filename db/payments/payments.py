@@ -21,7 +21,7 @@ sql = load("payments/payments")
 
 
 @dataclass(frozen=True)
-class Progress:
+class PaymentProgress:
     """How far a booking and its present attempt to pay have come; no attempt: payment_id None.
 
     can_be_authorised: the money can be reserved before it is taken. overdue: the gateway has been
@@ -59,7 +59,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PaymentOutcome:
     """What the gateway says a payment is. Amounts in minor units, currency in capitals.
 
     state: one of ours ('authorised', 'captured', 'requires_action', 'processing', 'failed',
@@ -117,20 +117,20 @@ REFUSALS = {
 
 def get_progress(
     conn: Conn, event_id: int, booking_id: UUID | str, payment_id: UUID | str | None = None
-) -> Progress:
+) -> PaymentProgress:
     """With the present attempt to pay, unless another is named. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
     row = conn.execute(sql.get_progress, values).fetchone()
     if row is None:
         raise NotFound
-    return Progress(**row)
+    return PaymentProgress(**row)
 
 
 def mark_sent(conn: Conn, payment_id: UUID) -> None:
     conn.execute(sql.mark_sent, {"payment_id": payment_id})
 
 
-def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
     """Write down what the gateway said, unless the payment is not as `progress` has it any more."""
     values = {
         "payment_id": progress.payment_id,
@@ -149,23 +149,23 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
     return conn.execute(sql.record, values).fetchone() is not None
 
 
-def return_money(conn: Conn, progress: Progress, reason: str) -> None:
+def return_money(conn: Conn, progress: PaymentProgress, reason: str) -> None:
     """Give back whatever was captured for a payment, unless that was begun before; the buyer is
     told."""
     conn.execute(sql.return_money, {"payment_id": progress.payment_id, "reason": reason})
 
 
-def use_next_key(conn: Conn, progress: Progress) -> None:
+def use_next_key(conn: Conn, progress: PaymentProgress) -> None:
     """Called when the gateway is known to have done nothing under the present key."""
     values = {"payment_id": progress.payment_id, "idempotency_n": progress.idempotency_n}
     conn.execute(sql.use_next_key, values)
 
 
-def secure_booking(conn: Conn, progress: Progress) -> bool:
+def secure_booking(conn: Conn, progress: PaymentProgress) -> bool:
     return _done(conn, sql.secure_booking, progress)
 
 
-def secure_or_review(conn: Conn, progress: Progress) -> str | None:
+def secure_or_review(conn: Conn, progress: PaymentProgress) -> str | None:
     """The booking of an authorised payment is 'secured' now, or in 'review', where a person has to
     look first; None: somebody was first, and nothing was changed.
     """
@@ -174,26 +174,26 @@ def secure_or_review(conn: Conn, progress: Progress) -> str | None:
     return became
 
 
-def confirm_booking(conn: Conn, progress: Progress) -> bool:
+def confirm_booking(conn: Conn, progress: PaymentProgress) -> bool:
     return _done(conn, sql.confirm_booking, progress)
 
 
-def await_buyer(conn: Conn, progress: Progress) -> bool:
+def await_buyer(conn: Conn, progress: PaymentProgress) -> bool:
     return _done(conn, sql.await_buyer, progress)
 
 
-def reopen_booking(conn: Conn, progress: Progress) -> bool:
+def reopen_booking(conn: Conn, progress: PaymentProgress) -> bool:
     return _done(conn, sql.reopen_booking, progress)
 
 
-def end_booking(conn: Conn, progress: Progress, state: str, reason: str) -> bool:
+def end_booking(conn: Conn, progress: PaymentProgress, state: str, reason: str) -> bool:
     """Move the booking from the state it was read in to its end; seats are released."""
     more = {"from_states": [progress.booking_state], "state": state, "reason": reason}
     return _done(conn, sql.end_booking, progress, more)
 
 
 def _done(
-    conn: Conn, statement: Any, progress: Progress, more: dict[str, Any] | None = None
+    conn: Conn, statement: Any, progress: PaymentProgress, more: dict[str, Any] | None = None
 ) -> bool:
     values = {
         "event_id": progress.event_id,

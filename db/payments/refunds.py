@@ -17,7 +17,7 @@ sql = load("payments/refunds")
 
 
 @dataclass(frozen=True)
-class Progress:
+class RefundProgress:
     """How far a refund has come. Amount in minor units, currency in capitals.
 
     payment_gateway_id, gateway_account_id, provider: of the payment that it gives back.
@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RefundOutcome:
     """What the gateway says a refund is. state: one of ours, pending, succeeded or failed."""
 
     state: str
@@ -177,25 +177,25 @@ def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
     return conn.execute(sql.list_refunds, values | {"owed": False} | wanted).fetchall()
 
 
-def get_progress(conn: Conn, refund_id: UUID | str) -> Progress:
+def get_progress(conn: Conn, refund_id: UUID | str) -> RefundProgress:
     """Locks the refund. Errors: NotFound."""
     row = conn.execute(sql.get_progress, {"refund_id": refund_id}).fetchone()
     if row is None:
         raise NotFound
-    return Progress(**row)
+    return RefundProgress(**row)
 
 
 def mark_sent(conn: Conn, refund_id: UUID) -> None:
     conn.execute(sql.mark_sent, {"refund_id": refund_id})
 
 
-def use_next_key(conn: Conn, progress: Progress) -> None:
+def use_next_key(conn: Conn, progress: RefundProgress) -> None:
     """Called when the gateway is known to have done nothing under the present key."""
     values = {"refund_id": progress.refund_id, "idempotency_n": progress.idempotency_n}
     conn.execute(sql.use_next_key, values)
 
 
-def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
+def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool:
     """Write down what the gateway said, unless the refund is not as `progress` has it any more."""
     values = {
         "refund_id": progress.refund_id,
@@ -208,13 +208,13 @@ def record(conn: Conn, progress: Progress, outcome: Outcome) -> bool:
     return conn.execute(sql.record, values).fetchone() is not None
 
 
-def lock_booking(conn: Conn, progress: Progress) -> None:
+def lock_booking(conn: Conn, progress: RefundProgress) -> None:
     """Booking before refund, as whoever decides about either locks them."""
     values = {"event_id": progress.event_id, "booking_id": progress.booking_id}
     conn.execute(sql.lock_booking, values)
 
 
-def is_owed(conn: Conn, progress: Progress) -> bool:
+def is_owed(conn: Conn, progress: RefundProgress) -> bool:
     """Whether the buyer still waits for a refund that has just failed: not where a lost dispute has
     taken the money. The booking is locked."""
     values = {"refund_id": progress.refund_id}
@@ -222,7 +222,7 @@ def is_owed(conn: Conn, progress: Progress) -> bool:
     return bool(only(conn.execute(sql.is_owed, values).fetchall())["owed"])
 
 
-def adopt(conn: Conn, payment_id: UUID, outcome: Outcome) -> str:
+def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
     """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
     money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
     values = {
@@ -235,6 +235,6 @@ def adopt(conn: Conn, payment_id: UUID, outcome: Outcome) -> str:
     return str(only(conn.execute(sql.adopt, values).fetchall())["outcome"])
 
 
-def tell_buyer(conn: Conn, progress: Progress, template: str = "refunded") -> None:
+def tell_buyer(conn: Conn, progress: RefundProgress, template: str = "refunded") -> None:
     """A mail that the money is on its way; or another."""
     conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": template})

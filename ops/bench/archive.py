@@ -12,7 +12,7 @@ from uuid import UUID
 from db.bookings import bookings
 from db.connections import Conn
 from db.payments import payments
-from db.payments.payments import Outcome
+from db.payments.payments import PaymentOutcome
 from db.queue import entries
 from db.runtime.settings import Settings
 from ops.bench import halls
@@ -135,7 +135,7 @@ def pay(conn: Conn, hall: Hall, booking: UUID, buyer: int) -> None:
     ):
         with conn.transaction():
             progress = payments.get_progress(conn, hall.event, booking)
-            outcome = Outcome(state, f"pi_{booking}", PRICE, "EUR", captured)
+            outcome = PaymentOutcome(state, f"pi_{booking}", PRICE, "EUR", captured)
             assert payments.record(conn, progress, outcome)
             assert move(conn, progress)
     conn.execute("DELETE FROM outbox WHERE key = %s", [str(booking)])

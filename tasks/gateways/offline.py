@@ -3,36 +3,37 @@
 from db.connections import transaction
 from db.payments import offline
 from db.payments.disputes import Case, Dispute
-from db.payments.payments import Outcome, Progress
-from db.payments.refunds import Outcome as RefundOutcome
-from db.payments.refunds import Progress as RefundProgress
+from db.payments.payments import PaymentOutcome, PaymentProgress
+from db.payments.refunds import RefundOutcome, RefundProgress
 from tasks.gateways.registry import Refused
 
 
-def look(progress: Progress) -> Outcome:
+def look(progress: PaymentProgress) -> PaymentOutcome:
     """Paid, given up, or neither yet. Money that came after all is there, given up or not."""
     with transaction() as conn:
         found = offline.find_payment(conn, progress.payment_id)
     payment = str(progress.payment_id)
     if found is None:
-        return Outcome("requires_action", payment, progress.amount, progress.payment_currency)
+        return PaymentOutcome(
+            "requires_action", payment, progress.amount, progress.payment_currency
+        )
     if found["reference"] is None:
-        return Outcome("voided", payment, progress.amount, progress.payment_currency)
+        return PaymentOutcome("voided", payment, progress.amount, progress.payment_currency)
     amount, currency = found["amount"], found["currency"]
-    return Outcome("captured", payment, amount, currency, captured=amount)
+    return PaymentOutcome("captured", payment, amount, currency, captured=amount)
 
 
-def authorise(progress: Progress) -> Outcome:
+def authorise(progress: PaymentProgress) -> PaymentOutcome:
     """Nothing can be reserved."""
     return look(progress)
 
 
-def capture(progress: Progress) -> Outcome:
+def capture(progress: PaymentProgress) -> PaymentOutcome:
     """Nothing was reserved."""
     return look(progress)
 
 
-def cancel(progress: Progress, gateway_id: str) -> Outcome:
+def cancel(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
     """Give it up, unless it was marked as paid before."""
     with transaction() as conn:
         offline.cancel(conn, progress)

@@ -38,31 +38,33 @@ class ReplayedFailure(UnknownOutcome):
 class Gateway(Protocol):
     """An adapter: a module with these functions. Errors of each: as this module says."""
 
-    def authorise(self, progress: payments.Progress) -> payments.Outcome:
+    def authorise(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
         """Reserve the money, or find out what became of an earlier try to.
 
         Errors: NothingHappened when the payment must be sent under the next key.
         """
 
-    def look(self, progress: payments.Progress) -> payments.Outcome:
+    def look(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
         """What the payment is now.
 
         Errors: NothingHappened when the gateway has never heard of it, and will not any more.
         """
 
-    def capture(self, progress: payments.Progress) -> payments.Outcome:
+    def capture(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
         """Take the money that was reserved, whole. What it already is, if it is that already."""
 
-    def cancel(self, progress: payments.Progress, gateway_id: str) -> payments.Outcome:
+    def cancel(
+        self, progress: payments.PaymentProgress, gateway_id: str
+    ) -> payments.PaymentOutcome:
         """Make sure that the payment can never succeed. What it is instead, if too late."""
 
-    def refund(self, progress: refunds.Progress) -> refunds.Outcome:
+    def refund(self, progress: refunds.RefundProgress) -> refunds.RefundOutcome:
         """Give money back, or find out what became of an earlier try to.
 
         Errors: NothingHappened when the refund must be sent under the next key.
         """
 
-    def look_at_refund(self, case: Case, refund_id: str) -> refunds.Outcome:
+    def look_at_refund(self, case: Case, refund_id: str) -> refunds.RefundOutcome:
         """What a refund is that was made at the gateway, past us."""
 
     def look_at_dispute(self, case: Case, dispute_id: str) -> Dispute:

@@ -15,7 +15,7 @@ import stripe
 from db.connections import transaction
 from db.payments import circuits
 from db.payments.circuits import Priority, Turn
-from db.payments.payments import Outcome, Progress
+from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.settings import settings
 from ops.local.servers import free_port
 from ops.local.supervisor import ROOT
@@ -32,7 +32,7 @@ CREATE = "POST /v1/payment_intents"
 ANY = Priority(book=5, wait=5)
 
 
-def fail(running: Running, progress: Progress, times: int = 1) -> list[type[BaseException]]:
+def fail(running: Running, progress: PaymentProgress, times: int = 1) -> list[type[BaseException]]:
     """Calls while the gateway cannot be reached."""
     running.sandbox.faults(drop_before_rate=1)
     raised: list[type[BaseException]] = []
@@ -55,7 +55,7 @@ def outages(running: Running) -> list[bool]:
     return [row["closed"] for row in running.conn.execute(query)]
 
 
-def go_away(running: Running) -> Progress:
+def go_away(running: Running) -> PaymentProgress:
     """The gateway's circuit is open, and nobody calls it for an hour; a payment to be sent."""
     progress = begun(running, running.sale.hold("alice"))
     fail(running, progress, FAILURES)
@@ -68,7 +68,7 @@ def rested(running: Running) -> None:
     running.conn.execute("update gateway_circuits set retry_at = clock_timestamp()")
 
 
-def ask(progress: Progress) -> Turn:
+def ask(progress: PaymentProgress) -> Turn:
     with transaction() as conn:
         return circuits.take_turn(conn, progress.gateway_account_id, "create", ANY)
 
@@ -114,7 +114,7 @@ for _ in range({times}):
 """
 
 
-def another_worker(progress: Progress, times: int) -> list[str]:
+def another_worker(progress: PaymentProgress, times: int) -> list[str]:
     """What became of the calls of another process."""
     code = ANOTHER_WORKER.format(times=times, account=progress.gateway_account_id)
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -161,7 +161,7 @@ def test_one_probe_at_a_time(running: Running) -> None:
     running.sandbox.faults(latency_ms=300)
     before = running.sandbox.calls()["total"]
     results = at_once(*[lambda: gateway.authorise(progress)] * 6)
-    assert [type(result) for result in results].count(Outcome) == 1
+    assert [type(result) for result in results].count(PaymentOutcome) == 1
     assert [type(result) for result in results].count(GatewayAway) == 5
     assert running.sandbox.calls()["total"] == before + 1
 
@@ -294,11 +294,11 @@ def test_threads_do_not_mix_their_answers_up(running: Running) -> None:
     assert ours == {intent["metadata"]["payment_id"]: intent["id"] for intent in ledger}
 
 
-Trouble = Callable[[Running, Progress], Any]
+Trouble = Callable[[Running, PaymentProgress], Any]
 
 
 def once(kind: str) -> Trouble:
-    def act(running: Running, progress: Progress) -> Any:
+    def act(running: Running, progress: PaymentProgress) -> Any:
         running.sandbox.faults(next=[{"call": CREATE, "kind": kind}])
         return gateway.authorise(progress)
 
@@ -306,25 +306,25 @@ def once(kind: str) -> Trouble:
 
 
 def sent_with(**params: str) -> Trouble:
-    def act(running: Running, progress: Progress) -> Any:
+    def act(running: Running, progress: PaymentProgress) -> Any:
         return gateway.authorise(replace(progress, params=progress.params | params))
 
     return act
 
 
-def replayed(running: Running, progress: Progress) -> Any:
+def replayed(running: Running, progress: PaymentProgress) -> Any:
     with pytest.raises(UnknownOutcome):
         once("fail_before")(running, progress)
     return gateway.authorise(progress)
 
 
-def too_often(running: Running, progress: Progress) -> Any:
+def too_often(running: Running, progress: PaymentProgress) -> Any:
     running.sandbox.limits(endpoint_rate=1)
     gateway.look(replace(progress, gateway_id=gateway.authorise(progress).gateway_id))
     return gateway.authorise(progress)
 
 
-def same_key_at_once(running: Running, progress: Progress) -> Any:
+def same_key_at_once(running: Running, progress: PaymentProgress) -> Any:
     running.sandbox.faults(latency_ms=500)
     results = at_once(*[lambda: gateway.authorise(progress)] * 2)
     (error,) = [each for each in results if isinstance(each, Exception)]

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from db.payments import circuits, payments
-from db.payments.payments import Progress
+from db.payments.payments import PaymentProgress
 from db.runtime.logs import configure_logs
 from db.runtime.settings import settings
 from ops.local.supervisor import ROOT
@@ -24,7 +24,7 @@ from tests.support.running import Running
 from tests.support.waiting import wait_until
 
 
-def again(running: Running, progress: Progress) -> Progress:
+def again(running: Running, progress: PaymentProgress) -> PaymentProgress:
     return payments.get_progress(running.conn, progress.event_id, progress.booking_id)
 
 

@@ -56,7 +56,7 @@ from db.catalogue import events
 from db.connections import Conn, only
 from db.maintenance.invariants import invariants, violations
 from db.payments import payments
-from db.payments.payments import Outcome, Progress
+from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.queue import entries, lanes
 from db.runtime.errors import Conflict, InvalidRequest
 from tests.queue.test_choose_seats import Model, Rows, Wish
@@ -359,7 +359,7 @@ class Histories(RuleBasedStateMachine):
         self.bookings: list[Booking] = []
         self.joining_late: tuple[Joining, int] | None = None
         self.two_seconds_late = False
-        self.calls: dict[UUID, Progress] = {}
+        self.calls: dict[UUID, PaymentProgress] = {}
 
     @initialize(
         rows=st.tuples(plans, plans),
@@ -664,7 +664,7 @@ class Histories(RuleBasedStateMachine):
         for id, answer in zip(list(self.calls), answers, strict=False):
             self.settle(self.calls.pop(id), answer)
 
-    def settle(self, read: Progress, answer: str) -> None:
+    def settle(self, read: PaymentProgress, answer: str) -> None:
         """As the saga does (tasks/bookings.py): if the booking has moved on, nothing is written."""
         if answer not in ANSWERS[read.booking_state]:
             answer = "captured" if read.booking_state == "secured" else "failed"
@@ -848,20 +848,22 @@ where b.event_id = %(event_id)s and b.id = %(booking_id)s
 """
 
 
-def record(conn: Conn, read: Progress, answer: str) -> bool:
+def record(conn: Conn, read: PaymentProgress, answer: str) -> bool:
     if answer == read.payment_state:
         return True
     captured = read.amount if answer == "captured" else 0
     gateway_id = f"pi_{read.payment_id}"
-    return payments.record(conn, read, Outcome(answer, gateway_id, read.amount, "EUR", captured))
+    return payments.record(
+        conn, read, PaymentOutcome(answer, gateway_id, read.amount, "EUR", captured)
+    )
 
 
-def on_captured(conn: Conn, read: Progress) -> bool:
+def on_captured(conn: Conn, read: PaymentProgress) -> bool:
     secured = read.booking_state == "secured" or payments.secure_booking(conn, read)
     return secured and payments.confirm_booking(conn, read)
 
 
-def on_failed(conn: Conn, read: Progress) -> bool:
+def on_failed(conn: Conn, read: PaymentProgress) -> bool:
     if read.booking_state == "authorising":
         return payments.reopen_booking(conn, read)
     state = {"secured": "failed"}.get(
@@ -870,7 +872,7 @@ def on_failed(conn: Conn, read: Progress) -> bool:
     return payments.end_booking(conn, read, state, "test")
 
 
-SETTLED: dict[str, Callable[[Conn, Progress], bool]] = {
+SETTLED: dict[str, Callable[[Conn, PaymentProgress], bool]] = {
     "authorised": payments.secure_booking,
     "captured": on_captured,
     "failed": on_failed,
@@ -879,7 +881,7 @@ SETTLED: dict[str, Callable[[Conn, Progress], bool]] = {
 }
 
 
-def finish(conn: Conn, read: Progress) -> None:
+def finish(conn: Conn, read: PaymentProgress) -> None:
     """The task ends, unless it was told to run again meanwhile."""
     key = str(read.booking_id)
     conn.execute("delete from outbox where actor = 'advance' and key = %s and not again", [key])

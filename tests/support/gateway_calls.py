@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from db.payments import payments
-from db.payments.payments import Progress
+from db.payments.payments import PaymentProgress
 from tests.support.running import Running
 
 
-def begun(running: Running, booking: UUID) -> Progress:
+def begun(running: Running, booking: UUID) -> PaymentProgress:
     """A payment that is about to be sent, as the saga has it."""
     running.pay(booking)
     row = running.booking(booking)

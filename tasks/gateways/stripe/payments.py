@@ -8,7 +8,7 @@ import stripe
 from stripe.params import PaymentIntentListParams
 
 from db.payments.disputes import Case, Dispute
-from db.payments.payments import Outcome, Progress
+from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.reviews import NO_FACTS, Facts
 from tasks.durable.leases import TryLater
 from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
@@ -37,7 +37,7 @@ STATES = {
 """Stripe's words for a payment, and ours."""
 
 
-def authorise(progress: Progress) -> Outcome:
+def authorise(progress: PaymentProgress) -> PaymentOutcome:
     """Reserve the money on the buyer's card, or find out what became of an earlier try to.
 
     Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
@@ -62,7 +62,7 @@ def authorise(progress: Progress) -> Outcome:
     return retrieve(progress, intent.id) if replayed(intent) else outcome_of(intent)
 
 
-def look(progress: Progress) -> Outcome:
+def look(progress: PaymentProgress) -> PaymentOutcome:
     """What the payment is now.
 
     Errors: NothingHappened when the gateway has never heard of it, and will not any more.
@@ -77,7 +77,7 @@ def look(progress: Progress) -> Outcome:
     return retrieve(progress, progress.gateway_id)
 
 
-def retrieve(progress: Progress, gateway_id: str) -> Outcome:
+def retrieve(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
     intent = call(
         progress,
         "retrieve",
@@ -86,7 +86,7 @@ def retrieve(progress: Progress, gateway_id: str) -> Outcome:
     return outcome_of(intent)
 
 
-def find(progress: Progress) -> Outcome:
+def find(progress: PaymentProgress) -> PaymentOutcome:
     """Look a payment up by our id in its metadata, among those made while it was being sent.
 
     A minute more on both sides, for clocks that differ and answers that were late.
@@ -106,19 +106,19 @@ def find(progress: Progress) -> Outcome:
     raise NothingHappened
 
 
-def capture(progress: Progress) -> Outcome:
+def capture(progress: PaymentProgress) -> PaymentOutcome:
     """Take the money that was reserved, whole. What it already is, if it is that already."""
     assert progress.gateway_id is not None
     gateway_id = progress.gateway_id
     return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_id))
 
 
-def cancel(progress: Progress, gateway_id: str) -> Outcome:
+def cancel(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
     """Make sure that the payment can never succeed. What it is instead, if that is too late."""
     return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_id))
 
 
-def changed(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Outcome:
+def changed(progress: PaymentProgress, endpoint: str, request: Callable[[], Any]) -> PaymentOutcome:
     """The outcome of a request for a change that the payment's state may not allow any more.
 
     Without a key of ours: an intent can be captured, or cancelled, only once, and under one key the
@@ -137,11 +137,11 @@ def changed(progress: Progress, endpoint: str, request: Callable[[], Any]) -> Ou
 TOO_LATE = ("payment_intent_unexpected_state", "charge_expired_for_capture")
 
 
-def declined(error: stripe.CardError) -> Outcome:
+def declined(error: stripe.CardError) -> PaymentOutcome:
     """A decline is an answer: the payment failed, for the reason that the bank gives."""
     details = error.error
     intent = getattr(details, "payment_intent", None) if details else None
-    return Outcome(
+    return PaymentOutcome(
         state="failed",
         gateway_id=intent["id"] if intent else "",
         amount=intent["amount"] if intent else 0,
@@ -152,10 +152,10 @@ def declined(error: stripe.CardError) -> Outcome:
     )
 
 
-def outcome_of(intent: Any) -> Outcome:
+def outcome_of(intent: Any) -> PaymentOutcome:
     """A PaymentIntent in our words."""
     trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
-    return Outcome(
+    return PaymentOutcome(
         state=STATES[intent.status],
         gateway_id=intent.id,
         amount=intent.amount,

@@ -4,7 +4,7 @@ from typing import Any
 
 import stripe
 
-from db.payments.refunds import Outcome, Progress
+from db.payments.refunds import RefundOutcome, RefundProgress
 from tasks.durable.leases import TryLater
 from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
 from tasks.gateways.stripe.client import OfAccount, call, client, pages, replayed
@@ -19,7 +19,7 @@ STATES = {
 """Stripe's words for a refund, and ours."""
 
 
-def refund(progress: Progress) -> Outcome:
+def refund(progress: RefundProgress) -> RefundOutcome:
     """Give the money back, or find out what became of an earlier try to.
 
     Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
@@ -48,14 +48,14 @@ def refund(progress: Progress) -> Outcome:
     return look_at_refund(progress, made.id) if replayed(made) else outcome_of(made)
 
 
-def look_at_refund(paid: OfAccount, gateway_id: str) -> Outcome:
+def look_at_refund(paid: OfAccount, gateway_id: str) -> RefundOutcome:
     """What the refund is now."""
     return outcome_of(
         call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
     )
 
 
-def find(progress: Progress) -> Outcome:
+def find(progress: RefundProgress) -> RefundOutcome:
     """Look a refund up by our id in its metadata, among all of its payment. (A list is up to date
     at once, unlike a search.) Errors: NothingHappened.
     """
@@ -72,7 +72,7 @@ def find(progress: Progress) -> Outcome:
     raise NothingHappened
 
 
-def refusal(progress: Progress, refused: Refused) -> Outcome:
+def refusal(progress: RefundProgress, refused: Refused) -> RefundOutcome:
     """Stripe will not do it, as when a bank has the money back already: the refund has failed,
     unless an earlier try is why. Errors: Refused, when it is about our key or our rights instead.
     """
@@ -82,14 +82,14 @@ def refusal(progress: Progress, refused: Refused) -> Outcome:
     try:
         return find(progress)
     except NothingHappened:
-        return Outcome(
+        return RefundOutcome(
             "failed", None, progress.amount, progress.currency, why.code or "refused", str(refused)
         )
 
 
-def outcome_of(made: Any) -> Outcome:
+def outcome_of(made: Any) -> RefundOutcome:
     """A Refund in our words."""
-    return Outcome(
+    return RefundOutcome(
         state=STATES[made.status],
         gateway_id=made.id,
         amount=made.amount,
