@@ -119,7 +119,7 @@ def hurry(seconds: float) -> None:
 
 def limit_statements(conn: Conn) -> None:
     """Once per connection, which costs requests nothing. A pooler in transaction mode would let
-    others have it: hence a database user for such processes alone (README.md).
+    others have it: hence a database user for such processes alone (ops/docs/running.md).
     """
     if Limits.statement or Limits.lock:
         conn.autocommit = True

@@ -1,7 +1,7 @@
 """gunicorn's settings; WEB_CONCURRENCY (processes, default 1) and PORT are read by gunicorn itself.
 
 A thread reads its request itself, however slowly it comes: a proxy that buffers requests must stand
-in front (README.md).
+in front (ops/docs/running.md).
 
 The app is loaded in each worker, after the fork, so that no connection is ever shared.
 """

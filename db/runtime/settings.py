@@ -131,7 +131,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         given = environment.get(name, "")
         if not given:
             if field.default is MISSING:
-                raise SettingsError(f"{name} is not set: see the table of settings in README.md")
+                raise SettingsError(f"{name} is not set: see the table in ops/docs/running.md")
             continue
         try:
             values[field.name] = field.type(given) if field.type in (int, float) else given

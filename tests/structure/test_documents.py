@@ -2,12 +2,14 @@
 of the database, decisions have their date."""
 
 import re
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from db.connections import Conn
+from db.runtime.settings import Settings
 from ops.docs.states import PAGE, read_moves, redraw
 from tests.structure.references import ROOT, links, names, paths_in_code, walks
 
@@ -29,6 +31,12 @@ def test_a_state_without_a_sentence_is_an_error(conn: Conn) -> None:
     page = PAGE.read_text().replace("| `frozen` |", "| `icy` |")
     with pytest.raises(ValueError, match="booking"):
         redraw(page, read_moves(conn))
+
+
+def test_each_setting_is_described() -> None:
+    page = (DOCS / "running.md").read_text()
+    names = {field.name.upper() for field in fields(Settings)} - {"DYNO", "DIE_AT", "TASK_PACE"}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "decisions").glob("*.md")), ids=lambda p: p.stem)
