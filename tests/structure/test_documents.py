@@ -10,6 +10,7 @@ import pytest
 
 from db.connections import Conn
 from db.runtime.settings import Settings
+from ops.demo.report import SENTENCES
 from ops.docs.states import PAGE, read_moves, redraw
 from tests.structure.references import ROOT, links, names, paths_in_code, walks
 
@@ -37,6 +38,18 @@ def test_each_setting_is_described() -> None:
     page = (DOCS / "running.md").read_text()
     names = {field.name.upper() for field in fields(Settings)} - {"DYNO", "DIE_AT", "TASK_PACE"}
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_each_line_of_the_demo_is_explained() -> None:
+    """In README, in the order of the report."""
+    table = (ROOT / "README.md").read_text().partition("| Line | Meaning |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) == list(SENTENCES)
+
+
+def test_each_process_type_is_described() -> None:
+    types = re.findall(r"^(\w+):", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    page = (DOCS / "running.md").read_text()
+    assert [name for name in types if f"\n| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "decisions").glob("*.md")), ids=lambda p: p.stem)
