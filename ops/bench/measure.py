@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
+Better = Literal["higher", "lower", "nearer"]
+"""Which values are better; nearer: to that of the reference."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Row:
     name: str
     value: float
     unit: str
+    better: Better
     reference: str
     reference_value: float
     ratio: float
@@ -95,6 +99,7 @@ def compare(
         name=name,
         value=round(median(ours.rate for ours, _ in pairs), 1),
         unit=unit,
+        better="higher",
         reference=reference_name,
         reference_value=round(median(theirs.rate for _, theirs in pairs), 1),
         ratio=round(median(ours.rate / theirs.rate for ours, theirs in pairs), 3),
@@ -112,12 +117,14 @@ def state(
     note: str,
     pairs: Sequence[tuple[float, float]],
     reference_name: str,
+    better: Better,
 ) -> Row:
     """A row of figures that are not rates: what was found, beside what it is held against."""
     return Row(
         name=name,
         value=round(median(ours for ours, _ in pairs), 2),
         unit=unit,
+        better=better,
         reference=reference_name,
         reference_value=round(median(theirs for _, theirs in pairs), 2),
         ratio=round(median(ours / theirs for ours, theirs in pairs), 3),

@@ -49,6 +49,7 @@ def share(options: Options, var_dir: Path, name: str, drains: int) -> Row:
         f" single seats at weight {WEIGHTS[1]}",
         pairs,
         "weights",
+        "nearer",
     )
 
 
@@ -93,6 +94,7 @@ def small_beside_deep(crowds: Crowds) -> Row:
         f" {crowds.options.waiting:,} waiting; at most {max(ours for ours, _ in pairs)}",
         pairs,
         "every other turn is theirs",
+        "lower",
     )
 
 

@@ -121,6 +121,7 @@ def memory(crowds: Crowds) -> Row:
         f"tables {', '.join(TABLES)} with their indexes, for each of {found['waiting']:,} people",
         [(found["space"] / found["waiting"], found["row"])],
         "the row itself",
+        "lower",
     )
 
 
@@ -143,6 +144,7 @@ def memory_of_web(crowds: Crowds) -> Row:
         f"resident memory of gunicorn with its worker: {each:.1f} bytes a waiting person",
         pairs,
         f"{crowds.options.few:,} waiting",
+        "lower",
     )
 
 

@@ -154,6 +154,7 @@ def compare_sizes(sizes: Sequence[Mapping[str, float]], options: Options, conn: 
         f" last; {vacuums['count']} autovacuums, {vacuums['dead']:,} dead rows",
         [(total(last, BOUNDED), total(first, BOUNDED))],
         "after the first sale",
+        "lower",
     )
 
 

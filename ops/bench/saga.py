@@ -84,6 +84,7 @@ def paid_200ms(options: Options, var_dir: Path) -> Row:
             " the ratio is how many are under way on average",
             pairs,
             "one call at a time",
+            "higher",
         )
         return replace(row, cpu_ms=round(median(sample.cpu_ms for sample in samples), 4))
 

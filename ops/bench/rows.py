@@ -1,0 +1,46 @@
+"""All rows that there are, by name."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ops.bench import (
+    archive,
+    crowds,
+    drain,
+    queue_drain,
+    queue_fairness,
+    queue_http,
+    queue_sales,
+    saga,
+    sale,
+)
+from ops.bench.measure import Options, Row
+
+ALONE = {
+    **drain.ROWS,
+    **saga.ROWS,
+    **sale.ROWS,
+    **queue_fairness.ROWS,
+    **queue_sales.ROWS,
+    **archive.ROWS,
+}
+BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
+NAMES = [*BEFORE_CROWDS, *ALONE]
+
+
+def measure(names: Sequence[str], options: Options, var_dir: Path) -> Iterator[Row]:
+    """The rows of these names; those that need a deep queue share one, which takes long to fill."""
+    if wanted := [name for name in BEFORE_CROWDS if name in names]:
+        with crowds.gathered(options, var_dir) as both:
+            for name in wanted:
+                yield BEFORE_CROWDS[name](both)
+    for name in ALONE:
+        if name in names:
+            yield ALONE[name](options, var_dir)
+
+
+def check_names(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """End with a sentence when there is no such row."""
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no row {', '.join(unknown)}: there are {', '.join(NAMES)}")

@@ -1,0 +1,49 @@
+"""Copies of the repository's files to run beside this checkout: as it is now, or a commit's."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+from ops.local.supervisor import ROOT
+
+
+def git(*arguments: str) -> bytes:
+    """The output of a git command in this checkout. Errors: subprocess.CalledProcessError."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def copy_checkout(tree: Path) -> None:
+    """All files that git knows or would take, and the packages of this checkout."""
+    names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in names.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    link_packages(tree)
+
+
+def copy_commit(tree: Path, commit: str) -> str:
+    """The files of a commit, without packages; its short name."""
+    with tarfile.open(fileobj=BytesIO(git("archive", "--format=tar", commit))) as files:
+        files.extractall(tree, filter="data")
+    return git("rev-parse", "--short", commit).decode().strip()
+
+
+def python_for(tree: Path) -> Path:
+    """The Python with the packages of a tree: ours, unless other ones are locked there."""
+    if locks(tree) == locks(ROOT):
+        link_packages(tree)
+        return Path(sys.executable)
+    subprocess.run(["make", "-s", "install", f"PYTHON={sys.executable}"], cwd=tree, check=True)
+    return tree / ".venv" / "bin" / "python"
+
+
+def locks(tree: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in tree.glob("requirements*.txt")}
+
+
+def link_packages(tree: Path) -> None:
+    (tree / ".venv").symlink_to((ROOT / ".venv").resolve())
