@@ -4,6 +4,7 @@ A hall has rows of 20 seats in four categories that cost the same. Who waits is 
 event's own sequence, so that joins over HTTP may go on where a crowd ends.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from psycopg.rows import DictRow, dict_row
 from db.connections import Conn
 from db.queue import lanes
 from db.queue.lanes import Drained
+from db.runtime.settings import settings
 
 SEATS_A_ROW = 20
 PATIENCE = 100  # turns that decide nothing: a few in a row are right
@@ -94,6 +96,22 @@ def connected(url: str) -> Iterator[Conn]:
     """A connection in autocommit mode."""
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
         yield conn
+
+
+@contextmanager
+def configured(url: str) -> Iterator[None]:
+    """Settings for functions of db/ that read them; the servers named besides are not called."""
+    values = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "SMTP_URL": "smtp://127.0.0.1"}
+    values |= {"SECRET_KEY": "-" * 32, "STRIPE_API_KEY": "-", "STRIPE_WEBHOOK_SECRET": "-"}
+    before = os.environ.copy()
+    os.environ |= values
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+        settings.cache_clear()
 
 
 def empty(conn: Conn) -> None:

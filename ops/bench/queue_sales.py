@@ -6,13 +6,15 @@ which every other hold expires; tasks are leased and finished, mails marked as s
 the rest are told that the sale is over. Only time is helped along: deadlines are set to now.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from db.connections import Conn
-from db.queries import load
+from db.durable import outbox
+from db.mail import emails
 from db.queue import lanes
 from db.runtime.settings import Settings
 from ops.bench import halls
@@ -21,13 +23,14 @@ from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres
 
 AT_ONCE = 1000
+LEASE_S = 60
+VACUUM_S = 60  # until autovacuum must have run
 PASSES = 3
 BOUNDED = ("outbox", "lanes", "lane_wakes")
 GROWING = (
     "entries", "queue_leavers", "bookings", "booking_items", "seats", "buyer_seats", "tickets",
     "payments", "emails", "state_log",
 )  # fmt: skip
-outbox, emails = load("durable/outbox"), load("mail/emails")
 
 JOIN = """
 SELECT join_queue(%(event)s, n, 'key', '', 2, (1 + n %% 4)::int, true, 0, null, false)
@@ -56,6 +59,7 @@ FROM unnest(%(bookings)s::uuid[], %(payments)s::uuid[]) x(b, p)
 EXPIRE = """
 UPDATE bookings SET deadline = clock_timestamp() WHERE event_id = %(event)s AND state = 'held'
 """
+QUEUES = "SELECT DISTINCT queue FROM outbox"
 HURRY = "UPDATE outbox SET run_at = clock_timestamp(), resend_at = clock_timestamp()"
 CLOSE = "UPDATE events SET off_sale_at = clock_timestamp() WHERE id = %(event)s"
 VACUUMS = """
@@ -72,7 +76,7 @@ def vacuum(options: Options, var_dir: Path) -> Row:
     with Postgres(var_dir / "pg") as postgres:
         url = postgres.create_database("usher")
         migrate(url)
-        with halls.connected(url) as conn:
+        with halls.configured(url), halls.connected(url) as conn:
             halls.empty(conn)
             sizes = []
             for number in range(options.sales):
@@ -117,16 +121,15 @@ def settle_holds(conn: Conn, event: dict[str, Any]) -> None:
 def work_off_tasks(conn: Conn) -> None:
     """Take, lease and finish all tasks, as relay and workers do, those of later too."""
     conn.execute(HURRY)
-    for queue in ("bookings", "mail"):
-        due = {"queue": queue, "limit": AT_ONCE // 10, "pace": 1}
-        while tasks := conn.execute(outbox.take_due, due).fetchall():
-            lease = {"ids": [task["id"] for task in tasks], "token": uuid4(), "seconds": 60}
-            leased = conn.execute(outbox.lease, lease).fetchall()
-            written = [task["args"]["email_id"] for task in leased if "email_id" in task["args"]]
+    for queue in [row["queue"] for row in conn.execute(QUEUES)]:
+        while due := outbox.take_due(conn, queue, AT_ONCE // 10):
+            ids, token = [task.id for task in due], uuid4()
+            leased = outbox.lease(conn, ids, token, LEASE_S, "bench")
+            written = [UUID(task.args["email_id"]) for task in leased if "email_id" in task.args]
             with conn.transaction():
-                conn.execute(outbox.lock, lease)
-                conn.execute(emails.mark_sent, {"ids": written})
-                conn.execute(outbox.finish, lease)
+                outbox.lock(conn, ids, token)
+                emails.mark_sent(conn, written)
+                outbox.finish(conn, ids, token)
 
 
 def measure_tables(conn: Conn) -> dict[str, float]:
@@ -139,10 +142,18 @@ def total(sizes: Mapping[str, float], tables: Sequence[str]) -> float:
     return sum(sizes[table] for table in tables)
 
 
+def wait_for_autovacuum(conn: Conn) -> dict[str, int]:
+    """Small sales may be over before it has run once."""
+    deadline = time.monotonic() + VACUUM_S
+    while not (found := halls.first(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]])))["count"]:
+        assert time.monotonic() < deadline, "autovacuum has not run once: is it off?"
+        time.sleep(0.1)
+    return found
+
+
 def compare_sizes(sizes: Sequence[Mapping[str, float]], options: Options, conn: Conn) -> Row:
-    vacuums = halls.first(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]]))
+    vacuums = wait_for_autovacuum(conn)
     first, second, last = sizes[0], sizes[1], sizes[-1]
-    assert vacuums["count"], "autovacuum has not run once: is it off?"
     left = ", ".join(f"{table} {first[table]:,.0f} to {last[table]:,.0f} kB" for table in BOUNDED)
     grown = total(second, GROWING) - total(first, GROWING)
     grows = total(last, GROWING) - total(sizes[-2], GROWING)
