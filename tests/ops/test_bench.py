@@ -7,16 +7,14 @@ import pytest
 
 from ops.bench import archive, drain, queue_fairness, saga
 from ops.bench.__main__ import table
-from ops.bench.measure import Options, state
+from ops.bench.measure import state
+from ops.bench.sizes import SMALLEST
 
-TINY = Options(
-    rounds=1, seats=4000, bookings=1, reference_seconds=1, waiting=1000, few=1000, requests=1,
-    sales=1, joins=1, old_bookings=4000, say=lambda _: None,
-)  # fmt: skip
+TINY = replace(SMALLEST, say=lambda _: None)
 
 
 def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None:
-    row = drain.mixed(TINY, tmp_path)
+    row = drain.mixed(replace(TINY, seats=4000), tmp_path)
     assert row.value > 0 and row.reference_value > 0
     assert row.ratio == pytest.approx(row.value / row.reference_value, rel=0.01)
     assert row.cpu_ms and row.reference_cpu_ms
@@ -42,6 +40,6 @@ def test_a_booking_is_measured_beside_old_ones(tmp_path: Path) -> None:
 
 
 def test_the_table_names_what_each_row_is_held_against() -> None:
-    row = state("memory", "bytes", "", [(30, 10), (10, 10), (20, 10)], "the row itself")
+    row = state("memory", "bytes", "", [(30, 10), (10, 10), (20, 10)], "the row itself", "lower")
     assert (row.value, row.ratio) == (20, 2)
     assert table([row]).endswith("the row itself")
