@@ -46,7 +46,7 @@ SAY_WHO = "SELECT set_config('usher.actor', %s, true), set_config('usher.trace',
 
 
 class Pool(ConnectionPool[Conn]):
-    """psycopg's; and while the database is away, after somebody waited for it in vain, only one at
+    """psycopg's; and while the database is away, after one wait in vain, only one at
     a time tries again. The others are refused at once: they would wait for seconds each, until all
     threads of the process did.
     """
@@ -112,7 +112,7 @@ class Limits:
 def hurry(seconds: float) -> None:
     """From now on a statement of this process may take so long, other limits see `transaction`.
 
-    For processes that somebody waits for. Called before anything is connected to.
+    For processes whose answers are waited for. Called before anything is connected to.
     """
     Limits.statement = Limits.lock = round(seconds * 1000)
 
@@ -132,8 +132,8 @@ def limit_statements(conn: Conn) -> None:
 
 
 def check_if_spoken_to(conn: Conn) -> None:
-    """Check a connection without a round trip, unless its server said something meanwhile: nobody
-    asked, so it most likely said goodbye.
+    """Check a connection without a round trip, unless its server said something meanwhile:
+    it was not asked, so it most likely said goodbye.
 
     Errors: psycopg.OperationalError.
     """

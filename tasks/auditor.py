@@ -31,7 +31,7 @@ MOMENT = 2.0
 """Seconds until the second look."""
 BUYERS_AT_ONCE = 100
 LETTERS_AT_ONCE = 100
-"""Findings of an invariant at a time: whoever has a hundred letters need not read a million."""
+"""Findings of an invariant at a time: who has a hundred letters need not read a million."""
 LONGEST_QUERY = 60  # seconds, for one look of a whole audit
 LONGEST_TURN = 60  # seconds, after which another task may have the thread
 
@@ -53,7 +53,7 @@ def audit_changes(lease: Lease) -> None:
 
 
 def check_span(lease: Lease, span: Span) -> int:
-    """Check whoever is named in a part of the log; how many that were."""
+    """Check the objects that a part of the log names. Returns how many."""
     if span.empty:
         return 0
     with transaction(seconds=LONGEST_QUERY) as conn:
@@ -89,7 +89,7 @@ def look_among(invariant: Invariant, event_id: int, buyers: Sequence[int]) -> Ro
 
 @durable(queue="bookings", lease=300, longest_delay=300)
 def audit_whole(lease: Lease) -> None:
-    """Check everything, as far as it was not checked by whoever had this task before."""
+    """Check everything, from where the worker before has stopped."""
     with lease.transaction() as conn:
         todo = findings.begin_whole(conn)
     check_all(lease, todo, findings.mark_done)

@@ -66,7 +66,7 @@ REVIEWS_AT_ONCE = 100
 
 
 def end_reviews(conn: Conn, tick: datetime) -> dict[str, int]:
-    """Approve or reject payments about which nobody has decided in time."""
+    """Approve or reject payments whose review was not decided in time."""
     return {"ended": reviews.end_reviews(conn, REVIEWS_AT_ONCE)}
 
 
@@ -92,7 +92,7 @@ def enqueue(actor: str) -> Callable[[Conn, datetime], None]:
 PROBE_EVERY = timedelta(seconds=5)
 NUMBER_EVERY = timedelta(seconds=2)
 DAYS_CAUGHT_UP = 31
-"""Of statistics, after nobody was there for so long."""
+"""Of statistics, after a time without visitors."""
 
 
 JOBS: dict[str, Job] = {

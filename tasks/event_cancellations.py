@@ -1,5 +1,5 @@
 """Cancelling an event: tens of thousands of bookings, batch by batch, each a transaction of its
-own, so that whoever takes over goes on where the last one was.
+own, so that the next worker goes on where the last one was.
 
 Refunds are made as the gateway can take them: no batch is begun while that before it still waits.
 """

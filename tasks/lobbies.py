@@ -35,8 +35,8 @@ def tend_lobbies(conn: Conn) -> dict[str, int]:
 
 
 def watch_lobbies(conn: Conn) -> dict[str, int]:
-    """Call for somebody where a sale should have begun and waits for its draw; and find whoever
-    committed into a lobby long after its end. {waiting_for_draw, late}"""
+    """Call an operator where a sale should have begun and waits for its draw; and find
+    entries that were committed into a lobby long after its end. {waiting_for_draw, late}"""
     late = lobbies.list_late(conn)
     for lobby in late:
         log.error(

@@ -1,5 +1,5 @@
-"""Numbering receipts: a task of each organisation that has something to number, so that whoever
-confirms a booking never waits for the next number.
+"""Numbering receipts: a task of each organisation that has something to number, so that
+confirming a booking never waits for the next number.
 """
 
 import time

@@ -107,6 +107,6 @@ def report(conn: Conn, run: Run) -> None:
 
 
 class MovedOn(UsherError):
-    """Somebody else has gone on with the run: read again how far it is."""
+    """Another worker has gone on with the run: read again how far it is."""
 
     permanent = False

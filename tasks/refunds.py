@@ -98,7 +98,7 @@ def refuse_wrong_money(progress: RefundProgress, outcome: RefundOutcome) -> None
 
 
 class MovedOn(UsherError):
-    """Somebody changed the refund meanwhile: read again what it is."""
+    """The refund has changed meanwhile: read again what it is."""
 
     permanent = False
 
@@ -109,7 +109,7 @@ class WrongRefund(UsherError):
 
 @durable(queue="bookings", longest_delay=300, keep=True)
 def adopt_refund(lease: Lease) -> None:
-    """Somebody made a refund in the gateway's dashboard: it counts as one of ours."""
+    """A refund was made in the gateway's dashboard: it counts as one of ours."""
     args = lease.task.args
     with lease.transaction() as conn:
         case = disputes.find_case(conn, args["payment_id"])

@@ -13,8 +13,8 @@ from db.runtime.errors import Conflict, InvalidRequest, NotFound
 
 sql = load("catalogue/events")
 
-NOBODY = -1
-"""The scope of somebody who may see no drafts."""
+PUBLIC = -1
+"""The scope of a caller who may see no drafts."""
 
 
 class Price(TypedDict):
@@ -32,7 +32,7 @@ def add_event(
     conn: Conn, scope: int | None, fields: dict[str, Any], prices: Sequence[Price]
 ) -> int:
     """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None;
-    offline_seconds: None where nobody may pay offline.
+    offline_seconds: None where offline payment is not allowed.
 
     Errors: InvalidRequest (parts that do not exist, are another's, or have no price; prices that
     cannot be paid, with `reason`).
@@ -63,7 +63,7 @@ def _check_parts(parts: dict[str, Any] | None) -> None:
 
 def _check_ways_to_pay(fields: dict[str, Any]) -> None:
     if not fields["payment_methods"] and fields["offline_seconds"] is None:
-        message = "Nobody could pay: give a method, or offline_seconds."
+        message = "No buyer could pay: give a method, or offline_seconds."
         raise InvalidRequest(message, path="payment_methods")
 
 
@@ -107,7 +107,7 @@ def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
 
 
 def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
-    """{reason, path, message}: why nobody could pay what an event's bookings cost."""
+    """{reason, path, message}: why no buyer could pay what an event's bookings cost."""
     row = conn.execute(sql.check_prices, {"event_id": event_id}).fetchone()
     if row is None:
         return None
@@ -131,7 +131,7 @@ WRONG_PRICES = {
 }
 
 
-def get_event(conn: Conn, event_id: int, scope: int | None = NOBODY) -> dict[str, Any]:
+def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str, Any]:
     """An event, its venue and prices; drafts only within the scope. Errors: NotFound."""
     row = conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}).fetchone()
     if row is None:
@@ -174,7 +174,7 @@ def change_draft(
     fields: dict[str, Any],
     prices: Sequence[Price] | None,
 ) -> None:
-    """Change the given fields of a draft (offline_seconds None: nobody may pay offline any more),
+    """Change the given fields of a draft (offline_seconds None: no offline payment any more),
     and all its prices where they are given.
 
     Errors: NotFound; Conflict not_a_draft; InvalidRequest.
@@ -232,7 +232,7 @@ def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
 
 
 def close_sale(conn: Conn, scope: int | None, event_id: int) -> None:
-    """On sale becomes closed; whoever is waiting is told. One that is closed stays.
+    """On sale becomes closed; entries that wait are told. One that is closed stays.
 
     Errors: NotFound; Conflict not_on_sale.
     """

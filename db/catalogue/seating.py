@@ -18,7 +18,7 @@ since a misspelt `seats` would lose seats silently.
 - zone or row `"general_admission": true`: standing places, without numbers (a row overrules its
   zone);
 - seat `"accessible": true`: a place for a wheelchair; `"companion": true`: the seat beside it, for
-  whoever comes along; `"restricted_view": true`. A seat that does not say takes the flag from the
+  companions; `"restricted_view": true`. A seat that does not say takes the flag from the
   name of its category: "Rollstuhlplatz", "Wheelchair companion", "Restricted view" and the like.
 
 **Numbers of seats.** "Best available together" looks for runs of consecutive integers, so
@@ -388,7 +388,7 @@ class _Reader:
 
     def guid(self, seat: dict[str, Any], path: str) -> str:
         guid = self.text(seat, "seat_guid", path, required=True)
-        if guid != guid.strip():  # requests are trimmed: nobody could name it
+        if guid != guid.strip():  # requests are trimmed: it could not be named
             self.note(f"{path}.seat_guid", "must not begin or end with spaces")
         first = self.guids.setdefault(guid, path)
         if guid and first != path:

@@ -1,4 +1,4 @@
-"""Dead letters: tasks that were given up, until somebody has seen to them.
+"""Dead letters: tasks that were given up, until an operator has resolved them.
 
 A letter is open until its task is retried, came to its end after all, or is discarded. Everything
 that operators do here is in the audit log.

@@ -27,12 +27,12 @@ def forget_others(conn: Conn, names: Collection[str]) -> None:
 
 
 def list_due(conn: Conn) -> set[str]:
-    """The jobs that are due; whoever wants to run one takes its tick."""
+    """The jobs that are due; a clock takes the tick of one before it runs it."""
     return {row["name"] for row in conn.execute(sql.list_due)}
 
 
 def take_tick(conn: Conn, name: str) -> datetime | None:
-    """The tick that we are to run, in this transaction; None: it is not due, or somebody's."""
+    """The tick that we are to run, in this transaction; None: it is not due, or another clock has it."""
     row = conn.execute(sql.take_tick, {"name": name}).fetchone()
     return row["tick"] if row else None
 

@@ -59,10 +59,10 @@ def list_old_partitions(conn: Conn) -> list[Partition]:
 
 
 def drop_partition(conn: Conn, old: Partition) -> None:
-    """Take a partition off its table without a lock that anybody waits for, then drop it. conn is
+    """Take a partition off its table without a lock that others wait for, then drop it. conn is
     in autocommit mode. Wherever it was interrupted, it can be called again.
 
-    Errors: psycopg.errors.QueryCanceled when somebody has used it for too long.
+    Errors: psycopg.errors.QueryCanceled when it was in use for too long.
     """
     conn.execute("SELECT set_config('statement_timeout', %s, false)", [PATIENCE])
     try:

@@ -19,7 +19,7 @@ REST = 10.0
 fails. Full jitter: anything below may come out."""
 LONGEST_REST = 60.0
 PROBE = 20.0
-"""Seconds after which whoever was let through to find out counts as dead: longer than a call
+"""Seconds after which a probe counts as dead: longer than a call
 may take with the wait for its turn."""
 
 
@@ -82,7 +82,7 @@ def forget_failures(conn: Conn, account_id: int) -> None:
 
 
 def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
-    """After failures, or after that of a probe. False: somebody was first."""
+    """After failures, or after that of a probe. False: another worker was first."""
     pace = settings().task_pace
     seconds = {"rest": REST * pace, "longest": LONGEST_REST * pace}
     values = {"account_id": account_id, "probe": probe, **seconds}
@@ -91,7 +91,7 @@ def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
 
 
 def close_circuit(conn: Conn, account_id: int, probe: int) -> bool:
-    """False: the probe was given up, and somebody else finds out, or has."""
+    """False: the probe was given up, and another one finds out, or has."""
     row = conn.execute(sql.close_circuit, {"account_id": account_id, "probe": probe}).fetchone()
     return row is not None and row["done"]
 

@@ -51,7 +51,7 @@ def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, 
 
 
 def await_sales(conn: Conn, event_id: int) -> None:
-    """Wait for whoever saw the event on sale: all that will ever be booked is there then."""
+    """Wait for all transactions that saw the event on sale: no booking is made after them."""
     conn.execute(sql.await_sales, {"event_id": event_id})
 
 

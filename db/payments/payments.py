@@ -167,7 +167,7 @@ def secure_booking(conn: Conn, progress: PaymentProgress) -> bool:
 
 def secure_or_review(conn: Conn, progress: PaymentProgress) -> str | None:
     """The booking of an authorised payment is 'secured' now, or in 'review', where a person has to
-    look first; None: somebody was first, and nothing was changed.
+    look first; None: another change was first, and nothing was changed.
     """
     values = {name: getattr(progress, name) for name in ("event_id", "booking_id", "payment_id")}
     became: str | None = only(conn.execute(sql.secure_or_review, values).fetchall())["became"]

@@ -209,7 +209,7 @@ def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool
 
 
 def lock_booking(conn: Conn, progress: RefundProgress) -> None:
-    """Booking before refund, as whoever decides about either locks them."""
+    """Booking before refund: the order in which all decisions lock them."""
     values = {"event_id": progress.event_id, "booking_id": progress.booking_id}
     conn.execute(sql.lock_booking, values)
 

@@ -78,7 +78,7 @@ def decide_review(
 
 
 def end_reviews(conn: Conn, limit: int) -> int:
-    """End those that nobody has decided in time. How many."""
+    """End those that were not decided in time. Returns how many."""
     return int(only(conn.execute(sql.end_reviews, {"limit": limit}).fetchall())["ended"])
 
 

@@ -30,7 +30,7 @@ def written(amount: int, currency: Currency) -> str:
     return format_currency(
         Decimal(amount).scaleb(-currency.exponent),
         currency.code,
-        f"#,##0{decimals} \xa4\xa4",  # two signs: the code, which nobody takes for another dollar
+        f"#,##0{decimals} \xa4\xa4",  # two signs: the code, which is not taken for another dollar
         locale="en",
         currency_digits=False,  # those of this pattern: Stripe's are not CLDR's
     )

@@ -102,7 +102,7 @@ PASSES = {
 
 
 def leave_queue(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> None:
-    """Leave; whoever has left may say so again. Errors: NotFound; Conflict decided."""
+    """Leave; it may be said again. Errors: NotFound; Conflict decided."""
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
     row = conn.execute(sql.leave_queue, values).fetchone()
     if row is None:

@@ -23,7 +23,7 @@ class Drained:
 
 
 def any_work(conn: Conn, backlog: int | None = None) -> bool:
-    """Whether a lane that nobody is serving has something to decide. Changes nothing.
+    """Whether a lane that no drain is serving has something to decide. Changes nothing.
 
     backlog: see next_lane.
     """
@@ -73,7 +73,7 @@ def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
 
 
 def expire_passes(conn: Conn, limit: int) -> tuple[int, int]:
-    """(missed, lapsed): passes that nobody took, and those whose time is over."""
+    """(missed, lapsed): passes that were not taken, and those whose time is over."""
     row = conn.execute(sql.expire_passes, {"limit": limit}).fetchone()
     assert row is not None
     return row["missed"], row["lapsed"]

@@ -1,6 +1,6 @@
-"""Lobbies before a sale, and the draw that numbers whoever is in them.
+"""Lobbies before a sale, and the draw that numbers their entries.
 
-How a draw can be checked by anybody is said in ops/verify_draw.py, which does it.
+ops/verify_draw.py checks a draw, and says how.
 """
 
 import secrets

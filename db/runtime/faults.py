@@ -4,7 +4,7 @@ DIE_AT is a folder. The first process to reach a point after which a file in it 
 capture") removes the file and kills itself there. Unset, a point costs one comparison.
 
 What is done outside Postgres has points of its own; a commit has two by who commits it: "before
-task:advance commits", "after buyer commits". Where nobody is named it is the kind of process.
+task:advance commits", "after buyer commits". Where no actor is set it is the kind of process.
 """
 
 import os
@@ -15,7 +15,7 @@ from db.runtime.settings import settings
 
 
 def reach(point: str) -> None:
-    """Die here, if somebody asked for it."""
+    """Die here, if this point was asked for."""
     if folder := settings().die_at:
         _die_once(Path(folder) / point)
 

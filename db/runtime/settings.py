@@ -61,7 +61,7 @@ class Settings:
     requests would else come from one, the proxy's."""
     trusted_proxies: int = 0
     """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/deploy/nginx. Too high a
-    number lets anybody choose an address."""
+    number lets clients choose an address."""
     retention_events: int = 90
     """Days after the end of an event until its bookings and entries are archived."""
     retention_archives: int = 3650
@@ -74,7 +74,7 @@ class Settings:
     retention_inbox: int = 60
     """Days that the gateway's notifications are kept; longer than it repeats them."""
     retention_letters: int = 180
-    """Days that dead letters are kept after somebody has seen to them."""
+    """Days that dead letters are kept after they were resolved."""
     retention_emails: int = 90
     """Days that mails about no booking are kept; those of bookings are archived with them."""
     prometheus_multiproc_dir: str = ""

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 PATIENCE_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-NOBODY = 2**63
+NO_NUMBER = 2**63
 BOARD_S = 2.0
 
 
@@ -156,7 +156,7 @@ class Board:
             await asyncio.wait_for(turn.wait(), timeout)
 
     def key(self, number: int) -> int:
-        return number if number > self.serving else NOBODY
+        return number if number > self.serving else NO_NUMBER
 
     async def watch(self) -> None:
         """Follow the document as often as caches renew it, for as long as the crowd is there.
@@ -169,7 +169,7 @@ class Board:
             self.over = document.get("sale") in ("over", "sold_out")
             emptied = waiting > 0 and document["waiting"] == 0
             waiting, self.serving = document["waiting"], document["now_serving"]
-            called = NOBODY if self.over or emptied else self.serving
+            called = NO_NUMBER if self.over or emptied else self.serving
             while self._watching and self._watching[0][0] <= called:
                 heapq.heappop(self._watching)[2].set()
             await asyncio.sleep(BOARD_S)

@@ -61,7 +61,7 @@ def test_no_password_signs_in_to_an_account_without_one(
     anybody: Caller, alice: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor the one that is checked in its place, were it known."""
-    monkeypatch.setattr("web.api.accounts.NOBODYS_HASH", hasher.hash("open sesame"))
+    monkeypatch.setattr("web.api.accounts.UNKNOWN_HASH", hasher.hash("open sesame"))
     for email in ("alice@example.org", "nobody@example.org"):
         answer = anybody.post("/v1/tokens", {"email": email, "password": "open sesame"})
         assert answer.status_code == 401

@@ -21,7 +21,7 @@ from web.support.fields import Email, Name, Shape, Text, Whole
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
 
 hasher = PasswordHasher()
-NOBODYS_HASH = hasher.hash(secrets.token_bytes())
+UNKNOWN_HASH = hasher.hash(secrets.token_bytes())
 """Checked where there is no password, so that it takes as long."""
 
 HASHING = BoundedSemaphore(2)
@@ -132,7 +132,7 @@ def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, 
     known = account["password_hash"] if account else None
     try:
         with hashing():
-            hasher.verify(known or NOBODYS_HASH, password)
+            hasher.verify(known or UNKNOWN_HASH, password)
     except (Argon2Error, InvalidHashError):
         raise NotSignedIn("E-mail address or password is wrong.") from None
     if account is None or known is None:  # whatever the password was: there is none to be right

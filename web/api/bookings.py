@@ -169,7 +169,7 @@ class NewBooking(SeatsWish):
 @blp.arguments(NewBooking)
 @blp.response(201, Booking)
 def book(given: dict[str, Any], event_id: int) -> Response:
-    """Book at once, with a pass; without one where the event is not gated and nobody waits."""
+    """Book at once, with a pass; without one where the event is not gated and no entry waits."""
     required_key()
     token = given.pop("queue_pass")
     entry_id = read_pass(token, event_id, buyer_id()) if token else None

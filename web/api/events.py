@@ -84,7 +84,7 @@ class EventFields(Shape):
         least=60,
         most=90 * 86_400,
         allow_none=True,
-        metadata={"description": "to pay at the box office or by bank transfer; null: nobody may"},
+        metadata={"description": "to pay at the box office or by bank transfer; null: not allowed"},
     )
     offline_instructions = Text(
         least=0, most=2000, metadata={"description": "where to pay offline; mailed to the buyer"}
@@ -210,7 +210,7 @@ def get_event(event_id: int) -> dict[str, Any]:
     organisation = caller_if_any()
     with autocommit() as conn:
         return events.get_event(
-            conn, event_id, organisation.scope if organisation else events.NOBODY
+            conn, event_id, organisation.scope if organisation else events.PUBLIC
         )
 
 
@@ -240,7 +240,7 @@ def open_event(event_id: int) -> dict[str, Any]:
 @organisations_only
 @blp.response(200, Event)
 def close_event(event_id: int) -> dict[str, Any]:
-    """End the sale; whoever is waiting is told. Bookings go on."""
+    """End the sale; entries that wait are told. Bookings go on."""
     with transaction(caller().name) as conn:
         events.close_sale(conn, caller().scope, event_id)
         return _get(conn, event_id)

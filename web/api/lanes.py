@@ -60,7 +60,7 @@ class SeatList(Shape):
 @organisations_only
 @blp.response(200, Lane)
 def pause(event_id: int) -> dict[str, Any]:
-    """Nobody is served for now; joining goes on."""
+    """No entry is served for now; joining goes on."""
     return _change_lane(event_id, {"paused": True})
 
 

@@ -30,7 +30,7 @@ class LobbyFields(Shape):
         allow_none=True,
         metadata={
             "description": "what the public value will be and when it becomes known, after the"
-            " lobby closes; without one the draw is random, but nobody can check that"
+            " lobby closes; without one the draw is random, but that cannot be checked"
         },
     )
 

@@ -1,4 +1,4 @@
-"""Receipts, credit notes and reversals: for buyers, and for whoever issued them."""
+"""Receipts, credit notes and reversals: for buyers, and for the organisation that issued them."""
 
 from typing import Any
 from uuid import UUID

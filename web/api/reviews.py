@@ -94,7 +94,7 @@ class RiskFields(Shape):
     )
     review_ends = fields.String(
         validate=validate.OneOf(["reject", "approve"]),
-        metadata={"description": "how one ends about which nobody has decided"},
+        metadata={"description": "how one ends that was not decided"},
     )
 
 
@@ -107,7 +107,7 @@ class Risk(RiskFields):
 @blp.arguments(ReviewPage, location="query")
 @blp.response(200, Review(many=True))
 def list_reviews(page: dict[str, Any], event_id: int) -> Any:
-    """Bookings whose payment somebody has to look at, those to be decided first at the front."""
+    """Bookings whose payment waits for a review, the next deadline first."""
     after, limit = page["starting_after"], page["limit"]
     with autocommit() as conn:
         rows = reviews.list_reviews(conn, caller().scope, event_id, after, limit + 1)

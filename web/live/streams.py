@@ -1,7 +1,7 @@
 """Server-sent events: who listens, what they have been told, and one poll a second for all of them.
 
 A stream is told what has changed and when its subject is decided, then it ends. The ids of events
-say what they tell, not when: so whoever reconnects, to any process, with the last id it has seen,
+say what they tell, not when: so a client that reconnects, to any process, with the last id it has seen,
 is told what is different now, and never misses the turn.
 """
 
@@ -112,7 +112,7 @@ class Stream:
 
 @dataclass(eq=False)
 class QueueStream(Stream):
-    """Somebody's place, then the turn. entry_id: None until it was found by its buyer.
+    """A buyer's place, then the turn. entry_id: None until it was found by its buyer.
 
     patience: spreads looks at those that came together.
     """
@@ -190,7 +190,7 @@ def _turn_id(entry: EntryReading) -> str:
 
 @dataclass(eq=False)
 class BookingStream(Stream):
-    """How somebody's booking goes on."""
+    """How a booking goes on."""
 
     booking_id: UUID = field(kw_only=True)
     booking: BookingReading | None = None

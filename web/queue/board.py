@@ -27,7 +27,7 @@ STANDBY_LOOKS = 200  # a second, by all on standby together: there is no order t
 RATE_OVER = timedelta(seconds=60)
 STALE_AFTER = 60.0
 COUNTED = 1000
-ENDLESS = 10**9  # people ahead of somebody in a lobby, for whom it is too early to ask
+ENDLESS = 10**9  # entries ahead of one in a lobby, for which it is too early to ask
 MOST_EVENTS = 200
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Board:
 
     @property
     def is_over(self) -> bool:
-        """Nobody who waits will get anything any more."""
+        """No entry that waits will get anything any more."""
         return self.sale in ("over", "sold_out")
 
     @property

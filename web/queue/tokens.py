@@ -1,4 +1,4 @@
-"""Queue tickets: signed tokens that say which entry and number somebody has, so that polls and
+"""Queue tokens: signed, they say which entry and number a buyer has, so that polls and
 streams can be answered without the database. Good for looking only, hence also in a URL. And
 passes, with which seats are chosen: wrong ones are refused without the database."""
 
@@ -88,7 +88,7 @@ def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotAllowed("This is no pass.") from error
     if claims["event"] != event_id or claims["sub"] != str(buyer_id):
-        raise NotAllowed("This pass is for another event, or somebody else's.")
+        raise NotAllowed("This pass is for another event, or another buyer's.")
     return entry_id
 
 

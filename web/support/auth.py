@@ -41,7 +41,7 @@ def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
 
 
 def make_code(account_id: int, codes_used: int, now: datetime) -> str:
-    """A code for an e-mail: whoever reads it may have a token. now: by the database's clock, as
+    """A code for an e-mail: its reader may have a token. now: by the database's clock, as
     another process may read it, whose own is another.
     """
     return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)

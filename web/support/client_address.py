@@ -23,7 +23,7 @@ def client() -> str:
 
 
 def client_hash() -> bytes | None:
-    """By which payments from one address are known, and nobody learns the address; None where all
+    """Tells payments from one address apart without naming it; None where all
     requests would come from one, since it is not said how to tell buyers' addresses.
     """
     if not settings().trusted_proxies:

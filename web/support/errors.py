@@ -54,7 +54,7 @@ DATABASE: list[tuple[type[Exception], int, str]] = [
     (NumericValueOutOfRange, 422, UNSTORABLE),
     (StatementTooComplex, 422, UNSTORABLE),  # nested too deeply
     (QueryCanceled, 503, "That took too long: try again shortly."),
-    (LockNotAvailable, 503, "Somebody else is at it: try again shortly."),
+    (LockNotAvailable, 503, "Another request is changing it: try again shortly."),
     (PoolTimeout, 503, "Too much is going on: try again shortly."),
     (DiskFull, 503, "Nothing can be stored at the moment: try again shortly."),
     (psycopg.OperationalError, 503, "The database cannot be reached: try again shortly."),

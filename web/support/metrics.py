@@ -24,14 +24,14 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 GAUGES = {
     "queue_depth": ("People waiting, up to 10,000 an event", ["event"]),
     "seats": ("Seats of events on sale", ["event", "state"]),
-    "outbox_depth": ("Durable tasks that are due, and in nobody's hands", ["queue", "actor"]),
+    "outbox_depth": ("Durable tasks that are due, and not leased", ["queue", "actor"]),
     "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
     "gateway_circuit": (
         "The state in which a gateway account's circuit breaker is, for all workers",
         ["gateway_account", "state"],
     ),
-    "dead_letters_open": ("Tasks given up that nobody has resolved", ["actor"]),
-    "dead_letters_age_seconds": ("How long the oldest of them waits for somebody", ["actor"]),
+    "dead_letters_open": ("Tasks given up and not resolved", ["actor"]),
+    "dead_letters_age_seconds": ("How long the oldest of them waits", ["actor"]),
     "payments_in_doubt": ("Payments at no end, of which nothing was heard for 5 minutes", []),
     "outage_seconds": ("For how long a gateway could not be used", ["gateway_account"]),
     "database_bytes": ("What the database takes on its disk", []),
@@ -103,7 +103,7 @@ def measure_requests(app: Flask) -> Counter:
 
 
 def refuse_other_methods() -> None:
-    """501, and not counted: whoever invents methods would make a series of each."""
+    """501, and not counted: invented methods would make a series of each."""
     if request.method not in METHODS:
         request.prom_do_not_track = True  # type: ignore[attr-defined]
         abort(501, "This method is not known here.")

@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 Document = TypeVar("Document")
 
 FAILURE_KEPT = 1.0
-"""Seconds for which nobody tries again while the database is away: each would wait seconds for it,
+"""Seconds without another try while the database is away: each request would wait seconds for it,
 one after another, until all threads of the process did."""
 
 
@@ -35,7 +35,7 @@ class Snapshots(Generic[Document]):
     that were asked for last.
 
     While one thread makes a new one the others are served the old one; only when there is none do
-    they wait. What `make` raises goes to whoever asked; that the database is away, also to those
+    they wait. What `make` raises goes to the request that asked; that the database is away, also to those
     who waited, or ask within a second.
     """
 

@@ -1,7 +1,7 @@
 """Which tokens of buyers were ended before their time, without asking the database for each.
 
 A token names the epoch of its account, which is 0 until tokens of the account are ended (that is
-when somebody first signs in by a mailed code: whoever had made the account may be somebody else).
+at the first sign-in by a mailed code: the account may have been made by another person).
 Few accounts have another, so each process keeps them all and reads what is new every few seconds.
 """
 
