@@ -25,7 +25,7 @@ left join booking_items i
 where i.seat is null;
 
 -- item_without_its_seat --
--- A live booking has lost a seat: it is free, or somebody else's.
+-- A live booking has lost a seat: it is free, or another buyer's.
 select i.event_id, i.booking_id, i.seat, s.booking_id as owner
 from bookings b
 join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
@@ -57,7 +57,7 @@ join seats s on s.event_id = b.event_id and s.booking_id = b.id
 where b.state in ('confirmed', 'frozen') and s.state <> 'sold';
 
 -- confirmed_seat_without_one_ticket --
--- Somebody who has a seat has no valid ticket for it, or two.
+-- A sold seat has no valid ticket, or two.
 select i.event_id, i.booking_id, i.seat, count(t.id) as valid_tickets
 from bookings b
 join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
@@ -85,7 +85,7 @@ left join tickets t on t.event_id = i.event_id and t.booking_id = i.booking_id
 where i.returned_at is not null and (s.seat is not null or t.id is not null);
 
 -- booking_without_seats_goes_on --
--- All tickets of a booking were given back, and it counts as if somebody would come.
+-- All tickets of a booking were given back, and it counts as if its buyer would come.
 select b.event_id, b.id as booking_id, b.state
 from bookings b
 where b.state in ('confirmed', 'frozen')
@@ -111,7 +111,7 @@ where b.state in ('confirmed', 'frozen')
          or coalesce(p.fitting, 0) <> least(b.total, 1));
 
 -- money_without_a_booking --
--- Money was taken for a booking that is not confirmed, nobody decided to keep it, and nothing is under
+-- Money was taken for a booking that is not confirmed, was not decided to be kept, and nothing is under
 -- way to finish the booking or to give the money back.
 select p.event_id, p.booking_id, p.id as payment_id, p.captured, b.state as booking_state
 from payments p
@@ -185,7 +185,7 @@ where b.state = 'frozen' and not exists (
                     and o.args->>'booking_id' = b.id::text);
 
 -- suspected_booking_goes_on --
--- An issuer of cards suspects fraud, nobody has decided about it, and the tickets are good all the same.
+-- An issuer of cards suspects fraud, it is not decided about, and the tickets are good all the same.
 select b.event_id, b.id as booking_id, w.gateway_id
 from fraud_warnings w
 join bookings b on b.event_id = w.event_id and b.id = w.booking_id and b.payment_id = w.payment_id
@@ -194,7 +194,7 @@ where b.state = 'confirmed' and w.actionable and w.released_at is null
                     and o.key = w.payment_id::text);
 
 -- booked_entry_without_its_booking --
--- Somebody was told "booked" for a booking that is not there, is another buyer's, or came from another
+-- An entry was told "booked" for a booking that is not there, is another buyer's, or came from another
 -- place in the queue.
 select e.event_id, e.id as entry_id, e.booking_id, e.buyer_id, b.buyer_id as owner, b.entry_id
 from entries e
@@ -210,7 +210,7 @@ left join entries e on e.event_id = b.event_id and e.id = b.entry_id
 where b.entry_id is not null and e.booking_id is distinct from b.id;
 
 -- waiting_without_lane --
--- Somebody waits in a queue that nothing will ever serve.
+-- An entry waits in a queue that nothing will ever serve.
 select e.event_id, count(*) as waiting
 from entries e
 where e.state in ('lobby', 'waiting', 'standby', 'admitted')
@@ -238,7 +238,7 @@ join (select event_id, booking_id, seat, price, fee, tax_rate, tax from booking_
 where l.tax <> tax_in(l.price + l.fee, l.tax_rate, c.step);
 
 -- paid_booking_without_receipt --
--- Somebody paid, has no receipt, and none is due; or has one for something else than was paid.
+-- A booking was paid, has no receipt, and none is due; or has one for something else than was paid.
 select b.event_id, b.id as booking_id, b.total, b.currency, r.number, r.total as on_receipt
 from bookings b
 left join receipts r on r.event_id = b.event_id and r.booking_id = b.id and r.refund_id is null
@@ -309,8 +309,8 @@ left join lateral (
 where l.new_state is distinct from r.state;
 
 -- booking_under_way_forgotten --
--- A booking is being paid, and nobody will ever carry it to its end: no task, no buyer who is asked for
--- something, no dead letter that somebody was called for.
+-- A booking is being paid, and nothing will carry it to its end: no task, no buyer who is asked for
+-- something, no open dead letter.
 select b.event_id, b.id as booking_id, b.state, p.state as payment_state
 from bookings b
 left join payments p on p.id = b.payment_id
@@ -321,7 +321,7 @@ where b.state in ('authorising', 'expiring', 'secured')
                     where d.booking_id = b.id and d.resolved_at is null);
 
 -- review_past_its_time --
--- A payment is being looked at, nobody has decided, and its end is passed by.
+-- A review is not decided, and its deadline has passed.
 select event_id, id as booking_id, review_until
 from bookings
 where state = 'review' and review_until < clock_timestamp() - interval '10 min';
@@ -342,7 +342,7 @@ where b.state in ('authorising', 'expiring', 'secured')
     and (p.id is null or p.state in ('failed', 'voided'));
 
 -- payment_forgotten --
--- A payment that may hold a buyer's money belongs to a booking on which nobody works.
+-- A payment that may hold a buyer's money belongs to a booking on which no task works.
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
@@ -355,7 +355,7 @@ where p.state in ('intended', 'requires_action', 'processing', 'authorised', 'un
                     where d.booking_id = p.booking_id and d.resolved_at is null);
 
 -- refund_forgotten --
--- A refund was promised, the gateway does not know of it, and nobody will tell it.
+-- A refund was promised, the gateway does not know of it, and no task will tell it.
 select r.event_id, r.id as refund_id, r.booking_id
 from refunds r
 where r.state = 'pending' and r.gateway_id is null
@@ -366,7 +366,7 @@ where r.state = 'pending' and r.gateway_id is null
                     where d.booking_id = r.booking_id and d.resolved_at is null);
 
 -- offline_money_forgotten --
--- An organiser marked a booking as paid, and nobody ever looked.
+-- An organiser marked a booking as paid, and no task has looked.
 select o.payment_id, p.event_id, p.booking_id, o.reference
 from offline_payments o join payments p on p.id = o.payment_id
 where o.reference is not null and p.captured = 0
@@ -376,7 +376,7 @@ where o.reference is not null and p.captured = 0
                     where d.booking_id = p.booking_id and d.resolved_at is null);
 
 -- owed_and_nobody_told --
--- A refund failed, so its money is still owed, and nobody was called to find another way.
+-- A refund failed, so its money is still owed, and there is no dead letter for it.
 select r.event_id, r.id as refund_id, r.booking_id, r.amount, r.currency
 from refunds r
 where r.state = 'failed' and r.retried_by is null and r.settled_at is null
@@ -392,7 +392,7 @@ where b.state in ('confirmed', 'frozen') and not exists (
     where m.event_id = b.event_id and m.booking_id = b.id and m.template = 'confirmed');
 
 -- email_forgotten --
--- An e-mail waits to be sent, and nobody will.
+-- An e-mail waits to be sent, and no task will send it.
 select m.id as email_id, m.event_id, m.booking_id, m.template
 from emails m
 where m.state = 'pending'
@@ -415,7 +415,7 @@ where l.stalled
                 and e.state in ('waiting', 'standby'));
 
 -- standby_without_hope --
--- Somebody is on standby, and nothing can come back that would have the entry looked at again.
+-- An entry is on standby, and nothing can come back that would have the entry looked at again.
 select e.event_id, e.id as entry_id
 from entries e
 join lanes l on l.event_id = e.event_id

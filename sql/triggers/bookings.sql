@@ -20,7 +20,7 @@ create or replace trigger bookings_stay_while_referred after delete on bookings
     referencing old table as old_rows for each statement execute function keep_referred_bookings();
 
 /* What calls for a receipt, or for what corrects one, is noted in the transaction in which it happens,
-   whoever does it; tasks/receipts.py gives it its number later. */
+   whatever did it; tasks/receipts.py gives it its number later. */
 create or replace function note_receipt() returns trigger language plpgsql as $$
 begin
     insert into receipts_due (organisation_id, event_id, booking_id, occasion)

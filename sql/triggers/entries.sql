@@ -3,7 +3,7 @@ create or replace trigger entries_moves after update on entries
     for each statement execute function check_moves('entry', 'unlogged');
 
 /* Adds to the counts of blocks of 32 numbers, and to those of the wider blocks around them. A slot that
-   somebody else is changing is passed by, so that counting never waits for a transaction that holds
+   another transaction is changing is passed by, so that counting never waits for a transaction that holds
    another's entries. */
 create or replace function add_leavers(p_event bigint, p_blocks bigint[], p_leavers bigint[])
 returns void language sql

@@ -7,7 +7,7 @@ create or replace trigger refunds_birth after insert on refunds
     for each statement execute function log_birth('refund');
 
 /* payments.refunded is the sum of a payment's refunds that have not failed: counted here and nowhere
-   else, so that its constraint (never more than was captured) holds whoever writes a refund. */
+   else, so that its constraint (never more than was captured) holds whatever writes a refund. */
 create or replace function count_refunds() returns trigger language plpgsql
 set enable_seqscan = off as $$
 declare

@@ -171,7 +171,7 @@ OPEN = {
     "a receipt is not numbered": """
         insert into receipts_due (organisation_id, event_id, booking_id, occasion)
         select organisation_id, event_id, id, 'confirmed' from bookings""",
-    "somebody is in the queue": """
+    "an entry is in the queue": """
         insert into entries (event_id, number, organisation_id, buyer_id, quantity,
             idempotency_key, request_sha256)
         select id, 99, 1, 99, 1, 'other', '' from events""",

@@ -75,7 +75,7 @@ begin
     select e.booking_id into booking_id from entries e where e.event_id = p_event and e.id = mine.id;
 end $$;
 
-/* Why somebody may not book without having queued: 'no_pass' (the event is gated), 'paused', 'queue'
+/* Why a buyer may not book without having queued: 'no_pass' (the event is gated), 'paused', 'queue'
    (others are waiting, or let in at a rate), 'full' (as many are paying as can); null: they may. */
 create or replace function keeps_from_booking(p_show events, p_per_second double precision)
 returns text language plpgsql as $$

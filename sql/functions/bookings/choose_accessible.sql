@@ -1,4 +1,4 @@
-/* Seats for somebody who asked for accessible places: p_quantity side by side of which p_places are
+/* Seats for an entry that asks for accessible places: p_quantity side by side of which p_places are
    accessible, with as few accessible ones beyond that as can be. Where no row has that and the group
    may be split, the accessible places alone: companions are then seated as everybody is. Null: none.
    p_owner: by seat, 0 where it is free for this batch. Rare, so it asks the table anew each time. */

@@ -1,5 +1,5 @@
 /* Chooses free seats for a batch of entries, strictly in their order: entry i is decided before i + 1.
-   Reads only; the caller locks what was chosen and, where somebody was faster, calls again with those
+   Reads only; the caller locks what was chosen and, where another was faster, calls again with those
    seats in p_avoid.
 
    p_quantity, p_category (0: any), p_together, p_accessible: one element per entry.

@@ -68,7 +68,7 @@ begin
     if free_ids is not null then
         perform issue_tickets(p_show.id, free_ids);
     end if;
-    -- Whoever has not begun to pay by half of the time gets a reminder; the actor looks again then.
+    -- A buyer who has not begun to pay by half of the time gets a reminder; the actor looks again then.
     insert into outbox (actor, queue, args, event_id, run_at, resend_at)
     select 'remind', 'mail', jsonb_build_object('booking_id', booking_ids[o.entry]), p_show.id,
         moment + make_interval(secs => p_show.hold_seconds / 2.0),

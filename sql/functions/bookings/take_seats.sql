@@ -1,7 +1,7 @@
-/* Chooses seats for a batch of entries, in their order, and locks them; where somebody was faster,
+/* Chooses seats for a batch of entries, in their order, and locks them; where another was faster,
    chooses again without those. The caller holds the entries. One element per entry: see choose_seats.
    Returns for each seat, in seat order, the place in p_ids of the entry that gets it, and the seat's
-   category; the places of entries that cannot be met now; and whether somebody was faster. */
+   category; the places of entries that cannot be met now; and whether another was faster. */
 create or replace function take_seats(
     p_event bigint, p_ids uuid[], p_quantities integer[], p_wanted integer[], p_together boolean[],
     p_accessible integer[],

@@ -1,7 +1,7 @@
 /* An organiser blocks seats, or unblocks them (p_block false); seats that are so already stay so.
    All or nothing. p_scope: the caller's organisation, null for all. outcome: 'done', 'no_event',
    'not_opened', 'unknown_seat' (guids: which), 'taken' (guids: those that are held or sold).
-   Unblocking wakes the lane, because somebody may be waiting for such a seat. */
+   Unblocking wakes the lane, because an entry may be waiting for such a seat. */
 create or replace function block_seats(
     p_event bigint, p_scope bigint, p_guids text[], p_block boolean,
     out outcome text, out guids text[])

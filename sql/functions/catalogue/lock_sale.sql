@@ -1,6 +1,6 @@
-/* Whoever books seats of an event shares this lock for the transaction, and looks at the event after it;
+/* A booking of seats of an event shares this lock for the transaction, and looks at the event after it;
    the task that cancels it takes the lock alone once before it looks at the bookings. So it finds those of
-   everybody who saw the event on sale, and nobody books later. */
+   all that saw the event on sale, and nothing is booked later. */
 create or replace function lock_sale(p_event bigint, p_alone boolean) returns void
 language plpgsql as $$
 declare

@@ -1,5 +1,5 @@
 /* Adds a durable task and returns its id; with a key, at most one of its kind. One that exists is told
-   to run again, so that a notification that arrives while the task is ending still wakes somebody.
+   to run again, so that a notification that arrives while the task is ending still wakes it.
    p_priority: 20 urgent, 50, or 80 when there is time. p_trace: what caused it, if not the request or
    task of this transaction. */
 create or replace function enqueue(

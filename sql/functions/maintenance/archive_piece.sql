@@ -33,7 +33,7 @@ begin
 end $$;
 
 /* Begins to archive an event, or goes on: the month of its archive. Null: it is not long enough over, or
-   done. Nobody sells it any more. */
+   done. It is not sold any more. */
 create or replace function begin_archive(p_event bigint, p_retention interval) returns date
 language plpgsql as $$
 declare

@@ -1,4 +1,4 @@
-/* What organisers and operators change about a sale is written down, by whoever it is done: old and new
+/* What organisers and operators change about a sale is written down, whatever program did it: old and new
    value of each field, and the actor of the transaction. */
 create or replace function audit_changes() returns trigger language plpgsql as $$
 declare

@@ -1,5 +1,5 @@
 /* Every change of state is checked against legal_moves from OLD and NEW, a whole statement at once;
-   those of bookings, payments and refunds are written to state_log, which nobody else may write. */
+   those of bookings, payments and refunds are written to state_log, which nothing else may write. */
 create or replace function check_moves() returns trigger language plpgsql
 set enable_nestloop = off set jit = off as $$
 declare

@@ -1,4 +1,4 @@
-/* Brings a booking back from the archive, as it was: late news came for it, or somebody has to give its
+/* Brings a booking back from the archive, as it was: late news came for it, or an organiser has to give its
    money back. Its event is archived anew when that has come to its end. False: it is not there. */
 create or replace function restore_booking(p_event bigint, p_booking uuid) returns boolean
 language plpgsql as $$

@@ -1,4 +1,4 @@
-/* Takes over a refund that somebody made at the gateway, past us: of money alone, no seat is touched; the
+/* Takes over a refund that was made at the gateway, past us: of money alone, no seat is touched; the
    buyer is told. outcome: 'adopted'; 'known'; 'failed': no money has moved; 'not_yet': its payment is
    still under way here; 'too_much': the rest of what was captured is promised already. */
 create or replace function adopt_refund(

@@ -1,4 +1,4 @@
-/* Why a person has to look at a payment: [{rule, value, most, window_seconds}], null: nobody has to, or
+/* Why a payment has to be reviewed: [{rule, value, most, window_seconds}], null: it need not be, or
    its money was taken at once, and could only be given back. */
 create or replace function assess_risk(p_payment uuid) returns jsonb
 language sql stable set jit = off as $$

@@ -18,7 +18,7 @@ begin
     where event_id = p_event;
 end $$;
 
-/* Ends bookings that nobody has paid for, p_limit at most: held ones at once, those that are being paid,
+/* Ends bookings that are not paid, p_limit at most: held ones at once, those that are being paid,
    or looked at, when the gateway has been asked. */
 create or replace function end_unpaid(p_event bigint, p_limit integer) returns void
 language plpgsql set jit = off as $$

@@ -51,7 +51,7 @@ language sql set enable_seqscan = off set jit = off as $$
     order by g.id
 $$;
 
-/* Of the money of a payment that has no seats any more, what nobody has decided about. */
+/* Of the money of a payment that has no seats any more, what is not decided about. */
 create or replace function unclaimed(p payments) returns bigint language sql stable as $$
     select p.captured - p.kept - (
             select coalesce(sum(r.amount), 0) from refunds r where r.payment_id = p.id

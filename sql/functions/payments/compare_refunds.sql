@@ -1,5 +1,5 @@
 /* p_there: [{id, made_at, state, amount, currency, payment_gateway_id, refund_id: of our marks, or
-   null}]. One that is not of a payment of ours is nobody's business here. */
+   null}]. One that is not of a payment of ours is left out. */
 create or replace function compare_refunds(p_account bigint, p_there jsonb) returns setof difference
 language sql set enable_seqscan = off set jit = off as $$
     select k.kind, case when k.kind = 'refund_unknown' then g.id else r.id::text end, g.made_at,

@@ -1,5 +1,5 @@
 /* The end of a review. The caller has locked the task, then the booking, which is in review. Approved: the
-   saga captures. Rejected: the seats are free at once, since nobody can capture any more; the saga gives
+   saga captures. Rejected: the seats are free at once, since no capture can succeed any more; the saga gives
    back what is reserved. */
 create or replace function end_review(p_booking bookings, p_decision text, p_reason text, p_code text)
 returns void language plpgsql as $$

@@ -1,4 +1,4 @@
-/* Reviews that nobody has decided in time, p_limit at most, as their organisations want them to end.
+/* Reviews that were not decided in time, p_limit at most, as their organisations want them to end.
    Returns how many. */
 create or replace function end_reviews(p_limit integer) returns integer
 language plpgsql set jit = off as $$
@@ -18,7 +18,7 @@ begin
         where state = 'review' and review_until < clock_timestamp() and id = any (due)
         order by event_id, id for update skip locked
     loop
-        perform end_review(b, o.review_ends, 'nobody decided in time', 'review_overdue')
+        perform end_review(b, o.review_ends, 'not decided in time', 'review_overdue')
         from organisations o where o.id = b.organisation_id;
         ended := ended + 1;
     end loop;

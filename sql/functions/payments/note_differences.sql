@@ -60,7 +60,7 @@ begin
     return done;
 end $$;
 
-/* Sends the repair of a difference on its way. Money that is owed to nobody's seats goes back at once;
+/* Sends the repair of a difference on its way. Money for which there are no seats goes back at once;
    all others are tasks, which look at what the gateway has. */
 create or replace function send_repair(d difference) returns void language plpgsql as $$
 begin

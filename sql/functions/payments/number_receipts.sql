@@ -1,5 +1,5 @@
 /* Numbers what is due of an organisation, in the order in which it happened, p_limit at most. Only one
-   does at a time: the organisation's row is locked, in a way that whoever refers to it does not notice.
+   does at a time: the organisation's row is locked, in a way that new references to it do not wait for.
    Returns how many. */
 create or replace function number_receipts(p_organisation bigint, p_limit integer) returns integer
 language plpgsql set jit = off set enable_seqscan = off as $$

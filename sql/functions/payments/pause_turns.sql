@@ -1,4 +1,4 @@
-/* The gateway says that it is called too often: nobody calls it, or the endpoint, for a while. */
+/* The gateway says that it is called too often: it, or the endpoint, is not called for a while. */
 create or replace function pause_turns(p_account bigint, p_endpoint text, p_seconds double precision)
 returns void language sql as $$
     update gateway_turns

@@ -1,5 +1,5 @@
 /* An authorised payment: the seats are the buyer's, or a person has to look at it first. Until then they
-   can expire no more than if they were secured. Returns the state that the booking has now, null: somebody
+   can expire no more than if they were secured. Returns the state that the booking has now, null: another
    was first. The review ends a day before the authorisation would lapse, and when the event begins. */
 create or replace function secure_or_review(p_event bigint, p_booking uuid, p_payment uuid)
 returns text language plpgsql as $$

@@ -2,13 +2,13 @@
    buckets have to have room: the account's and the endpoint's. Each fills at so many a second and holds
    what comes in p_burst seconds; one that is empty is booked ahead. How far depends on who asks: the
    account's up to p_book seconds, where a negative number leaves so much in it for others; the endpoint's
-   up to p_wait seconds. Whoever has to leave something also lets those wait less than half a second
+   up to p_wait seconds. Who has to leave something also lets those wait less than half a second
    who need not.
    state: 'open' (no turn; to be asked again in `seconds`), 'half-open' (the one call that finds out whether
-   the gateway is back; nobody else has a turn for p_probe seconds) or 'closed'. seconds: until the turn;
+   the gateway is back; no other has a turn for p_probe seconds) or 'closed'. seconds: until the turn;
    null: too far away, none was booked.
    A turn that a crash of the server forgets was given for nothing: its commit need not be waited for, so
-   that whoever comes next at the same row does not wait for it either. */
+   that the next call at the same row does not wait for it either. */
 create or replace function take_turn(
     p_account bigint, p_endpoint text, p_per_second double precision,
     p_account_per_second double precision, p_burst double precision, p_book double precision,

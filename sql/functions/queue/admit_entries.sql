@@ -1,4 +1,4 @@
-/* Offers passes to entries, in the order of p_ids, as long as at their turn a seat is free that nobody
+/* Offers passes to entries, in the order of p_ids, as long as at their turn a seat is free that no other
    with a pass may still choose. A pass promises no seat, only the choice of those that are free.
    p_held: seats that others of this batch got; p_before: those of them whose turn was before. The caller
    holds the lane and the entries. Returns how many were admitted; the others come after them in p_ids. */

@@ -1,6 +1,6 @@
 /* Fixes the list of a lobby that has closed, with its hash: sha256 of the sorted account ids, each
    followed by a line feed. Done p_patience after the end, in which joins that began in time may commit,
-   so that whoever was told "lobby" is on the list. False: not due, done already, or being done. */
+   so that every entry that was told "lobby" is on the list. False: not due, done already, or being done. */
 create or replace function close_lobby(p_event bigint, p_patience interval default '2 s')
 returns boolean language plpgsql set jit = off as $$
 begin

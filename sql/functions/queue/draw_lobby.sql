@@ -1,5 +1,5 @@
 /* Draws a lobby whose list is fixed: numbers 1..N in the order of HMAC-SHA256(seed, account id as
-   decimal text), seed = sha256(secret || public value). Whoever has left meanwhile leaves a gap, so
+   decimal text), seed = sha256(secret || public value). An entry that has left meanwhile leaves a gap, so
    that the order follows from the list as it was published. The lane opens with it.
    Returns N; null: the list is not fixed, the public value is still missing, or it was drawn. */
 create or replace function draw_lobby(p_event bigint) returns integer

@@ -1,4 +1,4 @@
-/* Whoever committed as 'lobby' after the list was fixed goes to the tail, in the order of joining. */
+/* Entries that were committed as 'lobby' after the list was fixed go to the tail, in the order of joining. */
 create or replace function move_latecomers(p_event bigint) returns integer
 language plpgsql set jit = off as $$
 declare

@@ -1,5 +1,5 @@
 -- add_account --
--- Somebody who buys; a guest has no password.
+-- A buyer; a guest has no password.
 WITH account AS (
     INSERT INTO accounts (password_hash) VALUES (%(password_hash)s) RETURNING id
 )
@@ -20,8 +20,8 @@ FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE b.id = %(account_id)s AND a.closed_at IS NULL
 
 -- use_code --
--- Whoever has the code reads the account's mail. The first time a password and tokens from before end:
--- anybody may have made the account. No row: the code was used, or its time is over, or the account
+-- The bearer of the code reads the account's mail. The first time a password and tokens from before end:
+-- another person may have made the account. No row: the code was used, or its time is over, or the account
 -- closed.
 UPDATE accounts
 SET codes_used = codes_used + 1,

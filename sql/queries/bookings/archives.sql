@@ -16,5 +16,5 @@ SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %
 SELECT restore_payment(%(payment_id)s, %(gateway_id)s) AS restored
 
 -- restore_booking --
--- For somebody who has to do with it.
+-- Of the caller who may see it.
 SELECT restore_booking(%(event_id)s, %(booking_id)s) AS restored

@@ -52,7 +52,7 @@ CROSS JOIN check_prices(e.id) w
 WHERE e.id = %(event_id)s AND w.reason IS NOT NULL
 
 -- get_event --
--- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to nobody,
+-- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to none,
 -- null to the operator.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.gated,

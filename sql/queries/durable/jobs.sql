@@ -15,12 +15,12 @@ WHERE (jobs.every, jobs.catch_up) <> (excluded.every, excluded.catch_up)
 DELETE FROM jobs WHERE name <> ALL (%(names)s)
 
 -- list_due --
--- Those that nobody has run yet.
+-- Those that were never run.
 SELECT name FROM jobs
 WHERE next_at <= clock_timestamp() AND (retry_at IS NULL OR retry_at <= clock_timestamp())
 
 -- take_tick --
--- The job is due, and nobody else is at it: which tick this is. Those that were missed are skipped, but
+-- The job is due, and no other clock has it: which tick this is. Those that were missed are skipped, but
 -- for as many as are to be caught up.
 WITH due AS (
     SELECT name, every,

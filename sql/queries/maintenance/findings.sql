@@ -1,5 +1,5 @@
 -- bare --
--- What goes before each invariant: a finding of the auditor does not mean that somebody was called for,
+-- What goes before each invariant: a finding of the auditor does not mean that an operator was called for,
 -- or it would vanish with its own letter.
 WITH dead_letters AS (SELECT * FROM dead_letters WHERE actor <> 'audit')
 
@@ -73,7 +73,7 @@ FROM touched t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.id
 GROUP BY b.event_id ORDER BY b.event_id
 
 -- move_on --
--- That part of the log is done; unless somebody else was there.
+-- That part of the log is done; unless another worker was there.
 UPDATE audits SET until = %(until)s WHERE name = 'changes' AND until = %(since)s
 
 -- begin_whole --

@@ -23,7 +23,7 @@ WHERE s.event_id = ANY (ARRAY(
 GROUP BY s.event_id, s.state
 
 -- count_tasks --
--- Durable tasks that are due and in nobody's hands, and how late the oldest is.
+-- Durable tasks that are due and not leased, and how late the oldest is.
 SELECT queue, actor, count(*) AS depth,
     extract(epoch FROM greatest(clock_timestamp() - min(run_at), interval '0'))::float8 AS age
 FROM (SELECT queue, actor, run_at FROM outbox
@@ -32,7 +32,7 @@ FROM (SELECT queue, actor, run_at FROM outbox
 GROUP BY queue, actor
 
 -- count_dead_letters --
--- Those that nobody has resolved, and since when the oldest.
+-- Those that are not resolved, and since when the oldest.
 SELECT actor, count(*) AS open,
     extract(epoch FROM greatest(clock_timestamp() - min(died_at), interval '0'))::float8 AS age
 FROM dead_letters WHERE resolved_at IS NULL GROUP BY actor

@@ -18,7 +18,7 @@ DELETE FROM audit_log WHERE id IN (
     ORDER BY at LIMIT %(limit)s)
 
 -- purge_dead_letters --
--- Those that somebody has seen to, unless a difference in the books refers to them.
+-- Those that were resolved, unless a difference in the books refers to them.
 DELETE FROM dead_letters WHERE id IN (
     SELECT id FROM dead_letters l
     WHERE resolved_at < clock_timestamp() - make_interval(days => %(days)s)

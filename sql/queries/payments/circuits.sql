@@ -8,7 +8,7 @@ SELECT * FROM take_turn(%(account_id)s, %(endpoint)s, %(per_second)s, %(account_
 SELECT pause_turns(%(account_id)s, %(endpoint)s, %(seconds)s)
 
 -- has_opened --
--- Whether somebody found the gateway away since a turn was given.
+-- Whether the gateway was found away since a turn was given.
 SELECT state = 'open' AS opened FROM gateway_circuits WHERE gateway_account_id = %(account_id)s
 
 -- count_failure --
@@ -31,7 +31,7 @@ SELECT open_circuit(%(account_id)s, %(probe)s, %(rest)s, %(longest)s) AS done
 SELECT close_circuit(%(account_id)s, %(probe)s) AS done
 
 -- probe_gateways --
--- A task for each gateway that could not be used lately: while lanes wait for it, nobody else may ask.
+-- A task for each gateway that could not be used lately: while lanes wait for it, no other call asks.
 SELECT enqueue('probe_gateway', 'bookings', gateway_account_id::text,
     jsonb_build_object('account_id', gateway_account_id))
 FROM outages WHERE closed_at IS NULL

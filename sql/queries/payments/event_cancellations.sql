@@ -3,7 +3,7 @@
 SELECT start_cancellation(%(event_id)s, %(scope)s, %(reason)s, %(with_fees)s) AS outcome
 
 -- await_sales --
--- Until whoever saw the event on sale has booked, or not.
+-- Until all that saw the event on sale have booked, or not.
 SELECT lock_sale(%(event_id)s, true)
 
 -- count_waiting --

@@ -14,7 +14,7 @@ FROM reconciliations r JOIN gateway_accounts a ON a.id = r.gateway_account_id
 WHERE r.id = %(id)s
 
 -- move_on --
--- From one page to the next, or the next phase; nobody else has.
+-- From one page to the next, or the next phase; no other has.
 UPDATE reconciliations
 SET phase = %(next_phase)s, cursor = %(next_cursor)s, checked = checked + %(checked)s,
     foreign_objects = foreign_objects + %(foreign)s

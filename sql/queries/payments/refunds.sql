@@ -75,7 +75,7 @@ WHERE id = %(refund_id)s AND state = %(expected)s
 RETURNING id
 
 -- lock_booking --
--- Before a refund is written down as failed: nobody decides a dispute of its booking meanwhile.
+-- Before a refund is written down as failed: no dispute of its booking is decided meanwhile.
 SELECT FROM bookings WHERE event_id = %(event_id)s AND id = %(booking_id)s FOR UPDATE
 
 -- settle_by_disputes --

@@ -45,7 +45,7 @@ SET window_seconds = excluded.window_seconds, most = excluded.most, action = exc
 RETURNING rule
 
 -- audit --
--- What somebody has changed about an organisation's rules.
+-- What was changed about an organisation's rules.
 INSERT INTO audit_log (actor, action, detail)
 VALUES (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'risk rules changed',
     %(detail)s)

@@ -1,5 +1,5 @@
 -- lock_event --
--- An organiser sets a lobby up; nobody may have joined, for the draw gives the numbers from 1 on.
+-- An organiser sets a lobby up; no entry may have joined, for the draw gives the numbers from 1 on.
 SELECT state, on_sale_at, clock_timestamp() AS now,
     coalesce(lobby_opens_at <= clock_timestamp(), false)
         OR EXISTS (SELECT FROM entries n WHERE n.event_id = e.id) AS begun
@@ -78,7 +78,7 @@ ORDER BY event_id
 SELECT ended, closed, drawn, late FROM tend_lobby(%(event_id)s)
 
 -- list_late --
--- On sale, and nobody can be served: the public value is missing, or the draw fails.
+-- On sale, and no entry can be served: the public value is missing, or the draw fails.
 SELECT d.event_id, e.on_sale_at, d.closed_at, d.public_source, d.public_value IS NOT NULL AS value_given
 FROM draws d JOIN events e ON e.id = d.event_id
 WHERE d.drawn_at IS NULL AND e.state = 'on_sale' AND e.on_sale_at <= clock_timestamp()
