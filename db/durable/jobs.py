@@ -32,7 +32,8 @@ def list_due(conn: Conn) -> set[str]:
 
 
 def take_tick(conn: Conn, name: str) -> datetime | None:
-    """The tick that we are to run, in this transaction; None: it is not due, or another clock has it."""
+    """The tick that we are to run, in this transaction; None: it is not due, or another clock has
+    it."""
     row = conn.execute(sql.take_tick, {"name": name}).fetchone()
     return row["tick"] if row else None
 

@@ -1,8 +1,8 @@
 """Server-sent events: who listens, what they have been told, and one poll a second for all of them.
 
 A stream is told what has changed and when its subject is decided, then it ends. The ids of events
-say what they tell, not when: so a client that reconnects, to any process, with the last id it has seen,
-is told what is different now, and never misses the turn.
+say what they tell, not when: so a client that reconnects, to any process, with the last id it has
+seen, is told what is different now, and never misses the turn.
 """
 
 import asyncio

@@ -35,8 +35,8 @@ class Snapshots(Generic[Document]):
     that were asked for last.
 
     While one thread makes a new one the others are served the old one; only when there is none do
-    they wait. What `make` raises goes to the request that asked; that the database is away, also to those
-    who waited, or ask within a second.
+    they wait. What `make` raises goes to the request that asked; that the database is away, also
+    to those who waited, or ask within a second.
     """
 
     def __init__(
