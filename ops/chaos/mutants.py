@@ -107,7 +107,7 @@ MUTANTS = (
         form="two_tabs",
         changes=(
             Change(
-                "sql/migrations/V0011__gateways.sql",
+                "sql/migrations/V0005__payments.sql",
                 "create unique index payments_one_live",
                 "create index payments_one_live",
             ),

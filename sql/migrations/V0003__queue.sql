@@ -1,0 +1,145 @@
+/* The queue of each event, and the lobby and the draw before it. */
+
+/* One lane per event. vt: seats served / weight, and it is compared while the lane is busy.
+   low_water: no entry waits below it, so that the drain need not read over the dead rows of those
+   already served. It follows 2 s behind, as long as a join may take: an entry that commits late is not
+   passed by. low_water_next: below which no entry waited when it was last moved.
+   standby_from: where the pass over standby entries is. stalled: nothing is free, but something held
+   may still come back; a wake ends it.
+
+   admission_rate: entries a minute that may be given seats or a pass; admission_credit: of those, how
+   many may be now, as of credited_at. rest_until: it is not looked at before.
+   served_at: when a drain last had it.
+
+   told_through: all entries up to this number have been told that there is nothing, though they are
+   still to be written, those up to told_from apart; told_all false: but those that need accessible
+   places, or name seats. */
+create table lanes (
+    event_id bigint primary key,
+    weight numeric not null default 1 check (weight > 0),
+    vt numeric not null default 0,
+    busy boolean not null default false,
+    paused boolean not null default false,
+    stalled boolean not null default false,
+    in_flight_cap integer check (in_flight_cap > 0),
+    admission_rate numeric check (admission_rate > 0),
+    admission_credit numeric not null default 0,
+    credited_at timestamptz not null default clock_timestamp(),
+    rest_until timestamptz,
+    served_at timestamptz,
+    low_water bigint not null default 0,
+    low_water_next bigint not null default 0,
+    low_water_reset_at timestamptz not null default clock_timestamp(),
+    standby_from bigint not null default 0,
+    now_serving bigint not null default 0,
+    told_through bigint,
+    told_from bigint not null default 0,
+    told_reason text,
+    told_all boolean not null default true,
+    constraint lanes_told check ((told_through is null) = (told_reason is null))
+) with (fillfactor = 50);
+
+/* Seats were released in this lane: entries on standby must be looked at again, before later numbers.
+   Or a booking was only settled: some entries may have nothing to hope for any more. Rows instead of a
+   flag in lanes, because a transaction that releases seats holds no lock on the lane. */
+create table lane_wakes (
+    id bigint generated always as identity primary key,
+    event_id bigint not null,
+    released boolean not null default true
+);
+create index lane_wakes_event on lane_wakes (event_id);
+
+/* admission: instead of seats the entry asks for a pass, with which seats are chosen on the map.
+   pass_state: offered and taken passes count as buyers in flight until pass_until; missed ones do not,
+   and lapse then. */
+create table entries (
+    event_id bigint not null,
+    id uuid not null default uuid7(),
+    number bigint not null,
+    organisation_id bigint not null,
+    buyer_id bigint not null,
+    state text not null default 'waiting' check (state in
+        ('lobby', 'waiting', 'standby', 'admitted', 'booked', 'unavailable', 'left', 'lapsed')),
+    quantity smallint not null check (quantity between 1 and 50),
+    category smallint,
+    accessible smallint not null default 0 check (accessible between 0 and quantity),
+    together boolean not null default true,
+    admission boolean not null default false,
+    seats integer[] check (seats is null or cardinality(seats) = quantity),
+    channel text not null default 'web',
+    idempotency_key text not null check (length(idempotency_key) between 1 and 255),
+    request_sha256 bytea not null,
+    terms_accepted_at timestamptz,
+    joined_at timestamptz not null default clock_timestamp(),
+    pass_state text check (pass_state in ('offered', 'taken', 'missed')),
+    pass_until timestamptz,
+    decided_at timestamptz,
+    booking_id uuid,
+    reason text,
+    primary key (event_id, id),
+    unique (event_id, number),
+    unique (event_id, buyer_id, idempotency_key),
+    check ((state = 'booked') = (booking_id is not null)),
+    check ((state in ('booked', 'unavailable', 'left', 'lapsed')) = (decided_at is not null)),
+    constraint entries_admitted check (admission or state <> 'admitted'),
+    constraint entries_pass check ((state = 'admitted') = (pass_state is not null)
+        and (pass_state is null) = (pass_until is null))
+) with (fillfactor = 80);
+create unique index entries_one_active on entries (event_id, buyer_id)
+    where state in ('lobby', 'waiting', 'standby', 'admitted');
+create index entries_lobby on entries (event_id, number) where state = 'lobby';
+create index entries_waiting on entries (event_id, number) where state = 'waiting';
+create index entries_standby on entries (event_id, number) where state = 'standby';
+create index entries_standby_category on entries (event_id, category) where state = 'standby';
+create index entries_passes on entries (event_id, pass_until) where state = 'admitted';
+
+/* Entries that ended without a booking, counted by block of numbers: block b of a level holds the
+   numbers from b * width + 1 to (b + 1) * width, width being 32 * 8 ^ level. So an entry that is far back
+   reads a few wide blocks, and the cost does not grow with the queue. A block's count is the sum of its
+   slots: a transaction that counts takes one that no other is changing, and never waits. */
+create table queue_leavers (
+    event_id bigint not null,
+    level smallint not null check (level between 0 and 4),
+    block bigint not null check (block >= 0),
+    slot bigint not null generated always as identity,
+    leavers integer not null check (leavers > 0),
+    primary key (event_id, level, block, slot)
+) with (fillfactor = 50);
+
+/* The draw of a lobby: all who are in the lobby when it closes get a number by lot.
+
+   The lot can be verified: a secret is committed to (its hash is published) before the lobby opens, the
+   list of accounts is fixed and its hash published when it has closed, and only then does a public value
+   become known that was named beforehand. The order follows from the three.
+
+   accounts: the list, sorted; lobby_numbers: those of their entries, in the same order, by which an
+   entry that committed after the list was fixed is told apart. drawn: the accounts in the order of their
+   numbers, 1 first. Arrays, because they are written once and read as a whole.
+   public_source: what the public value will be and when it becomes known; null: there will be none. */
+create table draws (
+    event_id bigint primary key references events,
+    secret bytea not null check (length(secret) = 32),
+    commitment bytea not null generated always as (sha256(secret)) stored,
+    public_source text check (length(public_source) between 1 and 1000),
+    committed_at timestamptz not null default clock_timestamp(),
+    closed_at timestamptz,
+    accounts bigint[],
+    lobby_numbers bigint[],
+    list_sha256 bytea check (length(list_sha256) = 32),
+    list_count integer,
+    public_value text check (length(public_value) between 1 and 1000),
+    value_given_at timestamptz,
+    seed bytea check (length(seed) = 32),
+    drawn bigint[],
+    drawn_at timestamptz,
+    check (num_nulls(closed_at, accounts, lobby_numbers, list_sha256, list_count) in (0, 5)),
+    check (cardinality(accounts) = list_count and cardinality(lobby_numbers) = list_count),
+    check (num_nulls(public_value, value_given_at) in (0, 2)),
+    check (public_value is null or public_source is not null and closed_at is not null),
+    check (num_nulls(seed, drawn, drawn_at) in (0, 3)),
+    check (cardinality(drawn) = list_count),
+    check (drawn_at is null or closed_at is not null
+        and (public_source is null or public_value is not null))
+);
+create index draws_to_do on draws (event_id) where drawn_at is null;
+create index draws_closed on draws (closed_at);

@@ -1,0 +1,411 @@
+/* Money: how the gateway is called, what buyers have paid, and what went back. */
+
+
+/* ---- The gateway ----------------------------------------------------------------------------- */
+
+/* When the gateway could not be used: hold clocks are credited the overlap, when they are read. */
+create table outages (
+    gateway_account_id bigint not null references gateway_accounts,
+    opened_at timestamptz not null default clock_timestamp(),
+    closed_at timestamptz check (closed_at >= opened_at),
+    primary key (gateway_account_id, opened_at)
+);
+create unique index outages_one_open on outages (gateway_account_id) where closed_at is null;
+
+/* The moment from which each endpoint of the gateway may be called again: all workers together call it
+   as many times a second as the account is allowed. */
+create table gateway_turns (
+    gateway_account_id bigint not null references gateway_accounts,
+    endpoint text not null,
+    next_at timestamptz not null,
+    primary key (gateway_account_id, endpoint)
+) with (fillfactor = 10);
+
+/* What all workers share about a gateway account. Its circuit: 'open' while the gateway does not answer
+   (no worker calls it until retry_at), 'half-open' while one worker, the probes-th since it opened, may
+   find out (until retry_at: it may die), else 'closed'. Its bucket, for calls to all endpoints together:
+   calls are booked up to next_at, and those that come before others have their turns up to
+   booked_until. */
+create table gateway_circuits (
+    gateway_account_id bigint primary key references gateway_accounts,
+    state text not null default 'closed' check (state in ('closed', 'open', 'half-open')),
+    failures integer not null default 0 check (failures >= 0),
+    probes integer not null default 0 check (probes >= 0),
+    retry_at timestamptz check ((retry_at is null) = (state = 'closed')),
+    next_at timestamptz not null default clock_timestamp(),
+    booked_until timestamptz not null default clock_timestamp()
+) with (fillfactor = 10);
+
+/* What Stripe told us, once each: the key is Stripe's event id. */
+create table webhook_inbox (
+    id text primary key,
+    type text not null,
+    payment_id uuid,
+    payload jsonb not null,
+    received_at timestamptz not null default clock_timestamp()
+);
+create index webhook_inbox_age on webhook_inbox (received_at);
+
+
+/* ---- Payments -------------------------------------------------------------------------------- */
+
+/* One attempt to pay. params is exactly what is sent to the gateway; idempotency_n is part of the key
+   under which it is sent, and grows only when the fate of the earlier key is known. 'processing': charged
+   at once, which can take days.
+
+   captured: more than amount, or in another currency (captured_currency), only where the payment is
+   written down as failed: all of it goes back. refunded: of the captured, what is asked for and has not
+   failed (sql/triggers/refunds.sql). kept: of the captured, what an organiser decided not to give back
+   for a booking that has ended.
+
+   What the gateway tells of a card and of how risky a payment is: no card data but the fingerprint, which
+   is the same for one number. address_hash: of the address that the buyer paid from, keyed
+   (web/support/client_address.py). capture_before: when the authorisation lapses. */
+create table payments (
+    id uuid primary key default uuid7(),
+    event_id bigint not null,
+    booking_id uuid not null,
+    organisation_id bigint not null,
+    gateway_account_id bigint not null references gateway_accounts,
+    state text not null default 'intended' check (state in ('intended', 'requires_action', 'processing',
+        'authorised', 'captured', 'failed', 'unknown', 'voided')),
+    method text not null default 'card',
+    amount bigint not null check (amount > 0),
+    currency char(3) not null,
+    params jsonb not null,
+    idempotency_n smallint not null default 1,
+    first_sent_at timestamptz,
+    gateway_id text,
+    next_action jsonb,
+    client_secret text,
+    capture_before timestamptz,
+    captured bigint not null default 0,
+    captured_currency char(3),
+    refunded bigint not null default 0,
+    kept bigint not null default 0,
+    failure_code text,
+    failure_message text,
+    address_hash bytea,
+    card_fingerprint text,
+    card_country text,
+    card_checks jsonb,
+    risk_level text,
+    risk_score smallint,
+    risk_message text,
+    gateway_review boolean not null default false,
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    -- The gateway's id first: a notification or a list knows it, and not whose account it is among many.
+    constraint payments_gateway_id_once unique (gateway_id, gateway_account_id),
+    foreign key (event_id, booking_id) references bookings,
+    constraint payments_captured check (captured >= 0
+        and (captured <= amount and captured_currency is null or state = 'failed')),
+    constraint payments_refunded check (refunded between 0 and captured),
+    constraint payments_processing check (state <> 'processing' or gateway_id is not null),
+    constraint payments_check1 check (state <> 'captured' or captured > 0),
+    constraint payments_check2 check (
+        state not in ('requires_action', 'authorised', 'captured', 'voided') or gateway_id is not null),
+    constraint payments_check3 check (kept between 0 and captured)
+);
+create unique index payments_one_live on payments (event_id, booking_id)
+    where state in ('intended', 'requires_action', 'processing', 'authorised', 'captured', 'unknown');
+create index payments_booking on payments (event_id, booking_id, created_at);
+create index payments_offline on payments (event_id, id) where method = 'offline';
+create index payments_card on payments (organisation_id, card_fingerprint, created_at)
+    where card_fingerprint is not null;
+create index payments_address on payments (organisation_id, address_hash, created_at)
+    where address_hash is not null;
+/* Payments in doubt, among the many that are well. */
+create index payments_open on payments (id)
+    where state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown');
+
+/* A booking and its payment refer to each other. */
+alter table bookings add foreign key (payment_id) references payments deferrable initially deferred;
+
+/* A refund is an object of its own: pending, then succeeded or failed, and a success can still fail.
+
+   cause: who wants it; 'dashboard': it was made in the gateway's dashboard. requested_by: the actor of
+   that transaction. params is exactly what is sent to the gateway. A refund that failed is owed until it
+   is tried anew (retried_by), or was paid otherwise (settled_at, settlement: how). */
+create table refunds (
+    id uuid primary key default uuid7(),
+    payment_id uuid not null references payments,
+    event_id bigint not null,
+    booking_id uuid not null,
+    amount bigint not null check (amount > 0),
+    currency char(3) not null,
+    state text not null default 'pending' check (state in ('pending', 'succeeded', 'failed')),
+    reason text not null,
+    cause text not null default 'asked'
+        check (cause in ('asked', 'event_cancelled', 'odd_money', 'dashboard')),
+    requested_by text not null default '',
+    params jsonb not null default '{}',
+    idempotency_n smallint not null default 1,
+    first_sent_at timestamptz,
+    gateway_id text unique,
+    failure_code text,
+    failure_message text,
+    retried_by uuid references refunds,
+    settled_at timestamptz,
+    settlement text check (length(settlement) between 1 and 500),
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    foreign key (event_id, booking_id) references bookings,
+    check (retried_by is null or state = 'failed'),
+    check (settled_at is null or state = 'failed' and retried_by is null),
+    check ((settled_at is null) = (settlement is null))
+);
+create index refunds_booking on refunds (event_id, booking_id);
+create index refunds_payment on refunds (payment_id);
+create index refunds_event on refunds (event_id, id);
+create index refunds_owed on refunds (event_id)
+    where state = 'failed' and retried_by is null and settled_at is null;
+
+/* The seats that a refund was for; none where it was for money alone. amount: of the refund, what is for
+   the seat; the rest is for the booking's fee, or for money alone. */
+create table refund_items (
+    event_id bigint not null,
+    refund_id uuid not null references refunds,
+    booking_id uuid not null,
+    seat integer not null,
+    amount bigint not null default 0 check (amount >= 0),
+    primary key (event_id, booking_id, seat),
+    foreign key (event_id, booking_id, seat) references booking_items
+);
+create index refund_items_refund on refund_items (refund_id);
+
+/* What is known of money paid offline. The primary key decides between the organiser, who marks a payment
+   as paid, and the saga, which gives it up: the first of them has the row. Both: it was paid too late, and
+   goes back. reference: of the bank or of the box office, for one payment alone. */
+create table offline_payments (
+    payment_id uuid primary key references payments,
+    gateway_account_id bigint not null references gateway_accounts,
+    cancelled_at timestamptz,
+    reference text check (length(reference) between 1 and 200),
+    amount bigint check (amount > 0),
+    currency char(3),
+    received_at timestamptz,
+    recorded_by text,
+    unique (gateway_account_id, reference),
+    check (num_nulls(reference, amount, currency, received_at, recorded_by) in (0, 5)),
+    check (cancelled_at is not null or reference is not null)
+);
+
+/* Refunds of such money that the organiser says were paid. */
+create table offline_refunds (
+    refund_id uuid primary key references refunds,
+    how text not null check (length(how) between 1 and 500),
+    paid_at timestamptz not null default clock_timestamp(),
+    recorded_by text not null
+);
+
+/* Events that were cancelled, and how far giving everything back has come
+   (tasks/event_cancellations.py). */
+create table event_cancellations (
+    event_id bigint primary key references events,
+    reason text not null check (length(reason) between 1 and 500),
+    with_fees boolean not null,
+    requested_by text not null,
+    requested_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz
+);
+
+
+/* ---- Doubts ---------------------------------------------------------------------------------- */
+
+/* state is the gateway's word: needs_response and under_review (the buyer's bank has the money until it
+   is decided), won, lost, and warning_... (an inquiry; the money is still here). */
+create table disputes (
+    gateway_id text primary key,
+    payment_id uuid not null references payments,
+    event_id bigint not null,
+    booking_id uuid not null,
+    state text not null,
+    reason text not null,
+    amount bigint not null,
+    currency char(3) not null,
+    respond_by timestamptz,
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    foreign key (event_id, booking_id) references bookings
+);
+create index disputes_event on disputes (event_id, created_at);
+create index disputes_booking on disputes (event_id, booking_id);
+create index disputes_payment on disputes (payment_id);
+
+/* A card's issuer suspects fraud, and says so before the payment is disputed. The tickets are on hold
+   until the organiser has released them (released_at), or given the money back. Not where the gateway
+   says that nothing can be done any more (actionable). */
+create table fraud_warnings (
+    gateway_id text primary key,
+    payment_id uuid not null references payments,
+    event_id bigint not null,
+    booking_id uuid not null,
+    kind text not null,
+    actionable boolean not null,
+    created_at timestamptz not null default clock_timestamp(),
+    released_at timestamptz,
+    foreign key (event_id, booking_id) references bookings
+);
+create index fraud_warnings_event on fraud_warnings (event_id, created_at);
+create index fraud_warnings_held on fraud_warnings (payment_id) where actionable and released_at is null;
+
+/* Where an organisation differs from risk_rules_of, which says what the rules are. A payment of which a
+   rule counts more than `most` is reviewed. */
+create table risk_rules (
+    organisation_id bigint not null references organisations,
+    rule text not null check (rule in ('buyer_attempts', 'buyer_seats', 'card_buyers', 'card_bookings',
+        'address_buyers', 'gateway_review', 'risk_level')),
+    window_seconds integer not null check (window_seconds between 60 and 2592000),
+    most smallint not null check (most between 0 and 100),
+    action text not null check (action in ('review', 'none')),
+    primary key (organisation_id, rule)
+);
+
+
+/* ---- Receipts -------------------------------------------------------------------------------- */
+
+/* What is to be numbered, in the order in which it happened: written in the transaction of the change
+   (sql/triggers/bookings.sql and refunds.sql), deleted in that of the number. So a transaction that
+   confirms a booking never waits for an organisation's next number. */
+create table receipts_due (
+    id bigint generated always as identity primary key,
+    organisation_id bigint not null,
+    event_id bigint not null,
+    booking_id uuid not null,
+    refund_id uuid,
+    occasion text not null
+        check (occasion in ('confirmed', 'refunded', 'refund_failed', 'refund_settled')),
+    created_at timestamptz not null default clock_timestamp(),
+    check ((occasion = 'confirmed') = (refund_id is null))
+) with (fillfactor = 80);
+create index receipts_due_organisation on receipts_due (organisation_id, id);
+create index receipts_due_booking on receipts_due (booking_id);
+
+/* Receipts, and what corrects them: a refund's credit note, and when the refund failed after all, the
+   note's reversal. total is negative on a credit note, so that a booking's documents sum up to what its
+   seller has. breakdown: as it was when it was issued, for good; no names of buyers.
+
+   Numbers run without a gap from 1 in each organisation: previous is a foreign key to the number before.
+   No foreign key to bookings: its locks, in the order of numbers, could deadlock with theirs, which are
+   in the order of ids; bookings stay. None to refunds: receipts are kept when what they are for is
+   archived. */
+create table receipts (
+    organisation_id bigint not null references organisations,
+    number bigint not null check (number > 0),
+    previous bigint generated always as (nullif(number - 1, 0)) stored,
+    occasion text not null
+        check (occasion in ('confirmed', 'refunded', 'refund_failed', 'refund_settled')),
+    kind text not null generated always as (case occasion
+        when 'confirmed' then 'receipt' when 'refund_failed' then 'reversal'
+        else 'credit_note' end) stored,
+    event_id bigint not null,
+    booking_id uuid not null,
+    refund_id uuid,
+    corrects bigint,
+    currency char(3) not null,
+    total bigint not null,
+    breakdown jsonb not null,
+    issued_at timestamptz not null default clock_timestamp(),
+    primary key (organisation_id, number),
+    foreign key (organisation_id, previous) references receipts (organisation_id, number)
+        deferrable initially deferred,
+    foreign key (organisation_id, corrects) references receipts (organisation_id, number),
+    check (corrects < number),
+    check ((occasion = 'confirmed') = (refund_id is null)),
+    check ((occasion = 'confirmed') = (corrects is null)),
+    check (case when occasion in ('refunded', 'refund_settled') then total < 0 else total > 0 end)
+);
+create unique index receipts_one_per_booking on receipts (event_id, booking_id)
+    where refund_id is null;
+create unique index receipts_one_per_occasion on receipts (refund_id, occasion)
+    where refund_id is not null;
+create index receipts_booking on receipts (event_id, booking_id, number);
+create index receipts_event on receipts (organisation_id, event_id, number);
+
+
+/* ---- Reconciliation -------------------------------------------------------------------------- */
+
+/* Comparing the gateway's list with the tables, both ways (tasks/reconciliation.py).
+
+   A run goes over all gateway_accounts that share one account at the gateway; gateway_account_id is the
+   first of them. phase and cursor: how far it has come. foreign_objects: those of others who use the same
+   account. differences: those that it found, new or known; of them repairs: sent on their way;
+   dead_letters: handed to a person. */
+create table reconciliations (
+    id bigint generated always as identity primary key,
+    gateway_account_id bigint not null references gateway_accounts,
+    cause text not null check (cause in ('recent', 'daily', 'asked')),
+    requested_by text not null,
+    window_from timestamptz not null,
+    window_to timestamptz not null,
+    state text not null default 'running' check (state in ('running', 'finished', 'abandoned')),
+    phase text not null default 'payments' check (phase in
+        ('payments', 'refunds', 'disputes', 'our payments', 'our refunds', 'our disputes')),
+    cursor text,
+    checked integer not null default 0,
+    foreign_objects integer not null default 0,
+    differences integer not null default 0,
+    repairs integer not null default 0,
+    dead_letters integer not null default 0,
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    check (window_from < window_to),
+    check ((state = 'running') = (finished_at is null))
+);
+create unique index reconciliations_one_of_the_clock on reconciliations (gateway_account_id, cause)
+    where state = 'running' and cause <> 'asked';
+
+/* What a run has seen at the gateway, until it has looked for ours that it has not seen. */
+create table reconciliation_seen (
+    reconciliation_id bigint not null references reconciliations,
+    gateway_id text not null,
+    primary key (reconciliation_id, gateway_id)
+);
+
+/* What was captured and refunded, in minor units, as both sides have it when they are compared. */
+create table reconciliation_totals (
+    reconciliation_id bigint not null references reconciliations,
+    currency char(3) not null,
+    captured_here bigint not null default 0,
+    captured_there bigint not null default 0,
+    refunded_here bigint not null default 0,
+    refunded_there bigint not null default 0,
+    primary key (reconciliation_id, currency)
+);
+
+/* One row as long as it lasts, however many runs see it. subject: our id, or the gateway's where we have
+   none. made_at: when the object was made. here, there: what it is on both sides. repairs: how often its
+   repair was sent on its way; one that does not help twice becomes a dead letter (dead_letter_id, which
+   refers to a table of the next chapter). */
+create table reconciliation_differences (
+    id bigint generated always as identity primary key,
+    gateway_account_id bigint not null references gateway_accounts,
+    kind text not null,
+    subject text not null,
+    made_at timestamptz not null,
+    event_id bigint,
+    booking_id uuid,
+    payment_id uuid,
+    here jsonb,
+    there jsonb,
+    repair text,
+    repairs smallint not null default 0,
+    dead_letter_id bigint,
+    found_by bigint not null references reconciliations,
+    found_at timestamptz not null default clock_timestamp(),
+    seen_by bigint not null references reconciliations,
+    seen_at timestamptz not null default clock_timestamp(),
+    resolved_at timestamptz
+);
+create unique index reconciliation_differences_open on reconciliation_differences (kind, subject)
+    where resolved_at is null;
+create index reconciliation_differences_found on reconciliation_differences (found_by);
+create index reconciliation_differences_seen on reconciliation_differences (seen_by);
+
+/* What a comparison gives. in_flight: a task works on it, or it is too young to tell. repair: the task
+   that may mend it, with its key and arguments; null: only a person can. */
+create type difference as (
+    kind text, subject text, made_at timestamptz, in_flight boolean,
+    event_id bigint, booking_id uuid, payment_id uuid,
+    here jsonb, there jsonb, repair text, key text, args jsonb);

@@ -1,0 +1,95 @@
+/* Durable work: tasks, what became of those that died, and the clock's jobs. */
+
+/* A row lives until its work is done; it is deleted in the transaction of the work's effect.
+   resend_at: when the relay sends the next message for it. The worker alone leases. leased_by: the worker
+   that has, or last had, the task. retry_of: the dead letter of which the task is a second life (no
+   foreign key: letters are purged in their own time). trace: the request that caused it, from the setting
+   usher.trace of the transaction that wrote it. errors: the task's history, see add_attempt. */
+create table outbox (
+    id bigint generated always as identity primary key,
+    actor text not null,
+    queue text not null,
+    key text,
+    args jsonb not null default '{}',
+    event_id bigint,
+    priority smallint not null default 50,
+    run_at timestamptz not null default clock_timestamp(),
+    resend_at timestamptz not null default clock_timestamp(),
+    sends integer not null default 0,
+    claims smallint not null default 0,
+    failures integer not null default 0,
+    lease_token uuid,
+    lease_until timestamptz,
+    leased_by text,
+    again boolean not null default false,
+    errors jsonb not null default '[]',
+    trace text default nullif(current_setting('usher.trace', true), ''),
+    retry_of bigint,
+    created_at timestamptz not null default clock_timestamp(),
+    check ((lease_token is null) = (lease_until is null)),
+    constraint outbox_priority check (priority in (20, 50, 80))
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+create unique index outbox_one_per_key on outbox (actor, key) where key is not null;
+/* The urgent first, the oldest of them first. */
+create index outbox_to_send on outbox (queue, priority, resend_at);
+
+/* task_id 0: what became a dead letter was no task. retry_of: the letter whose retry died as well;
+   retried_as: the task that an operator made of it. resolved_by: null when the task came to its end by
+   itself. */
+create table dead_letters (
+    id bigint generated always as identity primary key,
+    task_id bigint not null,
+    actor text not null,
+    queue text not null,
+    key text,
+    args jsonb not null,
+    priority smallint not null default 50,
+    event_id bigint,
+    booking_id uuid,
+    buyer_id bigint,
+    reason text not null,
+    claims integer not null,
+    failures integer not null default 0,
+    errors jsonb not null,
+    trace text default nullif(current_setting('usher.trace', true), ''),
+    retry_of bigint,
+    created_at timestamptz not null,
+    died_at timestamptz not null default clock_timestamp(),
+    resolved_at timestamptz,
+    resolution text,
+    resolved_by text,
+    retried_as bigint,
+    check ((resolved_at is null) = (resolution is null))
+);
+create unique index dead_letters_one_open on dead_letters (task_id)
+    where resolved_at is null and task_id > 0;
+/* A finding of the auditor is a dead letter without a task, one for each invariant and subject. */
+create unique index dead_letters_one_per_finding on dead_letters (key)
+    where actor = 'audit' and resolved_at is null;
+create index dead_letters_open on dead_letters (died_at) where resolved_at is null;
+create index dead_letters_resolved on dead_letters (resolved_at) where resolved_at is not null;
+create index dead_letters_event on dead_letters (event_id, id) where event_id is not null;
+create index dead_letters_buyer on dead_letters (buyer_id, id) where buyer_id is not null;
+/* Whether a person was called about a booking: asked whenever its buyer looks. */
+create index dead_letters_booking on dead_letters (booking_id) where resolved_at is null;
+
+alter table reconciliation_differences add foreign key (dead_letter_id) references dead_letters;
+
+/* The clock's jobs. Two clocks are safe: a tick is taken by a compare-and-set on next_at.
+   catch_up: of the ticks that were missed, how many are run after all, each told its time; 0: a missed
+   tick is skipped, for the next finds what it would have found. A job that failed waits until retry_at,
+   and its tick is not lost. failures: in a row. declared_at: it has never run since. */
+create table jobs (
+    name text primary key,
+    every interval not null check (every > interval '0'),
+    catch_up integer not null default 0 check (catch_up >= 0),
+    declared_at timestamptz not null default clock_timestamp(),
+    next_at timestamptz not null default clock_timestamp(),
+    last_started_at timestamptz,
+    last_finished_at timestamptz,
+    last_result jsonb,
+    retry_at timestamptz,
+    failures integer not null default 0 check (failures >= 0),
+    last_error text,
+    last_failed_at timestamptz
+);
