@@ -2,7 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/installed.stamp
+# One stamp for each lock: what runs, what the demo and the tests need besides, tools.
+RUN := $(VENV)/run.stamp
+DEV := $(VENV)/dev.stamp
+TOOLS := $(VENV)/tools.stamp
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--find-links ops/deploy/wheels
 CODE := web tasks db ops tests
 
 # `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
@@ -17,14 +22,23 @@ WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## make .venv with the locked packages
+install: $(DEV) ## make .venv with what demo and tests need, as locked
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Usher needs Python 3.11 or newer: make install PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 \
-		--no-deps --require-hashes --only-binary :all: --no-binary yandex-pgmigrate,localstripe -r requirements.txt -r requirements-dev.txt
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUN): requirements.txt | $(BIN)/python
+	@$(BIN)/python ops/local/install.py requirements.txt
+	@touch $@
+
+$(DEV): requirements.txt requirements-dev.txt | $(BIN)/python
+	@$(BIN)/python ops/local/install.py requirements.txt requirements-dev.txt
+	@touch $(RUN) $@
+
+$(TOOLS): requirements-tools.txt $(DEV)
+	@$(BIN)/python ops/local/install.py requirements-tools.txt
 	@touch $@
 
 demo: install ## sell a hall out on this machine, from queue to inbox (PLAN=file BUYERS=n)
@@ -54,30 +68,32 @@ chaos-money: install ## break all that can break while 2,000 buyers pay; the boo
 mutants: install ## show that each guard matters: without it a campaign fails
 	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
 
-reports: install ## print the organiser's and the operator's reports
+reports: $(RUN) ## print the organiser's and the operator's reports
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.console.reports $(ARGS)
 
 docs: install ## draw the pictures of ops/docs/states.md anew
 	@$(BIN)/python -m ops.docs.states
 
-migrate: install ## bring DATABASE_URL's schema and functions up to date
+migrate: $(RUN) ## bring DATABASE_URL's schema and functions up to date
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.deploy.migrate
 
-console: install ## look after a running Usher from the terminal
+console: $(RUN) ## look after a running Usher from the terminal
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.console $(ARGS)
 
-lint: install ## ruff: errors, imports, formatting
+lint: $(TOOLS) ## ruff: errors, imports, formatting; deptry: packages are declared and used
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/deptry web tasks db ops/deploy ops/console --no-ansi
+	@$(BIN)/deptry $(CODE) --requirements-files requirements.in,requirements-dev.in --no-ansi
 
-types: install ## mypy over the code and the tests
+types: $(TOOLS) ## mypy over the code and the tests
 	@$(BIN)/python -m mypy $(foreach folder,$(CODE),$(wildcard $(folder)))
 
+# Versions stay as they are unless they must change: `rm requirements*.txt` first for all that is new.
 lock: ## pin requirements*.in anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--override requirements-overrides.in requirements.in -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--override requirements-overrides.in requirements-dev.in -o requirements-dev.txt
+	$(LOCK) --emit-find-links requirements.in -o requirements.txt
+	$(LOCK) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) -c requirements.txt -c requirements-dev.txt requirements-tools.in -o requirements-tools.txt
 
 clean: ## remove everything that was made here: .venv, var, caches
 	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -3,16 +3,16 @@
 import http
 from typing import Any
 
-from flask import Blueprint, Flask, Response, send_from_directory
+from flask import Flask
 from flask_smorest import Api
 from flask_smorest.utils import prepare_response
+from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow import Schema, fields
-from swagger_ui_bundle import swagger_ui_path
 
 from web.support.blueprint import IdConverter
 from web.support.fields import BIGGEST_ID
 
-files = Blueprint("docs", __name__)
+files = get_swaggerui_blueprint("/docs/files", "/openapi.json", blueprint_name="docs")
 
 SETTINGS: dict[str, Any] = {
     "API_TITLE": "Usher",
@@ -81,8 +81,3 @@ def describe(app: Flask) -> UsherApi:
         lambda _: {"type": "integer", "format": "int64", "minimum": 1, "maximum": BIGGEST_ID},
     )
     return api
-
-
-@files.get("/docs/files/<path:name>")
-def send_file(name: str) -> Response:
-    return send_from_directory(swagger_ui_path, name)
