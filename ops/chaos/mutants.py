@@ -12,7 +12,6 @@ were killed.
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 
 from ops.chaos.forms import FORMS
 from ops.local.supervisor import ROOT
+from ops.local.trees import copy_checkout
 
 Json = dict[str, Any]
 
@@ -381,17 +381,10 @@ def campaign(form: str, changes: Iterable[Change]) -> Json:
 
 @contextmanager
 def copy_of_tree() -> Iterator[Path]:
-    """All files that git knows or would take, and the packages of this tree."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    """This checkout, to be changed and thrown away."""
     with tempfile.TemporaryDirectory(prefix="usher-mutant-") as folder:
-        tree = Path(folder)
-        for name in names.decode().split("\0"):
-            if name and (ROOT / name).is_file():
-                (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, tree / name)
-        (tree / ".venv").symlink_to((ROOT / ".venv").resolve())
-        yield tree
+        copy_checkout(Path(folder))
+        yield Path(folder)
 
 
 if __name__ == "__main__":

@@ -42,3 +42,12 @@ def test_killed_is_only_what_fails_beside_a_control_that_passes() -> None:
     assert judge(GOOD, GOOD)[0] == "survived"
     assert judge(GOOD, {"failures": ["it broke off"]}) == ("invalid", "it broke off")
     assert judge(BAD, BAD)[0] == judge(BAD, GOOD)[0] == "invalid"
+
+
+@pytest.mark.processes
+@pytest.mark.system
+@pytest.mark.timeout(600)  # two campaigns
+def test_a_campaign_kills_a_mutant() -> None:
+    [mutant] = [mutant for mutant in MUTANTS if mutant.name == "one_message_id"]
+    [found] = mutants.try_all([mutant])
+    assert (found["outcome"], found["form"]) == ("killed", "quiet"), found["how"]
