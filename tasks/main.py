@@ -2,7 +2,7 @@
 
 from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
-from tasks.bookings import advance, return_stray
+from tasks.bookings import advance
 from tasks.disputes import hold_suspect, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker
@@ -13,6 +13,7 @@ from tasks.mail.emails import remind, send_email
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
 from tasks.refunds import adopt_refund, refund
+from tasks.unexpected_payments import stop_unexpected
 
 configure_logs("worker")
 
@@ -39,7 +40,7 @@ __all__ = [
     "reconcile",
     "refund",
     "remind",
-    "return_stray",
     "send_email",
+    "stop_unexpected",
     "sum_up_day",
 ]

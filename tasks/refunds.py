@@ -17,7 +17,11 @@ from tasks.gateways.registry import NothingHappened, gateway_of
 log = structlog.get_logger()
 
 LOOK_AGAIN = 3600
-"""Seconds after which a refund that is pending at the gateway is asked about, told or not."""
+"""Seconds after which a refund that is pending at the gateway is asked about, news or no news."""
+NEXT_KEY = 0.5
+"""Seconds until a refund is sent under its next key."""
+NOT_YET = 5
+"""Seconds until a refund is adopted whose payment is under way here."""
 
 
 @durable(queue="bookings", lease=120, longest_delay=300, keep=True)
@@ -32,9 +36,9 @@ def refund(lease: Lease) -> None:
     except NothingHappened:
         with lease.transaction() as conn:
             refunds.use_next_key(conn, progress)
-        raise TryLater(0.5, "to be sent again under the next key") from None
+        raise TryLater(NEXT_KEY, "to be sent again under the next key") from None
     reach("after refund")
-    refuse_wrong_money(progress, outcome)
+    check_sum(progress, outcome)
     with lease.transaction() as conn:
         settle(lease, conn, progress, outcome)
         reach("before refund commits")
@@ -89,7 +93,8 @@ def call_for_help(
     lease.finished = True
 
 
-def refuse_wrong_money(progress: RefundProgress, outcome: RefundOutcome) -> None:
+def check_sum(progress: RefundProgress, outcome: RefundOutcome) -> None:
+    """Errors: WrongRefund."""
     if (outcome.amount, outcome.currency) != (progress.amount, progress.currency):
         raise WrongRefund(
             f"asked for {progress.amount} {progress.currency}, "
@@ -117,7 +122,7 @@ def adopt_refund(lease: Lease) -> None:
     with lease.transaction() as conn:
         done = refunds.adopt(conn, case.payment_id, outcome)
         if done == "not_yet":
-            raise TryLater(5, "the payment is still under way here")
+            raise TryLater(NOT_YET, "the payment is still under way here")
         if done == "too_much":
             raise CannotAdopt(
                 f"{outcome.gateway_id} of {outcome.amount} {outcome.currency} was made at the "

@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.connections import Conn, only
+from db.payments import time_limits
 from db.payments.reviews import NO_FACTS, Facts
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -25,9 +26,10 @@ class PaymentProgress:
     """How far a booking and its present attempt to pay have come; no attempt: payment_id None.
 
     can_be_authorised: the money can be reserved before it is taken. overdue: the gateway has been
-    processing it for too long. lapsing: it would soon not be reserved any more. gateway_gone: the
-    gateway could not be reached for 15 minutes. too_late: it is to be charged at once, no answer to
-    that is known, and the time to pay was over 15 minutes ago.
+    processing it for too long. The others as db/payments/time_limits.py says. key_too_old: not
+    trusted any more. just_sent: it may still arrive. lapsing: soon not reserved any more.
+    gateway_gone: its seats do not wait. too_late: it is to be charged at once, and no answer to
+    that is known.
     """
 
     event_id: int
@@ -120,10 +122,19 @@ def get_progress(
 ) -> PaymentProgress:
     """With the present attempt to pay, unless another is named. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
-    row = conn.execute(sql.get_progress, values).fetchone()
+    row = conn.execute(sql.get_progress, values | TIME_LIMITS).fetchone()
     if row is None:
         raise NotFound
     return PaymentProgress(**row)
+
+
+TIME_LIMITS = {
+    "key_trusted": time_limits.KEY_TRUSTED,
+    "on_its_way": time_limits.ON_ITS_WAY,
+    "lapses_soon": time_limits.LAPSES_SOON,
+    "charge_late": time_limits.CHARGE_LATE,
+    "seats_wait": time_limits.SEATS_WAIT,
+}
 
 
 def mark_sent(conn: Conn, payment_id: UUID) -> None:
@@ -149,10 +160,9 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
     return conn.execute(sql.record, values).fetchone() is not None
 
 
-def return_money(conn: Conn, progress: PaymentProgress, reason: str) -> None:
-    """Give back whatever was captured for a payment, unless that was begun before; the buyer is
-    told."""
-    conn.execute(sql.return_money, {"payment_id": progress.payment_id, "reason": reason})
+def refund_unexpected(conn: Conn, progress: PaymentProgress, reason: str) -> None:
+    """Refund all that was captured, unless that was begun before; the buyer is told."""
+    conn.execute(sql.refund_unexpected, {"payment_id": progress.payment_id, "reason": reason})
 
 
 def use_next_key(conn: Conn, progress: PaymentProgress) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from db.bookings import archives
 from db.catalogue import events
 from db.connections import Conn, only
+from db.payments import time_limits
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 
@@ -179,7 +180,8 @@ def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
 
 def get_progress(conn: Conn, refund_id: UUID | str) -> RefundProgress:
     """Locks the refund. Errors: NotFound."""
-    row = conn.execute(sql.get_progress, {"refund_id": refund_id}).fetchone()
+    limits = {"key_trusted": time_limits.KEY_TRUSTED, "on_its_way": time_limits.ON_ITS_WAY}
+    row = conn.execute(sql.get_progress, {"refund_id": refund_id} | limits).fetchone()
     if row is None:
         raise NotFound
     return RefundProgress(**row)

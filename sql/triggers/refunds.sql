@@ -36,7 +36,7 @@ create or replace trigger refunds_counted_update after update on refunds
 create or replace trigger refunds_counted_delete after delete on refunds
     referencing old table as old_rows for each statement execute function count_refunds();
 
-/* Money that came for a booking without being its payment has no receipt, and its refund no note. */
+/* An unexpected payment has no receipt, and its refund no credit note. */
 create or replace function note_credit() returns trigger language plpgsql
 set enable_seqscan = off as $$
 begin

@@ -9,9 +9,9 @@ import pytest
 
 from db.connections import transaction
 from db.payments import event_cancellations
-from tests.payments.test_odd_money import approved
 from tests.payments.test_refunds import FEE, PRICE, body, confirmed, given_back
 from tests.payments.test_saga import THREE_DS, waits_for_buyer
+from tests.payments.test_unexpected_payments import approved
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 

@@ -8,9 +8,9 @@ from stripe import StripeObject
 
 from tests.api.test_webhooks_api import send
 from tests.payments.test_disputes import CARD
-from tests.payments.test_odd_money import approved, end, fail
 from tests.payments.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
 from tests.payments.test_saga import nothing_taken, paid_once
+from tests.payments.test_unexpected_payments import approved, end, fail
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller
@@ -78,7 +78,7 @@ def test_a_payment_whose_news_come_newest_first_and_twice(running: Running) -> N
         tell(anybody)
         running.wait_for(booking, "confirmed")
         tell(anybody)
-        wait_until(lambda: not running.tasks() and not running.tasks("return_stray"))
+        wait_until(lambda: not running.tasks() and not running.tasks("stop_unexpected"))
     assert paid_once(running, booking)
     running.check()
 
@@ -108,6 +108,6 @@ def test_news_of_money_for_an_attempt_given_up(running: Running) -> None:
         running.wait_for(booking, "confirmed")
         for _ in range(2):
             tell(anybody)
-        wait_until(lambda: not running.tasks() and not running.tasks("return_stray"))
+        wait_until(lambda: not running.tasks() and not running.tasks("stop_unexpected"))
     assert paid_once(running, booking)
     running.check()

@@ -9,7 +9,6 @@ import pytest
 from requests import HTTPError
 
 from db.payments import payments
-from tests.payments.test_odd_money import end, is_returned
 from tests.payments.test_refunds import PRICE
 from tests.payments.test_saga import (
     THREE_DS,
@@ -19,6 +18,7 @@ from tests.payments.test_saga import (
     templates,
     waits_for_buyer,
 )
+from tests.payments.test_unexpected_payments import end, is_returned
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 

@@ -155,13 +155,13 @@ def test_paid_at_the_last_moment_it_is_confirmed(running: Running, event: int) -
 
 def test_while_it_is_given_up_nobody_can_mark_it(running: Running, event: int) -> None:
     """Between the two lines of the saga that give it up and that write it down."""
-    from tasks import bookings
+    from tasks import attempts, bookings
 
     booking = choose(running)
     running.pass_deadline(booking)
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
-    outcome = bookings.stop_payment(progress, spare_authorised=True)
+    outcome = attempts.stop(progress, spare_authorised=True)
     with pytest.raises(Conflict, match="being ended just now"):
         mark(running, booking)
     bookings.settle(lease, progress, outcome)

@@ -356,7 +356,7 @@ def test_what_was_paid_otherwise_cannot_be_given_back_again(running: Running) ->
     running.check()
 
 
-def test_odd_money_that_is_owed_does_not_pay_for_tickets(running: Running) -> None:
+def test_an_unexpected_payment_that_is_owed_does_not_pay_for_tickets(running: Running) -> None:
     """The first attempt was charged too much, and that could not be given back yet."""
     booking = running.sale.hold("alice")
     with running.work():
@@ -364,7 +364,7 @@ def test_odd_money_that_is_owed_does_not_pay_for_tickets(running: Running) -> No
         running.wait_for(booking, "held")
     with running.conn.transaction():
         running.conn.execute("update payments set captured = 20000 where id = %s", [odd])
-        running.conn.execute("select return_money(%s, 'wrong_money')", [odd])
+        running.conn.execute("select refund_unexpected(%s, 'wrong_money')", [odd])
         running.conn.execute("update refunds set state = 'failed'")
         running.conn.execute("delete from outbox where actor = 'refund'")
     with running.work():

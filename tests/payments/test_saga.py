@@ -162,7 +162,7 @@ def carry_on(lease: Any) -> None:
 
 def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running) -> None:
     """The cancellation was accepted before anybody knew that the money was reserved."""
-    from tasks import bookings
+    from tasks import attempts, bookings
     from tasks.gateways.registry import gateway_of
 
     booking = running.sale.hold("alice")
@@ -171,7 +171,7 @@ def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running)
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
     outcome = gateway_of(progress).authorise(progress)
     assert running.cancel(booking) == "authorising"
-    with pytest.raises(bookings.MovedOn):
+    with pytest.raises(attempts.MovedOn):
         bookings.settle(lease, progress, outcome)
     carry_on(lease)
     assert running.booking(booking)["state"] == "cancelled"
@@ -385,7 +385,7 @@ def test_a_notification_that_waits_for_the_task_to_end_makes_a_new_one(running: 
     notifier = threading.Thread(target=running.notify, args=[payment, "authorised"])
     with lease.transaction() as conn:
         payments.record(conn, progress, outcome)
-        bookings.on_requires_action(lease, conn, progress)
+        bookings.wait_for_buyer(lease, conn, progress)
         notifier.start()
         wait_until(running.somebody_waits)
     notifier.join()

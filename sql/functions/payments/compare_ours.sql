@@ -4,7 +4,7 @@ create or replace function compare_ours(p_phase text, p_ids text[]) returns seto
 language sql set enable_seqscan = off set jit = off as $$
     select case when p.gateway_id is null then 'payment_forgotten' else 'payment_missing' end, p.id::text,
         p.created_at, is_young(p.updated_at) or is_under_way('advance', p.booking_id::text)
-            or is_under_way('return_stray', p.id::text),
+            or is_under_way('stop_unexpected', p.id::text),
         p.event_id, p.booking_id, p.id, jsonb_build_object('state', p.state, 'captured', p.captured,
             'currency', p.currency, 'gateway_id', p.gateway_id), null::jsonb,
         case when p.gateway_id is null then 'advance' end, p.booking_id::text,

@@ -12,7 +12,7 @@ language sql set enable_seqscan = off set jit = off as $$
         g.made_at,
         case when p.id is null then is_young(g.made_at)
             else is_young(p.updated_at) or is_under_way('advance', p.booking_id::text)
-                or is_under_way('return_stray', p.id::text) end,
+                or is_under_way('stop_unexpected', p.id::text) end,
         p.event_id, p.booking_id, p.id,
         case when p.id is not null then jsonb_build_object('state', p.state, 'captured', p.captured,
             'currency', coalesce(p.captured_currency, p.currency), 'gateway_id', p.gateway_id,
@@ -46,7 +46,7 @@ language sql set enable_seqscan = off set jit = off as $$
         when (p.state = 'failed' or b.ended_at is not null) and unclaimed(p) > 0 then 'late_money'
         end as kind) k
     cross join lateral (select case k.kind when 'payment_behind' then 'advance'
-        when 'payment_goes_on' then 'return_stray' when 'late_money' then 'return_money' end as repair) m
+        when 'payment_goes_on' then 'stop_unexpected' when 'late_money' then 'refund_unexpected' end as repair) m
     where k.kind is not null
     order by g.id
 $$;

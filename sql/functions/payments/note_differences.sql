@@ -60,12 +60,12 @@ begin
     return done;
 end $$;
 
-/* Sends the repair of a difference on its way. Money for which there are no seats goes back at once;
-   all others are tasks, which look at what the gateway has. */
+/* Sends the repair of a difference on its way. An unexpected payment is refunded at once; all
+   others are tasks, which look at what the gateway has. */
 create or replace function send_repair(d difference) returns void language plpgsql as $$
 begin
-    if d.repair = 'return_money' then
-        perform return_money(d.payment_id, 'late_money');
+    if d.repair = 'refund_unexpected' then
+        perform refund_unexpected(d.payment_id, 'late_money');
     else
         perform enqueue(d.repair, 'bookings', d.key, d.args, d.event_id, p_priority => 80);
     end if;

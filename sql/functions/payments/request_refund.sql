@@ -1,6 +1,6 @@
 /* An organiser gives money back: for the given tickets, for all (p_tickets and p_amount null), or an
    amount alone. What the tickets cost, or p_amount; never more than is left of what was captured: of the
-   payment that the tickets were bought with; for an amount alone, of another (money that came oddly) once
+   payment that the tickets were bought with; for an amount alone, of another (an unexpected one) once
    that has nothing left. With the fees, the booking's own goes back with its last ticket.
    p_scope: the caller's organisation, null for all. outcome: 'done', or why not: 'no_booking',
    'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of what its currency can be paid

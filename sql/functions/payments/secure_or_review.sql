@@ -5,6 +5,7 @@ create or replace function secure_or_review(p_event bigint, p_booking uuid, p_pa
 returns text language plpgsql as $$
 declare
     reasons constant jsonb := assess_risk(p_payment);
+    time_to_capture constant interval := '1 day';
 begin
     perform from bookings
     where event_id = p_event and id = p_booking and state = 'expiring' and reason <> 'deadline' for update;
@@ -17,7 +18,7 @@ begin
     update bookings b
     set state = 'review', reason = null, review_reasons = reasons, review_until = least(
         clock_timestamp() + make_interval(secs => o.review_seconds),
-        coalesce(p.capture_before, p.first_sent_at + interval '7 days') - interval '1 day',
+        lapses_at(p) - time_to_capture,
         e.starts_at)
     from payments p, organisations o, events e
     where b.event_id = p_event and b.id = p_booking and b.payment_id = p_payment

@@ -64,7 +64,7 @@ SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_objec
     WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',
         mine.booking_id::text,
         jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id), mine.event_id)
-    WHEN %(says)s IN ('authorised', 'captured') THEN enqueue('return_stray', 'bookings',
+    WHEN %(says)s IN ('authorised', 'captured') THEN enqueue('stop_unexpected', 'bookings',
         mine.id::text, jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id,
             'payment_id', mine.id), mine.event_id)
     END AS enqueued

@@ -11,17 +11,16 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     can_be_authorised(p.method) AS can_be_authorised, p.amount,
     p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
     p.updated_at AS last_sent_at, p.gateway_id,
-    p.first_sent_at < clock_timestamp() - interval '20 h' AS key_too_old,
-    p.updated_at > clock_timestamp() - interval '1 min' AS just_sent,
+    p.first_sent_at < clock_timestamp() - %(key_trusted)s AS key_too_old,
+    p.updated_at > clock_timestamp() - %(on_its_way)s AS just_sent,
     p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
-    coalesce(p.capture_before, p.first_sent_at + interval '7 d')
-        < clock_timestamp() + interval '12 h' AS lapsing,
+    lapses_at(p) < clock_timestamp() + %(lapses_soon)s AS lapsing,
     CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN b.deadline
-        + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at)) + interval '15 min'
+        + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at)) + %(charge_late)s
         < clock_timestamp() ELSE false END AS too_late,
     EXISTS (SELECT FROM outages o
             WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
-                AND o.opened_at < clock_timestamp() - interval '15 min') AS gateway_gone
+                AND o.opened_at < clock_timestamp() - %(seats_wait)s) AS gateway_gone
 FROM bookings b
 LEFT JOIN payments p ON p.id = coalesce(%(payment_id)s::uuid, b.payment_id)
 LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
@@ -52,9 +51,9 @@ SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
 WHERE id = %(payment_id)s AND state = %(expected)s
 RETURNING id
 
--- return_money --
--- The refund of money that came too late, or as another amount; the mail to the buyer.
-SELECT return_money(%(payment_id)s, %(reason)s)
+-- refund_unexpected --
+-- The refund of an unexpected payment; the mail to the buyer.
+SELECT refund_unexpected(%(payment_id)s, %(reason)s)
 
 -- use_next_key --
 -- The key's fate is known to be nothing: the next attempt is sent under a new one.

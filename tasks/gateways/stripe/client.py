@@ -35,6 +35,9 @@ itself (13 s) less than the 25 s that a worker has to end in good order."""
 CONNECTIONS = 100
 """Kept open to the gateway by one process, at most: as many as it may have threads."""
 
+ON_ITS_WAY = 15
+"""Seconds until a thing is looked for again, whose request may still arrive."""
+
 PAUSE = 1
 """Seconds without calls to an endpoint that was called too often."""
 

@@ -12,7 +12,7 @@ from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.reviews import NO_FACTS, Facts
 from tasks.durable.leases import TryLater
 from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
-from tasks.gateways.stripe.client import call, client, pages, replayed
+from tasks.gateways.stripe.client import ON_ITS_WAY, call, client, pages, replayed
 from tasks.gateways.stripe.refunds import look_at_refund, refund
 
 __all__ = [
@@ -72,7 +72,7 @@ def look(progress: PaymentProgress) -> PaymentOutcome:
             return find(progress)
         except NothingHappened:
             if progress.just_sent:
-                raise TryLater(15, "a request may still be on its way") from None
+                raise TryLater(ON_ITS_WAY, "a request may still be on its way") from None
             raise
     return retrieve(progress, progress.gateway_id)
 

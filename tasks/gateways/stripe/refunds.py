@@ -7,7 +7,7 @@ import stripe
 from db.payments.refunds import RefundOutcome, RefundProgress
 from tasks.durable.leases import TryLater
 from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
-from tasks.gateways.stripe.client import OfAccount, call, client, pages, replayed
+from tasks.gateways.stripe.client import ON_ITS_WAY, OfAccount, call, client, pages, replayed
 
 STATES = {
     "pending": "pending",
@@ -29,7 +29,7 @@ def refund(progress: RefundProgress) -> RefundOutcome:
         return look_at_refund(progress, progress.gateway_id)
     if progress.key_too_old:
         if progress.just_sent:
-            raise TryLater(15, "a request may still be on its way")
+            raise TryLater(ON_ITS_WAY, "a request may still be on its way")
         return find(progress)
     key = f"{progress.refund_id}:{progress.idempotency_n}"
     try:

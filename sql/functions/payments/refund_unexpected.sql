@@ -1,5 +1,5 @@
-/* Money that nobody can have seats for goes back, all of it, once; the buyer is told. */
-create or replace function return_money(p_payment uuid, p_reason text) returns void
+/* An unexpected payment goes back, all of it, once; the buyer is told. */
+create or replace function refund_unexpected(p_payment uuid, p_reason text) returns void
 language plpgsql set enable_seqscan = off as $$
 declare
     left_over bigint;

@@ -1,4 +1,4 @@
-"""Money that nobody asked for, or that came too late: all of it goes back by itself, once."""
+"""Unexpected payments, too late or of another sum: all of it goes back by itself, once."""
 
 from uuid import UUID
 
@@ -96,15 +96,15 @@ def test_money_of_a_payment_written_down_as_failed(running: Running) -> None:
         for _ in range(2):
             assert running.notify(payment, "captured")
             wait_until(lambda: is_returned(running, booking))
-            wait_until(lambda: not running.tasks("return_stray"))
-    stray = running.payment(payment)
-    assert (stray["state"], stray["captured"], stray["refunded"]) == ("failed", PRICE, PRICE)
+            wait_until(lambda: not running.tasks("stop_unexpected"))
+    late = running.payment(payment)
+    assert (late["state"], late["captured"], late["refunded"]) == ("failed", PRICE, PRICE)
     assert running.booking(booking)["state"] == "confirmed"
     assert sum(intent["captured"] for intent in running.intents(booking)) == 2 * PRICE
     running.check()
 
 
-def test_a_stray_that_nobody_returns_is_noticed(running: Running) -> None:
+def test_one_that_is_not_refunded_is_noticed(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = approved(running, booking)
     fail(running, booking, payment)

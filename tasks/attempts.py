@@ -1,0 +1,69 @@
+"""One attempt to pay, at the gateway: what the saga and unexpected payments both ask of it."""
+
+from db.connections import Conn
+from db.payments import payments
+from db.payments.payments import PaymentOutcome, PaymentProgress
+from db.runtime.errors import UsherError
+from tasks.durable.leases import TryLater
+from tasks.gateways.registry import NothingHappened, gateway_of
+
+NOT_YET = 5
+"""Seconds until the gateway is asked again about what it has not done yet."""
+PROCESSING_CARD, PROCESSING_DEBIT = 10, 300
+"""Seconds until a payment that is being processed is looked at again, news or no news."""
+
+
+class MovedOn(UsherError):
+    """The booking or its payment has changed meanwhile: read again what it is."""
+
+    permanent = False
+
+
+class StillProcessing(UsherError):
+    """The gateway has not come to an end with a payment for far longer than it should take."""
+
+
+def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
+    """Write down what the payment is, if that is news. Errors: MovedOn."""
+    if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
+        raise MovedOn
+
+
+def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome:
+    """Cancel the payment, unless it succeeded; what was never sent has failed."""
+    never = PaymentOutcome("failed", "", 0, "", failure_code="not_sent")
+    if progress.first_sent_at is None:
+        return never
+    try:
+        outcome = gateway_of(progress).look(progress)
+    except NothingHappened:
+        return never
+    done = ("voided", "captured", "authorised") if spare_authorised else ("voided", "captured")
+    if outcome.state in done:
+        return outcome
+    return gateway_of(progress).cancel(progress, outcome.gateway_id)
+
+
+def stop_for_good(progress: PaymentProgress) -> PaymentOutcome:
+    """Make sure that nothing is reserved. What was captured has to be refunded, and what is still
+    being processed may be."""
+    outcome = stop(progress, spare_authorised=False)
+    if outcome.state not in ("voided", "failed", "captured", "processing"):
+        raise TryLater(NOT_YET, "the gateway has not cancelled yet")
+    return outcome
+
+
+def stop_failed(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOutcome:
+    """Cancel what failed: until then it can be tried again in a browser."""
+    if outcome.state != "failed":
+        return outcome
+    cancelled = gateway_of(progress).cancel(progress, outcome.gateway_id)
+    return outcome if cancelled.state == "voided" else cancelled
+
+
+def still_processing(progress: PaymentProgress) -> UsherError:
+    """The error to raise: the task looks again later, or a person is called."""
+    if progress.overdue:
+        return StillProcessing(f"{progress.method}: see payment {progress.gateway_id}")
+    seconds = PROCESSING_CARD if progress.can_be_authorised else PROCESSING_DEBIT
+    return TryLater(seconds, "the gateway is still processing the payment")
