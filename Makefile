@@ -17,7 +17,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports docs migrate console lint types lock clean
+.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,7 +74,14 @@ reports: $(RUN) ## print the organiser's and the operator's reports
 docs: install ## draw the pictures of ops/docs/states.md anew
 	@$(BIN)/python -m ops.docs.states
 
+<<<<<<< HEAD
 migrate: $(RUN) ## bring DATABASE_URL's schema and functions up to date
+=======
+schema: install ## write sql/schema.sql anew from the migrations
+	@$(BIN)/python -m ops.deploy.schema
+
+migrate: install ## bring DATABASE_URL's schema and functions up to date
+>>>>>>> 8988a99 (sql/schema.sql: the tables as the migrations give them, read from the catalogues and held equal by a test)
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.deploy.migrate
 
 console: $(RUN) ## look after a running Usher from the terminal

@@ -1,9 +1,12 @@
-"""Where functions and triggers stand in sql/, and how long a function may be."""
+"""Where functions and triggers stand in sql/, how long a function is, and what the schema is."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from db.connections import Conn
+from ops.deploy.schema import PAGE, describe_schema
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 CHAPTERS = {"accounts", "catalogue", "queue", "bookings", "payments", "durable", "mail"} | {
@@ -72,3 +75,27 @@ def test_functions_are_short() -> None:
         if match[0].count("\n") > LONGEST
     }
     assert long == MAY_BE_LONGER
+
+
+def test_the_schema_file_is_what_the_migrations_give(conn: Conn) -> None:
+    assert describe_schema(conn) == PAGE.read_text(), "run: make schema"
+
+
+def test_the_schema_tells_of_each_change(conn: Conn) -> None:
+    before = set(describe_schema(conn).splitlines())
+    conn.execute("ALTER TABLE venues ADD COLUMN capacity bigint CHECK (capacity > 0)")
+    conn.execute("CREATE INDEX venues_capacity ON venues (capacity)")
+    conn.execute("ALTER TABLE venues ALTER COLUMN city DROP DEFAULT")
+    assert set(describe_schema(conn).splitlines()) - before == {
+        "    capacity bigint,",
+        "    CONSTRAINT venues_capacity_check CHECK (capacity > 0),",
+        "CREATE INDEX venues_capacity ON venues USING btree (capacity);",
+        "    city text NOT NULL,",
+    }
+
+
+def test_each_table_has_its_chapter(conn: Conn) -> None:
+    assert set(re.findall(r"^/\* ---- (\w+) -+ \*/$", PAGE.read_text(), re.M)) == CHAPTERS
+    conn.execute("CREATE TABLE stray (id bigint)")
+    with pytest.raises(ValueError, match="stray"):
+        describe_schema(conn)
