@@ -74,14 +74,10 @@ reports: $(RUN) ## print the organiser's and the operator's reports
 docs: install ## draw the pictures of ops/docs/states.md anew
 	@$(BIN)/python -m ops.docs.states
 
-<<<<<<< HEAD
-migrate: $(RUN) ## bring DATABASE_URL's schema and functions up to date
-=======
 schema: install ## write sql/schema.sql anew from the migrations
 	@$(BIN)/python -m ops.deploy.schema
 
-migrate: install ## bring DATABASE_URL's schema and functions up to date
->>>>>>> 8988a99 (sql/schema.sql: the tables as the migrations give them, read from the catalogues and held equal by a test)
+migrate: $(RUN) ## bring DATABASE_URL's schema and functions up to date
 	@$(WITH_SETTINGS) $(BIN)/python -m ops.deploy.migrate
 
 console: $(RUN) ## look after a running Usher from the terminal

@@ -36,7 +36,8 @@ RELATIONS = """
 """
 COLUMNS = """
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-        a.attnotnull AS required, a.attidentity <> '' AS identity, a.attgenerated <> '' AS generated,
+        a.attnotnull AS required, a.attidentity <> '' AS identity,
+        a.attgenerated <> '' AS generated,
         pg_get_expr(d.adbin, d.adrelid, true) AS value
     FROM pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
