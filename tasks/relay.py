@@ -76,14 +76,15 @@ def waiting(queue: str) -> int:
 
 def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
     """One message for as many tasks of an actor as its policy allows. One over which a worker may
-    have died goes alone: else it would take those that share its messages with it to the grave.
+    have died has a message of its own, and after two deaths it is alone in its process as well.
     """
     by_actor: dict[str, list[int]] = {}
     for task in sorted(due, key=lambda task: (task.priority, task.id)):
         if task.actor not in policies:
             log.error("no such actor; is another version of Usher running?", actor=task.actor)
-        elif task.alone:
-            yield broker.get_actor(task.actor).message([task.id])
+        elif task.claims:
+            actor = broker.get_actor(task.actor)
+            yield actor.message_with_options(args=([task.id],), alone=task.in_quarantine)
         else:
             by_actor.setdefault(task.actor, []).append(task.id)
     for name, ids in by_actor.items():

@@ -17,16 +17,23 @@ from db.runtime.settings import settings
 
 sql = load("durable/outbox")
 
+CLAIMS_BESIDE_OTHERS = 2
+"""Leases without an outcome that may be a neighbour's fault; then a task is in quarantine. Two,
+since a crash that has nothing to do with its tasks should not send all of them there."""
+
 
 @dataclass(frozen=True)
 class DueTask:
-    """A task for which a message is to be sent. alone: a worker may have died over it, so that it
-    had better not share a message with others."""
+    """A task for which a message is to be sent. claims: so many workers may have died over it."""
 
     id: int
     actor: str
     priority: int
-    alone: bool
+    claims: int
+
+    @property
+    def in_quarantine(self) -> bool:
+        return self.claims >= CLAIMS_BESIDE_OTHERS
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,16 @@ def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
     return [DueTask(**row) for row in rows]
 
 
-def lease(conn: Conn, ids: list[int], token: UUID, seconds: float, worker: str) -> list[Task]:
-    """Those of the tasks that nobody has and that are due, now ours for `seconds`.
+def lease(
+    conn: Conn, ids: list[int], token: UUID, seconds: float, worker: str, *, alone: bool
+) -> list[Task]:
+    """Those of the tasks that no worker has and that are due, now ours for `seconds`.
 
-    worker: who we are, for the history of a task that we might die over.
+    worker: who we are, for the history of a task that we might die over. alone: this process has no
+    other task in hand; tasks in quarantine are leased to no other.
     """
     values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
-    values["worker"] = worker
+    values |= {"worker": worker, "alone": alone, "beside_others": CLAIMS_BESIDE_OTHERS}
     rows = conn.execute(sql.lease, values)
     return [Task(**row) for row in rows]
 

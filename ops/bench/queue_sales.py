@@ -124,7 +124,7 @@ def work_off_tasks(conn: Conn) -> None:
     for queue in [row["queue"] for row in conn.execute(QUEUES)]:
         while due := outbox.take_due(conn, queue, AT_ONCE // 10):
             ids, token = [task.id for task in due], uuid4()
-            leased = outbox.lease(conn, ids, token, LEASE_S, "bench")
+            leased = outbox.lease(conn, ids, token, LEASE_S, "bench", alone=False)
             written = [UUID(task.args["email_id"]) for task in leased if "email_id" in task.args]
             with conn.transaction():
                 outbox.lock(conn, ids, token)

@@ -12,6 +12,7 @@ from db.runtime.errors import UsherError
 from db.runtime.settings import settings
 from tasks.durable.leases import DurableTasks, Lease, Policy, current_lease, policies
 from tasks.durable.metrics import SharedPrometheus
+from tasks.durable.quarantine import quarantine
 from tasks.durable.shutdown import GracefulStop
 
 TO_NOTICE_LOSS: dict[str, Any] = {
@@ -30,6 +31,7 @@ def make_broker() -> RedisBroker:
     tasks/durable/shutdown.py hands back what is not done.
     """
     middleware: list[Middleware] = [
+        quarantine,
         TimeLimit(time_limit=300_000),
         DurableTasks(),
         GracefulStop(),

@@ -9,7 +9,8 @@
 The middleware leases the rows that a message names before the actor runs, and turns an exception
 into the row's next run (exponential backoff, full jitter) or, when it is permanent or has come too
 often, into a dead letter. A row that is neither finished nor failed, because the process died, is
-leased again when its lease has run out; claims count these deaths.
+leased again when its lease has run out; claims count these deaths. After two of them the task is
+alone in its process (tasks/durable/quarantine.py): no task dies of its neighbours.
 
 A process that is told to stop ends what it has in hand between two steps (`stop_if_told`), and
 hands the rest back, so that another worker goes on at once (tasks/durable/shutdown.py).
@@ -35,12 +36,12 @@ from db.connections import Conn, transaction
 from db.durable import outbox
 from db.runtime.errors import UsherError
 from db.runtime.logs import bind_trace
+from tasks.durable.quarantine import quarantine
 
 log = structlog.get_logger()
 
 MAX_CLAIMS = 5
-"""Leases without an outcome before a task is a dead letter. Five, since a task that is innocent is
-counted too when a neighbour kills the process."""
+"""Leases without an outcome before a task is a dead letter: two beside others, three alone."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ class TryLater(UsherError):
 
 
 class Stopping(TryLater):
-    """This process is about to end; somebody else goes on with the task."""
+    """This process is about to end, or to be left to one task; another worker goes on."""
 
-    def __init__(self) -> None:
-        super().__init__(0, "its worker was told to stop")
+    def __init__(self, why: str = "its worker was told to stop") -> None:
+        super().__init__(0, why)
 
 
 told_to_stop = threading.Event()
@@ -91,6 +92,8 @@ def stop_if_told() -> None:
     """Long work asks between two steps whether it may begin another. Errors: Stopping."""
     if told_to_stop.is_set():
         raise Stopping
+    if quarantine.wanted:
+        raise Stopping("it makes way for a task that has to be alone")
 
 
 @dataclass
@@ -159,7 +162,8 @@ class DurableTasks(dramatiq.Middleware):
         if policy is None:
             return
         try:
-            lease = take_lease(message.args[0], policy)
+            alone = bool(message.options.get("alone"))
+            lease = take_lease(message.args[0], policy, alone=alone)
         except Exception as error:
             # Dramatiq would run the actor all the same, on the lease of this thread's last task.
             log.warning("cannot lease just now", error=f"{type(error).__name__}: {error}")
@@ -189,11 +193,14 @@ class DurableTasks(dramatiq.Middleware):
             bind_trace(None)
 
 
-def take_lease(ids: list[int], policy: Policy) -> Lease:
-    """Lease what is free of the tasks; those that died on their workers too often are buried."""
+def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
+    """Lease what is free of the tasks; those that died on their workers too often are buried.
+
+    alone: nothing else is in hand in this process; without it, tasks in quarantine are left.
+    """
     token = uuid4()
     with transaction() as conn:
-        tasks = outbox.lease(conn, ids, token, policy.lease, worker_name())
+        tasks = outbox.lease(conn, ids, token, policy.lease, worker_name(), alone=alone)
         poison = [task.id for task in tasks if task.claims > MAX_CLAIMS]
         if poison:
             log.error("tasks died with their workers too often", task_ids=poison)

@@ -195,7 +195,7 @@ def test_a_worker_that_vanished_is_followed_by_another(shop: Running) -> None:
 def test_poison_is_buried_after_five_claims(shop: Running) -> None:
     task = add(shop, "probe", poison=True)
     for _ in range(5):
-        assert take_lease([task], policies["probe"]).tasks
+        assert take_lease([task], policies["probe"], alone=True).tasks
         shop.conn.execute("update outbox set lease_until = now() - interval '1 s'")
     with shop.work():
         wait_until(done(shop))
@@ -209,7 +209,7 @@ def test_poison_is_buried_after_five_claims(shop: Running) -> None:
 def test_poison_that_must_come_to_an_end_stays_alive(shop: Running) -> None:
     task = add(shop, "keeper")
     shop.conn.execute("update outbox set claims = 5")
-    assert take_lease([task], policies["keeper"]).tasks == []
+    assert take_lease([task], policies["keeper"], alone=True).tasks == []
     assert [letter["reason"] for letter in shop.dead_letters()] == ["poison"]
     shop.conn.execute("update outbox set run_at = now(), resend_at = now()")
     with shop.work():

@@ -1,8 +1,9 @@
 """Actors for tests of how workers end, loaded beside Usher's own: `dramatiq
 tests.support.restless`.
 
-They do what their task says: `kill` takes the process with it, `wait` goes on between two steps for
-as long as it is not told to stop, `hang` does not hear, `work` takes a tenth of a second.
+They do what their task says: `kill` takes the process with it, `wait` goes on between two steps
+for as long as it is not told to stop, `hang` does not hear, `work` takes a tenth of a second.
+`kill` and `work` wait for company first: when the process dies, as many as possible die with it.
 """
 
 import os
@@ -12,20 +13,23 @@ import time
 
 from tasks import main
 from tasks.durable.broker import durable
-from tasks.durable.leases import Lease, stop_if_told
+from tasks.durable.leases import Lease, in_hand, stop_if_told
 
 __all__ = ["broker", "restless"]
 
 broker = main.broker
 FOREVER = 3600
+COMPANY = 4
 
 
-@durable(queue="bookings", lease=20)
+@durable(queue="bookings", lease=150)
 def restless(lease: Lease) -> None:
     """Do what the task says."""
     how = lease.task.args["how"]
     with lease.transaction() as conn:
         conn.execute("insert into audit_log (actor, action) values ('restless', %s)", [how])
+    if how in ("kill", "work"):
+        wait_for_company()
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "hang":
@@ -37,3 +41,10 @@ def restless(lease: Lease) -> None:
     time.sleep(0.1)
     with lease.transaction() as conn:
         lease.finish(conn)
+
+
+def wait_for_company() -> None:
+    """Wait until all threads of this process have a task in hand, a second at most."""
+    end = time.monotonic() + 1
+    while len(in_hand) < COMPANY and time.monotonic() < end:
+        time.sleep(0.01)

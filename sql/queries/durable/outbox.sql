@@ -13,11 +13,12 @@ WHERE id = ANY (ARRAY(
         WHERE o.queue = %(queue)s AND o.priority = level AND o.resend_at <= statement_timestamp()
         ORDER BY o.resend_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) due
     LIMIT %(limit)s))
-RETURNING id, actor, priority, claims > 0 AS alone
+RETURNING id, actor, priority, claims
 
 -- lease --
 -- Takes tasks for one worker, which alone may finish them; others find nothing. A lease that was never
--- given back means that its worker died, or was cut off.
+-- given back means that its worker died, or was cut off: after %(beside_others)s of them a task is leased
+-- only to a worker that has nothing else in hand.
 UPDATE outbox
 SET lease_token = %(token)s, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
     claims = claims + 1, again = false, leased_by = %(worker)s,
@@ -27,6 +28,7 @@ WHERE id = ANY (ARRAY(
     SELECT id FROM outbox
     WHERE id = ANY (%(ids)s) AND run_at <= clock_timestamp()
         AND (lease_until IS NULL OR lease_until < clock_timestamp())
+        AND (claims < %(beside_others)s OR %(alone)s)
     ORDER BY id FOR UPDATE SKIP LOCKED))
 RETURNING id, actor, key, args, event_id, claims, failures, trace
 
