@@ -23,7 +23,7 @@ from db.runtime.settings import settings
 
 Conn = Connection[DictRow]
 
-PATIENCE = 3.0  # seconds
+POOL_TIMEOUT = 3.0  # seconds
 TRY_AGAIN = 1.0  # seconds
 
 TO_NOTICE_LOSS: dict[str, Any] = {
@@ -61,7 +61,7 @@ class Pool(ConnectionPool[Conn]):
         with _trying:
             if self.away_until is not None and monotonic() < self.away_until:
                 raise PoolTimeout("the database could not be reached a moment ago")
-            self.away_until = monotonic() + PATIENCE + TRY_AGAIN  # it is this thread that tries
+            self.away_until = monotonic() + POOL_TIMEOUT + TRY_AGAIN  # it is this thread that tries
         conn = self._try(timeout)
         self.away_until = None
         return conn
@@ -93,7 +93,7 @@ def open_pool() -> Pool:
         kwargs={"row_factory": dict_row, "application_name": "usher", **TO_NOTICE_LOSS},
         min_size=1,
         max_size=settings().pool_size,
-        timeout=PATIENCE,
+        timeout=POOL_TIMEOUT,
         # Short, since its pauses double: with the default it sleeps for minutes after an outage.
         # Given up, a connection is made when the next request asks for one.
         reconnect_timeout=3,

@@ -31,7 +31,7 @@ Proof = dict[str, Any]
 Check = tuple[bool, str]
 """Whether it is so, and what."""
 
-PATIENCE = 60  # seconds
+FETCH_TIMEOUT = 60  # seconds
 MARKS = {True: "ok   ", False: "WRONG"}
 
 
@@ -50,7 +50,7 @@ def _get(url: str) -> str | None:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is neither a file nor an address that begins with http")
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         if error.code == 409:

@@ -12,7 +12,7 @@ from db.runtime.settings import settings
 sql = load("maintenance/housekeeping")
 
 ARCHIVES = ("archived_bookings", "archived_payments", "archived_entries", "archived_events")
-PATIENCE = "60s"
+DETACH_TIMEOUT = "60s"
 """For transactions that use a partition to end, until it can be taken off."""
 
 
@@ -64,7 +64,7 @@ def drop_partition(conn: Conn, old: Partition) -> None:
 
     Errors: psycopg.errors.QueryCanceled when it was in use for too long.
     """
-    conn.execute("SELECT set_config('statement_timeout', %s, false)", [PATIENCE])
+    conn.execute("SELECT set_config('statement_timeout', %s, false)", [DETACH_TIMEOUT])
     try:
         names = map(psycopg.sql.Identifier, (old.table, old.name))
         how = {"attached": "CONCURRENTLY", "detaching": "FINALIZE"}.get(old.state)

@@ -138,22 +138,22 @@ def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID)
 
     Errors: NotFound.
     """
-    books = _read_books(conn, scope, event_id, booking_id)
-    if books is None:
+    balance = _read_balance(conn, scope, event_id, booking_id)
+    if balance is None:
         events.check_owner(conn, scope, event_id)
         with archives.as_it_was(conn, event_id, booking_id):
-            books = _read_books(conn, scope, event_id, booking_id)
-    if books is None:
+            balance = _read_balance(conn, scope, event_id, booking_id)
+    if balance is None:
         raise NotFound
-    return books
+    return balance
 
 
-def _read_books(
+def _read_balance(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID
 ) -> dict[str, Any] | None:
     values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
-    books = conn.execute(sql.get_books, values).fetchone()
-    return books and books | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
+    balance = conn.execute(sql.get_balance, values).fetchone()
+    return balance and balance | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
 
 
 def list_event_refunds(

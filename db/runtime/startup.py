@@ -15,7 +15,7 @@ from db.runtime.settings import settings
 log = structlog.get_logger()
 
 TRY_EVERY = 0.5
-PATIENCE = 3
+CONNECT_TIMEOUT = 3
 """Seconds for one try."""
 
 
@@ -38,13 +38,13 @@ def say_if_postgres_is_away() -> None:
 
 
 def _ask_postgres() -> None:
-    with psycopg.connect(settings().database_url, connect_timeout=PATIENCE) as conn:
+    with psycopg.connect(settings().database_url, connect_timeout=CONNECT_TIMEOUT) as conn:
         conn.execute("SELECT")
 
 
 def _ask_redis() -> None:
     with redis.Redis.from_url(
-        settings().redis_url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+        settings().redis_url, socket_timeout=CONNECT_TIMEOUT, socket_connect_timeout=CONNECT_TIMEOUT
     ) as client:
         client.ping()
 

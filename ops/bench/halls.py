@@ -18,7 +18,7 @@ from db.queue.lanes import Drained
 from db.runtime.settings import settings
 
 SEATS_A_ROW = 20
-PATIENCE = 100  # turns that decide nothing: a few in a row are right
+MOST_IDLE = 100  # turns that decide nothing: a few in a row are right
 
 SELLER = """
 INSERT INTO organisations (name) VALUES ('Bench');
@@ -172,7 +172,7 @@ def drain_until_stalled(conn: Conn, batch: int) -> int:
     while served := serve_one_lane(conn, batch):
         booked += served[1].booked
         idle = 0 if served[1].taken else idle + 1
-        assert idle < PATIENCE, f"{idle} turns of event {served[0]} decided nothing"
+        assert idle < MOST_IDLE, f"{idle} turns of event {served[0]} decided nothing"
     return booked
 
 

@@ -19,7 +19,7 @@ import sqlparse
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 LOCK_KEY = 0x5573686572  # "Usher"
-PATIENCE = 60
+WAIT_FOR_POSTGRES = 60
 """Seconds for which a deploy waits for Postgres."""
 LOCK_POLL_S = 0.1
 
@@ -93,7 +93,7 @@ def main() -> None:
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     given_up = threading.Event()
-    timer = threading.Timer(PATIENCE, given_up.set)
+    timer = threading.Timer(WAIT_FOR_POSTGRES, given_up.set)
     timer.daemon = True  # a release that is done does not wait for it
     timer.start()
     if not wait_for_postgres(given_up):

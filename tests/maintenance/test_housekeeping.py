@@ -162,7 +162,7 @@ def test_a_month_is_dropped_beside_those_who_write_and_read(
     configured: dict[str, str], conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They never wait; whoever drops it waits for them, for so long, and goes on another time."""
-    monkeypatch.setattr(housekeeping, "PATIENCE", "300ms")
+    monkeypatch.setattr(housekeeping, "DETACH_TIMEOUT", "300ms")
     name = make(conn, "202001")
     with another(conn) as busy:
         busy.execute("select * from state_log")

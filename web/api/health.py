@@ -17,7 +17,7 @@ blp = Blueprint("health", __name__)
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "sql" / "migrations"
 WANTED = max(int(path.name[1:5]) for path in MIGRATIONS.glob("V*.sql"))
-PATIENCE = 0.5
+PING_TIMEOUT = 0.5
 
 
 @blp.get("/healthz")
@@ -43,7 +43,7 @@ def _ping_redis() -> str:
     url = settings().redis_url
     try:
         with redis.Redis.from_url(
-            url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
+            url, socket_timeout=PING_TIMEOUT, socket_connect_timeout=PING_TIMEOUT
         ) as client:
             client.ping()
     except redis.RedisError:

@@ -97,7 +97,7 @@ class RefundPage(Shape):
     limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
-class Books(Shape):
+class BookingBalance(Shape):
     """What was taken for a booking, and what became of it, in minor units."""
 
     booking_state = fields.String()
@@ -127,7 +127,7 @@ def request_refund(given: dict[str, Any], event_id: int, booking_id: UUID) -> Re
 
 @blp.route(f"{BOOKING}/refunds")
 @organisations_only
-@blp.response(200, Books)
+@blp.response(200, BookingBalance)
 def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """A booking's refunds, latest first, and what was paid for it."""
     with autocommit() as conn:

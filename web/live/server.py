@@ -36,7 +36,7 @@ from web.queue.tokens import QueueTicket, read_ticket
 from web.support.auth import read_token, token_in
 from web.support.fields import BIGGEST_ID
 
-PATIENCE = 2.5
+FIRST_LOOK_TIMEOUT = 2.5
 """Seconds for the first reading: two polls."""
 MOST_PER_BUYER = 10
 SEND_BUFFER = 16 * 2**10
@@ -155,7 +155,7 @@ async def carry(request: web.Request, stream: Stream, *, has_ticket: bool) -> we
     hub.add(stream)
     try:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stream.known.wait(), PATIENCE)
+            await asyncio.wait_for(stream.known.wait(), FIRST_LOOK_TIMEOUT)
         if stream.missing:
             raise web.HTTPNotFound(text="There is no such thing, or it is not yours.")
         if stream.is_over():

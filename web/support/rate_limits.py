@@ -17,7 +17,7 @@ LIMITS = {
     "queue.join_queue": "300 per minute",
 }
 """By endpoint."""
-PATIENCE = 0.2  # seconds, for Redis
+REDIS_TIMEOUT = 0.2  # seconds, for Redis
 
 log = structlog.get_logger()
 
@@ -34,7 +34,7 @@ def limit_requests(app: Flask) -> None:
         client,
         app=app,
         storage_uri=settings().cache_url,
-        storage_options={"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE},  # type: ignore[dict-item]
+        storage_options={"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},  # type: ignore[dict-item]
         in_memory_fallback_enabled=True,
         key_prefix="usher",
     )

@@ -20,7 +20,7 @@ returns void language sql set enable_seqscan = off set jit = off as $$
         select g.currency, 0, 0, 0, case when g.state = 'failed' then 0 else g.amount end
         from jsonb_to_recordset(p_there) g(currency text, state text, amount bigint, payment_gateway_id text)
         join payments p on p.gateway_id = g.payment_gateway_id
-            and p.gateway_account_id = any (array(select books_of(p_account)))
+            and p.gateway_account_id = any (array(select same_gateway_accounts(p_account)))
         where p_phase = 'refunds'
         union all
         select r.currency, 0, 0, case when r.state = 'failed' then 0 else r.amount end, 0

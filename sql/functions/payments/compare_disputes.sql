@@ -10,7 +10,7 @@ language sql set enable_seqscan = off set jit = off as $$
     from jsonb_to_recordset(p_there) g(id text, made_at timestamptz, state text, amount bigint,
         currency text, payment_gateway_id text)
     join payments p on p.gateway_id = g.payment_gateway_id
-        and p.gateway_account_id = any (array(select books_of(p_account)))
+        and p.gateway_account_id = any (array(select same_gateway_accounts(p_account)))
     left join disputes d on d.gateway_id = g.id
     where (d.state, d.amount) is distinct from (g.state, g.amount)
     order by g.id

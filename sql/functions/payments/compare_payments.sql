@@ -25,7 +25,7 @@ language sql set enable_seqscan = off set jit = off as $$
         currency text, captured bigint, refunded bigint, payment_id uuid)
     left join payments p on p.id = coalesce(g.payment_id, (
         select o.id from payments o
-        where o.gateway_id = g.id and o.gateway_account_id = any (array(select books_of(p_account)))))
+        where o.gateway_id = g.id and o.gateway_account_id = any (array(select same_gateway_accounts(p_account)))))
     left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
     cross join lateral (select g.state = 'voided' or g.state = 'captured' and g.refunded >= g.captured
         as is_over) o
@@ -33,7 +33,7 @@ language sql set enable_seqscan = off set jit = off as $$
         when p.id is null and g.payment_id is null then null
         when p.id is null then case when not o.is_over and not is_archived(g.payment_id)
             then 'unknown_payment' end
-        when not p.gateway_account_id = any (array(select books_of(p_account))) then null
+        when not p.gateway_account_id = any (array(select same_gateway_accounts(p_account))) then null
         when p.gateway_id <> g.id then case when not o.is_over then 'second_payment' end
         when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')
             then case when g.state <> p.state or b.ended_at is not null

@@ -16,7 +16,7 @@ language sql set enable_seqscan = off set jit = off as $$
     from jsonb_to_recordset(p_there) g(id text, made_at timestamptz, state text, amount bigint,
         currency text, payment_gateway_id text, refund_id uuid)
     join payments p on p.gateway_id = g.payment_gateway_id
-        and p.gateway_account_id = any (array(select books_of(p_account)))
+        and p.gateway_account_id = any (array(select same_gateway_accounts(p_account)))
     left join refunds r on r.id = coalesce(
         (select f.id from refunds f where f.gateway_id = g.id), g.refund_id)
     cross join lateral (select case

@@ -56,7 +56,7 @@ WITH block AS (
     ORDER BY p.id LIMIT 1000
 ), unseen AS (
     SELECT b.id, b.gateway_id FROM block b
-    WHERE b.gateway_account_id = ANY (ARRAY(SELECT books_of(%(account)s)))
+    WHERE b.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s)))
         AND (b.captured > 0 OR b.state IN ('requires_action', 'processing', 'authorised', 'captured')
             OR b.state IN ('intended', 'unknown') AND b.first_sent_at IS NOT NULL)
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
@@ -77,7 +77,7 @@ WITH block AS (
     ORDER BY r.id LIMIT 1000
 ), unseen AS (
     SELECT b.id, b.gateway_id FROM block b JOIN payments p ON p.id = b.payment_id
-    WHERE p.gateway_account_id = ANY (ARRAY(SELECT books_of(%(account)s))) AND b.state IN ('pending', 'succeeded')
+    WHERE p.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s))) AND b.state IN ('pending', 'succeeded')
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
                         WHERE s.reconciliation_id = %(id)s AND s.gateway_id = b.gateway_id)
     ORDER BY b.id LIMIT %(lookups)s
@@ -93,7 +93,7 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gat
 WITH unseen AS (
     SELECT d.gateway_id FROM disputes d JOIN payments p ON p.id = d.payment_id
     WHERE d.created_at >= %(from)s AND d.created_at < %(to)s AND is_open(d.state)
-        AND p.gateway_account_id = ANY (ARRAY(SELECT books_of(%(account)s))) AND d.gateway_id > coalesce(%(cursor)s, '')
+        AND p.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s))) AND d.gateway_id > coalesce(%(cursor)s, '')
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
                         WHERE s.reconciliation_id = %(id)s AND s.gateway_id = d.gateway_id)
     ORDER BY d.gateway_id LIMIT %(lookups)s

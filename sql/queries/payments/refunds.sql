@@ -3,7 +3,7 @@
 SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)s::uuid[], %(amount)s,
     %(with_fees)s, %(reason)s, %(resell)s)
 
--- get_books --
+-- get_balance --
 -- What was taken for a booking, and what became of it. No row: it is not the caller's.
 SELECT b.state AS booking_state, b.currency,
     coalesce(sum(p.captured), 0)::bigint AS captured,

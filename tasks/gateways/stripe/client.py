@@ -27,7 +27,7 @@ from tasks.gateways.registry import Refused, ReplayedFailure, UnknownOutcome
 
 log = structlog.get_logger()
 
-PATIENCE = 5
+LONGEST_WAIT = 5
 """Seconds that a call waits for its turn before its task is handed back instead: with the call
 itself (13 s) less than the 25 s that a worker has to end in good order."""
 
@@ -45,11 +45,11 @@ RECONCILE = Priority(book=-0.2, wait=0)
 """For whoever compares books: after all others."""
 
 PRIORITIES = {
-    "capture": Priority(book=PATIENCE, wait=PATIENCE),
-    "cancel": Priority(book=2, wait=PATIENCE),
-    "retrieve": Priority(book=1, wait=PATIENCE),
-    "list": Priority(book=1, wait=PATIENCE),
-    "create": Priority(book=0.5, wait=PATIENCE),
+    "capture": Priority(book=LONGEST_WAIT, wait=LONGEST_WAIT),
+    "cancel": Priority(book=2, wait=LONGEST_WAIT),
+    "retrieve": Priority(book=1, wait=LONGEST_WAIT),
+    "list": Priority(book=1, wait=LONGEST_WAIT),
+    "create": Priority(book=0.5, wait=LONGEST_WAIT),
     "refund": Priority(book=-0.125, wait=0.5),
     "retrieve refund": Priority(book=-0.125, wait=0.5),
     "list refunds": Priority(book=-0.125, wait=0.5),
@@ -138,8 +138,9 @@ def wait_for_turn(account_id: int, endpoint: str, priority: Priority) -> Turn:
     with autocommit() as conn:
         turn = circuits.take_turn(conn, account_id, endpoint, priority)
     if turn.seconds is None:
-        # Whoever may not wait here comes back when others have had their turns.
-        raise TryLater(random.uniform(0, 2 * PATIENCE), "the gateway's limit is used up for now")
+        # A call that may not wait here comes back when others have had their slots.
+        seconds = random.uniform(0, 2 * LONGEST_WAIT)
+        raise TryLater(seconds, "the gateway's limit is used up for now")
     if turn.state == "open":
         raise GatewayAway(turn.seconds)
     if turn.seconds:

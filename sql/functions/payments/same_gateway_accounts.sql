@@ -1,5 +1,5 @@
 /* All gateway accounts that are one at the gateway. */
-create or replace function books_of(p_account bigint) returns setof bigint language sql stable as $$
+create or replace function same_gateway_accounts(p_account bigint) returns setof bigint language sql stable as $$
     select o.id from gateway_accounts a
     join gateway_accounts o
         on o.provider = a.provider and o.external_account is not distinct from a.external_account
