@@ -5,7 +5,8 @@ from db.payments import payments
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.errors import UsherError
 from tasks.durable.leases import TryLater
-from tasks.gateways.registry import NothingHappened, gateway_of
+from tasks.gateways.errors import NothingHappened
+from tasks.gateways.registry import gateway_of
 
 NOT_YET = 5
 """Seconds until the gateway is asked again about what it has not done yet."""

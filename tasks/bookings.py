@@ -28,7 +28,8 @@ from tasks.attempts import (
 )
 from tasks.durable.broker import durable
 from tasks.durable.leases import Lease, TryLater, stop_if_told
-from tasks.gateways.registry import NothingHappened, Refused, UnknownOutcome, gateway_of
+from tasks.gateways.errors import NothingHappened, Refused, UnknownOutcome
+from tasks.gateways.registry import gateway_of
 from tasks.unexpected_payments import OTHER_SUM, TOO_LATE, refund_refused, refuse_unexpected
 
 log = structlog.get_logger()

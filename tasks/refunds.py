@@ -12,7 +12,8 @@ from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from tasks.durable.broker import durable
 from tasks.durable.leases import Lease, TryLater
-from tasks.gateways.registry import NothingHappened, gateway_of
+from tasks.gateways.errors import NothingHappened
+from tasks.gateways.registry import gateway_of
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from db.payments import offline
 from db.payments.disputes import Case, Dispute
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.refunds import RefundOutcome, RefundProgress
-from tasks.gateways.registry import Refused
+from tasks.gateways.errors import Refused
 
 
 def look(progress: PaymentProgress) -> PaymentOutcome:

@@ -2,37 +2,17 @@
 it.
 
 Every call is outside any transaction; what may be done only once can be asked for again, and is
-done once. Four kinds of trouble are told apart: declined (an Outcome like any other), Refused
-(permanent), UnknownOutcome (the call may have done its work) and TryLater (nothing was done).
+done once. Errors: tasks/gateways/errors.py, and TryLater when nothing was done.
 """
 
-from functools import cache
 from typing import Protocol
 
 from db.payments import payments, refunds
 from db.payments.disputes import Case, Dispute
 from db.payments.reconciliations import Page, Run, Thing
-from db.runtime.errors import UsherError
-
-
-class Refused(UsherError):
-    """The gateway refused the request as it is; repeating it cannot help."""
-
-
-class UnknownOutcome(UsherError):
-    """The gateway's answer did not arrive: it may have done what it was asked."""
-
-    permanent = False
-
-
-class NothingHappened(UsherError):
-    """Known for sure: the gateway did nothing under the present key, and will not any more."""
-
-    permanent = False
-
-
-class ReplayedFailure(UnknownOutcome):
-    """The gateway repeats, under the same key, that it failed: asking again cannot tell more."""
+from tasks.gateways import offline
+from tasks.gateways.stripe import lists
+from tasks.gateways.stripe import payments as stripe
 
 
 class Gateway(Protocol):
@@ -94,30 +74,17 @@ class Paid(Protocol):
     def provider(self) -> str: ...
 
 
+GATEWAYS: dict[str, Gateway] = {"offline": offline, "stripe": stripe}
+"""By gateway_accounts.provider."""
+BOOKS: dict[str, Books] = {"stripe": lists}
+"""By gateway_accounts.provider, of those that keep books of their own."""
+
+
 def gateway_of(paid: Paid) -> Gateway:
     """The adapter for a payment, a refund or a dispute."""
-    return adapters()[paid.provider]
+    return GATEWAYS[paid.provider]
 
 
 def books_of(run: Run) -> Books:
     """What the gateway of a run has."""
-    return all_books()[run.provider]
-
-
-@cache
-def all_books() -> dict[str, Books]:
-    """By gateway_accounts.provider, of those that keep books of their own."""
-    from tasks.gateways.stripe import lists  # here, because adapters need the errors above
-
-    return {"stripe": lists}
-
-
-@cache
-def adapters() -> dict[str, Gateway]:
-    """By gateway_accounts.provider."""
-    from tasks.gateways import offline
-    from tasks.gateways.stripe import (
-        payments as stripe_payments,  # they need the errors above
-    )
-
-    return {"offline": offline, "stripe": stripe_payments}
+    return BOOKS[run.provider]

@@ -21,7 +21,7 @@ from ops.local.servers import free_port
 from ops.local.supervisor import ROOT
 from tasks.durable.leases import TryLater
 from tasks.gateways.circuit_breaker import FAILURES, GatewayAway, calling
-from tasks.gateways.registry import NothingHappened, Refused, UnknownOutcome
+from tasks.gateways.errors import NothingHappened, Refused, UnknownOutcome
 from tasks.gateways.stripe import client
 from tasks.gateways.stripe import payments as gateway
 from tests.support.gateway_calls import at_once, begun
@@ -99,7 +99,7 @@ def test_a_success_between_failures_begins_anew(running: Running) -> None:
 ANOTHER_WORKER = """
 from tasks import stripe_calls
 from tasks.gateways.circuit_breaker import GatewayAway
-from tasks.gateways.registry import UnknownOutcome
+from tasks.gateways.errors import UnknownOutcome
 
 for _ in range({times}):
     try:

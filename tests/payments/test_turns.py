@@ -10,7 +10,7 @@ from db.payments import circuits
 from db.payments.circuits import Priority
 from db.runtime.settings import settings
 from tasks.durable.leases import TryLater
-from tasks.gateways.registry import Refused
+from tasks.gateways.errors import Refused
 from tasks.gateways.stripe import payments as stripe_payments
 from tasks.gateways.stripe.client import (
     PRIORITIES,

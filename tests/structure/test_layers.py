@@ -110,6 +110,18 @@ def test_chapters_of_db_know_those_before_them(chapter: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("layer", ["db", "web", "tasks", "ops/sandbox"])
+def test_nothing_is_imported_late_to_hide_a_circle(layer: str) -> None:
+    late = [
+        f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+        for path in files_of(layer)
+        for outer in ast.parse(path.read_text()).body
+        for node in ast.walk(outer)
+        if isinstance(node, ast.Import | ast.ImportFrom) and node is not outer
+    ]
+    assert late == []
+
+
 @pytest.mark.parametrize("layer", ["db", "web", "tasks"])
 def test_only_settings_read_the_environment(layer: str) -> None:
     ways = {"environ", "environb", "getenv"}

@@ -40,7 +40,7 @@ def accepted(intent: Intent) -> Intent:
         code=failure.code,
         decline_code=failure.decline_code,
         charge=failure.charge,
-        intent=intent,
+        payment_intent=intent,
     )
 
 

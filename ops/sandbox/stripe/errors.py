@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ops.sandbox.stripe.account import Intent
+from typing import Any
 
 
 class StripeError(Exception):
     """An answer other than 200: HTTP status, type, code and message as Stripe gives them.
 
     `executed` says whether the endpoint began its work: only such results are kept for an
-    idempotency key (https://docs.stripe.com/api/idempotent_requests).
+    idempotency key (https://docs.stripe.com/api/idempotent_requests). payment_intent: the object
+    that the error shows as such.
     """
 
     def __init__(
@@ -25,7 +23,7 @@ class StripeError(Exception):
         param: str | None = None,
         decline_code: str | None = None,
         charge: str | None = None,
-        intent: Intent | None = None,
+        payment_intent: object = None,
         executed: bool = True,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -37,7 +35,7 @@ class StripeError(Exception):
         self.param = param
         self.decline_code = decline_code
         self.charge = charge
-        self.intent = intent
+        self.payment_intent = payment_intent
         self.executed = executed
         self.headers = headers or {}
 
@@ -69,12 +67,12 @@ def missing(kind: str, id: str, *, param: str = "id", status: int = 404) -> Stri
     )
 
 
-def unexpected_state(message: str, intent: Intent) -> StripeError:
+def unexpected_state(message: str, payment_intent: object) -> StripeError:
     """The call does not fit the status of the PaymentIntent."""
     return StripeError(
         400,
         "invalid_request_error",
         message,
         code="payment_intent_unexpected_state",
-        intent=intent,
+        payment_intent=payment_intent,
     )

@@ -217,8 +217,8 @@ class Renderer:
 
     def error(self, error: StripeError) -> Json:
         fields = error.fields()
-        if error.intent:
-            fields["payment_intent"] = self.intent(error.intent)
+        if error.payment_intent:
+            fields["payment_intent"] = self.render(error.payment_intent)
         return {"error": fields}
 
 

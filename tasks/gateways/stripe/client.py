@@ -1,5 +1,5 @@
 """One call to Stripe: it takes its turn at the endpoint, passes the circuit breaker, and its errors
-are told apart as tasks/gateways/registry.py says."""
+are told apart as tasks/gateways/errors.py says."""
 
 import random
 import time
@@ -23,7 +23,7 @@ from db.runtime.faults import reach
 from db.runtime.settings import settings
 from tasks.durable.leases import TryLater
 from tasks.gateways.circuit_breaker import GatewayAway, calling, is_replay
-from tasks.gateways.registry import Refused, ReplayedFailure, UnknownOutcome
+from tasks.gateways.errors import Refused, ReplayedFailure, UnknownOutcome
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class Account:
 def call(
     paid: OfAccount, endpoint: str, request: Callable[[], Any], priority: Priority | None = None
 ) -> Any:
-    """One call to the gateway, in turn. Errors: as tasks/gateways/registry.py says, and
+    """One call to the gateway, in turn. Errors: as tasks/gateways/errors.py says, and
     stripe.CardError.
 
     priority: other than the endpoint's own.

@@ -9,7 +9,7 @@ from uuid import UUID
 import stripe
 
 from db.payments.reconciliations import Dispute, Page, Payment, Refund, Run, Thing
-from tasks.gateways.registry import Refused
+from tasks.gateways.errors import Refused
 from tasks.gateways.stripe import payments, refunds
 from tasks.gateways.stripe.client import RECONCILE, call, client
 

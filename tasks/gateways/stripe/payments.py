@@ -11,7 +11,7 @@ from db.payments.disputes import Case, Dispute
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.reviews import NO_FACTS, Facts
 from tasks.durable.leases import TryLater
-from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
+from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
 from tasks.gateways.stripe.client import ON_ITS_WAY, call, client, pages, replayed
 from tasks.gateways.stripe.refunds import look_at_refund, refund
 
@@ -40,7 +40,7 @@ STATES = {
 def authorise(progress: PaymentProgress) -> PaymentOutcome:
     """Reserve the money on the buyer's card, or find out what became of an earlier try to.
 
-    Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
+    Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
     payment must be sent under the next.
     """
     if progress.key_too_old:

@@ -6,7 +6,7 @@ import stripe
 
 from db.payments.refunds import RefundOutcome, RefundProgress
 from tasks.durable.leases import TryLater
-from tasks.gateways.registry import NothingHappened, Refused, ReplayedFailure
+from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
 from tasks.gateways.stripe.client import ON_ITS_WAY, OfAccount, call, client, pages, replayed
 
 STATES = {
@@ -22,7 +22,7 @@ STATES = {
 def refund(progress: RefundProgress) -> RefundOutcome:
     """Give the money back, or find out what became of an earlier try to.
 
-    Errors: as tasks/gateways/registry.py says; NothingHappened when the key is spent and the
+    Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
     refund must be sent under the next.
     """
     if progress.gateway_id:
