@@ -25,7 +25,12 @@ from db.connections import Conn
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, Redis
 
-pytest_plugins = ["tests.support.world", "tests.support.listening", "tests.support.running"]
+pytest_plugins = [
+    "tests.support.world",
+    "tests.support.listening",
+    "tests.support.running",
+    "tests.support.gateways",
+]
 
 # Nothing of a test's data must survive a power cut.
 FAST_SETTINGS = {

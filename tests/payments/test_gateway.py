@@ -1,4 +1,4 @@
-"""The gateway: finding out what happened."""
+"""Stripe: finding out what happened. What all gateways do is in tests/payments/test_gateways.py."""
 
 import os
 import signal
@@ -15,8 +15,7 @@ from db.runtime.logs import configure_logs
 from db.runtime.settings import settings
 from ops.local.supervisor import ROOT
 from tasks.durable import shutdown
-from tasks.durable.leases import TryLater
-from tasks.gateways.registry import NothingHappened, Refused
+from tasks.gateways.errors import NothingHappened, Refused
 from tasks.gateways.stripe import client
 from tasks.gateways.stripe import payments as gateway
 from tests.support.gateway_calls import begun
@@ -26,13 +25,6 @@ from tests.support.waiting import wait_until
 
 def again(running: Running, progress: PaymentProgress) -> PaymentProgress:
     return payments.get_progress(running.conn, progress.event_id, progress.booking_id)
-
-
-def test_the_same_key_gives_the_same_payment(running: Running) -> None:
-    progress = begun(running, running.sale.hold("alice"))
-    outcomes = [gateway.authorise(progress) for _ in range(3)]
-    assert len({outcome.gateway_id for outcome in outcomes}) == 1
-    assert len(running.intents(progress.booking_id)) == 1
 
 
 def test_what_the_gateway_repeats_is_not_taken_for_news(running: Running) -> None:
@@ -98,17 +90,6 @@ def test_a_payment_is_found_by_our_id(running: Running) -> None:
     assert gateway.find(progress).gateway_id == made.gateway_id
 
 
-def test_a_payment_made_at_the_last_of_many_tries_is_found(running: Running) -> None:
-    """The first was sent yesterday, and the gateway has forgotten its keys since."""
-    progress = begun(running, running.sale.hold("alice"))
-    made = gateway.authorise(progress)
-    running.conn.execute("update payments set first_sent_at = now() - interval '21 h'")
-    progress = again(running, progress)
-    assert progress.key_too_old
-    assert gateway.authorise(progress).gateway_id == made.gateway_id
-    assert len(running.intents(progress.booking_id)) == 1
-
-
 def test_an_old_key_under_which_nothing_happened_is_followed_by_the_next(running: Running) -> None:
     booking = running.sale.hold("alice")
     progress = begun(running, booking)
@@ -117,29 +98,6 @@ def test_an_old_key_under_which_nothing_happened_is_followed_by_the_next(running
         running.wait_for(booking, "confirmed")
     assert running.payment(UUID(str(progress.payment_id)))["idempotency_n"] == 2
     assert len(running.intents(booking)) == 1
-
-
-def test_nothing_is_known_of_a_request_that_may_still_arrive(running: Running) -> None:
-    progress = begun(running, running.sale.hold("alice"))
-    with pytest.raises(TryLater, match="on its way"):
-        gateway.look(progress)
-    running.conn.execute("update payments set updated_at = now() - interval '2 min'")
-    with pytest.raises(NothingHappened):
-        gateway.look(again(running, progress))
-
-
-def test_capture_and_cancel_tell_what_the_payment_is_already(running: Running) -> None:
-    progress = begun(running, running.sale.hold("alice"))
-    made = gateway.authorise(progress)
-    payments.record(running.conn, progress, made)
-    progress = again(running, progress)
-    assert [gateway.capture(progress).state for _ in range(2)] == ["captured"] * 2
-    assert gateway.cancel(progress, made.gateway_id).state == "captured"
-    other = gateway.authorise(bob := begun(running, running.sale.hold("bob")))
-    payments.record(running.conn, bob, other)
-    bob = again(running, bob)
-    assert [gateway.cancel(bob, other.gateway_id).state for _ in range(2)] == ["voided"] * 2
-    assert gateway.capture(bob).state == "voided"
 
 
 def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
