@@ -34,7 +34,7 @@ def list_due(conn: Conn, limit: int) -> list[int]:
 def move_piece(conn: Conn, event_id: int, limit: int) -> Piece:
     """Move some more of an event."""
     values = {"event_id": event_id, "days": settings().retention_events, "limit": limit}
-    return Piece(**only(conn.execute(sql.move_piece, values).fetchall()))
+    return Piece(**only(conn.execute(sql.archive_piece, values).fetchall()))
 
 
 def restore_payment(conn: Conn, payment_id: UUID | None, gateway_id: str | None) -> bool:

@@ -44,7 +44,7 @@ def retry(conn: Conn, letter_id: int) -> dict[str, Any]:
 
     Errors: NotFound, Conflict already_resolved or cannot_be_retried.
     """
-    row = only(conn.execute(sql.retry, {"id": letter_id}).fetchall())
+    row = only(conn.execute(sql.retry_letter, {"id": letter_id}).fetchall())
     _refuse(letter_id, row, "cannot_be_retried")
     return {"id": letter_id, "outcome": row["outcome"], "task_id": row["task_id"]}
 
@@ -54,7 +54,7 @@ def discard(conn: Conn, letter_id: int, reason: str) -> None:
 
     Errors: NotFound, Conflict already_resolved, or unfinished while money depends on it.
     """
-    row = only(conn.execute(sql.discard, {"id": letter_id, "reason": reason}).fetchall())
+    row = only(conn.execute(sql.discard_letter, {"id": letter_id, "reason": reason}).fetchall())
     _refuse(letter_id, row, "unfinished")
 
 

@@ -119,7 +119,7 @@ def bury(
     attempt: the reason is what became of this attempt, and belongs to the history, too.
     """
     values = {"ids": ids, "token": token, "reason": reason, "keep": keep, "attempt": attempt}
-    conn.execute(sql.bury, values)
+    conn.execute(sql.bury_tasks, values)
 
 
 def list_tasks(

@@ -40,12 +40,16 @@ def mark_sent(conn: Conn, ids: list[UUID]) -> None:
 
 
 def mark_failed(conn: Conn, email_id: UUID, error: str) -> None:
-    conn.execute(sql.mark_failed, {"id": email_id, "state": "failed", "error": error})
+    _give_up(conn, email_id, "failed", error)
 
 
 def mark_skipped(conn: Conn, email_id: UUID, why: str) -> None:
     """It is not true any more, so it is not sent."""
-    conn.execute(sql.mark_failed, {"id": email_id, "state": "skipped", "error": why})
+    _give_up(conn, email_id, "skipped", why)
+
+
+def _give_up(conn: Conn, email_id: UUID, state: str, why: str) -> None:
+    conn.execute(sql.give_up, {"id": email_id, "state": state, "error": why})
 
 
 def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:

@@ -27,16 +27,13 @@ SLACK = timedelta(seconds=10)
 """For transactions of other database users to end; those of our own can be seen."""
 
 REPAIRS = {
-    name: getattr(sql, name)
-    for name in (
-        "booking_under_way_forgotten",
-        "payment_forgotten",
-        "refund_forgotten",
-        "email_forgotten",
-        "stalled_for_ever",
-        "standby_without_hope",
-        "buyer_counted_wrongly",
-    )
+    "booking_under_way_forgotten": sql.booking_under_way_forgotten,
+    "payment_forgotten": sql.payment_forgotten,
+    "refund_forgotten": sql.refund_forgotten,
+    "email_forgotten": sql.email_forgotten,
+    "stalled_for_ever": sql.stalled_for_ever,
+    "standby_without_hope": sql.standby_without_hope,
+    "buyer_counted_wrongly": sql.buyer_counted_wrongly,
 }
 """What may be put right without a person: tasks, wakes and a counter; no seats, and no money."""
 

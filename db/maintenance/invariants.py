@@ -10,7 +10,7 @@ from typing import Any, Literal, LiteralString
 from db.connections import Conn
 from db.queries import load
 
-sql = load("maintenance/findings")
+sql = load("maintenance/invariants")
 
 PATH = Path(__file__).resolve().parents[2] / "sql" / "invariants.sql"
 SAMPLE_ROWS = 5

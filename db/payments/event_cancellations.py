@@ -26,7 +26,7 @@ def cancel_event(
     Errors: NotFound; Conflict already_cancelled or archived.
     """
     values = {"event_id": event_id, "scope": scope, "reason": reason, "with_fees": with_fees}
-    outcome = only(conn.execute(sql.start, values).fetchall())["outcome"]
+    outcome = only(conn.execute(sql.start_cancellation, values).fetchall())["outcome"]
     if outcome == "no_event":
         raise NotFound
     if outcome == "already":
@@ -52,7 +52,7 @@ def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, 
 
 def await_sales(conn: Conn, event_id: int) -> None:
     """Wait for all transactions that saw the event on sale: no booking is made after them."""
-    conn.execute(sql.await_sales, {"event_id": event_id})
+    conn.execute(sql.lock_sale, {"event_id": event_id})
 
 
 def count_waiting(conn: Conn, event_id: int) -> int:

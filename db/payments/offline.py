@@ -39,7 +39,7 @@ def record_payment(
     wrong_money; InvalidRequest (the reference is another payment's).
     """
     values = receipt | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
-    row = only(conn.execute(sql.record_payment, values).fetchall())
+    row = only(conn.execute(sql.record_offline_payment, values).fetchall())
     outcome = row["outcome"]
     if outcome == "no_booking":
         raise NotFound
@@ -70,7 +70,7 @@ def record_refund(
     """
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     values |= {"refund_id": refund_id, "how": how}
-    outcome = only(conn.execute(sql.record_refund, values).fetchall())["outcome"]
+    outcome = only(conn.execute(sql.record_offline_refund, values).fetchall())["outcome"]
     if outcome == "no_refund":
         raise NotFound
     if outcome == "not_offline":

@@ -215,29 +215,6 @@ def _done(
     return row is not None and row["done"]
 
 
-def take_turn(
-    conn: Conn, account_id: int, endpoint: str, per_second: float, patience: float
-) -> float | None:
-    """Seconds until our turn to call an endpoint, which is taken; None: further than `patience`."""
-    values = {"account_id": account_id, "endpoint": endpoint}
-    values |= {"per_second": per_second, "patience": patience}
-    row = conn.execute(sql.take_turn, values).fetchone()
-    return None if row is None else row["seconds"]
-
-
-def open_outage(conn: Conn, account_id: int) -> None:
-    conn.execute(sql.open_outage, {"account_id": account_id})
-
-
-def probe_gateways(conn: Conn) -> int:
-    """Have every gateway asked that could not be used lately. How many there are."""
-    return len(conn.execute(sql.probe_gateways).fetchall())
-
-
-def close_outage(conn: Conn, account_id: int) -> None:
-    conn.execute(sql.close_outage, {"account_id": account_id})
-
-
 def list_doubts(
     conn: Conn, *, older_than: float, limit: int, starting_after: UUID | None = None
 ) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ def wake(conn: Conn) -> int:
 def number(conn: Conn, organisation_id: int, limit: int) -> int:
     """Number the next ones, `limit` at most; how many there were."""
     values = {"organisation_id": organisation_id, "limit": limit}
-    return int(only(conn.execute(sql.number, values).fetchall())["numbered"])
+    return int(only(conn.execute(sql.number_receipts, values).fetchall())["numbered"])
 
 
 def list_of_booking(

@@ -110,7 +110,7 @@ def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
     The window ends now at the latest. Errors: InvalidRequest.
     """
     values = {"cause": "asked", "from": since, "to": until}
-    ids = list(only(conn.execute(sql.start, values).fetchall())["ids"])
+    ids = list(only(conn.execute(sql.start_reconciliations, values).fetchall())["ids"])
     if not ids:
         raise InvalidRequest("A window must begin before it ends, and in the past.")
     return ids
@@ -171,7 +171,7 @@ def take_page(conn: Conn, run: Run, page: Page, missing: Sequence[str] = ()) -> 
     compare(conn, run, page.things)
     report_missing(conn, run, missing)
     if cursor is None and run.phase == PHASES[-1]:
-        conn.execute(sql.finish, {"id": run.id})
+        conn.execute(sql.finish_reconciliation, {"id": run.id})
     return True
 
 
@@ -181,14 +181,14 @@ def compare(conn: Conn, run: Run, things: Sequence[Thing]) -> None:
         return
     kind = run.phase.removeprefix("our ")
     there = [{name: _plain(value) for name, value in asdict(each).items()} for each in things]
-    values = {"id": run.id, "account": run.gateway_account_id, "there": Jsonb(there), "phase": kind}
+    values = {"id": run.id, "account": run.gateway_account_id, "there": Jsonb(there)}
     statements = {
         "payments": sql.compare_payments,
         "refunds": sql.compare_refunds,
         "disputes": sql.compare_disputes,
     }
     conn.execute(sql.mark_seen, {"id": run.id, "gateway_ids": [each.id for each in things]})
-    conn.execute(sql.add_totals, values)
+    _add_totals(conn, run, kind, there)
     conn.execute(statements[kind], values)
 
 
@@ -196,9 +196,13 @@ def report_missing(conn: Conn, run: Run, ids: Sequence[str]) -> None:
     """What we have, and the gateway has not."""
     if not ids:
         return
-    values = {"id": run.id, "account": run.gateway_account_id, "phase": run.phase}
-    conn.execute(sql.add_totals, values | {"there": Jsonb([{"ours": id} for id in ids])})
-    conn.execute(sql.compare_ours, values | {"ids": list(ids)})
+    _add_totals(conn, run, run.phase, [{"ours": id} for id in ids])
+    conn.execute(sql.compare_ours, {"id": run.id, "phase": run.phase, "ids": list(ids)})
+
+
+def _add_totals(conn: Conn, run: Run, phase: str, there: list[dict[str, Any]]) -> None:
+    values = {"id": run.id, "account": run.gateway_account_id}
+    conn.execute(sql.add_totals, values | {"phase": phase, "there": Jsonb(there)})
 
 
 def _plain(value: Any) -> Any:
@@ -210,16 +214,22 @@ def _plain(value: Any) -> Any:
 
 def list_runs(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
     """Latest first, with their totals by currency."""
-    values = {"id": None, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_runs, values).fetchall()
+    return _list_runs(conn, None, starting_after, limit)
 
 
 def find_run(conn: Conn, run_id: int) -> dict[str, Any]:
     """As in list_runs. Errors: NotFound."""
-    rows = conn.execute(sql.list_runs, {"id": run_id, "starting_after": 0, "limit": 1}).fetchall()
+    rows = _list_runs(conn, run_id, 0, 1)
     if not rows:
         raise NotFound
     return rows[0]
+
+
+def _list_runs(
+    conn: Conn, run_id: int | None, starting_after: int, limit: int
+) -> list[dict[str, Any]]:
+    values = {"id": run_id, "starting_after": starting_after, "limit": limit}
+    return conn.execute(sql.list_runs, values).fetchall()
 
 
 def list_differences(

@@ -234,9 +234,9 @@ def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
         "amount": outcome.amount,
         "currency": outcome.currency,
     }
-    return str(only(conn.execute(sql.adopt, values).fetchall())["outcome"])
+    return str(only(conn.execute(sql.adopt_refund, values).fetchall())["outcome"])
 
 
 def tell_buyer(conn: Conn, progress: RefundProgress, template: str = "refunded") -> None:
     """A mail that the money is on its way; or another."""
-    conn.execute(sql.tell, {"refund_id": progress.refund_id, "template": template})
+    conn.execute(sql.tell_of_refund, {"refund_id": progress.refund_id, "template": template})

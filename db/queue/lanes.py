@@ -55,7 +55,7 @@ def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None
     per_second: payments that the gateway takes; no more holds than it can serve in their time.
     """
     values = {"event_id": event_id, "batch": batch, "per_second": per_second}
-    row = conn.execute(sql.drain, values).fetchone()
+    row = conn.execute(sql.drain_lane, values).fetchone()
     assert row is not None
     return Drained(**row)
 

@@ -130,7 +130,7 @@ def list_due(conn: Conn) -> list[int]:
 
 
 def tend(conn: Conn, event_id: int) -> Tended:
-    row = conn.execute(sql.tend, {"event_id": event_id}).fetchone()
+    row = conn.execute(sql.tend_lobby, {"event_id": event_id}).fetchone()
     assert row is not None
     return Tended(**row)
 

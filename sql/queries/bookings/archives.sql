@@ -7,7 +7,7 @@ WHERE archived_at IS NULL AND state <> 'draft'
     AND open_business(id) IS NULL
 ORDER BY greatest(starts_at, off_sale_at) LIMIT %(limit)s
 
--- move_piece --
+-- archive_piece --
 -- Some more of an event.
 SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %(days)s), %(limit)s)
 

@@ -22,10 +22,10 @@ WHERE (%(id)s::bigint IS NULL OR l.id = %(id)s)
     AND (%(reason)s::text IS NULL OR strpos(lower(l.reason), lower(%(reason)s)) > 0)
 ORDER BY CASE WHEN %(oldest_first)s THEN l.id END, l.id DESC LIMIT %(limit)s
 
--- retry --
+-- retry_letter --
 -- The task once more, or at once.
 SELECT * FROM retry_letter(%(id)s)
 
--- discard --
+-- discard_letter --
 -- Closed for good.
 SELECT * FROM discard_letter(%(id)s, %(reason)s)

@@ -85,7 +85,7 @@ WHERE id = ANY (ARRAY(
     ORDER BY id FOR UPDATE))
 RETURNING id
 
--- bury --
+-- bury_tasks --
 -- Makes dead letters of tasks that cannot be done; %(keep)s leaves them to be tried on as well.
 SELECT bury_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
 
@@ -120,6 +120,3 @@ SELECT 0, %(actor)s, %(queue)s, %(key)s, %(args)s, c.event_id, c.booking_id, c.b
     '[]', clock_timestamp()
 FROM find_concern(%(args)s, %(event_id)s) c
 
--- enqueue --
--- Adds a durable task, in the transaction of the change that causes it.
-SELECT enqueue(%(actor)s, %(queue)s, %(key)s, %(args)s, %(event_id)s)

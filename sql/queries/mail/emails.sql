@@ -26,7 +26,7 @@ RETURNING e.id, e.template, e.context, e.event_id, b.email, b.name, b.locale, (
 UPDATE emails SET state = 'sent', sent_at = clock_timestamp(), last_error = NULL
 WHERE id = ANY (%(ids)s) AND state = 'pending'
 
--- mark_failed --
+-- give_up --
 -- The mail server will never take this one.
 UPDATE emails SET state = %(state)s, last_error = %(error)s WHERE id = %(id)s AND state = 'pending'
 

@@ -1,8 +1,8 @@
--- start --
+-- start_cancellation --
 -- The event is over for good; a task takes everything back.
 SELECT start_cancellation(%(event_id)s, %(scope)s, %(reason)s, %(with_fees)s) AS outcome
 
--- await_sales --
+-- lock_sale --
 -- Until all that saw the event on sale have booked, or not.
 SELECT lock_sale(%(event_id)s, true)
 

@@ -12,13 +12,13 @@ ON CONFLICT (payment_id) DO NOTHING
 -- Whether the organiser says that it was paid.
 SELECT paid_at FROM offline_refunds WHERE refund_id = %(refund_id)s
 
--- record_payment --
+-- record_offline_payment --
 -- An organiser marks a booking as paid.
 SELECT outcome, payment_id, late, amount, currency
 FROM record_offline_payment(%(event_id)s, %(scope)s, %(booking_id)s, %(reference)s, %(amount)s,
     %(currency)s)
 
--- record_refund --
+-- record_offline_refund --
 -- An organiser says that money was given back.
 SELECT record_offline_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s, %(how)s) AS outcome
 

@@ -11,16 +11,16 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     can_be_authorised(p.method) AS can_be_authorised, p.amount,
     p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
     p.updated_at AS last_sent_at, p.gateway_id,
-    p.first_sent_at < clock_timestamp() - %(key_trusted)s AS key_too_old,
-    p.updated_at > clock_timestamp() - %(on_its_way)s AS just_sent,
+    p.first_sent_at < clock_timestamp() - %(key_trusted)s::interval AS key_too_old,
+    p.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent,
     p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
-    lapses_at(p) < clock_timestamp() + %(lapses_soon)s AS lapsing,
+    lapses_at(p) < clock_timestamp() + %(lapses_soon)s::interval AS lapsing,
     CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN b.deadline
         + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at)) + %(charge_late)s
         < clock_timestamp() ELSE false END AS too_late,
     EXISTS (SELECT FROM outages o
             WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
-                AND o.opened_at < clock_timestamp() - %(seats_wait)s) AS gateway_gone
+                AND o.opened_at < clock_timestamp() - %(seats_wait)s::interval) AS gateway_gone
 FROM bookings b
 LEFT JOIN payments p ON p.id = coalesce(%(payment_id)s::uuid, b.payment_id)
 LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id

@@ -16,7 +16,7 @@ FROM (SELECT enqueue('number_receipts', 'bookings', organisation_id::text,
           SELECT FROM outbox o WHERE o.actor = 'number_receipts' AND o.key = organisation_id::text)
       OFFSET 0) w
 
--- number --
+-- number_receipts --
 -- The next ones of an organisation.
 SELECT number_receipts(%(organisation_id)s, %(limit)s) AS numbered
 

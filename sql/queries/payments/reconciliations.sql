@@ -1,4 +1,4 @@
--- start --
+-- start_reconciliations --
 -- Runs over a window, and their tasks.
 SELECT coalesce(start_reconciliations(%(cause)s, %(from)s, %(to)s), '{}') AS ids
 
@@ -103,7 +103,7 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', gateway_id, 'gateway_
     CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s
         THEN (SELECT gateway_id FROM unseen ORDER BY gateway_id DESC LIMIT 1) END AS next_cursor
 
--- finish --
+-- finish_reconciliation --
 -- What it had to see, and did not, is gone.
 SELECT finish_reconciliation(%(id)s)
 

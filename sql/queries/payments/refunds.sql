@@ -44,8 +44,8 @@ SELECT * FROM settle_owed(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s
 SELECT r.id AS refund_id, r.event_id, r.booking_id, r.state, r.cause, r.amount, r.currency, r.params,
     r.idempotency_n, r.gateway_id, p.gateway_id AS payment_gateway_id, p.gateway_account_id,
     a.provider,
-    coalesce(r.first_sent_at < clock_timestamp() - %(key_trusted)s, false) AS key_too_old,
-    r.first_sent_at IS NOT NULL AND r.updated_at > clock_timestamp() - %(on_its_way)s AS just_sent
+    coalesce(r.first_sent_at < clock_timestamp() - %(key_trusted)s::interval, false) AS key_too_old,
+    r.first_sent_at IS NOT NULL AND r.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent
 FROM refunds r
 JOIN payments p ON p.id = r.payment_id
 JOIN gateway_accounts a ON a.id = p.gateway_account_id
@@ -86,10 +86,10 @@ SELECT settle_by_disputes(payment_id) FROM refunds WHERE id = %(refund_id)s
 -- Whether a refund that failed was not paid otherwise.
 SELECT settled_at IS NULL AS owed FROM refunds WHERE id = %(refund_id)s
 
--- adopt --
+-- adopt_refund --
 -- A refund that was made at the gateway, past us.
 SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_id)s, %(state)s, %(amount)s, %(currency)s)
 
--- tell --
+-- tell_of_refund --
 -- A mail to the buyer about it.
 SELECT tell_of_refund(%(refund_id)s, %(template)s)

@@ -10,7 +10,7 @@ SELECT next_lane(%(backlog)s, %(ahead)s) AS event_id
 -- The same lane again, after a batch of it failed.
 SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 
--- drain --
+-- drain_lane --
 -- Decides the next entries of a lane that we hold.
 SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 

@@ -73,7 +73,7 @@ UNION
 SELECT event_id FROM draws WHERE closed_at > clock_timestamp() - interval '1 min'
 ORDER BY event_id
 
--- tend --
+-- tend_lobby --
 -- Whatever is due with one of them.
 SELECT ended, closed, drawn, late FROM tend_lobby(%(event_id)s)
 
