@@ -16,7 +16,7 @@ FUNCTION = re.compile(r"^create or replace function (\w+).*?\$\$.*?\$\$;\n", re.
 TRIGGER = re.compile(r"^create or replace trigger (\w+)\s.*?\bon (\w+)\s", re.M | re.S)
 COMMENT = re.compile(r"/\*.*?\*/|--[^\n]*", re.S)
 LONGEST = 120  # lines
-MAY_BE_LONGER = {"choose_seats", "drain_lane"}  # one algorithm over shared arrays
+MAY_BE_LONGER = {"choose_seats"}  # one algorithm over shared arrays
 
 
 def texts(pattern: str) -> dict[Path, str]:
