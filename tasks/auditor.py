@@ -36,7 +36,7 @@ LONGEST_QUERY = 60  # seconds, for one look of a whole audit
 LONGEST_TURN = 60  # seconds, after which another task may have the thread
 
 
-@durable(queue="bookings", lease=300, longest_delay=60)
+@durable(queue="maintenance", lease=300, longest_delay=60)
 def audit_changes(lease: Lease) -> None:
     """Check what changed since the last time."""
     while not lease.finished:
@@ -87,7 +87,7 @@ def look_among(invariant: Invariant, event_id: int, buyers: Sequence[int]) -> Ro
         return invariants.find_rows_among(conn, invariant, event_id, buyers, LETTERS_AT_ONCE)
 
 
-@durable(queue="bookings", lease=300, longest_delay=300)
+@durable(queue="maintenance", lease=300, longest_delay=300)
 def audit_whole(lease: Lease) -> None:
     """Check everything, from where the worker before has stopped."""
     with lease.transaction() as conn:
@@ -101,7 +101,7 @@ def audit_whole(lease: Lease) -> None:
         lease.finish(conn)
 
 
-@durable(queue="bookings", lease=300, longest_delay=60)
+@durable(queue="maintenance", lease=300, longest_delay=60)
 def audit_findings(lease: Lease) -> None:
     """Look whether what was wrong still is."""
     with lease.transaction() as conn:

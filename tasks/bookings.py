@@ -61,7 +61,7 @@ STEPS: dict[tuple[str, str | None], StepName] = {
 Step = Callable[[Lease, PaymentProgress], None]
 
 
-@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+@durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def advance(lease: Lease) -> None:
     """Carry a booking on, as far as it can go now."""
     while not lease.finished and (todo := next_step(lease)) is not None:

@@ -11,7 +11,7 @@ from tasks.gateways.registry import gateway_of
 log = structlog.get_logger()
 
 
-@durable(queue="bookings", keep=True)
+@durable(queue="payments", keep=True)
 def look_at_dispute(lease: Lease) -> None:
     """Write down what a dispute is now; its booking is frozen, goes on, or ends."""
     args = lease.task.args
@@ -36,7 +36,7 @@ def look_at_dispute(lease: Lease) -> None:
     )
 
 
-@durable(queue="bookings", keep=True)
+@durable(queue="payments", keep=True)
 def hold_suspect(lease: Lease) -> None:
     """An issuer suspects fraud: the tickets are on hold until the organiser has decided."""
     with lease.transaction() as conn:

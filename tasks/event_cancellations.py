@@ -20,7 +20,7 @@ WAIT = 2
 """Seconds until a look whether the refunds of the last batch are done."""
 
 
-@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+@durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def cancel_event(lease: Lease) -> None:
     """Take bookings back until none is left, nor any under way that might still be confirmed."""
     end = time.monotonic() + TURN

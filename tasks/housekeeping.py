@@ -37,7 +37,7 @@ class Turn:
             raise TryLater(0, "there is more to do")
 
 
-@durable(queue="bookings", lease=300)
+@durable(queue="maintenance", lease=300)
 def purge(lease: Lease) -> None:
     """Delete what is older than it is to be kept."""
     turn, purged = Turn(), dict[str, int]()
@@ -54,7 +54,7 @@ def purge(lease: Lease) -> None:
         lease.finish(conn)
 
 
-@durable(queue="bookings", lease=300)
+@durable(queue="maintenance", lease=300)
 def drop_partitions(lease: Lease) -> None:
     """Drop the months that are old enough. An interrupted one is gone on with."""
     turn, dropped = Turn(), list[str]()
@@ -73,7 +73,7 @@ def drop_partitions(lease: Lease) -> None:
         lease.finish(conn)
 
 
-@durable(queue="bookings", lease=300)
+@durable(queue="maintenance", lease=300)
 def archive_event(lease: Lease) -> None:
     """Move an event into the archive, piece by piece; if something is still to come of it, the
     clock tries again."""
@@ -91,7 +91,7 @@ def archive_event(lease: Lease) -> None:
     log.info("archived" if piece.done else "not archived yet", event_id=event_id, why=piece.why)
 
 
-@durable(queue="bookings", lease=300)
+@durable(queue="maintenance", lease=300)
 def sum_up_day(lease: Lease) -> None:
     """What a day brought, in daily_sales."""
     day = lease.task.args["day"]

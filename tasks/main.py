@@ -17,7 +17,7 @@ from tasks.unexpected_payments import stop_unexpected
 
 configure_logs("worker")
 
-QUEUES = ("bookings", "mail")
+QUEUES = ("payments", "mail", "maintenance")
 """The queues of durable tasks; the drain has one of its own."""
 
 __all__ = [

@@ -15,7 +15,7 @@ TURN = 60
 """Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
 
 
-@durable(queue="bookings", lease=60, longest_delay=300, keep=True)
+@durable(queue="payments", lease=60, longest_delay=300, keep=True)
 def number_receipts(lease: Lease) -> None:
     """Number whatever is due, batch by batch, in the order in which it happened."""
     end = time.monotonic() + TURN

@@ -25,7 +25,7 @@ TURN = 60
 """Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
 
 
-@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+@durable(queue="maintenance", lease=120, longest_delay=300, keep=True)
 def reconcile(lease: Lease) -> None:
     """Go on with a run, page by page."""
     end = time.monotonic() + TURN

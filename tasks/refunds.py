@@ -25,7 +25,7 @@ NOT_YET = 5
 """Seconds until a refund is adopted whose payment is under way here."""
 
 
-@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+@durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def refund(lease: Lease) -> None:
     """Give money back, or look at what became of it."""
     progress = begin(lease)
@@ -113,7 +113,7 @@ class WrongRefund(UsherError):
     """The gateway has given back another amount or currency than was asked for."""
 
 
-@durable(queue="bookings", longest_delay=300, keep=True)
+@durable(queue="payments", longest_delay=300, keep=True)
 def adopt_refund(lease: Lease) -> None:
     """A refund was made in the gateway's dashboard: it counts as one of ours."""
     args = lease.task.args

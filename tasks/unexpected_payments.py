@@ -20,7 +20,7 @@ TOO_LATE, OTHER_SUM = "late_money", "wrong_money"
 """Failure codes of payments, and reasons of their refunds."""
 
 
-@durable(queue="bookings", lease=120, longest_delay=300, keep=True)
+@durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def stop_unexpected(lease: Lease) -> None:
     """Stop a payment that was recorded as failed and went on all the same; refund what it took."""
     args = lease.task.args

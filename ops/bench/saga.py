@@ -24,7 +24,7 @@ from ops.bench.measure import Options, Row, Sample, Stopwatch, compare, state, t
 from ops.local.servers import Postgres
 from ops.local.stack import Stack
 
-FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1}
+FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1, "keeper": 1}
 UNLIMITED = {"GATEWAY_LIMIT": "10000", "SAGA_BACKLOG": "1000000"}
 LATENCY_S = 0.2
 TIMEOUT_S = 300

@@ -27,7 +27,7 @@ from ops.local.supervisor import ROOT
 SEATS_A_ROW = 22  # with a pair in the middle, an even number is left on either side
 TIMEOUT_S = 120
 POLL_S = 0.05
-PROCESSES = ("web", "relay", "clock", "worker", "mailer")
+PROCESSES = ("web", "relay", "clock", "worker", "mailer", "keeper")
 
 
 def free(options: Options, var_dir: Path) -> Row:

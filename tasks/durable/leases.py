@@ -1,6 +1,6 @@
 """Durable tasks on Dramatiq: a message wakes a worker up, the row in Postgres is the task.
 
-    @durable(queue="bookings")
+    @durable(queue="payments")
     def advance(lease: Lease) -> None:
         with lease.transaction() as conn:
             …

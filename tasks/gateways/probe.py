@@ -6,7 +6,7 @@ from tasks.durable.leases import Lease
 from tasks.gateways.stripe.client import probe
 
 
-@durable(queue="bookings")
+@durable(queue="payments")
 def probe_gateway(lease: Lease) -> None:
     """Ask once, through the circuit breaker, which writes down how it went."""
     probe(lease.task.args["account_id"])

@@ -122,10 +122,10 @@ def test_a_database_too_busy_to_count_is_not_away(
 
 def test_metrics_show_tasks_that_are_due(anybody: Caller, conn: Conn) -> None:
     long_ago = "clock_timestamp() - interval '1 min'"
-    conn.execute(f"SELECT enqueue('advance', 'bookings', 'one', '{{}}', 1, {long_ago})")
+    conn.execute(f"SELECT enqueue('advance', 'payments', 'one', '{{}}', 1, {long_ago})")
     text = anybody.get("/metrics").text
-    assert 'usher_outbox_depth{actor="advance",queue="bookings"} 1.0' in text
-    (age,) = re.findall(r'usher_outbox_age_seconds{queue="bookings"} ([\d.]+)', text)
+    assert 'usher_outbox_depth{actor="advance",queue="payments"} 1.0' in text
+    (age,) = re.findall(r'usher_outbox_age_seconds{queue="payments"} ([\d.]+)', text)
     assert 60 <= float(age) < 90
 
 

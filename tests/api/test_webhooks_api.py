@@ -50,7 +50,7 @@ def test_news_of_a_payment_makes_us_look(
     args = {"event_id": payment["event_id"], "booking_id": payment["booking_id"]}
     key = payment["booking_id"]
     assert tasks(conn) == [
-        {"actor": "advance", "queue": "bookings", "key": key, "args": args,
+        {"actor": "advance", "queue": "payments", "key": key, "args": args,
          "event_id": payment["event_id"]}
     ]  # fmt: skip
 

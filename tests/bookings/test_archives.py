@@ -188,7 +188,7 @@ OPEN = {
             event_id, found_by, seen_by)
         select r.gateway_account_id, 'amount', 'pi_1', now(), e.id, r.id, r.id
         from run r, events e""",
-    "a task has to do": "select enqueue('advance', 'bookings', 'x', '{}', id) from events",
+    "a task has to do": "select enqueue('advance', 'payments', 'x', '{}', id) from events",
     "a dead letter has to do": """
         insert into dead_letters (task_id, actor, queue, args, event_id, reason, claims, errors,
             created_at)

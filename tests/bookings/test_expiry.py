@@ -83,7 +83,7 @@ def test_one_that_is_being_paid_is_left_to_the_saga(hall: Hall) -> None:
     assert hall.state_of(booking) == "expiring"
     assert hall.draw() == "..11.."
     tasks = hall.conn.execute("select actor, queue, key from outbox").fetchall()
-    assert tasks == [{"actor": "advance", "queue": "bookings", "key": str(booking)}]
+    assert tasks == [{"actor": "advance", "queue": "payments", "key": str(booking)}]
     assert expire(hall) == (0, 0)
 
 

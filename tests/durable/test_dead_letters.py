@@ -114,7 +114,7 @@ def test_a_task_without_a_cause_is_the_cause_of_what_it_enqueues(running: Runnin
     bind_ids(take_lease([task], policies["remind"]))
     try:
         with transaction("task:remind") as conn:
-            conn.execute("select enqueue('probe_gateway', 'bookings', null, '{}')")
+            conn.execute("select enqueue('probe_gateway', 'payments', null, '{}')")
     finally:
         bind_trace(None)
     assert [t["trace"] for t in running.tasks("probe_gateway")] == [f"task-{task}"]
@@ -213,7 +213,7 @@ def test_a_task_of_which_there_is_one_is_not_doubled(running: Running) -> None:
     """The same thing was enqueued again meanwhile: it is told to run once more."""
     letter = bury(running, "probe_gateway", account_id=1)
     running.conn.execute("update dead_letters set key = '1'")
-    running.conn.execute("select enqueue('probe_gateway', 'bookings', '1', '{}')")
+    running.conn.execute("select enqueue('probe_gateway', 'payments', '1', '{}')")
     with transaction("operator:1") as conn:
         outcome = dead_letters.retry(conn, letter)
     (task,) = running.tasks("probe_gateway")

@@ -87,10 +87,10 @@ def test_the_queue_is_bounded(running: Running, monkeypatch: pytest.MonkeyPatch)
     from tasks import relay
 
     monkeypatch.setattr(relay, "OUTSTANDING", 10)
-    add(running, 40, "advance", "bookings")
+    add(running, 40, "advance", "payments")
     for _ in range(3):
         relay.relay_once()
-    assert waiting("bookings") == 10
+    assert waiting("payments") == 10
 
 
 @pytest.mark.usefixtures("usual_pace")

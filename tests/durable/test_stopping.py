@@ -2,13 +2,9 @@
 SIGTERM. Real processes, as the Procfile has them, with the actors of tests/support/restless.py.
 """
 
-import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,14 +13,14 @@ from psycopg.types.json import Jsonb
 
 from db.connections import only
 from ops.deploy.migrate import migrate
-from ops.local.servers import Postgres, Redis, free_port, tethered
-from ops.local.supervisor import ROOT, Supervisor, read_procfile
+from ops.local.servers import Postgres, Redis, free_port
+from ops.local.supervisor import Supervisor, read_procfile
+from tests.support.processes import environment_of, process, relaying
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import environment
 
-BIN = Path(sys.executable).parent
-WORKER = "dramatiq tests.support.restless --queues bookings drain --processes 1 --threads {threads}"
+WORKER = "dramatiq tests.support.restless --queues drain payments --processes 1 --threads {threads}"
 PATIENCE = 30
 
 
@@ -35,39 +31,8 @@ def env(running: Running, configured: dict[str, str]) -> dict[str, str]:
     return environment_of(configured)
 
 
-def environment_of(values: dict[str, str]) -> dict[str, str]:
-    path = f"{BIN}:{os.environ['PATH']}"
-    more = {"TASK_PACE": "0.02", "dramatiq_worker_timeout": "50", "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **values, **more, "PATH": path}
-
-
-@contextmanager
-def process(command: str, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        child = tethered(["/bin/sh", "-c", f"exec env {command}"], output, env=env, cwd=ROOT)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
-@contextmanager
-def relaying() -> Iterator[None]:
-    from tasks import relay
-
-    stop = threading.Event()
-    thread = threading.Thread(target=relay.run, args=[stop])
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def add(running: Running, how: str) -> int:
-    query = "select enqueue('restless', 'bookings', null, %s) as id"
+    query = "select enqueue('restless', 'payments', null, %s) as id"
     return int(only(running.conn.execute(query, [Jsonb({"how": how})]).fetchall())["id"])
 
 
@@ -110,7 +75,7 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
         add(running, "wait")
     relay_once()
     with process(WORKER.format(threads=2), env, log) as worker:
-        wait_until(lambda: begun(running, "wait") == 2 and waiting("bookings") == 0, PATIENCE)
+        wait_until(lambda: begun(running, "wait") == 2 and waiting("payments") == 0, PATIENCE)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0, log.read_text()
     tasks = running.tasks("restless")
@@ -119,9 +84,9 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
     told = [task["errors"][-1]["error"] for task in tasks if task["errors"]]
     assert told == ["Stopping: its worker was told to stop"] * 2
     assert "handed back" not in log.read_text()
-    assert waiting("bookings") == 2
+    assert waiting("payments") == 2
     relay_once()  # it finds those, too, that were in hand
-    assert waiting("bookings") >= 4
+    assert waiting("payments") >= 4
 
 
 def test_what_does_not_end_is_handed_back_over_its_head(
@@ -144,6 +109,7 @@ WAITING = {
     "clock": ("Postgres",),
     "worker": ("Postgres", "Redis"),
     "mailer": ("Postgres", "Redis"),
+    "keeper": ("Postgres", "Redis"),
     "web": ("Postgres",),
     "live": ("Postgres",),
 }

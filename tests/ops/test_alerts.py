@@ -83,7 +83,7 @@ def test_an_outage_is_seen_until_it_ends(anybody: Caller, opera: Caller, conn: C
 def test_what_is_in_hand_is_not_late(anybody: Caller, conn: Conn) -> None:
     """However long it takes: its lease tells whether somebody is still at it."""
     long_ago = "clock_timestamp() - interval '1 h'"
-    conn.execute(f"SELECT enqueue('cancel_event', 'bookings', 'one', '{{}}', 1, {long_ago})")
+    conn.execute(f"SELECT enqueue('cancel_event', 'payments', 'one', '{{}}', 1, {long_ago})")
     conn.execute(
         "UPDATE outbox SET lease_token = gen_random_uuid(), lease_until = now() + interval '1 min'"
     )

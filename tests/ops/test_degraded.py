@@ -25,7 +25,7 @@ from ops.local.stack import Stack
 from tests.support.waiting import wait_until
 
 PATIENCE = 60
-FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1, "mailer": 1}
+FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1, "mailer": 1, "keeper": 1}
 Json = dict[str, Any]
 
 
@@ -234,7 +234,7 @@ def test_disk_full(box: Box) -> None:
 SHIFTED = """
 import datetime, os, time
 
-MINUTES = {"web": 10, "worker": 10, "relay": -10, "clock": -10, "mailer": -10}
+MINUTES = {"web": 10, "worker": 10, "relay": -10, "clock": -10, "mailer": -10, "keeper": 10}
 shift = 60 * MINUTES.get(os.environ.get("DYNO", "").partition(".")[0], 0)
 seconds, nanoseconds, real = time.time, time.time_ns, datetime.datetime
 

@@ -23,7 +23,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
 def test_it_reads_the_procfile() -> None:
     types = read_procfile()
     assert types["release"] == "python -m ops.deploy.migrate"
-    assert {"web", "relay", "clock", "worker", "mailer"} <= types.keys()
+    assert {"web", "relay", "clock", "worker", "mailer", "keeper"} <= types.keys()
 
 
 def test_it_gives_processes_their_environment_and_a_log(supervisor: Supervisor) -> None:

@@ -202,7 +202,7 @@ def test_a_void_survives(theatre: Theatre) -> None:
         )
         theatre.sale.enqueue(
             "advance",
-            "bookings",
+            "payments",
             str(booking),
             event_id=theatre.sale.event,
             booking_id=str(booking),

@@ -27,7 +27,7 @@ def told(running: Running, booking: UUID, dispute: str) -> None:
     """The gateway tells us something about a dispute."""
     ids = {"event_id": running.sale.event, "booking_id": str(booking)}
     ids |= {"payment_id": str(running.booking(booking)["payment_id"]), "dispute_id": dispute}
-    running.sale.enqueue("look_at_dispute", "bookings", dispute, **ids)
+    running.sale.enqueue("look_at_dispute", "payments", dispute, **ids)
 
 
 def at_gateway(running: Running, booking: UUID) -> str:

@@ -25,7 +25,7 @@ from web.app import create_app
 
 INTENTS = "GET /v1/payment_intents"
 AT_WORK = "select from outbox where actor <> 'remind'"
-LOSE_TASKS = "delete from outbox where queue = 'bookings'"
+LOSE_TASKS = "delete from outbox where queue = 'payments'"
 AGE = "update {} set updated_at = updated_at - interval '1 hour'"
 
 
@@ -160,7 +160,7 @@ def test_one_that_leaves_no_room_for_ours_waits_for_it(running: Running) -> None
     made = dashboard().refunds.create({"payment_intent": payment["gateway_id"]})
     ids = {"event_id": running.sale.event, "booking_id": str(booking)}
     ids |= {"payment_id": str(payment["id"]), "gateway_refund_id": made.id}
-    running.sale.enqueue("adopt_refund", "bookings", made.id, **ids)
+    running.sale.enqueue("adopt_refund", "payments", made.id, **ids)
     with running.work():
         wait_until(running.dead_letters)
         assert "is adopted by itself" in running.dead_letters()[0]["reason"]
@@ -391,7 +391,7 @@ def test_what_somebody_works_on_is_no_difference(running: Running) -> None:
     payment = approved(running, booking)
     capture(running, payment)
     ids = {"event_id": running.sale.event, "booking_id": str(booking)}
-    running.sale.enqueue("advance", "bookings", str(booking), **ids)
+    running.sale.enqueue("advance", "payments", str(booking), **ids)
     running.conn.execute("update outbox set run_at = now() + interval '1 day', resend_at = run_at")
     run = start(running)
     with running.work():

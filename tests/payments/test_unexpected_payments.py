@@ -37,7 +37,7 @@ def end(running: Running, booking: UUID) -> None:
             [running.sale.event, booking],
         )
         ids = {"event_id": running.sale.event, "booking_id": str(booking)}
-        running.sale.enqueue("advance", "bookings", str(booking), **ids)
+        running.sale.enqueue("advance", "payments", str(booking), **ids)
 
 
 def is_returned(running: Running, booking: UUID, amount: int = PRICE) -> bool:

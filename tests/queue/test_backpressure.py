@@ -53,7 +53,7 @@ def test_a_saga_that_is_far_behind_stops_the_lanes_that_need_it(conn: Conn) -> N
     paid.enter()
     free.enter()
     for key in "abc":
-        conn.execute("select enqueue('advance', 'bookings', %s, '{}')", [key])
+        conn.execute("select enqueue('advance', 'payments', %s, '{}')", [key])
     assert lanes.next_lane(conn, backlog=2) == free.event
     free.drain()
     assert lanes.next_lane(conn, backlog=2) is None

@@ -840,7 +840,7 @@ ANSWERS = {
 
 
 NOTIFY = """
-select enqueue('advance', 'bookings', b.id::text, jsonb_build_object('event_id', b.event_id,
+select enqueue('advance', 'payments', b.id::text, jsonb_build_object('event_id', b.event_id,
     'booking_id', b.id), b.event_id)
 from bookings b
 where b.event_id = %(event_id)s and b.id = %(booking_id)s

@@ -1,5 +1,4 @@
-"""Actors for tests of how workers end, loaded beside Usher's own: `dramatiq
-tests.support.restless`.
+"""Actors for tests of workers, loaded beside Usher's own: `dramatiq tests.support.restless`.
 
 They do what their task says: `kill` takes the process with it, `wait` goes on between two steps
 for as long as it is not told to stop, `hang` does not hear, `work` takes a tenth of a second.
@@ -15,14 +14,15 @@ from tasks import main
 from tasks.durable.broker import durable
 from tasks.durable.leases import Lease, in_hand, stop_if_told
 
-__all__ = ["broker", "restless"]
+__all__ = ["broker", "purge_slowly", "restless"]
 
 broker = main.broker
 FOREVER = 3600
 COMPANY = 4
+PURGE_S = 10
 
 
-@durable(queue="bookings", lease=150)
+@durable(queue="payments", lease=150)
 def restless(lease: Lease) -> None:
     """Do what the task says."""
     how = lease.task.args["how"]
@@ -48,3 +48,16 @@ def wait_for_company() -> None:
     end = time.monotonic() + 1
     while len(in_hand) < COMPANY and time.monotonic() < end:
         time.sleep(0.01)
+
+
+@durable(queue="maintenance", lease=3600)
+def purge_slowly(lease: Lease) -> None:
+    """Take ten seconds, or until the process is told to stop."""
+    with lease.transaction() as conn:
+        conn.execute("insert into audit_log (actor, action) values ('restless', 'purge')")
+    until = time.monotonic() + PURGE_S
+    while time.monotonic() < until:
+        stop_if_told()
+        time.sleep(0.01)
+    with lease.transaction() as conn:
+        lease.finish(conn)

@@ -112,7 +112,7 @@ class StagedSale:
             from bookings where event_id = %s and id = %s returning id"""
         payment = UUID(str(only(self.conn.execute(query, [self.event, booking]).fetchall())["id"]))
         self.set_booking(booking, "authorising", payment_id=payment)
-        self.enqueue("advance", "bookings", str(booking), booking_id=str(booking))
+        self.enqueue("advance", "payments", str(booking), booking_id=str(booking))
         if state != "intended":
             self.set_payment(payment, state)
         return payment

@@ -17,7 +17,7 @@ begin
     elsif found_in in ('authorising', 'review') then
         update bookings set state = 'expiring', reason = 'buyer'
         where event_id = p_event and id = p_booking and state in ('authorising', 'review');
-        perform enqueue('advance', 'bookings', p_booking::text,
+        perform enqueue('advance', 'payments', p_booking::text,
             jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
     end if;
     return found_in;

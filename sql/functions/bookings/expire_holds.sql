@@ -43,7 +43,7 @@ begin
         if due.authorising is not null then
             update bookings set state = 'expiring', reason = 'deadline'
             where event_id = due.event_id and id = any (due.authorising) and state = 'authorising';
-            perform enqueue('advance', 'bookings', id::text,
+            perform enqueue('advance', 'payments', id::text,
                 jsonb_build_object('event_id', due.event_id, 'booking_id', id), due.event_id)
             from unnest(due.authorising) id;
             expiring := expiring + cardinality(due.authorising);

@@ -32,7 +32,7 @@ begin
         paid.event_id, jsonb_build_object('refund_id', refund_id, 'payment_id', p_payment,
             'gateway_id', p_gateway_id, 'amount', p_amount, 'currency', p_currency));
     if p_state = 'pending' then
-        perform enqueue('refund', 'bookings', refund_id::text, jsonb_build_object('event_id',
+        perform enqueue('refund', 'payments', refund_id::text, jsonb_build_object('event_id',
             paid.event_id, 'booking_id', paid.booking_id, 'refund_id', refund_id), paid.event_id);
     end if;
 end $$;

@@ -34,7 +34,7 @@ begin
                      and state in ('authorising', 'review'));
     update bookings set state = 'expiring', reason = 'event_cancelled'
     where event_id = p_event and id = any (ids) and state in ('authorising', 'review');
-    perform enqueue('advance', 'bookings', id::text,
+    perform enqueue('advance', 'payments', id::text,
         jsonb_build_object('event_id', p_event, 'booking_id', id), p_event)
     from unnest(ids) id;
 

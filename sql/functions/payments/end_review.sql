@@ -9,7 +9,7 @@ begin
     else
         perform end_booking(p_booking.event_id, p_booking.id, '{review}', 'failed', p_code);
     end if;
-    perform enqueue('advance', 'bookings', p_booking.id::text, jsonb_build_object(
+    perform enqueue('advance', 'payments', p_booking.id::text, jsonb_build_object(
         'event_id', p_booking.event_id, 'booking_id', p_booking.id), p_booking.event_id);
     insert into audit_log (actor, action, event_id, detail)
     values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'review ended',

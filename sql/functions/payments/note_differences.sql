@@ -67,7 +67,7 @@ begin
     if d.repair = 'refund_unexpected' then
         perform refund_unexpected(d.payment_id, 'late_money');
     else
-        perform enqueue(d.repair, 'bookings', d.key, d.args, d.event_id, p_priority => 80);
+        perform enqueue(d.repair, 'payments', d.key, d.args, d.event_id, p_priority => 80);
     end if;
 end $$;
 
@@ -76,7 +76,7 @@ create or replace function write_letter(d difference, p_first timestamptz) retur
 language sql as $$
     insert into dead_letters (task_id, actor, queue, key, args, event_id, booking_id, reason, claims,
         errors, created_at)
-    values (0, 'reconcile', 'bookings', d.kind || ' ' || d.subject,
+    values (0, 'reconcile', 'maintenance', d.kind || ' ' || d.subject,
         jsonb_strip_nulls(d.args || jsonb_build_object('here', d.here, 'there', d.there)), d.event_id,
         d.booking_id, format('%s %s: %s', d.kind, d.subject, advise(d)), 1, '[]', p_first)
     returning id

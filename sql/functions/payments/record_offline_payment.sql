@@ -65,7 +65,7 @@ begin
     values (who, 'offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
         p_paid.booking_id, 'payment_id', p_paid.id, 'reference', p_reference, 'amount', p_paid.amount,
         'currency', p_paid.currency, 'late', p_late));
-    perform enqueue(case when p_late then 'stop_unexpected' else 'advance' end, 'bookings',
+    perform enqueue(case when p_late then 'stop_unexpected' else 'advance' end, 'payments',
         case when p_late then p_paid.id else p_paid.booking_id end::text,
         jsonb_build_object('event_id', p_paid.event_id, 'booking_id', p_paid.booking_id)
             || case when p_late then jsonb_build_object('payment_id', p_paid.id) else '{}' end,

@@ -30,7 +30,7 @@ begin
     insert into audit_log (actor, action, event_id, detail)
     values (who, 'offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
         'refund_id', p_refund, 'how', p_how, 'amount', r.amount, 'currency', r.currency));
-    perform enqueue('refund', 'bookings', p_refund::text, jsonb_build_object('event_id', p_event,
+    perform enqueue('refund', 'payments', p_refund::text, jsonb_build_object('event_id', p_event,
         'booking_id', p_booking, 'refund_id', p_refund), p_event);
     return 'done';
 end $$;

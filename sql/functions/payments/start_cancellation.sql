@@ -24,7 +24,7 @@ begin
     -- Entries that wait are told by the drain, which serves no lane that is paused.
     update lanes set paused = false where event_id = p_event and paused;
     insert into lane_wakes (event_id) select event_id from lanes where event_id = p_event;
-    perform enqueue('cancel_event', 'bookings', p_event::text,
+    perform enqueue('cancel_event', 'payments', p_event::text,
         jsonb_build_object('event_id', p_event), p_event);
     return 'started';
 end $$;

@@ -40,7 +40,7 @@ begin
         payment_params(b, payment_id, p_method, p_payment_method, p_return_url));
     update bookings set state = 'authorising', payment_id = start_payment.payment_id
     where event_id = p_event and id = p_booking and state = 'held';
-    perform enqueue('advance', 'bookings', p_booking::text,
+    perform enqueue('advance', 'payments', p_booking::text,
         jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
 end $$;
 

@@ -20,7 +20,7 @@ begin
         returning id
     )
     select array_agg(id) into begun from runs;
-    perform enqueue('reconcile', 'bookings', id::text, jsonb_build_object('reconciliation_id', id),
+    perform enqueue('reconcile', 'maintenance', id::text, jsonb_build_object('reconciliation_id', id),
         p_priority => 80)
     from unnest(begun) id;
     return begun;

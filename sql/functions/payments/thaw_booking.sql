@@ -4,7 +4,7 @@ language plpgsql as $$
 begin
     update bookings set state = 'confirmed'
     where event_id = p_event and id = p_booking and state = 'frozen';
-    perform enqueue('cancel_event', 'bookings', event_id::text,
+    perform enqueue('cancel_event', 'payments', event_id::text,
         jsonb_build_object('event_id', event_id), event_id)
     from event_cancellations where event_id = p_event;
     if not found then

@@ -20,7 +20,7 @@ begin
                 'booking_id', p.booking_id::text, 'payment_id', p.id::text, 'refund_id', w.id::text))
     from unnest(ids, p_payments, p_amounts) w(id, payment, amount)
     join payments p on p.id = w.payment;
-    perform enqueue('refund', 'bookings', w.id::text,
+    perform enqueue('refund', 'payments', w.id::text,
         jsonb_build_object('event_id', r.event_id, 'booking_id', r.booking_id, 'refund_id', w.id),
         r.event_id, clock_timestamp() + make_interval(secs => p_spread * (w.place - 1)), 80)
     from unnest(ids) with ordinality w(id, place) join refunds r on r.id = w.id;

@@ -57,7 +57,7 @@ FROM jobs ORDER BY name
 
 -- enqueue --
 -- The durable task that a job is about, when there is time for it.
-SELECT enqueue(%(actor)s, 'bookings', %(key)s, %(args)s, %(event_id)s, p_priority => 80)
+SELECT enqueue(%(actor)s, 'maintenance', %(key)s, %(args)s, %(event_id)s, p_priority => 80)
 
 -- ensure_partitions --
 -- This month's partitions and the next ones.

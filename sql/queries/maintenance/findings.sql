@@ -76,7 +76,7 @@ GROUP BY 1 ORDER BY 1
 
 -- booking_under_way_forgotten --
 -- The task that carries it on, again.
-SELECT enqueue('advance', 'bookings', id::text,
+SELECT enqueue('advance', 'payments', id::text,
     jsonb_build_object('event_id', event_id, 'booking_id', id), event_id)
 FROM bookings
 WHERE event_id = %(event_id)s AND id = %(booking_id)s
@@ -84,13 +84,13 @@ WHERE event_id = %(event_id)s AND id = %(booking_id)s
 
 -- payment_forgotten --
 -- The task that finds out what became of it, again.
-SELECT enqueue('advance', 'bookings', booking_id::text,
+SELECT enqueue('advance', 'payments', booking_id::text,
     jsonb_build_object('event_id', event_id, 'booking_id', booking_id), event_id)
 FROM payments WHERE id = %(payment_id)s AND state IN ('intended', 'authorised', 'unknown')
 
 -- refund_forgotten --
 -- The task that asks the gateway for it, again.
-SELECT enqueue('refund', 'bookings', id::text, jsonb_build_object('event_id', event_id, 'booking_id',
+SELECT enqueue('refund', 'payments', id::text, jsonb_build_object('event_id', event_id, 'booking_id',
     booking_id, 'refund_id', id), event_id)
 FROM refunds WHERE id = %(refund_id)s AND state = 'pending'
 

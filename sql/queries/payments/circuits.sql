@@ -32,6 +32,6 @@ SELECT close_circuit(%(account_id)s, %(probe)s) AS done
 
 -- probe_gateways --
 -- A task for each gateway that could not be used lately: while lanes wait for it, no other call asks.
-SELECT enqueue('probe_gateway', 'bookings', gateway_account_id::text,
+SELECT enqueue('probe_gateway', 'payments', gateway_account_id::text,
     jsonb_build_object('account_id', gateway_account_id))
 FROM outages WHERE closed_at IS NULL

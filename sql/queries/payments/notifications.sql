@@ -40,7 +40,7 @@ WITH mine AS (
     WHERE r.payment_id = mine.id AND stored.type = 'charge.refunded'
         AND r.state = 'pending' AND r.gateway_id IS NOT NULL
 ), adopted AS (
-    SELECT enqueue('adopt_refund', 'bookings', %(refund_gateway_id)s, jsonb_build_object(
+    SELECT enqueue('adopt_refund', 'payments', %(refund_gateway_id)s, jsonb_build_object(
         'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
         'gateway_refund_id', %(refund_gateway_id)s::text), mine.event_id)::text
     FROM stored, mine
@@ -48,23 +48,23 @@ WITH mine AS (
         AND NOT EXISTS (SELECT FROM refunds r
                         WHERE r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
 )
-SELECT (SELECT count(enqueue('refund', 'bookings', r.id::text, jsonb_build_object('event_id', r.event_id,
+SELECT (SELECT count(enqueue('refund', 'payments', r.id::text, jsonb_build_object('event_id', r.event_id,
         'booking_id', r.booking_id, 'refund_id', r.id), r.event_id)::text) FROM looked r) AS refunds,
     (SELECT count(*) FROM adopted) AS adopted,
     CASE WHEN stored.type LIKE 'charge.dispute.%%' AND mine.id IS NOT NULL
-        THEN enqueue('look_at_dispute', 'bookings', %(object_id)s, jsonb_build_object(
+        THEN enqueue('look_at_dispute', 'payments', %(object_id)s, jsonb_build_object(
             'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
             'dispute_id', %(object_id)s::text), mine.event_id) END AS dispute,
     CASE WHEN stored.type = 'radar.early_fraud_warning.created' AND mine.id IS NOT NULL
-        THEN enqueue('hold_suspect', 'bookings', mine.id::text, jsonb_build_object('event_id',
+        THEN enqueue('hold_suspect', 'payments', mine.id::text, jsonb_build_object('event_id',
             mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id), mine.event_id)
         END AS suspect,
     mine.id AS payment_id, CASE
     WHEN mine.id IS NULL OR %(money_back)s OR mine.state = %(says)s THEN NULL
-    WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'bookings',
+    WHEN mine.state NOT IN ('failed', 'voided') THEN enqueue('advance', 'payments',
         mine.booking_id::text,
         jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id), mine.event_id)
-    WHEN %(says)s IN ('authorised', 'captured') THEN enqueue('stop_unexpected', 'bookings',
+    WHEN %(says)s IN ('authorised', 'captured') THEN enqueue('stop_unexpected', 'payments',
         mine.id::text, jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id,
             'payment_id', mine.id), mine.event_id)
     END AS enqueued

@@ -9,7 +9,7 @@ WITH RECURSIVE owing AS (
     FROM owing s WHERE s.organisation_id IS NOT NULL
 )
 SELECT count(*) AS woken
-FROM (SELECT enqueue('number_receipts', 'bookings', organisation_id::text,
+FROM (SELECT enqueue('number_receipts', 'payments', organisation_id::text,
           jsonb_build_object('organisation_id', organisation_id), p_priority => 80)
       FROM owing s
       WHERE organisation_id IS NOT NULL AND NOT EXISTS (
