@@ -14,7 +14,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -192,7 +192,23 @@ def refuse_transaction() -> None:
         raise CalledInTransaction
 
 
+def one(result: Cursor[DictRow]) -> dict[str, Any]:
+    """The row of a result that has exactly one."""
+    (row,) = result.fetchall()
+    return row
+
+
+def maybe(result: Cursor[DictRow]) -> dict[str, Any] | None:
+    """The row of a result that has at most one."""
+    return result.fetchone()
+
+
+def many(result: Cursor[DictRow]) -> list[dict[str, Any]]:
+    """All rows of a result."""
+    return result.fetchall()
+
+
 def only(rows: list[DictRow]) -> dict[str, Any]:
-    """The only row of a result that must have one."""
+    """The only row of a list that must have one."""
     (row,) = rows
     return row

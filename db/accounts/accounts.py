@@ -6,7 +6,7 @@ from typing import Any, TypedDict, cast
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 
@@ -25,11 +25,10 @@ def add_account(conn: Conn, email: str, name: str, password_hash: str | None) ->
     """The new account's id. Errors: Conflict account_exists."""
     values = {"email": email, "name": name, "password_hash": password_hash}
     try:
-        row = conn.execute(sql.add_account, values).fetchone()
+        row = one(conn.execute(sql.add_account, values))
     except UniqueViolation as error:
         message = "There is an account with this e-mail address: sign in to it."
         raise Conflict(message, "account_exists") from error
-    assert row is not None
     return int(row["id"])
 
 
@@ -37,12 +36,12 @@ def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
     """An account that may sign in, whatever the case of the address: {id, password_hash,
     token_epoch, codes_used, now}; now is the database's.
     """
-    return conn.execute(sql.find_account, {"email": email}).fetchone()
+    return maybe(conn.execute(sql.find_account, {"email": email}))
 
 
 def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
     """{id, name, email}. Errors: NotFound."""
-    row = conn.execute(sql.get_account, {"account_id": account_id}).fetchone()
+    row = maybe(conn.execute(sql.get_account, {"account_id": account_id}))
     if row is None:
         raise NotFound
     return row
@@ -53,13 +52,13 @@ def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime)
     None when it was used already, or has expired, or the account is closed.
     """
     values = {"account_id": account_id, "codes_used": codes_used, "expires_at": expires_at}
-    row = conn.execute(sql.use_code, values).fetchone()
+    row = maybe(conn.execute(sql.use_code, values))
     return int(row["token_epoch"]) if row else None
 
 
 def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:
     """Accounts that had their tokens ended since then."""
-    return cast(list[EpochReading], conn.execute(sql.list_epochs, {"since": since}).fetchall())
+    return cast(list[EpochReading], many(conn.execute(sql.list_epochs, {"since": since})))
 
 
 def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:

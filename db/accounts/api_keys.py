@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import NotFound
 
@@ -34,8 +34,7 @@ class Caller:
 
 
 def add_organisation(conn: Conn, name: str) -> int:
-    row = conn.execute(sql.add_organisation, {"name": name}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.add_organisation, {"name": name}))
     return int(row["id"])
 
 
@@ -52,18 +51,18 @@ def add_key(conn: Conn, role: str, name: str, organisation_id: int | None) -> st
 
 def find_caller(conn: Conn, key: str) -> Caller | None:
     """Who the key belongs to, unless it was revoked."""
-    row = conn.execute(sql.find_key, {"secret_sha256": _hash(key)}).fetchone()
+    row = maybe(conn.execute(sql.find_key, {"secret_sha256": _hash(key)}))
     return Caller(**row) if row else None
 
 
 def list_keys(conn: Conn) -> list[dict[str, Any]]:
     """{id, role, name, organisation_id, organisation, created_at, revoked_at} of all."""
-    return conn.execute(sql.list_keys).fetchall()
+    return many(conn.execute(sql.list_keys))
 
 
 def revoke_key(conn: Conn, key_id: int) -> None:
     """Errors: NotFound, also when it was revoked before."""
-    if conn.execute(sql.revoke_key, {"key_id": key_id}).fetchone() is None:
+    if maybe(conn.execute(sql.revoke_key, {"key_id": key_id})) is None:
         raise NotFound(f"There is no key {key_id} that could be revoked.")
 
 

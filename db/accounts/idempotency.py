@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn
+from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest
 
@@ -33,10 +33,9 @@ def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
     """
     values = vars(request)
     # Not a plain insert: that would wait for the other request, holding a connection.
-    locked = conn.execute(sql.lock_key, values).fetchone()
-    if locked is None or not locked["free"]:
+    if not one(conn.execute(sql.lock_key, values))["free"]:
         raise Conflict("The same request is being worked on: ask again shortly.", "in_flight")
-    row = conn.execute(sql.find_answer, values).fetchone()
+    row = maybe(conn.execute(sql.find_answer, values))
     if row is None:
         return None
     if bytes(row["request_sha256"]) != request.sha256:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.queries import load
 from db.runtime.settings import settings
 
@@ -34,19 +34,19 @@ def list_due(conn: Conn, limit: int) -> list[int]:
 def move_piece(conn: Conn, event_id: int, limit: int) -> Piece:
     """Move some more of an event."""
     values = {"event_id": event_id, "days": settings().retention_events, "limit": limit}
-    return Piece(**only(conn.execute(sql.archive_piece, values).fetchall()))
+    return Piece(**one(conn.execute(sql.archive_piece, values)))
 
 
 def restore_payment(conn: Conn, payment_id: UUID | None, gateway_id: str | None) -> bool:
     """Bring the booking of a payment back; False: no archive knows of it."""
     values = {"payment_id": payment_id, "gateway_id": gateway_id}
-    return bool(only(conn.execute(sql.restore_payment, values).fetchall())["restored"])
+    return bool(one(conn.execute(sql.restore_payment, values))["restored"])
 
 
 def restore_booking(conn: Conn, event_id: int, booking_id: UUID) -> bool:
     """Bring a booking back; False: it is not in an archive."""
     values = {"event_id": event_id, "booking_id": booking_id}
-    return bool(only(conn.execute(sql.restore_booking, values).fetchall())["restored"])
+    return bool(one(conn.execute(sql.restore_booking, values))["restored"])
 
 
 @contextmanager

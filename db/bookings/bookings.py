@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.queue.entries import refusal
 from db.runtime.errors import Conflict, NotFound
@@ -18,7 +18,7 @@ def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
     accessible, seats (guids or None), accept_terms}. per_second: payments that the gateway takes.
     Errors: NotFound; Conflict; InvalidRequest with `reason`.
     """
-    row = only(conn.execute(sql.book_seats, wish | {"per_second": per_second}).fetchall())
+    row = one(conn.execute(sql.book_seats, wish | {"per_second": per_second}))
     if row["outcome"] != "booked":
         raise refusal(row["outcome"])
     booking_id: UUID = row["booking_id"]
@@ -28,7 +28,7 @@ def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
 def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> dict[str, Any]:
     """A buyer's own booking with items and the latest payment. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    row = conn.execute(sql.get_booking, values).fetchone()
+    row = maybe(conn.execute(sql.get_booking, values))
     if row is None:
         raise NotFound
     return row
@@ -39,7 +39,7 @@ def list_bookings(
 ) -> list[dict[str, Any]]:
     """A buyer's own, latest first."""
     values = {"buyer_id": buyer_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_bookings, values).fetchall()
+    return many(conn.execute(sql.list_bookings, values))
 
 
 def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> str:
@@ -48,8 +48,7 @@ def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -
     Errors: NotFound; Conflict not_cancellable.
     """
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    row = conn.execute(sql.cancel_booking, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.cancel_booking, values))
     if row["was"] is None:
         raise NotFound
     if row["was"] in ("held", "cancelled"):
@@ -65,7 +64,7 @@ def list_tickets(
 ) -> list[dict[str, Any]]:
     """Void ones too; none before it is confirmed. Errors: NotFound (the booking)."""
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    rows = conn.execute(sql.list_tickets, values).fetchall()
+    rows = many(conn.execute(sql.list_tickets, values))
     if not rows:
         raise NotFound
     return [row for row in rows if row["id"]]
@@ -75,7 +74,7 @@ def get_secret(conn: Conn, event_id: int, booking_id: UUID, ticket_id: UUID, buy
     """What the code of a buyer's own valid ticket says. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id}
     values |= {"ticket_id": ticket_id, "buyer_id": buyer_id}
-    row = conn.execute(sql.get_secret, values).fetchone()
+    row = maybe(conn.execute(sql.get_secret, values))
     if row is None:
         raise NotFound
     return str(row["secret"])

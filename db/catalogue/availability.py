@@ -4,7 +4,7 @@ text, because they are long and the same for all."""
 from datetime import datetime
 from typing import TypedDict, cast
 
-from db.connections import Conn
+from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import NotFound
 
@@ -13,7 +13,7 @@ sql = load("catalogue/availability")
 
 def get_plan_version(conn: Conn, event_id: int) -> int:
     """The plan version that an opened event is pinned to. Errors: NotFound."""
-    row = conn.execute(sql.get_plan_version, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.get_plan_version, {"event_id": event_id}))
     if row is None:
         raise NotFound
     return int(row["plan_version_id"])
@@ -21,8 +21,7 @@ def get_plan_version(conn: Conn, event_id: int) -> int:
 
 def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
     """JSON: {seats: [{guid, category, zone, row, number, x, y, accessible, …}]}."""
-    row = conn.execute(sql.draw_chart, {"plan_version_id": plan_version_id}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.draw_chart, {"plan_version_id": plan_version_id}))
     return str(row["document"]).encode()
 
 
@@ -31,7 +30,7 @@ def count_seats(conn: Conn, event_id: int) -> bytes:
 
     Errors: NotFound.
     """
-    row = conn.execute(sql.count_seats, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.count_seats, {"event_id": event_id}))
     if row is None:
         raise NotFound
     return str(row["document"]).encode()
@@ -55,7 +54,7 @@ class QueueReading(TypedDict):
 
 def get_queue(conn: Conn, event_id: int) -> QueueReading:
     """It costs the same however many wait. Errors: NotFound."""
-    row = conn.execute(sql.list_queues, {"event_ids": [event_id]}).fetchone()
+    row = maybe(conn.execute(sql.list_queues, {"event_ids": [event_id]}))
     if row is None:
         raise NotFound
     return cast(QueueReading, row)

@@ -1,6 +1,6 @@
 """Currencies that can be sold in; what is known of them is in sql/data/currencies.sql."""
 
-from db.connections import Conn
+from db.connections import Conn, maybe
 from db.presentation.amounts import Currency
 from db.queries import load
 
@@ -14,5 +14,5 @@ def list_currencies(conn: Conn) -> dict[str, Currency]:
 
 def find_currency(conn: Conn, code: str) -> Currency | None:
     """None: nothing can be sold in it."""
-    row = conn.execute(sql.find_currency, {"code": code}).fetchone()
+    row = maybe(conn.execute(sql.find_currency, {"code": code}))
     return Currency(**row) if row else None

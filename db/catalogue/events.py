@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, TypedDict
 
 from db.catalogue.currencies import find_currency
-from db.connections import Conn
+from db.connections import Conn, many, maybe, one
 from db.presentation.amounts import Currency, written
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
@@ -38,15 +38,14 @@ def add_event(
     cannot be paid, with `reason`).
     """
     _check_currency(conn, fields["currency"])
-    parts = conn.execute(sql.find_parts, {**fields, "scope": scope}).fetchone()
+    parts = maybe(conn.execute(sql.find_parts, {**fields, "scope": scope}))
     _check_parts(parts)
     assert parts is not None
     _check_prices(prices, {int(category) for category in parts["categories"]})
     _check_ways_to_pay(fields)
     fields["time_zone"] = fields["time_zone"] or parts["time_zone"]
     fields |= {name: parts[name] for name in ("organisation_id", "gateway_account_id")}
-    row = conn.execute(sql.add_event, fields).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.add_event, fields))
     set_prices(conn, row["id"], prices)
     _refuse_wrong_prices(conn, row["id"])
     return int(row["id"])
@@ -108,7 +107,7 @@ def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
 
 def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
     """{reason, path, message}: why no buyer could pay what an event's bookings cost."""
-    row = conn.execute(sql.check_prices, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.check_prices, {"event_id": event_id}))
     if row is None:
         return None
     currency = Currency(row["currency"], row["exponent"], row["step"])
@@ -133,7 +132,7 @@ WRONG_PRICES = {
 
 def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str, Any]:
     """An event, its venue and prices; drafts only within the scope. Errors: NotFound."""
-    row = conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}).fetchone()
+    row = maybe(conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}))
     if row is None:
         raise NotFound
     return row
@@ -142,7 +141,7 @@ def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str
 def list_events(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
     """Those on sale or announced, without prices."""
     values = {"starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_events, values).fetchall()
+    return many(conn.execute(sql.list_events, values))
 
 
 WAYS_TO_PAY = ("payment_methods", "offline_seconds")
@@ -202,12 +201,12 @@ def change_draft(
 def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
     """Errors: NotFound, when the event is not within the scope."""
     values = {"event_id": event_id, "scope": scope}
-    if conn.execute(sql.check_owner, values).fetchone() is None:
+    if maybe(conn.execute(sql.check_owner, values)) is None:
         raise NotFound
 
 
 def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
-    row = conn.execute(sql.lock_event, {"event_id": event_id, "scope": scope}).fetchone()
+    row = maybe(conn.execute(sql.lock_event, {"event_id": event_id, "scope": scope}))
     if row is None:
         raise NotFound
     return row
@@ -258,7 +257,7 @@ def change_lane(
     values = dict.fromkeys(("paused", "weight", "in_flight_cap", "admission_rate")) | changes
     values |= {"scope": scope, "event_id": event_id}
     values |= {"set_cap": "in_flight_cap" in changes, "set_rate": "admission_rate" in changes}
-    row = conn.execute(sql.change_lane, values).fetchone()
+    row = maybe(conn.execute(sql.change_lane, values))
     if row is None:
         _lock(conn, scope, event_id)
         raise Conflict(NOT_OPENED, "not_opened")
@@ -274,7 +273,7 @@ def list_changes(
     """
     check_owner(conn, scope, event_id)
     values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_changes, values).fetchall()
+    return many(conn.execute(sql.list_changes, values))
 
 
 NOT_OPENED = "The event was never opened: POST …/open first."
@@ -288,8 +287,7 @@ def block_seats(
     Errors: NotFound; InvalidRequest (unknown guids); Conflict not_opened or seats_taken.
     """
     values = {"event_id": event_id, "scope": scope, "guids": guids, "block": block}
-    row = conn.execute(sql.block_seats, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.block_seats, values))
     if row["outcome"] == "no_event":
         raise NotFound
     if row["outcome"] == "not_opened":

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from db.catalogue.seating import Plan, keep_numbers, keep_read
-from db.connections import Conn
+from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import NotFound
 
@@ -17,20 +17,20 @@ sql = load("catalogue/plans")
 def check_venue(conn: Conn, scope: int | None, venue_id: int) -> None:
     """Errors: NotFound."""
     values = {"scope": scope, "venue_id": venue_id}
-    if conn.execute(sql.check_venue, values).fetchone() is None:
+    if maybe(conn.execute(sql.check_venue, values)) is None:
         raise NotFound
 
 
 def check_plan(conn: Conn, scope: int | None, plan_id: int) -> None:
     """Errors: NotFound."""
-    if conn.execute(sql.check_plan, {"scope": scope, "plan_id": plan_id}).fetchone() is None:
+    if maybe(conn.execute(sql.check_plan, {"scope": scope, "plan_id": plan_id})) is None:
         raise NotFound
 
 
 def add_plan(conn: Conn, scope: int | None, venue_id: int, name: str) -> int:
     """A plan that has no version yet. Errors: NotFound (the venue)."""
     values = {"scope": scope, "venue_id": venue_id, "name": name}
-    row = conn.execute(sql.add_plan, values).fetchone()
+    row = maybe(conn.execute(sql.add_plan, values))
     if row is None:
         raise NotFound
     return int(row["id"])
@@ -45,7 +45,7 @@ def add_version(
     Returns {id, version, version_id, name, seats, categories: [{category, name, color, seats}]}.
     Errors: NotFound.
     """
-    locked = conn.execute(sql.lock_plan, {"plan_id": plan_id, "scope": scope}).fetchone()
+    locked = maybe(conn.execute(sql.lock_plan, {"plan_id": plan_id, "scope": scope}))
     if locked is None:
         raise NotFound
     earlier = conn.execute(sql.earlier_numbers, {"plan_id": plan_id})
@@ -55,8 +55,7 @@ def add_version(
         "source": Jsonb(keep_read(json.loads(source))),
         "seat_count": len(plan.seats),
     }
-    added = conn.execute(sql.add_version, values).fetchone()
-    assert added is not None
+    added = one(conn.execute(sql.add_version, values))
     _add_categories(conn, added["id"], plan)
     _copy_seats(conn, added["id"], plan)
     return {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from db.connections import Conn
+from db.connections import Conn, many, one
 from db.queries import load
 
 sql = load("catalogue/venues")
@@ -17,13 +17,11 @@ def add_venue(
     """
     values = {"organisation_id": organisation_id, "name": name}
     values |= {"city": city, "time_zone": time_zone}
-    row = conn.execute(sql.add_venue, values).fetchone()
-    assert row is not None
-    return row
+    return one(conn.execute(sql.add_venue, values))
 
 
 def list_venues(
     conn: Conn, scope: int | None, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
     values = {"scope": scope, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_venues, values).fetchall()
+    return many(conn.execute(sql.list_venues, values))

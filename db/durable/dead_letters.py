@@ -7,7 +7,7 @@ that operators do here is in the audit log.
 from collections.abc import Mapping
 from typing import Any
 
-from db.connections import Conn, only
+from db.connections import Conn, many, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 
@@ -25,7 +25,7 @@ def list_letters(
     """Letters as `wanted` (some of CHOICES, and of ANY), latest first, without their history.
     lives: the task goes on being tried."""
     values = {**ANY, **wanted, "limit": limit, "oldest_first": oldest_first}
-    return conn.execute(sql.list_letters, values).fetchall()
+    return many(conn.execute(sql.list_letters, values))
 
 
 def get_letter(conn: Conn, letter_id: int) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def retry(conn: Conn, letter_id: int) -> dict[str, Any]:
 
     Errors: NotFound, Conflict already_resolved or cannot_be_retried.
     """
-    row = only(conn.execute(sql.retry_letter, {"id": letter_id}).fetchall())
+    row = one(conn.execute(sql.retry_letter, {"id": letter_id}))
     _refuse(letter_id, row, "cannot_be_retried")
     return {"id": letter_id, "outcome": row["outcome"], "task_id": row["task_id"]}
 
@@ -54,7 +54,7 @@ def discard(conn: Conn, letter_id: int, reason: str) -> None:
 
     Errors: NotFound, Conflict already_resolved, or unfinished while money depends on it.
     """
-    row = only(conn.execute(sql.discard_letter, {"id": letter_id, "reason": reason}).fetchall())
+    row = one(conn.execute(sql.discard_letter, {"id": letter_id, "reason": reason}))
     _refuse(letter_id, row, "unfinished")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 
 sql = load("durable/jobs")
@@ -34,7 +34,7 @@ def list_due(conn: Conn) -> set[str]:
 def take_tick(conn: Conn, name: str) -> datetime | None:
     """The tick that we are to run, in this transaction; None: it is not due, or another clock has
     it."""
-    row = conn.execute(sql.take_tick, {"name": name}).fetchone()
+    row = maybe(conn.execute(sql.take_tick, {"name": name}))
     return row["tick"] if row else None
 
 
@@ -44,7 +44,7 @@ def finish(conn: Conn, name: str, result: Any) -> None:
 
 def fail(conn: Conn, name: str, error: str) -> int:
     """Write down what went wrong; how many times in a row it has."""
-    return int(only(conn.execute(sql.fail, {"name": name, "error": error}).fetchall())["failures"])
+    return int(one(conn.execute(sql.fail, {"name": name, "error": error}))["failures"])
 
 
 def add_task(
@@ -58,11 +58,10 @@ def add_task(
 def list_jobs(conn: Conn) -> list[dict[str, Any]]:
     """[{name, every, catch_up, next_at, last_started_at, last_finished_at, last_result, failures,
     last_error, last_failed_at, age (seconds since the last success)}]"""
-    return conn.execute(sql.list_jobs).fetchall()
+    return many(conn.execute(sql.list_jobs))
 
 
 def ensure_partitions(conn: Conn) -> int:
     """How many monthly partitions had to be made."""
-    row = conn.execute(sql.ensure_partitions).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.ensure_partitions))
     return int(row["made"])

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn
+from db.connections import Conn, many
 from db.queries import load
 from db.runtime.settings import settings
 
@@ -134,4 +134,4 @@ def list_tasks(
     """Tasks that are not done, oldest first. state: due, leased or waiting; or failing."""
     values = {"starting_after": starting_after, "limit": limit}
     wanted = {"actor": actor, "event_id": event_id, "state": state}
-    return conn.execute(sql.list_tasks, values | wanted).fetchall()
+    return many(conn.execute(sql.list_tasks, values | wanted))

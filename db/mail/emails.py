@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn
+from db.connections import Conn, many
 from db.presentation.amounts import Currency
 from db.queries import load
 
@@ -31,7 +31,7 @@ class Email:
 
 def take(conn: Conn, ids: list[str], currencies: dict[str, Currency]) -> list[Email]:
     """Those of the mails that are still to be sent, counted as one more attempt."""
-    rows = conn.execute(sql.take, {"ids": ids}).fetchall()
+    rows = many(conn.execute(sql.take, {"ids": ids}))
     return [Email(**row, currencies=currencies) for row in rows]
 
 
@@ -68,4 +68,4 @@ def list_troubled(
     the latest first: {id, event_id, booking_id, buyer_id, template, state, attempts, last_error,
     created_at}."""
     values = {"state": state, "older_than": older_than, "limit": limit}
-    return conn.execute(sql.list_troubled, values | {"starting_after": starting_after}).fetchall()
+    return many(conn.execute(sql.list_troubled, values | {"starting_after": starting_after}))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from db.connections import Conn
+from db.connections import Conn, many
 from db.queries import load
 
 sql = load("maintenance/audit_log")
@@ -18,4 +18,4 @@ def list_acts(
 ) -> list[dict[str, Any]]:
     """{id, at, actor, action, event_id, detail}, the latest first."""
     values = {"limit": limit, "starting_after": starting_after, "actor": actor, "action": action}
-    return conn.execute(sql.list_acts, values).fetchall()
+    return many(conn.execute(sql.list_acts, values))

@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.maintenance.invariants import Invariant, invariants
 from db.queries import load
 
@@ -58,7 +58,7 @@ class Span:
 def next_span(conn: Conn) -> Span:
     """The part of the log that the auditor has to read next; until is before since while some
     transaction takes long."""
-    return Span(**only(conn.execute(sql.next_span, {"slack": SLACK}).fetchall()))
+    return Span(**one(conn.execute(sql.next_span, {"slack": SLACK})))
 
 
 def list_touched(conn: Conn, span: Span) -> dict[int, list[int]]:
@@ -75,7 +75,7 @@ def move_on(conn: Conn, span: Span) -> None:
 def begin_whole(conn: Conn) -> list[Invariant]:
     """What is still to be checked of the whole audit of today."""
     names = [invariant.name for invariant in invariants()]
-    done = only(conn.execute(sql.begin_whole, {"names": names}).fetchall())["done"]
+    done = one(conn.execute(sql.begin_whole, {"names": names}))["done"]
     return [invariant for invariant in invariants() if invariant.name not in done]
 
 
@@ -86,7 +86,7 @@ def mark_done(conn: Conn, invariant: Invariant, slow: bool) -> None:
 
 def list_slow(conn: Conn) -> str:
     """The invariants that the last whole audit could not check in time."""
-    return ", ".join(only(conn.execute(sql.list_slow).fetchall())["slow"])
+    return ", ".join(one(conn.execute(sql.list_slow))["slow"])
 
 
 def subject_of(row: dict[str, Any]) -> str:
@@ -115,7 +115,7 @@ def _open_finding(conn: Conn, invariant: Invariant, row: dict[str, Any]) -> bool
         "buyer_id": row.get("buyer_id"),
         "reason": invariant.meaning,
     }
-    if conn.execute(sql.open_finding, values).fetchone() is None:
+    if maybe(conn.execute(sql.open_finding, values)) is None:
         return False
     _repair(conn, invariant, row)
     return True
@@ -138,7 +138,7 @@ def close_others(conn: Conn, invariant: Invariant, rows: Sequence[dict[str, Any]
     """Close the findings of an invariant that are not among these; how many."""
     keys = [f"{invariant.name}: {subject_of(row)}" for row in rows]
     values = {"invariant": invariant.name, "keys": keys}
-    return len(conn.execute(sql.close_findings, values).fetchall())
+    return len(many(conn.execute(sql.close_findings, values)))
 
 
 def count_findings(conn: Conn) -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from psycopg.errors import UndefinedTable
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe
 from db.durable.jobs import list_jobs
 from db.maintenance.findings import count_findings
 from db.maintenance.invariants import invariants
@@ -28,7 +28,7 @@ class Gauge(NamedTuple):
 def get_version(conn: Conn) -> int:
     """The highest migration that was applied, 0 where none was."""
     try:
-        row = conn.execute(sql.get_version).fetchone()
+        row = maybe(conn.execute(sql.get_version))
     except UndefinedTable:
         return 0
     return int(row["version"] or 0) if row else 0
@@ -42,8 +42,8 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     for row in conn.execute(sql.count_seats):
         labels = {"event": str(row["event_id"]), "state": row["state"]}
         yield Gauge("seats", labels, row["seats"])
-    yield from _task_gauges(conn.execute(sql.count_tasks).fetchall())
-    yield from _circuit_gauges(conn.execute(sql.list_circuits).fetchall())
+    yield from _task_gauges(many(conn.execute(sql.count_tasks)))
+    yield from _circuit_gauges(many(conn.execute(sql.list_circuits)))
     yield from _trouble_gauges(conn)
     yield from _reconciliation_gauges(conn)
     for row in conn.execute(sql.count_bookings):

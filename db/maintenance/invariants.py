@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, LiteralString
 
-from db.connections import Conn
+from db.connections import Conn, many
 from db.queries import load
 
 sql = load("maintenance/invariants")
@@ -82,7 +82,7 @@ def violations(conn: Conn) -> list[Violation]:
     """
     found = []
     for invariant in invariants():
-        rows = conn.execute(invariant.query).fetchall()
+        rows = many(conn.execute(invariant.query))
         if rows:
             sample = rows[:SAMPLE_ROWS]
             found.append(Violation(invariant.name, invariant.meaning, len(rows), sample))

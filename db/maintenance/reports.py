@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe
 from db.runtime.errors import Conflict, NotFound
 
 FOLDER = Path(__file__).resolve().parents[2] / "sql" / "reports"
@@ -27,7 +27,7 @@ def report_names() -> list[str]:
 def check_complete(conn: Conn, event_id: int) -> None:
     """Reports read what is not archived. Errors: Conflict, where they would leave something out."""
     query = "SELECT FROM events WHERE id = %s AND archive_month IS NOT NULL"
-    if conn.execute(query, [event_id]).fetchone() is not None:
+    if maybe(conn.execute(query, [event_id])) is not None:
         message = "It is long over, and in the archive: its receipts tell what was sold."
         raise Conflict(message, "archived")
 
@@ -44,7 +44,7 @@ def run_report(conn: Conn, name: str, event_id: int) -> tuple[list[str], list[di
     conn.execute("SET TRANSACTION READ ONLY")
     conn.execute("SET LOCAL statement_timeout = '30s'")
     result = conn.execute(_statement(name), {"event_id": event_id})
-    return [column.name for column in result.description or ()], result.fetchall()
+    return [column.name for column in result.description or ()], many(result)
 
 
 @cache

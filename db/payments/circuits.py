@@ -6,7 +6,7 @@ The database's clock decides, and one round trip before each call tells both.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.settings import settings
 
@@ -55,8 +55,7 @@ def take_turn(conn: Conn, account_id: int, endpoint: str, priority: Priority) ->
     values |= {"per_second": settings().gateway_limit, "burst": BURST}
     values |= {"account_per_second": settings().gateway_account_limit}
     values |= {"probe": PROBE * settings().task_pace}
-    row = conn.execute(sql.take_turn, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.take_turn, values))
     return Turn(**row)
 
 
@@ -67,13 +66,13 @@ def pause_turns(conn: Conn, account_id: int, endpoint: str, seconds: float) -> N
 
 
 def has_opened(conn: Conn, account_id: int) -> bool:
-    row = conn.execute(sql.has_opened, {"account_id": account_id}).fetchone()
+    row = maybe(conn.execute(sql.has_opened, {"account_id": account_id}))
     return row is not None and row["opened"]
 
 
 def count_failure(conn: Conn, account_id: int) -> int:
     """How many there are in a row now, of all workers; 0 where the circuit is not closed."""
-    row = conn.execute(sql.count_failure, {"account_id": account_id}).fetchone()
+    row = maybe(conn.execute(sql.count_failure, {"account_id": account_id}))
     return row["failures"] if row else 0
 
 
@@ -86,16 +85,15 @@ def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
     pace = settings().task_pace
     seconds = {"rest": REST * pace, "longest": LONGEST_REST * pace}
     values = {"account_id": account_id, "probe": probe, **seconds}
-    row = conn.execute(sql.open_circuit, values).fetchone()
-    return row is not None and row["done"]
+    return bool(one(conn.execute(sql.open_circuit, values))["done"])
 
 
 def close_circuit(conn: Conn, account_id: int, probe: int) -> bool:
     """False: the probe was given up, and another one finds out, or has."""
-    row = conn.execute(sql.close_circuit, {"account_id": account_id, "probe": probe}).fetchone()
-    return row is not None and row["done"]
+    values = {"account_id": account_id, "probe": probe}
+    return bool(one(conn.execute(sql.close_circuit, values))["done"])
 
 
 def probe_gateways(conn: Conn) -> int:
     """Have every gateway asked that could not be used lately. How many there are."""
-    return len(conn.execute(sql.probe_gateways).fetchall())
+    return len(many(conn.execute(sql.probe_gateways)))

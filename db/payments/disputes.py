@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from db.catalogue import events
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 
@@ -36,7 +36,7 @@ class Dispute:
 
 def find_case(conn: Conn, payment_id: UUID | str) -> Case:
     """Errors: NotFound."""
-    row = conn.execute(sql.find_case, {"payment_id": payment_id}).fetchone()
+    row = maybe(conn.execute(sql.find_case, {"payment_id": payment_id}))
     if row is None:
         raise NotFound
     return Case(**row)
@@ -45,14 +45,14 @@ def find_case(conn: Conn, payment_id: UUID | str) -> Case:
 def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
     """Write it down and have the booking follow: its state now; None: it is being confirmed."""
     values = vars(dispute) | {"payment_id": case.payment_id}
-    row = only(conn.execute(sql.record_dispute, values).fetchall())
+    row = one(conn.execute(sql.record_dispute, values))
     return None if row["outcome"] == "not_yet" else str(row["booking_state"])
 
 
 def hold_suspect(conn: Conn, payment_id: UUID | str) -> str | None:
     """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
     it is being confirmed."""
-    state: str | None = only(conn.execute(sql.hold_suspect, {"payment_id": payment_id}).fetchall())[
+    state: str | None = one(conn.execute(sql.hold_suspect, {"payment_id": payment_id}))[
         "booking_state"
     ]
     return state
@@ -66,7 +66,7 @@ def release_suspect(
     Errors: NotFound; Conflict not_frozen or disputed.
     """
     values = {"event_id": event_id, "scope": scope, "booking_id": booking_id, "reason": reason}
-    row = only(conn.execute(sql.release_suspect, values).fetchall())
+    row = one(conn.execute(sql.release_suspect, values))
     if row["outcome"] == "no_booking":
         raise NotFound
     if row["outcome"] == "disputed":
@@ -82,7 +82,7 @@ def list_disputes(
     """An event's, latest first. Errors: NotFound."""
     events.check_owner(conn, scope, event_id)
     values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_disputes, values).fetchall()
+    return many(conn.execute(sql.list_disputes, values))
 
 
 def list_warnings(
@@ -91,4 +91,4 @@ def list_warnings(
     """An event's, latest first. Errors: NotFound."""
     events.check_owner(conn, scope, event_id)
     values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_warnings, values).fetchall()
+    return many(conn.execute(sql.list_warnings, values))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from db.connections import Conn, only
+from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 
@@ -26,7 +26,7 @@ def cancel_event(
     Errors: NotFound; Conflict already_cancelled or archived.
     """
     values = {"event_id": event_id, "scope": scope, "reason": reason, "with_fees": with_fees}
-    outcome = only(conn.execute(sql.start_cancellation, values).fetchall())["outcome"]
+    outcome = one(conn.execute(sql.start_cancellation, values))["outcome"]
     if outcome == "no_event":
         raise NotFound
     if outcome == "already":
@@ -44,7 +44,7 @@ def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, 
     Errors: NotFound.
     """
     values = {"event_id": event_id, "scope": scope}
-    row = conn.execute(sql.get_cancellation, values).fetchone()
+    row = maybe(conn.execute(sql.get_cancellation, values))
     if row is None:
         raise NotFound
     return row
@@ -57,10 +57,10 @@ def await_sales(conn: Conn, event_id: int) -> None:
 
 def count_waiting(conn: Conn, event_id: int) -> int:
     """Refunds of the event that are still to be sent to the gateway."""
-    return int(only(conn.execute(sql.count_waiting, {"event_id": event_id}).fetchall())["waiting"])
+    return int(one(conn.execute(sql.count_waiting, {"event_id": event_id}))["waiting"])
 
 
 def cancel_batch(conn: Conn, event_id: int, limit: int, per_second: float) -> Batch:
     """Take some more bookings back; their refunds are sent so many a second."""
     values = {"event_id": event_id, "limit": limit, "spread": 1 / per_second}
-    return Batch(**only(conn.execute(sql.cancel_batch, values).fetchall()))
+    return Batch(**one(conn.execute(sql.cancel_batch, values)))

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.bookings import archives
-from db.connections import Conn, only
+from db.connections import Conn, maybe, one
 from db.queries import load
 
 sql = load("payments/notifications")
@@ -36,7 +36,7 @@ class Notification:
 
 def is_recent(conn: Conn, signed_at: int, seconds: int) -> bool:
     """Whether something was signed at most so long ago, by the database's clock."""
-    return bool(only(conn.execute(sql.is_recent, [signed_at, seconds]).fetchall())["recent"])
+    return bool(one(conn.execute(sql.is_recent, [signed_at, seconds]))["recent"])
 
 
 def take_notification(conn: Conn, notification: Notification) -> bool:
@@ -46,10 +46,10 @@ def take_notification(conn: Conn, notification: Notification) -> bool:
     Returns whether it was new.
     """
     values = {**vars(notification), "payload": Jsonb(notification.payload)}
-    row = conn.execute(sql.take_notification, values).fetchone()
+    row = maybe(conn.execute(sql.take_notification, values))
     if row and row["payment_id"] is None and _restore(conn, notification):
         conn.execute(sql.take_back, values)
-        row = conn.execute(sql.take_notification, values).fetchone()
+        row = maybe(conn.execute(sql.take_notification, values))
     return row is not None
 
 

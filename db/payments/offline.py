@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from db.catalogue import events
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.payments import payments, refunds
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
@@ -14,7 +14,7 @@ sql = load("payments/offline")
 
 def find_payment(conn: Conn, payment_id: UUID | None) -> dict[str, Any] | None:
     """{cancelled_at, reference, amount, currency}, the last three once it was marked as paid."""
-    return conn.execute(sql.find_payment, {"payment_id": payment_id}).fetchone()
+    return maybe(conn.execute(sql.find_payment, {"payment_id": payment_id}))
 
 
 def cancel(conn: Conn, progress: payments.PaymentProgress) -> None:
@@ -26,7 +26,7 @@ def cancel(conn: Conn, progress: payments.PaymentProgress) -> None:
 
 def is_refunded(conn: Conn, progress: refunds.RefundProgress) -> bool:
     """Whether the organiser says that the refund was paid."""
-    return conn.execute(sql.find_refund, {"refund_id": progress.refund_id}).fetchone() is not None
+    return maybe(conn.execute(sql.find_refund, {"refund_id": progress.refund_id})) is not None
 
 
 def record_payment(
@@ -39,7 +39,7 @@ def record_payment(
     wrong_money; InvalidRequest (the reference is another payment's).
     """
     values = receipt | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
-    row = only(conn.execute(sql.record_offline_payment, values).fetchall())
+    row = one(conn.execute(sql.record_offline_payment, values))
     outcome = row["outcome"]
     if outcome == "no_booking":
         raise NotFound
@@ -70,7 +70,7 @@ def record_refund(
     """
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     values |= {"refund_id": refund_id, "how": how}
-    outcome = only(conn.execute(sql.record_offline_refund, values).fetchall())["outcome"]
+    outcome = one(conn.execute(sql.record_offline_refund, values))["outcome"]
     if outcome == "no_refund":
         raise NotFound
     if outcome == "not_offline":
@@ -87,4 +87,4 @@ def list_payments(
     None, limit}; waiting: only those not paid yet. Errors: NotFound.
     """
     events.check_owner(conn, scope, event_id)
-    return conn.execute(sql.list_payments, wanted | {"event_id": event_id}).fetchall()
+    return many(conn.execute(sql.list_payments, wanted | {"event_id": event_id}))

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.payments import time_limits
 from db.payments.reviews import NO_FACTS, Facts
 from db.queries import load
@@ -100,8 +100,7 @@ def start_payment(
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     values |= {"method": method, "payment_method": payment_method, "return_url": link}
     values |= {"address_hash": address_hash}
-    row = conn.execute(sql.start_payment, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.start_payment, values))
     if row["outcome"] == "no_booking":
         raise NotFound
     if row["outcome"] != "started":
@@ -122,7 +121,7 @@ def get_progress(
 ) -> PaymentProgress:
     """With the present attempt to pay, unless another is named. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
-    row = conn.execute(sql.get_progress, values | TIME_LIMITS).fetchone()
+    row = maybe(conn.execute(sql.get_progress, values | TIME_LIMITS))
     if row is None:
         raise NotFound
     return PaymentProgress(**row)
@@ -157,7 +156,7 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
         **vars(outcome.facts),
         "card_checks": Jsonb(outcome.facts.card_checks) if outcome.facts.card_checks else None,
     }
-    return conn.execute(sql.record, values).fetchone() is not None
+    return maybe(conn.execute(sql.record, values)) is not None
 
 
 def refund_unexpected(conn: Conn, progress: PaymentProgress, reason: str) -> None:
@@ -180,7 +179,7 @@ def secure_or_review(conn: Conn, progress: PaymentProgress) -> str | None:
     look first; None: another change was first, and nothing was changed.
     """
     values = {name: getattr(progress, name) for name in ("event_id", "booking_id", "payment_id")}
-    became: str | None = only(conn.execute(sql.secure_or_review, values).fetchall())["became"]
+    became: str | None = one(conn.execute(sql.secure_or_review, values))["became"]
     return became
 
 
@@ -211,8 +210,7 @@ def _done(
         "payment_id": progress.payment_id,
         **(more or {}),
     }
-    row = conn.execute(statement, values).fetchone()
-    return row is not None and row["done"]
+    return bool(one(conn.execute(statement, values))["done"])
 
 
 def list_doubts(
@@ -221,4 +219,4 @@ def list_doubts(
     """Payments that are at no end, and of which nothing was heard for `older_than` seconds, with
     their bookings, the task that finds out and the open dead letter; the latest first."""
     values = {"older_than": older_than, "limit": limit, "starting_after": starting_after}
-    return conn.execute(sql.list_doubts, values).fetchall()
+    return many(conn.execute(sql.list_doubts, values))

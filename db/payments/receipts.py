@@ -5,7 +5,7 @@ changed. What is due is noted by triggers (sql/triggers/{bookings,refunds}.sql).
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn, only
+from db.connections import Conn, many, one
 from db.queries import load
 from db.runtime.errors import NotFound
 
@@ -14,13 +14,13 @@ sql = load("payments/receipts")
 
 def wake(conn: Conn) -> int:
     """A task for each organisation that has something to number; how many."""
-    return int(only(conn.execute(sql.wake).fetchall())["woken"])
+    return int(one(conn.execute(sql.wake))["woken"])
 
 
 def number(conn: Conn, organisation_id: int, limit: int) -> int:
     """Number the next ones, `limit` at most; how many there were."""
     values = {"organisation_id": organisation_id, "limit": limit}
-    return int(only(conn.execute(sql.number_receipts, values).fetchall())["numbered"])
+    return int(one(conn.execute(sql.number_receipts, values))["numbered"])
 
 
 def list_of_booking(
@@ -28,7 +28,7 @@ def list_of_booking(
 ) -> list[dict[str, Any]]:
     """A buyer's own documents, in order; none before they are numbered. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    rows = conn.execute(sql.list_of_booking, values).fetchall()
+    rows = many(conn.execute(sql.list_of_booking, values))
     if not rows:
         raise NotFound
     return [_flat(row) for row in rows if row["number"]]

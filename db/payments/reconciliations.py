@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import InvalidRequest, NotFound
 
@@ -110,7 +110,7 @@ def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
     The window ends now at the latest. Errors: InvalidRequest.
     """
     values = {"cause": "asked", "from": since, "to": until}
-    ids = list(only(conn.execute(sql.start_reconciliations, values).fetchall())["ids"])
+    ids = list(one(conn.execute(sql.start_reconciliations, values))["ids"])
     if not ids:
         raise InvalidRequest("A window must begin before it ends, and in the past.")
     return ids
@@ -127,13 +127,13 @@ def start_days(conn: Conn) -> list[int]:
 
 
 def _start_back(conn: Conn, cause: str, back: timedelta) -> list[int]:
-    row = only(conn.execute(sql.start_back, {"cause": cause, "back": back}).fetchall())
+    row = one(conn.execute(sql.start_back, {"cause": cause, "back": back}))
     return list(row["ids"])
 
 
 def get_run(conn: Conn, run_id: int) -> Run:
     """Errors: NotFound."""
-    row = conn.execute(sql.get_run, {"id": run_id}).fetchone()
+    row = maybe(conn.execute(sql.get_run, {"id": run_id}))
     if row is None:
         raise NotFound
     return Run(**row)
@@ -149,7 +149,7 @@ def list_unseen(conn: Conn, run: Run) -> Unseen:
     values: dict[str, Any] = {"id": run.id, "account": run.gateway_account_id}
     values |= {"cursor": run.cursor, "lookups": LOOKUPS}
     values |= {"from": run.window_from, "to": run.window_to}
-    row = only(conn.execute(statements[run.phase], values).fetchall())
+    row = one(conn.execute(statements[run.phase], values))
     ids = [(each["id"], each["gateway_id"]) for each in row["unseen"]]
     return Unseen(ids, str(row["next_cursor"]) if row["next_cursor"] else None)
 
@@ -166,7 +166,7 @@ def take_page(conn: Conn, run: Run, page: Page, missing: Sequence[str] = ()) -> 
     values = {"id": run.id, "phase": run.phase, "cursor": run.cursor, "next_phase": phase}
     values |= {"next_cursor": cursor, "foreign": foreign}
     values |= {"checked": len(page.things) + len(missing)}
-    if conn.execute(sql.move_on, values).fetchone() is None:
+    if maybe(conn.execute(sql.move_on, values)) is None:
         return False
     compare(conn, run, page.things)
     report_missing(conn, run, missing)
@@ -229,7 +229,7 @@ def _list_runs(
     conn: Conn, run_id: int | None, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
     values = {"id": run_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_runs, values).fetchall()
+    return many(conn.execute(sql.list_runs, values))
 
 
 def list_differences(
@@ -239,4 +239,4 @@ def list_differences(
     if run_id is not None:
         find_run(conn, run_id)
     values = {"run": run_id, "open": open, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_differences, values).fetchall()
+    return many(conn.execute(sql.list_differences, values))

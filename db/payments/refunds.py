@@ -9,7 +9,7 @@ from uuid import UUID
 
 from db.bookings import archives
 from db.catalogue import events
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.payments import time_limits
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
@@ -65,11 +65,11 @@ def request_refund(
     Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
     """
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
-    row = only(conn.execute(sql.request_refund, values).fetchall())
+    row = one(conn.execute(sql.request_refund, values))
     if row["outcome"] == "no_booking":
         events.check_owner(conn, scope, event_id)
         if archives.restore_booking(conn, event_id, booking_id):
-            row = only(conn.execute(sql.request_refund, values).fetchall())
+            row = one(conn.execute(sql.request_refund, values))
     if row["outcome"] != "done":
         raise _refusal(row)
     refund = find_refund(conn, event_id, booking_id, row["refund_id"]) if row["refund_id"] else None
@@ -113,8 +113,7 @@ def settle_owed(
     """
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     values |= {"refund_id": refund_id, "settlement": settlement}
-    row = conn.execute(sql.settle_owed, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.settle_owed, values))
     if row["outcome"] == "no_refund":
         raise NotFound
     if row["outcome"] == "too_much":
@@ -152,7 +151,7 @@ def _read_balance(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID
 ) -> dict[str, Any] | None:
     values = {"event_id": event_id, "booking_id": booking_id, "scope": scope}
-    balance = conn.execute(sql.get_balance, values).fetchone()
+    balance = maybe(conn.execute(sql.get_balance, values))
     return balance and balance | {"refunds": _list(conn, event_id=event_id, booking_id=booking_id)}
 
 
@@ -175,13 +174,13 @@ def list_event_refunds(
 
 def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
     values = dict.fromkeys(("booking_id", "refund_id", "starting_after", "limit"))
-    return conn.execute(sql.list_refunds, values | {"owed": False} | wanted).fetchall()
+    return many(conn.execute(sql.list_refunds, values | {"owed": False} | wanted))
 
 
 def get_progress(conn: Conn, refund_id: UUID | str) -> RefundProgress:
     """Locks the refund. Errors: NotFound."""
     limits = {"key_trusted": time_limits.KEY_TRUSTED, "on_its_way": time_limits.ON_ITS_WAY}
-    row = conn.execute(sql.get_progress, {"refund_id": refund_id} | limits).fetchone()
+    row = maybe(conn.execute(sql.get_progress, {"refund_id": refund_id} | limits))
     if row is None:
         raise NotFound
     return RefundProgress(**row)
@@ -207,7 +206,7 @@ def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool
         "failure_code": outcome.failure_code,
         "failure_message": outcome.failure_message,
     }
-    return conn.execute(sql.record, values).fetchone() is not None
+    return maybe(conn.execute(sql.record, values)) is not None
 
 
 def lock_booking(conn: Conn, progress: RefundProgress) -> None:
@@ -221,7 +220,7 @@ def is_owed(conn: Conn, progress: RefundProgress) -> bool:
     taken the money. The booking is locked."""
     values = {"refund_id": progress.refund_id}
     conn.execute(sql.settle_by_disputes, values)
-    return bool(only(conn.execute(sql.is_owed, values).fetchall())["owed"])
+    return bool(one(conn.execute(sql.is_owed, values))["owed"])
 
 
 def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
@@ -234,7 +233,7 @@ def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
         "amount": outcome.amount,
         "currency": outcome.currency,
     }
-    return str(only(conn.execute(sql.adopt_refund, values).fetchall())["outcome"])
+    return str(one(conn.execute(sql.adopt_refund, values))["outcome"])
 
 
 def tell_buyer(conn: Conn, progress: RefundProgress, template: str = "refunded") -> None:

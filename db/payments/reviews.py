@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.catalogue import events
-from db.connections import Conn, only
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 
@@ -54,7 +54,7 @@ def list_reviews(
     """An event's bookings in review, those to be decided first at the front. Errors: NotFound."""
     events.check_owner(conn, scope, event_id)
     values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
-    return conn.execute(sql.list_reviews, values).fetchall()
+    return many(conn.execute(sql.list_reviews, values))
 
 
 def decide_review(
@@ -66,7 +66,7 @@ def decide_review(
     None}. Errors: NotFound; Conflict not_in_review or other_payment.
     """
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
-    row = only(conn.execute(sql.decide_review, values).fetchall())
+    row = one(conn.execute(sql.decide_review, values))
     if row["outcome"] == "no_booking":
         raise NotFound
     if row["outcome"] == "not_in_review":
@@ -79,7 +79,7 @@ def decide_review(
 
 def end_reviews(conn: Conn, limit: int) -> int:
     """End those that were not decided in time. Returns how many."""
-    return int(only(conn.execute(sql.end_reviews, {"limit": limit}).fetchall())["ended"])
+    return int(one(conn.execute(sql.end_reviews, {"limit": limit}))["ended"])
 
 
 def get_settings(conn: Conn, scope: int | None, organisation_id: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def get_settings(conn: Conn, scope: int | None, organisation_id: int) -> dict[st
     Errors: NotFound.
     """
     _check_scope(scope, organisation_id)
-    row = conn.execute(sql.get_settings, {"organisation_id": organisation_id}).fetchone()
+    row = maybe(conn.execute(sql.get_settings, {"organisation_id": organisation_id}))
     if row is None:
         raise NotFound
     return row
@@ -126,6 +126,6 @@ def _change(
     conn: Conn, organisation_id: int, statement: Any, values: dict[str, Any], given: dict[str, Any]
 ) -> None:
     owner = {"organisation_id": organisation_id}
-    if conn.execute(statement, values | owner).fetchone() is None:
+    if maybe(conn.execute(statement, values | owner)) is None:
         raise NotFound
     conn.execute(sql.audit, {"detail": Jsonb(given | owner)})

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn, only
+from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound, UsherError
 
@@ -50,8 +50,7 @@ def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
     Returns {id, number, state, joined_at, replayed}.
     Errors: NotFound; Conflict; InvalidRequest with `reason`. Nothing is stored then.
     """
-    row = conn.execute(sql.join_queue, wish).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.join_queue, wish))
     outcome = row.pop("outcome")
     if outcome in ("joined", "replayed"):
         return row | {"replayed": outcome == "replayed"}
@@ -73,7 +72,7 @@ def refusal(outcome: str, **details: Any) -> UsherError:
 def get_entry(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> dict[str, Any]:
     """A buyer's own entry; `ahead`: at most so many people come before. Errors: NotFound."""
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
-    row = conn.execute(sql.get_entry, values).fetchone()
+    row = maybe(conn.execute(sql.get_entry, values))
     if row is None:
         raise NotFound
     return row
@@ -86,7 +85,7 @@ def take_pass(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> datet
     Errors: NotFound; Conflict not_admitted or lapsed.
     """
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
-    row = only(conn.execute(sql.take_pass, values).fetchall())
+    row = one(conn.execute(sql.take_pass, values))
     if row["outcome"] == "no_entry":
         raise NotFound
     if row["outcome"] in PASSES:
@@ -104,7 +103,7 @@ PASSES = {
 def leave_queue(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> None:
     """Leave; it may be said again. Errors: NotFound; Conflict decided."""
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
-    row = conn.execute(sql.leave_queue, values).fetchone()
+    row = maybe(conn.execute(sql.leave_queue, values))
     if row is None:
         raise NotFound
     if not row["gone"] and row["state"] != "left":

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from db.connections import Conn
+from db.connections import Conn, maybe, one
 from db.queries import load
 
 sql = load("queue/lanes")
@@ -28,8 +28,7 @@ def any_work(conn: Conn, backlog: int | None = None) -> bool:
     backlog: see next_lane.
     """
     with conn.transaction(force_rollback=True):
-        row = conn.execute(sql.any_work, {"backlog": backlog}).fetchone()
-        assert row is not None
+        row = one(conn.execute(sql.any_work, {"backlog": backlog}))
         return bool(row["work"])
 
 
@@ -39,14 +38,13 @@ def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 500) -> int |
     backlog: with more tasks of the saga than this waiting, lanes that need a gateway pause.
     ahead: seats by which a lane may be ahead of one that another drain has.
     """
-    row = conn.execute(sql.next_lane, {"backlog": backlog, "ahead": ahead}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.next_lane, {"backlog": backlog, "ahead": ahead}))
     event_id: int | None = row["event_id"]
     return event_id
 
 
 def lock_lane(conn: Conn, event_id: int) -> bool:
-    return conn.execute(sql.lock_lane, {"event_id": event_id}).fetchone() is not None
+    return maybe(conn.execute(sql.lock_lane, {"event_id": event_id})) is not None
 
 
 def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None) -> Drained:
@@ -55,8 +53,7 @@ def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None
     per_second: payments that the gateway takes; no more holds than it can serve in their time.
     """
     values = {"event_id": event_id, "batch": batch, "per_second": per_second}
-    row = conn.execute(sql.drain_lane, values).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.drain_lane, values))
     return Drained(**row)
 
 
@@ -67,13 +64,11 @@ def bury_first(conn: Conn, event_id: int, error: str) -> None:
 
 def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
     """(expired, expiring): holds past their deadline that ended, and that the saga has to end."""
-    row = conn.execute(sql.expire_holds, {"limit": limit}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.expire_holds, {"limit": limit}))
     return row["expired"], row["expiring"]
 
 
 def expire_passes(conn: Conn, limit: int) -> tuple[int, int]:
     """(missed, lapsed): passes that were not taken, and those whose time is over."""
-    row = conn.execute(sql.expire_passes, {"limit": limit}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.expire_passes, {"limit": limit}))
     return row["missed"], row["lapsed"]

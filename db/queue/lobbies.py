@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 
@@ -44,7 +44,7 @@ def set_lobby(
     """
     opens_at, closes_at = times
     values = {"event_id": event_id, "scope": scope, "opens_at": opens_at, "closes_at": closes_at}
-    event = conn.execute(sql.lock_event, values).fetchone()
+    event = maybe(conn.execute(sql.lock_event, values))
     if event is None:
         raise NotFound
     _check_times(event, opens_at, closes_at)
@@ -71,7 +71,7 @@ def _check_times(event: dict[str, Any], opens_at: datetime, closes_at: datetime)
 
 def get_lobby(conn: Conn, event_id: int) -> dict[str, Any]:
     """What everybody may know of it; the secret only after the draw. Errors: NotFound."""
-    row = conn.execute(sql.get_lobby, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.get_lobby, {"event_id": event_id}))
     if row is None:
         raise NotFound
     return row
@@ -82,7 +82,7 @@ def get_list(conn: Conn, event_id: int) -> bytes:
 
     Errors: NotFound; Conflict not_closed.
     """
-    row = conn.execute(sql.get_list, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.get_list, {"event_id": event_id}))
     if row is None:
         get_lobby(conn, event_id)
         raise Conflict("The list is published when the lobby has closed.", "not_closed")
@@ -91,7 +91,7 @@ def get_list(conn: Conn, event_id: int) -> bytes:
 
 def get_order(conn: Conn, event_id: int) -> bytes:
     """Number and account, a line each, 1 first. Errors: NotFound; Conflict not_drawn."""
-    row = conn.execute(sql.get_order, {"event_id": event_id}).fetchone()
+    row = maybe(conn.execute(sql.get_order, {"event_id": event_id}))
     if row is None:
         get_lobby(conn, event_id)
         raise Conflict("The lot has not been drawn yet.", "not_drawn")
@@ -106,7 +106,7 @@ def give_public_value(
     Errors: NotFound; Conflict not_closed, no_public_source, value_given.
     """
     values = {"event_id": event_id, "scope": scope, "public_value": public_value}
-    draw = conn.execute(sql.lock_draw, values).fetchone()
+    draw = maybe(conn.execute(sql.lock_draw, values))
     if draw is None:
         raise NotFound
     if draw["public_source"] is None:
@@ -130,8 +130,7 @@ def list_due(conn: Conn) -> list[int]:
 
 
 def tend(conn: Conn, event_id: int) -> Tended:
-    row = conn.execute(sql.tend_lobby, {"event_id": event_id}).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.tend_lobby, {"event_id": event_id}))
     return Tended(**row)
 
 
@@ -140,13 +139,12 @@ def list_late(conn: Conn) -> list[dict[str, Any]]:
 
     [{event_id, on_sale_at, closed_at, public_source, value_given}]
     """
-    return conn.execute(sql.list_late).fetchall()
+    return many(conn.execute(sql.list_late))
 
 
 def move_latecomers(conn: Conn) -> int:
     """How many were in a lobby whose list was fixed without them, and are in the tail now."""
-    row = conn.execute(sql.move_latecomers).fetchone()
-    assert row is not None
+    row = one(conn.execute(sql.move_latecomers))
     return int(row["moved"])
 
 

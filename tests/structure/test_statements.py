@@ -166,6 +166,17 @@ def test_statements_are_loaded_by_their_noun_alone() -> None:
                     assert "sql" not in taken and node.module != "db.queries", place
 
 
+def test_rows_are_taken_by_one_maybe_and_many() -> None:
+    """db/connections.py has them; an asynchronous connection has its own."""
+    fetching = {
+        place
+        for place, module in sources("db").items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute) and node.attr in ("fetchone", "fetchall")
+    }
+    assert fetching == {"db/connections.py", "db/queue/live_readings.py"}
+
+
 def test_every_statement_is_given_its_parameters() -> None:
     """As far as they are written where it is executed; a dict may be meant for several."""
     meant: dict[str, set[str]] = {}
