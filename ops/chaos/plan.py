@@ -179,7 +179,7 @@ def moments(end: float, every: float, dice: random.Random) -> Iterator[float]:
 
 def named_points() -> list[str]:
     """Where a process can be told to die: all that the code names."""
-    texts = (path.read_text() for path in sorted((ROOT / "tasks").glob("*.py")))
+    texts = (path.read_text() for path in sorted((ROOT / "tasks").rglob("*.py")))
     return sorted({point for text in texts for point in find_points(text)})
 
 
