@@ -13,7 +13,6 @@ seed repeats the plan of buyers and faults.
 
 import argparse
 import contextlib
-import json
 import random
 import sys
 import time
@@ -28,9 +27,8 @@ from db.connections import Conn
 from ops.chaos import mail, promises
 from ops.chaos.copies import Copies
 from ops.chaos.everything import FORMS, MINUTES, long_form
-from ops.chaos.forms import LIMITS
 from ops.chaos.mail import Mail
-from ops.chaos.money import Campaign, Json, listed
+from ops.chaos.money import Campaign, Json, conduct, listed, stack_options
 from ops.chaos.plan import Act, Form
 from ops.chaos.servers import Servers
 from ops.chaos.timeline import Doing
@@ -59,28 +57,7 @@ def run(
     form: Form, seed: int, out: Path, var_dir: Path, say: Callable[[str], object] = print
 ) -> Json:
     """A whole campaign; the object that is written to `out`."""
-    began = time.monotonic()
-    say(f"seed {seed}: {form.bookings} buyers over {form.arrive_s:.0f} s")
-    orders = var_dir.resolve() / "orders"
-    orders.mkdir(parents=True, exist_ok=True)
-    env = {"TASK_PACE": str(form.pace), "DIE_AT": str(orders)}
-    with WiredStack(
-        var_dir,
-        form.formation,
-        env=env,
-        say=say,
-        sandbox_options=LIMITS,
-        postgres_settings=SETTINGS,
-    ) as stack:
-        campaign = Everything(stack, connect(stack), form, seed, orders, say)
-        campaign.sell()
-        campaign.come_to_rest()
-        result = campaign.judge() | {"seconds": round(time.monotonic() - began, 1)}
-        campaign.conn.close()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    say(text(result))
-    return result
+    return conduct(Everything, text, form, seed, out, var_dir, say)
 
 
 class WiredStack(Stack):
@@ -113,6 +90,17 @@ class Everything(Campaign):
         self.mail = Mail(stack.catcher_url, self.seed)
         self.copies = Copies(stack.redis_url, self.seed)
         self.seats: dict[int, int] = {}
+
+    @classmethod
+    @contextlib.contextmanager
+    def staged(
+        cls, form: Form, seed: int, orders: Path, say: Callable[[str], object]
+    ) -> Iterator["Everything"]:
+        options = stack_options(form, orders, say)
+        with WiredStack(orders.parent, postgres_settings=SETTINGS, **options) as stack:
+            campaign = cls(stack, connect(stack), form, seed, orders, say)
+            yield campaign
+            campaign.conn.close()
 
     @property
     def doings(self) -> dict[str, Doing]:

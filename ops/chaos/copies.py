@@ -7,14 +7,14 @@ import heapq
 import json
 import random
 import re
-import threading
 import time
 from collections import Counter
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 from uuid import uuid4
 
 import redis
+
+from ops.local.background import Background
 
 Json = dict[str, Any]
 
@@ -24,42 +24,28 @@ LOOK_S = 0.05
 AGAIN_S = 0.2
 
 
-class Copies:
+class Copies(Background):
     """Runs while a `with` block lasts. done: how many copies were put in, at_once and late."""
 
     def __init__(self, url: str, seed: int, late_s: tuple[float, float] = (2, 20)) -> None:
+        super().__init__("copies")
         self.url, self.late_s = url, late_s
         self.dice = random.Random(f"copies {seed}")
         self.done: Counter[str] = Counter()
         self._last = ""
         self._late: list[tuple[float, str, Json]] = []
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def run(self) -> None:
+        while not self.stopping.is_set():
             try:
                 with redis.Redis.from_url(self.url, socket_timeout=5) as client:
                     self._watch(client)
             except (redis.RedisError, OSError):
-                self._stopping.wait(AGAIN_S)  # it is being broken, too
+                self.stopping.wait(AGAIN_S)  # it is being broken, too
 
     def _watch(self, client: "redis.Redis") -> None:
         with client.monitor() as monitor:  # type: ignore[no-untyped-call]
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 message = next_message(monitor.connection)
                 # Where Redis does not know the script yet, the call comes once more.
                 if message and message["options"]["redis_message_id"] != self._last:

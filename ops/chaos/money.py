@@ -63,16 +63,19 @@ def run(
     form: Form, seed: int, out: Path, var_dir: Path, say: Callable[[str], object] = print
 ) -> Json:
     """A whole campaign; the object that is written to `out`."""
+    return conduct(Campaign, text, form, seed, out, var_dir, say)
+
+
+def conduct(
+    kind: "type[Campaign]", text: Callable[[Json], str], form: Form, seed: int, out: Path,
+    var_dir: Path, say: Callable[[str], object],
+) -> Json:  # fmt: skip
+    """A campaign of a kind, from the first server to its report in `text`."""
     began = time.monotonic()
     say(f"seed {seed}: {form.bookings} buyers over {form.arrive_s:.0f} s")
     orders = var_dir.resolve() / "orders"
     orders.mkdir(parents=True, exist_ok=True)
-    env = {"TASK_PACE": str(form.pace), "DIE_AT": str(orders)}
-    with (
-        Stack(var_dir, form.formation, env=env, sandbox_options=LIMITS, say=say) as stack,
-        connected(stack.database_url) as conn,
-    ):
-        campaign = Campaign(stack, conn, form, seed, orders, say)
+    with kind.staged(form, seed, orders, say) as campaign:
         campaign.sell()
         campaign.come_to_rest()
         result = campaign.judge() | {"seconds": round(time.monotonic() - began, 1)}
@@ -80,6 +83,11 @@ def run(
     out.write_text(json.dumps(result, indent=1) + "\n")
     say(text(result))
     return result
+
+
+def stack_options(form: Form, orders: Path, say: Callable[[str], object]) -> Json:
+    env = {"TASK_PACE": str(form.pace), "DIE_AT": str(orders)}
+    return {"formation": form.formation, "env": env, "sandbox_options": LIMITS, "say": say}
 
 
 @dataclass
@@ -101,6 +109,18 @@ class Campaign:
         self._told_at = 0.0
         self._stages: dict[str, int] = {}
         self._moved_at = time.monotonic()
+
+    @classmethod
+    @contextmanager
+    def staged(
+        cls, form: Form, seed: int, orders: Path, say: Callable[[str], object]
+    ) -> Iterator["Campaign"]:
+        """With everything running beside the folder in which orders to die are left."""
+        with (
+            Stack(orders.parent, **stack_options(form, orders, say)) as stack,
+            connected(stack.database_url) as conn,
+        ):
+            yield cls(stack, conn, form, seed, orders, say)
 
     @property
     def doings(self) -> dict[str, Doing]:

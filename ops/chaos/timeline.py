@@ -1,27 +1,26 @@
 """Carries a plan of acts out, in a thread of its own, each at its moment."""
 
 import heapq
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
-from types import TracebackType
-from typing import Self
 
 from ops.chaos.plan import Act
+from ops.local.background import Background
 
 Doing = Callable[[Act], Act | None]
 """Does an act; what it returns is done later."""
 
 
-class Timeline:
+class Timeline(Background):
     """Runs while a `with` block lasts. `doings`: how each kind of act is done.
 
     done: how many of each kind; errors: what went wrong in doing them.
     """
 
     def __init__(self, acts: Iterable[Act], doings: Mapping[str, Doing]) -> None:
+        super().__init__("timeline")
         self.doings = doings
         self.done: Counter[str] = Counter()
         self.errors: list[str] = []
@@ -29,17 +28,15 @@ class Timeline:
         self._left: list[tuple[float, int, Act]] = []
         for act in acts:
             self._add(act)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="timeline", daemon=True)
 
     def _add(self, act: Act) -> None:
         heapq.heappush(self._left, (act.at_s, next(self._serial), act))
 
-    def _run(self) -> None:
+    def run(self) -> None:
         began = time.monotonic()
         while self._left:
             at_s, _, act = heapq.heappop(self._left)
-            if self._stopping.wait(max(0, began + at_s - time.monotonic())):
+            if self.stopping.wait(max(0, began + at_s - time.monotonic())):
                 return
             try:
                 later = self.doings[act.what](act)
@@ -49,16 +46,3 @@ class Timeline:
             self.done[act.what] += 1
             if later:
                 self._add(later)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()

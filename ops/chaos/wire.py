@@ -12,9 +12,10 @@ import asyncio
 import threading
 from collections import Counter, deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
+
+from ops.local.background import Background
 
 HOST = "127.0.0.1"
 COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
@@ -27,16 +28,16 @@ was asked, and nobody is told; the latter whatever was asked, so also one statem
 itself."""
 
 
-class Wire:
+class Wire(Background):
     """Runs while a `with` block lasts. done: how many connections were cut, by how."""
 
     def __init__(self, port: int) -> None:
+        super().__init__("wire")
         self.far_port, self.port = port, 0
         self.done: Counter[str] = Counter()
         self._orders: deque[How] = deque()
         self._open: set[asyncio.StreamWriter] = set()
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="wire", daemon=True)
 
     def cut(self, how: How) -> None:
         """Whoever gets to that moment next is cut off."""
@@ -52,20 +53,15 @@ class Wire:
         return parts._replace(netloc=f"{who}@{HOST}:{self.port}").geturl()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        super().__enter__()
         self._ready.wait()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        super().stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import requests
 
+from ops.local.background import Background
 from ops.local.servers import tethered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ class Process:
 
 
 @dataclass
-class Supervisor:
+class Supervisor(Background):
     """Looks after processes from one thread of its own, until stop()."""
 
     env: Mapping[str, str]
@@ -110,14 +110,12 @@ class Supervisor:
     processes: dict[str, Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__init__("supervisor")
         self._lock = threading.RLock()
-        self._stopping = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="supervisor", daemon=True)
 
     def __enter__(self) -> Self:
         self.log_dir.mkdir(parents=True, exist_ok=True)
-        self._keeper.start()
-        return self
+        return super().__enter__()
 
     def start(
         self, kind: str, command: str, count: int = 1, env: Mapping[str, str] | None = None
@@ -128,11 +126,12 @@ class Supervisor:
             for name in (f"{kind}.{number}" for number in range(first, first + count)):
                 log_path = self.log_dir / f"{name}.log"
                 own_env = {**self.env, "DYNO": name, **(env or {})}
-                # Started by the keeper: a tether holds on to the thread that made it.
+                # Started by the thread: a tether holds on to the thread that made it.
                 self.processes[name] = Process(name, command, log_path, own_env, self.cwd)
 
-    def _keep(self) -> None:
-        while not self._stopping.wait(POLL_S):
+    def run(self) -> None:
+        """SIGTERM to all at the end, SIGKILL to the groups of those that are left after 28 s."""
+        while not self.stopping.wait(POLL_S):
             with self._lock:
                 for process in self.processes.values():
                     process.look_after()
@@ -174,19 +173,6 @@ class Supervisor:
                 raise ProcessError(f"{name} is not ready after {timeout:.0f} s. {tails}")
             time.sleep(POLL_S)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to the groups of those that are left after 28 s."""
-        self._stopping.set()
-        self._keeper.join()
-
     def _end_all(self) -> None:
         for process in self.processes.values():
             process.signal_group(signal.SIGCONT)
@@ -207,22 +193,18 @@ def _answers(url: str) -> bool:
         return False
 
 
-class LogEcho:
+class LogEcho(Background):
     """Copy new lines of all logs in a directory to a writer, behind their process' names."""
 
     def __init__(self, log_dir: Path, write: Callable[[str], object]) -> None:
+        super().__init__("log echo")
         self.log_dir, self.write = log_dir, write
         self._offsets: dict[Path, int] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="log echo", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def _follow(self) -> None:
-        while not self._stopping.wait(0.3):
+    def run(self) -> None:
+        while not self.stopping.wait(0.3):
             self.copy_new_lines()
+        self.copy_new_lines()
 
     def copy_new_lines(self) -> None:
         for path in sorted(self.log_dir.glob("*.log")):
@@ -233,13 +215,3 @@ class LogEcho:
                 self._offsets[path] = self._offsets.get(path, 0) + len(whole) + 1
                 for line in whole.decode(errors="replace").splitlines():
                     self.write(f"{path.stem:>9} | {line}\n")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
-        self.copy_new_lines()
