@@ -84,14 +84,14 @@ def check_it_works(
     with Supervisor(env, logs, folder) as supervisor:
         for kind, command in commands.items():
             supervisor.start(kind, command)
-        supervisor.wait_for_http("web", f"{web}/readyz")
-        supervisor.wait_for_http("live", f"http://{settings['LIVE_BIND']}/readyz")
+        supervisor.wait_for_http("web", f"{web}/readyz", timeout=120)
+        supervisor.wait_for_http("live", f"http://{settings['LIVE_BIND']}/readyz", timeout=120)
         assert requests.get(f"{web}/docs/files/swagger-ui.css", timeout=10).ok
         alice = {"name": "Alice", "email": "alice@usher.example"}
         requests.post(f"{web}/v1/accounts", json=alice, timeout=10).raise_for_status()
         asked = requests.post(f"{web}/v1/tokens", json={"email": alice["email"]}, timeout=10)
         assert asked.status_code == 202
-        wait_until(lambda: catcher.mails(alice["email"]), 60)
+        wait_until(lambda: catcher.mails(alice["email"]), 120)
         again = [p.log_tail() for p in supervisor.processes.values() if p.starts > 1]
         assert not again, "\n".join(again)
 
