@@ -164,7 +164,7 @@ where i.returned_at is null;
 
 -- disputed_booking_goes_on --
 -- A bank has a booking's money, for now or for good, and its tickets are good all the same.
-select b.event_id, b.id as booking_id, d.gateway_id, d.state as dispute_state
+select b.event_id, b.id as booking_id, d.gateway_ref, d.state as dispute_state
 from disputes d
 join bookings b on b.event_id = d.event_id and b.id = d.booking_id and b.payment_id = d.payment_id
 where b.state = 'confirmed' and d.state in ('needs_response', 'under_review', 'lost')
@@ -186,7 +186,7 @@ where b.state = 'frozen' and not exists (
 
 -- suspected_booking_goes_on --
 -- An issuer of cards suspects fraud, it is not decided about, and the tickets are good all the same.
-select b.event_id, b.id as booking_id, w.gateway_id
+select b.event_id, b.id as booking_id, w.gateway_ref
 from fraud_warnings w
 join bookings b on b.event_id = w.event_id and b.id = w.booking_id and b.payment_id = w.payment_id
 where b.state = 'confirmed' and w.actionable and w.released_at is null
@@ -358,7 +358,7 @@ where p.state in ('intended', 'requires_action', 'processing', 'authorised', 'un
 -- A refund was promised, the gateway does not know of it, and no task will tell it.
 select r.event_id, r.id as refund_id, r.booking_id
 from refunds r
-where r.state = 'pending' and r.gateway_id is null
+where r.state = 'pending' and r.gateway_ref is null
     and not exists (select from outbox o where o.args->>'refund_id' = r.id::text)
     and not exists (select from outbox o where o.queue <> 'mail'
                     and o.args->>'booking_id' = r.booking_id::text)

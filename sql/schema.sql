@@ -559,7 +559,7 @@ CREATE TABLE payments (
     params jsonb NOT NULL,
     idempotency_n smallint NOT NULL DEFAULT 1,
     first_sent_at timestamp with time zone,
-    gateway_id text,
+    gateway_ref text,
     next_action jsonb,
     client_secret text,
     capture_before timestamp with time zone,
@@ -580,15 +580,15 @@ CREATE TABLE payments (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT payments_pkey PRIMARY KEY (id),
-    CONSTRAINT payments_gateway_id_once UNIQUE (gateway_id, gateway_account_id),
+    CONSTRAINT payments_gateway_ref_once UNIQUE (gateway_ref, gateway_account_id),
     CONSTRAINT payments_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT payments_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
     CONSTRAINT payments_amount_check CHECK (amount > 0),
     CONSTRAINT payments_captured CHECK (captured >= 0 AND (captured <= amount AND captured_currency IS NULL OR state = 'failed'::text)),
     CONSTRAINT payments_check1 CHECK (state <> 'captured'::text OR captured > 0),
-    CONSTRAINT payments_check2 CHECK ((state <> ALL (ARRAY['requires_action'::text, 'authorised'::text, 'captured'::text, 'voided'::text])) OR gateway_id IS NOT NULL),
+    CONSTRAINT payments_check2 CHECK ((state <> ALL (ARRAY['requires_action'::text, 'authorised'::text, 'captured'::text, 'voided'::text])) OR gateway_ref IS NOT NULL),
     CONSTRAINT payments_check3 CHECK (kept >= 0 AND kept <= captured),
-    CONSTRAINT payments_processing CHECK (state <> 'processing'::text OR gateway_id IS NOT NULL),
+    CONSTRAINT payments_processing CHECK (state <> 'processing'::text OR gateway_ref IS NOT NULL),
     CONSTRAINT payments_refunded CHECK (refunded >= 0 AND refunded <= captured),
     CONSTRAINT payments_state_check CHECK (state = ANY (ARRAY['intended'::text, 'requires_action'::text, 'processing'::text, 'authorised'::text, 'captured'::text, 'failed'::text, 'unknown'::text, 'voided'::text]))
 );
@@ -613,7 +613,7 @@ CREATE TABLE refunds (
     params jsonb NOT NULL DEFAULT '{}'::jsonb,
     idempotency_n smallint NOT NULL DEFAULT 1,
     first_sent_at timestamp with time zone,
-    gateway_id text,
+    gateway_ref text,
     failure_code text,
     failure_message text,
     retried_by uuid,
@@ -622,7 +622,7 @@ CREATE TABLE refunds (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT refunds_pkey PRIMARY KEY (id),
-    CONSTRAINT refunds_gateway_id_key UNIQUE (gateway_id),
+    CONSTRAINT refunds_gateway_ref_key UNIQUE (gateway_ref),
     CONSTRAINT refunds_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT refunds_retried_by_fkey FOREIGN KEY (retried_by) REFERENCES refunds(id),
@@ -694,7 +694,7 @@ CREATE TABLE event_cancellations (
 );
 
 CREATE TABLE disputes (
-    gateway_id text NOT NULL,
+    gateway_ref text NOT NULL,
     payment_id uuid NOT NULL,
     event_id bigint NOT NULL,
     booking_id uuid NOT NULL,
@@ -705,7 +705,7 @@ CREATE TABLE disputes (
     respond_by timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT disputes_pkey PRIMARY KEY (gateway_id),
+    CONSTRAINT disputes_pkey PRIMARY KEY (gateway_ref),
     CONSTRAINT disputes_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT disputes_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id)
 );
@@ -714,7 +714,7 @@ CREATE INDEX disputes_event ON disputes USING btree (event_id, created_at);
 CREATE INDEX disputes_payment ON disputes USING btree (payment_id);
 
 CREATE TABLE fraud_warnings (
-    gateway_id text NOT NULL,
+    gateway_ref text NOT NULL,
     payment_id uuid NOT NULL,
     event_id bigint NOT NULL,
     booking_id uuid NOT NULL,
@@ -722,7 +722,7 @@ CREATE TABLE fraud_warnings (
     actionable boolean NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     released_at timestamp with time zone,
-    CONSTRAINT fraud_warnings_pkey PRIMARY KEY (gateway_id),
+    CONSTRAINT fraud_warnings_pkey PRIMARY KEY (gateway_ref),
     CONSTRAINT fraud_warnings_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT fraud_warnings_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id)
 );
@@ -817,8 +817,8 @@ CREATE UNIQUE INDEX reconciliations_one_of_the_clock ON reconciliations USING bt
 
 CREATE TABLE reconciliation_seen (
     reconciliation_id bigint NOT NULL,
-    gateway_id text NOT NULL,
-    CONSTRAINT reconciliation_seen_pkey PRIMARY KEY (reconciliation_id, gateway_id),
+    gateway_ref text NOT NULL,
+    CONSTRAINT reconciliation_seen_pkey PRIMARY KEY (reconciliation_id, gateway_ref),
     CONSTRAINT reconciliation_seen_reconciliation_id_fkey FOREIGN KEY (reconciliation_id) REFERENCES reconciliations(id)
 );
 
@@ -1081,13 +1081,13 @@ CREATE TABLE archived_payments (
     month date NOT NULL,
     payment_id uuid NOT NULL,
     gateway_account_id bigint NOT NULL,
-    gateway_id text,
+    gateway_ref text,
     event_id bigint NOT NULL,
     booking_id uuid NOT NULL,
     CONSTRAINT archived_payments_pkey PRIMARY KEY (month, payment_id)
 ) PARTITION BY RANGE (month);
 CREATE INDEX archived_payments_booking ON ONLY archived_payments USING btree (event_id, booking_id);
-CREATE INDEX archived_payments_gateway ON ONLY archived_payments USING btree (gateway_id);
+CREATE INDEX archived_payments_gateway ON ONLY archived_payments USING btree (gateway_ref);
 
 CREATE TABLE archived_entries (
     month date NOT NULL,

@@ -42,7 +42,7 @@ def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome
     done = ("voided", "captured", "authorised") if spare_authorised else ("voided", "captured")
     if outcome.state in done:
         return outcome
-    return gateway_of(progress).cancel(progress, outcome.gateway_id)
+    return gateway_of(progress).cancel(progress, outcome.gateway_ref)
 
 
 def stop_for_good(progress: PaymentProgress) -> PaymentOutcome:
@@ -58,13 +58,13 @@ def stop_failed(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOu
     """Cancel what failed: until then it can be tried again in a browser."""
     if outcome.state != "failed":
         return outcome
-    cancelled = gateway_of(progress).cancel(progress, outcome.gateway_id)
+    cancelled = gateway_of(progress).cancel(progress, outcome.gateway_ref)
     return outcome if cancelled.state == "voided" else cancelled
 
 
 def still_processing(progress: PaymentProgress) -> UsherError:
     """The error to raise: the task looks again later, or a person is called."""
     if progress.overdue:
-        return StillProcessing(f"{progress.method}: see payment {progress.gateway_id}")
+        return StillProcessing(f"{progress.method}: see payment {progress.gateway_ref}")
     seconds = PROCESSING_CARD if progress.can_be_authorised else PROCESSING_DEBIT
     return TryLater(seconds, "the gateway is still processing the payment")

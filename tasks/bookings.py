@@ -229,9 +229,9 @@ def capture(lease: Lease, progress: PaymentProgress) -> None:
 def take_or_leave(progress: PaymentProgress) -> PaymentOutcome:
     """Capture; or, where that has not worked for so long that the authorisation is about to lapse,
     void it, so that the buyer's money is not held for nothing."""
-    assert progress.gateway_id is not None
+    assert progress.gateway_ref is not None
     if progress.lapsing:
-        return gateway_of(progress).cancel(progress, progress.gateway_id)
+        return gateway_of(progress).cancel(progress, progress.gateway_ref)
     return stop_failed(progress, gateway_of(progress).capture(progress))
 
 

@@ -69,8 +69,8 @@ def ask_for_ours(
     found: dict[str, Thing | None] = {}
     cursor = unseen.next_cursor
     try:
-        for id, gateway_id in unseen.ids:
-            found[id] = find(run, gateway_id) if gateway_id else None
+        for id, gateway_ref in unseen.ids:
+            found[id] = find(run, gateway_ref) if gateway_ref else None
     except TryLater:
         if not found:
             raise

@@ -126,12 +126,12 @@ def adopt_refund(lease: Lease) -> None:
             raise TryLater(NOT_YET, "the payment is still under way here")
         if done == "too_much":
             raise CannotAdopt(
-                f"{outcome.gateway_id} of {outcome.amount} {outcome.currency} was made at the "
+                f"{outcome.gateway_ref} of {outcome.amount} {outcome.currency} was made at the "
                 "gateway, and the rest of the payment is promised to other refunds: those will "
                 "fail; settle them (…/settlement), and it is adopted by itself"
             )
         lease.finish(conn)
-    log.warning("a refund of the dashboard", refund=outcome.gateway_id, outcome=done)
+    log.warning("a refund of the dashboard", refund=outcome.gateway_ref, outcome=done)
 
 
 class CannotAdopt(UsherError):

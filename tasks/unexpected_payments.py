@@ -55,7 +55,7 @@ def refuse_unexpected(progress: PaymentProgress, outcome: PaymentOutcome) -> Pay
     )
     log.error("unexpected payment", error=wrong, state=outcome.state)
     if outcome.state == "authorised":
-        outcome = gateway_of(progress).cancel(progress, outcome.gateway_id)
+        outcome = gateway_of(progress).cancel(progress, outcome.gateway_ref)
     if outcome.state not in ("voided", "captured"):
         raise TryLater(NOT_YET, "the gateway has not cancelled yet")
     state = "voided" if outcome.state == "voided" else "failed"

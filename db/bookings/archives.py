@@ -37,9 +37,9 @@ def move_piece(conn: Conn, event_id: int, limit: int) -> Piece:
     return Piece(**one(conn.execute(sql.archive_piece, values)))
 
 
-def restore_payment(conn: Conn, payment_id: UUID | None, gateway_id: str | None) -> bool:
+def restore_payment(conn: Conn, payment_id: UUID | None, gateway_ref: str | None) -> bool:
     """Bring the booking of a payment back; False: no archive knows of it."""
-    values = {"payment_id": payment_id, "gateway_id": gateway_id}
+    values = {"payment_id": payment_id, "gateway_ref": gateway_ref}
     return bool(one(conn.execute(sql.restore_payment, values))["restored"])
 
 

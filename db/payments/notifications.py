@@ -16,7 +16,7 @@ sql = load("payments/notifications")
 @dataclass(frozen=True)
 class Notification:
     """money_back: it is about a refund or a dispute. says: the state that the payment is in, in our
-    words, None where it does not tell. payload: the JSON as it came. refund_id, refund_gateway_id:
+    words, None where it does not tell. payload: the JSON as it came. refund_id, refund_gateway_ref:
     the refund that it is about, if it is about one; refund_says: as says, of the refund. object_id:
     the gateway's id of whatever it is about.
     """
@@ -25,11 +25,11 @@ class Notification:
     type: str
     money_back: bool
     payment_id: UUID | None
-    gateway_id: str | None
+    gateway_ref: str | None
     says: str | None
     payload: dict[str, Any]
     refund_id: UUID | None = None
-    refund_gateway_id: str | None = None
+    refund_gateway_ref: str | None = None
     refund_says: str | None = None
     object_id: str | None = None
 
@@ -54,5 +54,5 @@ def take_notification(conn: Conn, notification: Notification) -> bool:
 
 
 def _restore(conn: Conn, about: Notification) -> bool:
-    known = about.payment_id or about.gateway_id
-    return bool(known) and archives.restore_payment(conn, about.payment_id, about.gateway_id)
+    known = about.payment_id or about.gateway_ref
+    return bool(known) and archives.restore_payment(conn, about.payment_id, about.gateway_ref)

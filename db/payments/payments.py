@@ -51,7 +51,7 @@ class PaymentProgress:
     idempotency_n: int
     first_sent_at: datetime | None
     last_sent_at: datetime | None
-    gateway_id: str | None
+    gateway_ref: str | None
     key_too_old: bool | None
     just_sent: bool | None
     overdue: bool | None
@@ -69,7 +69,7 @@ class PaymentOutcome:
     """
 
     state: str
-    gateway_id: str
+    gateway_ref: str
     amount: int
     currency: str
     captured: int = 0
@@ -146,7 +146,7 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
         "payment_id": progress.payment_id,
         "expected": progress.payment_state,
         "state": outcome.state,
-        "gateway_id": outcome.gateway_id or None,
+        "gateway_ref": outcome.gateway_ref or None,
         "captured": outcome.captured,
         "currency": outcome.currency or None,
         "next_action": Jsonb(outcome.next_action) if outcome.next_action else None,

@@ -69,7 +69,7 @@ class Refund:
     state: str
     amount: int
     currency: str
-    payment_gateway_id: str | None
+    payment_gateway_ref: str | None
     refund_id: UUID | None
 
 
@@ -82,7 +82,7 @@ class Dispute:
     state: str
     amount: int
     currency: str
-    payment_gateway_id: str | None
+    payment_gateway_ref: str | None
 
 
 Thing = Payment | Refund | Dispute
@@ -150,7 +150,7 @@ def list_unseen(conn: Conn, run: Run) -> Unseen:
     values |= {"cursor": run.cursor, "lookups": LOOKUPS}
     values |= {"from": run.window_from, "to": run.window_to}
     row = one(conn.execute(statements[run.phase], values))
-    ids = [(each["id"], each["gateway_id"]) for each in row["unseen"]]
+    ids = [(each["id"], each["gateway_ref"]) for each in row["unseen"]]
     return Unseen(ids, str(row["next_cursor"]) if row["next_cursor"] else None)
 
 

@@ -21,7 +21,7 @@ sql = load("payments/refunds")
 class RefundProgress:
     """How far a refund has come. Amount in minor units, currency in capitals.
 
-    payment_gateway_id, gateway_account_id, provider: of the payment that it gives back.
+    payment_gateway_ref, gateway_account_id, provider: of the payment that it gives back.
     """
 
     refund_id: UUID
@@ -33,8 +33,8 @@ class RefundProgress:
     currency: str
     params: dict[str, Any]
     idempotency_n: int
-    gateway_id: str | None
-    payment_gateway_id: str
+    gateway_ref: str | None
+    payment_gateway_ref: str
     gateway_account_id: int
     provider: str
     key_too_old: bool
@@ -46,7 +46,7 @@ class RefundOutcome:
     """What the gateway says a refund is. state: one of ours, pending, succeeded or failed."""
 
     state: str
-    gateway_id: str | None
+    gateway_ref: str | None
     amount: int
     currency: str
     failure_code: str | None = None
@@ -202,7 +202,7 @@ def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool
         "refund_id": progress.refund_id,
         "expected": progress.state,
         "state": outcome.state,
-        "gateway_id": outcome.gateway_id,
+        "gateway_ref": outcome.gateway_ref,
         "failure_code": outcome.failure_code,
         "failure_message": outcome.failure_message,
     }
@@ -228,7 +228,7 @@ def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
     money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
     values = {
         "payment_id": payment_id,
-        "gateway_id": outcome.gateway_id,
+        "gateway_ref": outcome.gateway_ref,
         "state": outcome.state,
         "amount": outcome.amount,
         "currency": outcome.currency,

@@ -45,7 +45,7 @@ INSERT INTO entries (event_id, id, number, organisation_id, buyer_id, state, qua
 SELECT event_id, entry, seat, 1, buyer, 'booked', 1, 1, n::text, sha256(n::text::bytea), now(), id
 FROM old;
 INSERT INTO payments (id, event_id, booking_id, organisation_id, gateway_account_id, state, amount,
-    currency, params, gateway_id, captured)
+    currency, params, gateway_ref, captured)
 SELECT payment, event_id, id, 1, 1, 'captured', 5000, 'EUR', '{{}}', 'pi_' || n, 5000 FROM old;
 INSERT INTO bookings (event_id, id, code, organisation_id, gateway_account_id, buyer_id, entry_id,
     state, quantity, currency, total, deadline, payment_id, confirmed_at, created_at)

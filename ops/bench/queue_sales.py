@@ -49,7 +49,7 @@ SELECT c.id, p.payment_id
 FROM chosen c, start_payment(%(event)s, c.id, c.buyer_id, 'card', 'http://localhost/') p
 """
 CAPTURE = """
-UPDATE payments SET state = 'captured', captured = amount, gateway_id = id::text
+UPDATE payments SET state = 'captured', captured = amount, gateway_ref = id::text
 WHERE id = ANY (%(payments)s)
 """
 CONFIRM = """

@@ -75,7 +75,7 @@ create table payments (
     params jsonb not null,
     idempotency_n smallint not null default 1,
     first_sent_at timestamptz,
-    gateway_id text,
+    gateway_ref text,
     next_action jsonb,
     client_secret text,
     capture_before timestamptz,
@@ -96,15 +96,15 @@ create table payments (
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
     -- The gateway's id first: a notification or a list knows it, and not whose account it is among many.
-    constraint payments_gateway_id_once unique (gateway_id, gateway_account_id),
+    constraint payments_gateway_ref_once unique (gateway_ref, gateway_account_id),
     foreign key (event_id, booking_id) references bookings,
     constraint payments_captured check (captured >= 0
         and (captured <= amount and captured_currency is null or state = 'failed')),
     constraint payments_refunded check (refunded between 0 and captured),
-    constraint payments_processing check (state <> 'processing' or gateway_id is not null),
+    constraint payments_processing check (state <> 'processing' or gateway_ref is not null),
     constraint payments_check1 check (state <> 'captured' or captured > 0),
     constraint payments_check2 check (
-        state not in ('requires_action', 'authorised', 'captured', 'voided') or gateway_id is not null),
+        state not in ('requires_action', 'authorised', 'captured', 'voided') or gateway_ref is not null),
     constraint payments_check3 check (kept between 0 and captured)
 );
 create unique index payments_one_live on payments (event_id, booking_id)
@@ -142,7 +142,7 @@ create table refunds (
     params jsonb not null default '{}',
     idempotency_n smallint not null default 1,
     first_sent_at timestamptz,
-    gateway_id text unique,
+    gateway_ref text unique,
     failure_code text,
     failure_message text,
     retried_by uuid references refunds,
@@ -216,7 +216,7 @@ create table event_cancellations (
 /* state is the gateway's word: needs_response and under_review (the buyer's bank has the money until it
    is decided), won, lost, and warning_... (an inquiry; the money is still here). */
 create table disputes (
-    gateway_id text primary key,
+    gateway_ref text primary key,
     payment_id uuid not null references payments,
     event_id bigint not null,
     booking_id uuid not null,
@@ -237,7 +237,7 @@ create index disputes_payment on disputes (payment_id);
    until the organiser has released them (released_at), or given the money back. Not where the gateway
    says that nothing can be done any more (actionable). */
 create table fraud_warnings (
-    gateway_id text primary key,
+    gateway_ref text primary key,
     payment_id uuid not null references payments,
     event_id bigint not null,
     booking_id uuid not null,
@@ -359,8 +359,8 @@ create unique index reconciliations_one_of_the_clock on reconciliations (gateway
 /* What a run has seen at the gateway, until it has looked for ours that it has not seen. */
 create table reconciliation_seen (
     reconciliation_id bigint not null references reconciliations,
-    gateway_id text not null,
-    primary key (reconciliation_id, gateway_id)
+    gateway_ref text not null,
+    primary key (reconciliation_id, gateway_ref)
 );
 
 /* What was captured and refunded, in minor units, as both sides have it when they are compared. */

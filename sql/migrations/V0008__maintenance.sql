@@ -135,12 +135,12 @@ create table archived_payments (
     month date not null,
     payment_id uuid not null,
     gateway_account_id bigint not null,
-    gateway_id text,
+    gateway_ref text,
     event_id bigint not null,
     booking_id uuid not null,
     primary key (month, payment_id)
 ) partition by range (month);
-create index archived_payments_gateway on archived_payments (gateway_id);
+create index archived_payments_gateway on archived_payments (gateway_ref);
 create index archived_payments_booking on archived_payments (event_id, booking_id);
 
 /* Those who queued and did not book. */

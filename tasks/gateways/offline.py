@@ -33,7 +33,7 @@ def capture(progress: PaymentProgress) -> PaymentOutcome:
     return look(progress)
 
 
-def cancel(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
+def cancel(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
     """Give it up, unless it was marked as paid before."""
     with transaction() as conn:
         offline.cancel(conn, progress)

@@ -34,7 +34,7 @@ class Gateway(Protocol):
         """Take the money that was reserved, whole. What it already is, if it is that already."""
 
     def cancel(
-        self, progress: payments.PaymentProgress, gateway_id: str
+        self, progress: payments.PaymentProgress, gateway_ref: str
     ) -> payments.PaymentOutcome:
         """Make sure that the payment can never succeed. What it is instead, if too late."""
 
@@ -60,11 +60,11 @@ class Books(Protocol):
     def list_refunds(self, run: Run) -> Page: ...
     def list_disputes(self, run: Run) -> Page: ...
 
-    def find_payment(self, run: Run, gateway_id: str) -> Thing | None:
+    def find_payment(self, run: Run, gateway_ref: str) -> Thing | None:
         """One alone; None: the gateway does not know it. So with the others."""
 
-    def find_refund(self, run: Run, gateway_id: str) -> Thing | None: ...
-    def find_dispute(self, run: Run, gateway_id: str) -> Thing | None: ...
+    def find_refund(self, run: Run, gateway_ref: str) -> Thing | None: ...
+    def find_dispute(self, run: Run, gateway_ref: str) -> Thing | None: ...
 
 
 class Paid(Protocol):

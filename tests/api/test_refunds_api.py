@@ -17,7 +17,7 @@ def paid(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
     """Alice's two best seats, for 190.00, confirmed as the saga would."""
     booking = tosca.book(alice, conn, seats=["1-1", "1-2"])
     pay(tosca, alice, booking)
-    conn.execute("UPDATE payments SET state = 'authorised', gateway_id = 'pi_1'")
+    conn.execute("UPDATE payments SET state = 'authorised', gateway_ref = 'pi_1'")
     conn.execute("UPDATE bookings SET state = 'secured'")
     conn.execute("UPDATE payments SET state = 'captured', captured = amount")
     conn.execute("SELECT confirm_booking(event_id, id, payment_id) FROM bookings")

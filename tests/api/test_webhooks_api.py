@@ -27,7 +27,7 @@ def payment(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
     """A payment that the gateway knows as pi_1, of a booking whose task is done."""
     booking = tosca.book(alice, conn)
     id = pay(tosca, alice, booking).json["payment"]["id"]
-    conn.execute("UPDATE payments SET gateway_id = 'pi_1'")
+    conn.execute("UPDATE payments SET gateway_ref = 'pi_1'")
     conn.execute("DELETE FROM outbox")
     return {"id": id, "event_id": tosca.id, "booking_id": booking["id"]}
 
@@ -146,7 +146,7 @@ def refund(payment: dict[str, Any], conn: Conn) -> str:
     conn.execute("UPDATE payments SET state = 'captured', captured = amount")
     row = conn.execute(
         "INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
-        " gateway_id, state) SELECT id, event_id, booking_id, 1000, currency, 'ill', 're_1',"
+        " gateway_ref, state) SELECT id, event_id, booking_id, 1000, currency, 'ill', 're_1',"
         " 'succeeded' FROM payments RETURNING id::text"
     ).fetchone()
     assert row
@@ -182,7 +182,7 @@ def test_a_refunded_charge_makes_us_look_at_what_is_pending(
     anybody: Caller, refund: str, conn: Conn
 ) -> None:
     conn.execute("INSERT INTO refunds (payment_id, event_id, booking_id, amount, currency, reason,"
-        " gateway_id) SELECT payment_id, event_id, booking_id, 1, currency, 'ill', 're_2'"
+        " gateway_ref) SELECT payment_id, event_id, booking_id, 1, currency, 'ill', 're_2'"
         " FROM refunds")  # fmt: skip
     thing = {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "status": "succeeded",
              "captured": True, "metadata": {}}  # fmt: skip

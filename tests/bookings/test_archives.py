@@ -163,7 +163,7 @@ OPEN = {
         from bookings where state = 'expired'""",
     "a refund is not paid": "update refunds set state = 'failed'",
     "a payment is disputed": """
-        insert into disputes (gateway_id, payment_id, event_id, booking_id, state, reason, amount,
+        insert into disputes (gateway_ref, payment_id, event_id, booking_id, state, reason, amount,
             currency)
         select 'du_1', id, event_id, booking_id, 'warning_needs_response', '', 1, currency
         from payments limit 1""",
@@ -266,7 +266,7 @@ def dispute_news(payment: UUID) -> Notification:
         type="charge.dispute.created",
         money_back=True,
         payment_id=None,
-        gateway_id=f"pi_{payment}",
+        gateway_ref=f"pi_{payment}",
         says=None,
         payload={},
         object_id="du_1",

@@ -70,7 +70,7 @@ SET_STATE = {
             confirmed_at = case when %(to)s in ('confirmed', 'frozen') then now() end,
             ended_at = case when %(to)s in ('expired', 'cancelled', 'failed') then now() end""",
     "payment": """
-        update payments set state = %(to)s, gateway_id = 'pi_1', captured = amount""",
+        update payments set state = %(to)s, gateway_ref = 'pi_1', captured = amount""",
 }
 """To a state with whatever its constraints ask for: the move alone is in question."""
 

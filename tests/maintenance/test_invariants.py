@@ -62,13 +62,13 @@ CORRUPTIONS = {
         select i.event_id, r.id, i.booking_id, i.seat from refunds r, booking_items i
         where i.booking_id = %(confirmed)s""",
     "disputed_booking_goes_on": """
-        insert into disputes (gateway_id, payment_id, event_id, booking_id, state, reason, amount,
+        insert into disputes (gateway_ref, payment_id, event_id, booking_id, state, reason, amount,
             currency)
         select 'du_2', id, event_id, booking_id, 'needs_response', 'fraudulent', amount, currency
         from payments where booking_id = %(confirmed)s""",
     "frozen_without_dispute": "update disputes set state = 'won' where booking_id = %(frozen)s",
     "suspected_booking_goes_on": """
-        insert into fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind, actionable)
+        insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
         select 'issfr_1', id, event_id, booking_id, 'misc', true from payments
         where booking_id = %(confirmed)s""",
     "booked_entry_without_its_booking": """
@@ -106,7 +106,7 @@ CORRUPTIONS = {
             currency, params)
         select event_id, id, organisation_id, gateway_account_id, total, currency, '{}'
         from bookings where id = %(expired)s""",
-    "refund_forgotten": "update refunds set gateway_id = null",
+    "refund_forgotten": "update refunds set gateway_ref = null",
     "offline_money_forgotten": """
         insert into offline_payments (payment_id, gateway_account_id, reference, amount, currency,
             received_at, recorded_by)

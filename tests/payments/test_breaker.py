@@ -289,7 +289,7 @@ def test_threads_do_not_mix_their_answers_up(running: Running) -> None:
     """One client is shared by all threads."""
     begins = [begun(running, running.sale.hold(f"buyer{n}")) for n in range(8)]
     results = at_once(*[lambda progress=p: gateway.authorise(progress) for p in begins])
-    ours = {str(p.payment_id): r.gateway_id for p, r in zip(begins, results, strict=True)}
+    ours = {str(p.payment_id): r.gateway_ref for p, r in zip(begins, results, strict=True)}
     ledger = running.sandbox.ledger()["intents"]
     assert ours == {intent["metadata"]["payment_id"]: intent["id"] for intent in ledger}
 
@@ -320,7 +320,7 @@ def replayed(running: Running, progress: PaymentProgress) -> Any:
 
 def too_often(running: Running, progress: PaymentProgress) -> Any:
     running.sandbox.limits(endpoint_rate=1)
-    gateway.look(replace(progress, gateway_id=gateway.authorise(progress).gateway_id))
+    gateway.look(replace(progress, gateway_ref=gateway.authorise(progress).gateway_ref))
     return gateway.authorise(progress)
 
 

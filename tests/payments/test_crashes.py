@@ -276,8 +276,8 @@ def test_a_reconciliation_survives(theatre: Theatre, point: str) -> None:
     booking = theatre.hold()
     theatre.pay(booking)
     theatre.wait_for(booking, "confirmed")
-    intents = "select count(gateway_id) as n from payments"
-    refunds = "select count(gateway_id) as n from refunds"
+    intents = "select count(gateway_ref) as n from payments"
+    refunds = "select count(gateway_ref) as n from refunds"
     things = theatre.row(intents)["n"] + theatre.row(refunds)["n"]
     has_died = theatre.killing("worker", point)
     window = "now() - interval '1 hour', now() + interval '1 hour'"

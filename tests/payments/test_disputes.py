@@ -35,7 +35,7 @@ def at_gateway(running: Running, booking: UUID) -> str:
     from tasks.gateways.stripe import client
 
     payment = running.payment(running.booking(booking)["payment_id"])
-    page = client.client().v1.disputes.list({"payment_intent": str(payment["gateway_id"])})
+    page = client.client().v1.disputes.list({"payment_intent": str(payment["gateway_ref"])})
     return str(page.data[0].id)
 
 
@@ -287,7 +287,7 @@ def test_organisers_release_their_own(
 ) -> None:
     path = f"{path_of(tosca, paid)}/release"
     conn.execute(
-        "insert into fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind,"
+        "insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind,"
         " actionable) select 'issfr_1', id, event_id, booking_id, 'misc', true from payments"
     )
     conn.execute("select hold_suspect(id) from payments")

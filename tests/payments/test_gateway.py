@@ -31,7 +31,7 @@ def test_what_the_gateway_repeats_is_not_taken_for_news(running: Running) -> Non
     """Under its key it repeats how the payment was when it was made."""
     progress = begun(running, running.sale.hold("alice"))
     made = gateway.authorise(progress)
-    gateway.cancel(progress, made.gateway_id)
+    gateway.cancel(progress, made.gateway_ref)
     assert (made.state, gateway.authorise(progress).state) == ("authorised", "voided")
 
 
@@ -87,7 +87,7 @@ def test_a_payment_is_found_by_our_id(running: Running) -> None:
     with pytest.raises(NothingHappened):
         gateway.find(progress)
     made = gateway.authorise(progress)
-    assert gateway.find(progress).gateway_id == made.gateway_id
+    assert gateway.find(progress).gateway_ref == made.gateway_ref
 
 
 def test_an_old_key_under_which_nothing_happened_is_followed_by_the_next(running: Running) -> None:

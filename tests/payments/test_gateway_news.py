@@ -37,7 +37,7 @@ def test_a_refund_that_fails_after_its_success(running: Running) -> None:
     booking = confirmed(running)
     answer = ask(running, booking)
     carry_out(running, answer["id"])
-    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "failed")
+    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_ref"], "failed")
     assert {"charge.refunded", "refund.failed"} <= tell(anybody)
     carry_out(running, answer["id"], "failed")
     assert books(running, booking)["owed"] == PRICE
@@ -59,8 +59,8 @@ def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
     assert "charge.dispute.created" in tell(anybody)
     with running.work():
         wait_until(lambda: running.booking(booking)["state"] == "frozen")
-        (row,) = running.conn.execute("select gateway_id from disputes").fetchall()
-        running.sandbox.close_dispute(row["gateway_id"], "lost")
+        (row,) = running.conn.execute("select gateway_ref from disputes").fetchall()
+        running.sandbox.close_dispute(row["gateway_ref"], "lost")
         assert "charge.dispute.closed" in tell(anybody)
         wait_until(lambda: running.booking(booking)["state"] == "cancelled")
         wait_until(lambda: not running.tasks("look_at_dispute"))

@@ -33,7 +33,7 @@ def test_an_authorisation_reserves_the_whole_sum_and_takes_nothing(gateway: Subj
 def test_authorising_again_under_the_same_key_happens_once(gateway: Subject) -> None:
     progress = gateway.begin()
     outcomes = [gateway.adapter.authorise(progress) for _ in range(3)]
-    assert len({outcome.gateway_id for outcome in outcomes}) == 1
+    assert len({outcome.gateway_ref for outcome in outcomes}) == 1
     assert len(gateway.attempts(progress)) == 1
 
 
@@ -71,7 +71,7 @@ def test_a_payment_may_wait_for_its_buyer(gateway: Subject) -> None:
     progress = gateway.begin(AUTHENTICATING)
     outcome = gateway.adapter.authorise(progress)
     assert (outcome.state, outcome.captured) == ("requires_action", 0)
-    assert gateway.adapter.cancel(progress, outcome.gateway_id).state == "voided"
+    assert gateway.adapter.cancel(progress, outcome.gateway_ref).state == "voided"
     assert gateway.taken(progress) == 0
 
 
@@ -92,7 +92,7 @@ def test_under_a_key_that_is_too_old_a_payment_is_found_and_not_sent(gateway: Su
     made = gateway.adapter.authorise(progress)
     gateway.running.conn.execute("update payments set first_sent_at = now() - interval '21 h'")
     progress = gateway.read(progress.booking_id)
-    assert gateway.adapter.authorise(progress).gateway_id == made.gateway_id
+    assert gateway.adapter.authorise(progress).gateway_ref == made.gateway_ref
     assert len(gateway.attempts(progress)) == 1
 
 
@@ -119,7 +119,7 @@ def test_capturing_again_takes_nothing_more(gateway: Subject) -> None:
 @case(offline=NOT_RESERVED, localstripe="its authorisations do not lapse")
 def test_an_authorisation_that_has_lapsed_cannot_be_captured(gateway: Subject) -> None:
     progress = gateway.pay()
-    gateway.running.sandbox.lapse(str(progress.gateway_id))
+    gateway.running.sandbox.lapse(str(progress.gateway_ref))
     assert gateway.adapter.capture(progress).state == "voided"
     assert gateway.taken(progress) == 0
 
@@ -131,7 +131,7 @@ def test_an_authorisation_that_has_lapsed_cannot_be_captured(gateway: Subject) -
 def test_a_cancelled_payment_is_void(gateway: Subject) -> None:
     progress = gateway.begin()
     made = gateway.adapter.authorise(progress)
-    assert gateway.adapter.cancel(progress, made.gateway_id).state == "voided"
+    assert gateway.adapter.cancel(progress, made.gateway_ref).state == "voided"
     progress = gateway.record(progress, made) if made.state == "authorised" else progress
     assert gateway.adapter.look(progress).state == "voided"
     assert gateway.taken(progress) == 0
@@ -143,7 +143,7 @@ def test_a_cancelled_payment_can_be_cancelled_and_captured_in_vain(gateway: Subj
     made = gateway.adapter.authorise(progress)
     if made.state == "authorised":
         progress = gateway.record(progress, made)
-    assert [gateway.adapter.cancel(progress, made.gateway_id).state for _ in range(2)] == [
+    assert [gateway.adapter.cancel(progress, made.gateway_ref).state for _ in range(2)] == [
         "voided",
         "voided",
     ]
@@ -154,14 +154,14 @@ def test_a_cancelled_payment_can_be_cancelled_and_captured_in_vain(gateway: Subj
 @case(localstripe=NO_CODES)
 def test_what_was_captured_is_told_instead_of_cancelled(gateway: Subject) -> None:
     progress = gateway.captured()
-    outcome = gateway.adapter.cancel(progress, str(progress.gateway_id))
+    outcome = gateway.adapter.cancel(progress, str(progress.gateway_ref))
     assert (outcome.state, outcome.captured) == ("captured", progress.amount)
 
 
 @case(stripe="what is cancelled cannot be paid", localstripe="what is cancelled cannot be paid")
 def test_money_that_comes_late_is_told(gateway: Offline) -> None:
     progress = gateway.begin()
-    voided = gateway.adapter.cancel(progress, str(progress.gateway_id))
+    voided = gateway.adapter.cancel(progress, str(progress.gateway_ref))
     progress = gateway.record(progress, voided)
     gateway.receive(progress)
     outcome = gateway.adapter.look(progress)
@@ -177,7 +177,7 @@ def test_a_refund_gives_back_the_whole_sum(gateway: Subject) -> None:
     refund = gateway.ask_for_refund(progress, progress.amount)
     gateway.carry_out(refund)
     outcome = gateway.adapter.refund(refund)
-    assert outcome.state == "succeeded" and outcome.gateway_id
+    assert outcome.state == "succeeded" and outcome.gateway_ref
     assert (outcome.amount, outcome.currency) == (progress.amount, progress.currency)
     assert gateway.refunded(progress) == progress.amount
 
@@ -198,7 +198,7 @@ def test_refunding_again_under_the_same_key_happens_once(gateway: Subject) -> No
     progress = gateway.captured()
     refund = gateway.ask_for_refund(progress, 1500)
     gateway.carry_out(refund)
-    assert len({gateway.adapter.refund(refund).gateway_id for _ in range(3)}) == 1
+    assert len({gateway.adapter.refund(refund).gateway_ref for _ in range(3)}) == 1
     assert gateway.refunded(progress) == 1500
 
 
@@ -229,10 +229,10 @@ def test_a_refund_of_more_than_is_left_has_failed(gateway: Subject) -> None:
 @case(offline="it has no dashboard")
 def test_a_refund_of_the_dashboard_can_be_looked_at(gateway: Subject) -> None:
     progress = gateway.captured()
-    made = gateway.client.v1.refunds.create({"payment_intent": str(progress.gateway_id)})
+    made = gateway.client.v1.refunds.create({"payment_intent": str(progress.gateway_ref)})
     subject = disputes.find_case(gateway.running.conn, str(progress.payment_id))
     outcome = gateway.adapter.look_at_refund(subject, made.id)
-    assert (outcome.state, outcome.gateway_id) == ("succeeded", made.id)
+    assert (outcome.state, outcome.gateway_ref) == ("succeeded", made.id)
     assert (outcome.amount, outcome.currency) == (progress.amount, progress.currency)
 
 
@@ -249,7 +249,7 @@ def test_offline_has_neither_dashboard_nor_disputes(gateway: Subject) -> None:
 @case(offline="it has no disputes", localstripe="it has no disputes")
 def test_a_dispute_can_be_looked_at(gateway: Subject) -> None:
     progress = gateway.captured(DISPUTED)
-    page = gateway.client.v1.disputes.list({"payment_intent": str(progress.gateway_id)})
+    page = gateway.client.v1.disputes.list({"payment_intent": str(progress.gateway_ref)})
     subject = disputes.find_case(gateway.running.conn, str(progress.payment_id))
     dispute = gateway.adapter.look_at_dispute(subject, page.data[0].id)
     assert dispute.state == "needs_response"

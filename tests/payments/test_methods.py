@@ -49,7 +49,7 @@ def settle(running: Running, payment: UUID, outcome: str) -> None:
     """The banks are done, and tell us; by themselves, where the machine is so busy that their three
     seconds are over."""
     with suppress(HTTPError):
-        running.sandbox.settle(str(running.payment(payment)["gateway_id"]), outcome)
+        running.sandbox.settle(str(running.payment(payment)["gateway_ref"]), outcome)
     assert running.notify(payment, "captured" if outcome == "succeeded" else "failed")
 
 
@@ -156,7 +156,7 @@ def test_what_the_buyer_approves_at_the_last_moment_is_confirmed(running: Runnin
     payment = redirected(running, booking)
     with running.work():
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(str(running.payment(payment)["gateway_id"]), "approve")
+        running.sandbox.authenticate(str(running.payment(payment)["gateway_ref"]), "approve")
         running.pass_deadline(booking)
         running.wait_for(booking, "confirmed")
     assert paid_once(running, booking)

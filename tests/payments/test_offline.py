@@ -193,7 +193,7 @@ def test_a_refund_is_pending_until_it_was_paid(running: Running, event: int) -> 
     booking = paid(running)
     answer = ask(running, booking)
     with running.work():
-        wait_until(lambda: refund(running, answer["id"])["gateway_id"])
+        wait_until(lambda: refund(running, answer["id"])["gateway_ref"])
     assert refund(running, answer["id"])["state"] == "pending"
     running.check()
     for _ in range(2):

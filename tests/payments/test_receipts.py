@@ -216,8 +216,8 @@ def test_a_refund_that_fails_after_all_is_reversed_and_tried_anew(running: Runni
     booking = confirmed(running)
     answer = ask(running, booking, amount=1000)
     carry_out(running, answer["id"])
-    gateway_id = running.conn.execute("select gateway_id from refunds").fetchall()[0]["gateway_id"]
-    running.sandbox.settle_refund(gateway_id, "failed")
+    (made,) = running.conn.execute("select gateway_ref from refunds").fetchall()
+    running.sandbox.settle_refund(made["gateway_ref"], "failed")
     told(running, answer["id"], "failed")
     carry_out(running, answer["id"], "failed")
     carry_out(running, settle(running, booking, answer["id"])["id"])
@@ -251,7 +251,8 @@ def test_a_refund_that_succeeded_before_we_knew_is_credited(running: Running) ->
     booking = confirmed(running)
     running.conn.execute(
         "insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state,"
-        " gateway_id) select id, event_id, booking_id, 1000, currency, 'asked', 'succeeded', 're_x'"
+        " gateway_ref) select id, event_id, booking_id, 1000, currency, 'asked', 'succeeded',"
+        " 're_x'"
         " from payments where booking_id = %s",
         [booking],
     )
@@ -273,7 +274,7 @@ def test_money_that_was_never_the_bookings_has_no_document(running: Running) -> 
     )
     running.conn.execute("delete from outbox")
     running.conn.execute("select refund_unexpected(%s, 'wrong_money')", [payment])
-    running.conn.execute("update refunds set state = 'succeeded', gateway_id = 're_1'")
+    running.conn.execute("update refunds set state = 'succeeded', gateway_ref = 're_1'")
     assert number_all(running) == []
 
 
@@ -321,7 +322,7 @@ def test_organisers_list_what_they_issued(
     asked = {"amount": 1000, "reason": "ill"}
     path = f"{tosca.path}/bookings/{paid['id']}/refunds"
     assert tosca.opera.post(path, asked, key="key").status_code == 201
-    conn.execute("update refunds set state = 'succeeded', gateway_id = 're_1'")
+    conn.execute("update refunds set state = 'succeeded', gateway_ref = 're_1'")
     conn.execute("select number_receipts(%s, 10)", [tosca.opera.id])
     first = tosca.opera.get("/v1/receipts?limit=1")
     assert [row["kind"] for row in first.json] == ["receipt"]

@@ -121,12 +121,12 @@ def test_two_sides_that_agree(running: Running) -> None:
 def test_a_refund_of_the_dashboard_is_adopted(running: Running) -> None:
     booking = confirmed(running)
     payment = running.payment(running.booking(booking)["payment_id"])
-    made = dashboard().refunds.create({"payment_intent": payment["gateway_id"], "amount": 4000})
+    made = dashboard().refunds.create({"payment_intent": payment["gateway_ref"], "amount": 4000})
     run = reconcile(running)
     assert (found(running, run), run["repairs"]) == (["refund_unknown"], 1)
     assert totals(run) == [PRICE, PRICE, 0, 4000]
     (row,) = books(running, booking)["refunds"]
-    assert (row["gateway_id"], row["amount"], row["state"]) == (made.id, 4000, "succeeded")
+    assert (row["gateway_ref"], row["amount"], row["state"]) == (made.id, 4000, "succeeded")
     assert (row["cause"], row["requested_by"], row["seats"]) == ("dashboard", "gateway", [])
     assert running.booking(booking)["state"] == "confirmed"
     assert running.seats(booking) == ["sold", "sold"]
@@ -139,7 +139,7 @@ def test_so_it_is_when_we_are_told(running: Running) -> None:
     anybody = Caller(create_app().test_client())
     booking = confirmed(running)
     payment = running.payment(running.booking(booking)["payment_id"])
-    dashboard().refunds.create({"payment_intent": payment["gateway_id"]})
+    dashboard().refunds.create({"payment_intent": payment["gateway_ref"]})
     with running.work():
         for _ in range(2):
             tell(anybody)
@@ -157,7 +157,7 @@ def test_one_that_leaves_no_room_for_ours_waits_for_it(running: Running) -> None
     running.conn.execute(
         "update outbox set run_at = now() + interval '1 day' where actor = 'refund'"
     )
-    made = dashboard().refunds.create({"payment_intent": payment["gateway_id"]})
+    made = dashboard().refunds.create({"payment_intent": payment["gateway_ref"]})
     ids = {"event_id": running.sale.event, "booking_id": str(booking)}
     ids |= {"payment_id": str(payment["id"]), "gateway_refund_id": made.id}
     running.sale.enqueue("adopt_refund", "payments", made.id, **ids)
@@ -177,12 +177,12 @@ def test_one_that_leaves_no_room_for_ours_waits_for_it(running: Running) -> None
 def test_a_refund_that_is_pending_is_followed_to_its_end(running: Running) -> None:
     booking = confirmed(running, card="pm_card_pendingRefund")
     payment = running.payment(running.booking(booking)["payment_id"])
-    made = dashboard().refunds.create({"payment_intent": payment["gateway_id"], "amount": 500})
+    made = dashboard().refunds.create({"payment_intent": payment["gateway_ref"], "amount": 500})
     run = start(running)
     with running.work():
         wait_until(lambda: is_done(running, run) and books(running, booking)["refunds"])
         row = books(running, booking)["refunds"][0]
-        assert (row["state"], row["gateway_id"]) == ("pending", made.id)
+        assert (row["state"], row["gateway_ref"]) == ("pending", made.id)
         running.sandbox.settle_refund(made.id, "succeeded")
         running.conn.execute("update outbox set run_at = now(), resend_at = now()")
         wait_until(lambda: not running.tasks("refund"))
@@ -193,7 +193,7 @@ def test_a_refund_whose_failure_we_were_not_told(running: Running) -> None:
     booking = confirmed(running)
     ours = ask(running, booking)["id"]
     carry_out(running, ours)
-    running.sandbox.settle_refund(refund(running, ours)["gateway_id"], "failed")
+    running.sandbox.settle_refund(refund(running, ours)["gateway_ref"], "failed")
     run = reconcile(running)
     assert found(running, run) == ["refund_behind"]
     assert refund(running, ours)["state"] == "failed"
@@ -340,12 +340,12 @@ def old_enough(running: Running) -> None:
 def test_a_payment_that_the_gateway_has_forgotten(running: Running) -> None:
     """As when the key of another account was put in. It comes back when the right one is."""
     booking = confirmed(running)
-    was = running.payment(running.booking(booking)["payment_id"])["gateway_id"]
+    was = running.payment(running.booking(booking)["payment_id"])["gateway_ref"]
     marks = {"metadata": {"payment_id": ""}}
     dashboard().payment_intents.update(was, marks)
-    running.conn.execute("update payments set gateway_id = 'pi_nowhere'")
+    running.conn.execute("update payments set gateway_ref = 'pi_nowhere'")
     expect_letter(running, "payment_missing")
-    running.conn.execute("update payments set gateway_id = %s", [was])
+    running.conn.execute("update payments set gateway_ref = %s", [was])
     expect_gone(running)
 
 
@@ -353,8 +353,8 @@ def test_a_refund_that_the_gateway_has_forgotten(running: Running) -> None:
     booking = confirmed(running)
     ours = ask(running, booking, amount=700)["id"]
     carry_out(running, ours)
-    was = refund(running, ours)["gateway_id"]
-    running.conn.execute("update refunds set gateway_id = 're_nowhere'")
+    was = refund(running, ours)["gateway_ref"]
+    running.conn.execute("update refunds set gateway_ref = 're_nowhere'")
     run = start(running)
     with running.work():
         wait_until(lambda: is_done(running, run))
@@ -362,7 +362,7 @@ def test_a_refund_that_the_gateway_has_forgotten(running: Running) -> None:
     running.conn.execute(LOSE_TASKS)
     running.conn.execute("delete from emails where refund_id <> %s", [ours])
     running.conn.execute("delete from refunds where id <> %s", [ours])
-    running.conn.execute("update refunds set gateway_id = %s", [was])
+    running.conn.execute("update refunds set gateway_ref = %s", [was])
     reconcile(running)
     expect_nothing(running)
 
@@ -371,8 +371,8 @@ def test_a_dispute_that_we_were_not_told_of(running: Running) -> None:
     booking = confirmed(running, card=CARD)
     assert found(running, reconcile(running)) == ["dispute_behind"]
     assert running.booking(booking)["state"] == "frozen"
-    (row,) = running.conn.execute("select gateway_id from disputes").fetchall()
-    running.sandbox.close_dispute(row["gateway_id"], "won")
+    (row,) = running.conn.execute("select gateway_ref from disputes").fetchall()
+    running.sandbox.close_dispute(row["gateway_ref"], "won")
     assert found(running, reconcile(running)) == ["dispute_behind"]
     assert running.booking(booking)["state"] == "confirmed"
     expect_nothing(running)
@@ -487,11 +487,11 @@ def test_what_was_asked_so_far_is_a_page_where_others_go_first(running: Running)
     lease = running.lease("reconcile")
     asked: list[str] = []
 
-    def find(_: reconciliations.Run, gateway_id: str) -> None:
+    def find(_: reconciliations.Run, gateway_ref: str) -> None:
         if len(asked) in (0, 2):
             asked.append("no turn")
             raise TryLater(1, "others go first")
-        asked.append(gateway_id)
+        asked.append(gateway_ref)
 
     at = reconciliations.get_run(running.conn, run)
     with pytest.raises(TryLater):
@@ -560,7 +560,7 @@ def test_the_console_begins_a_run_and_shows_it(
 ) -> None:
     booking = confirmed(running)
     payment = running.payment(running.booking(booking)["payment_id"])
-    dashboard().refunds.create({"payment_intent": payment["gateway_id"], "amount": 1000})
+    dashboard().refunds.create({"payment_intent": payment["gateway_ref"], "amount": 1000})
     age(running)
     with running.work():
         wanted = console.read_command(["reconcile", "--from", "2020-01-01", "--to", "2099-01-01"])

@@ -299,7 +299,7 @@ def test_a_success_can_fail_later(running: Running) -> None:
     answer = ask(running, booking)
     carry_out(running, answer["id"])
     assert books(running, booking)["refunded"] == PRICE
-    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "failed")
+    running.sandbox.settle_refund(refund(running, answer["id"])["gateway_ref"], "failed")
     told(running, answer["id"], "failed")
     carry_out(running, answer["id"], "failed")
     found = books(running, booking)
@@ -392,10 +392,10 @@ def test_a_pending_refund_is_looked_at_when_we_are_told(running: Running) -> Non
     booking = confirmed(running, card="pm_card_pendingRefund")
     answer = ask(running, booking)
     with running.work():
-        wait_until(lambda: refund(running, answer["id"])["gateway_id"])
+        wait_until(lambda: refund(running, answer["id"])["gateway_ref"])
         wait_until(lambda: running.tasks("refund")[0]["lease_token"] is None)
         assert refund(running, answer["id"])["state"] == "pending"
-        running.sandbox.settle_refund(refund(running, answer["id"])["gateway_id"], "succeeded")
+        running.sandbox.settle_refund(refund(running, answer["id"])["gateway_ref"], "succeeded")
         told(running, answer["id"], "succeeded")
         wait_until(lambda: refund(running, answer["id"])["state"] == "succeeded")
         wait_until(lambda: not running.tasks("refund"))
@@ -412,8 +412,8 @@ def test_a_lost_reply_is_not_believed_when_it_is_repeated(running: Running) -> N
     progress = task.begin(running.lease("refund"))
     assert progress
     first = stripe_refunds.refund(progress)
-    assert (first.state, first.gateway_id is None) == ("pending", False)
-    running.sandbox.settle_refund(str(first.gateway_id), "succeeded")
+    assert (first.state, first.gateway_ref is None) == ("pending", False)
+    running.sandbox.settle_refund(str(first.gateway_ref), "succeeded")
     assert stripe_refunds.refund(progress).state == "succeeded"
 
 

@@ -217,7 +217,7 @@ def test_its_event_may_be_cancelled(running: Running) -> None:
 def test_the_gateway_may_end_the_authorisation(running: Running) -> None:
     booking = reviewed(running)
     payment = running.booking(booking)["payment_id"]
-    running.sandbox.lapse(running.payment(payment)["gateway_id"])
+    running.sandbox.lapse(running.payment(payment)["gateway_ref"])
     running.notify(payment, "voided")
     with running.work():
         running.wait_for(booking, "failed")
@@ -254,8 +254,8 @@ def test_money_that_somebody_took_at_the_gateway_counts_as_approved(running: Run
 
     booking = reviewed(running)
     payment = running.booking(booking)["payment_id"]
-    gateway_id = running.payment(payment)["gateway_id"]
-    client.client().v1.payment_intents.capture(gateway_id)
+    gateway_ref = running.payment(payment)["gateway_ref"]
+    client.client().v1.payment_intents.capture(gateway_ref)
     running.notify(payment, "captured")
     with running.work():
         running.wait_for(booking, "confirmed")
@@ -269,7 +269,7 @@ def test_one_that_is_authorised_at_the_last_moment_is_looked_at_too(running: Run
     payment = running.pay(booking, THREE_DS)
     with running.work():
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "approve")
+        running.sandbox.authenticate(running.payment(payment)["gateway_ref"], "approve")
         running.pass_deadline(booking)
         running.wait_for(booking, "review")
     running.check()
@@ -357,7 +357,7 @@ def suspect(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
     booking = tosca.book(alice, conn, seats=["1-1", "1-2"])
     pay(tosca, alice, booking)
     conn.execute(
-        "UPDATE payments SET state = 'authorised', gateway_id = 'pi_1', gateway_review = true"
+        "UPDATE payments SET state = 'authorised', gateway_ref = 'pi_1', gateway_review = true"
     )
     conn.execute("SELECT secure_or_review(event_id, id, payment_id) FROM bookings")
     conn.execute("DELETE FROM outbox")
@@ -395,7 +395,7 @@ def test_an_organiser_decides_once(
 def test_what_was_taken_at_once_is_not_looked_at(tosca: Sale, alice: Caller, conn: Conn) -> None:
     pay(tosca, alice, tosca.book(alice, conn))
     conn.execute(
-        "UPDATE payments SET state = 'captured', captured = amount, gateway_id = 'pi_1',"
+        "UPDATE payments SET state = 'captured', captured = amount, gateway_ref = 'pi_1',"
         " gateway_review = true"
     )
     query = "SELECT secure_or_review(event_id, id, payment_id) AS became FROM bookings"
@@ -412,8 +412,8 @@ def test_reviews_come_in_pages(
 ) -> None:
     pay(tosca, bob, tosca.book(bob, conn))
     conn.execute(
-        "UPDATE payments SET state = 'authorised', gateway_id = 'pi_2', gateway_review = true"
-        " WHERE gateway_id IS NULL"
+        "UPDATE payments SET state = 'authorised', gateway_ref = 'pi_2', gateway_review = true"
+        " WHERE gateway_ref IS NULL"
     )
     conn.execute("SELECT secure_or_review(event_id, id, payment_id) FROM bookings")
     first = tosca.opera.get(f"{tosca.path}/reviews?limit=1")

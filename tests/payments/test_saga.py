@@ -83,7 +83,7 @@ def test_3ds_approved(running: Running) -> None:
         shown = running.payment(payment)
         assert shown["client_secret"]
         assert shown["next_action"]["type"] == "redirect_to_url"
-        running.sandbox.authenticate(shown["gateway_id"], "approve")
+        running.sandbox.authenticate(shown["gateway_ref"], "approve")
         assert running.notify(payment, "authorised")
         running.wait_for(booking, "confirmed")
     assert paid_once(running, booking)
@@ -95,7 +95,7 @@ def test_3ds_failed_leaves_nothing_that_a_browser_could_try_again(running: Runni
     with running.work():
         payment = running.pay(booking, THREE_DS)
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "fail")
+        running.sandbox.authenticate(running.payment(payment)["gateway_ref"], "fail")
         running.notify(payment, "failed")
         running.wait_for(booking, "held")
     (intent,) = running.intents(booking)
@@ -124,7 +124,7 @@ def test_3ds_approved_at_the_last_moment_secures_the_seats(running: Running) -> 
     with running.work():
         payment = running.pay(booking, THREE_DS)
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "approve")
+        running.sandbox.authenticate(running.payment(payment)["gateway_ref"], "approve")
         running.pass_deadline(booking)
         running.wait_for(booking, "confirmed")
     assert paid_once(running, booking)
@@ -217,7 +217,7 @@ def test_an_authorisation_that_lapsed_before_its_capture(running: Running) -> No
     lease = running.lease()
     bookings.authorise(lease, (bookings.next_step(lease) or pytest.fail("nothing to do"))[1])
     assert running.booking(booking)["state"] == "secured"
-    running.sandbox.lapse(running.payment(payment)["gateway_id"])
+    running.sandbox.lapse(running.payment(payment)["gateway_ref"])
     carry_on(lease)
     assert running.booking(booking)["state"] == "failed"
     assert running.booking(booking)["reason"] == "authorisation_lapsed"
@@ -309,7 +309,7 @@ def test_a_wrong_amount_after_the_deadline_frees_the_seats(running: Running) -> 
     with running.work():
         payment = running.pay(booking, THREE_DS)
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "approve")
+        running.sandbox.authenticate(running.payment(payment)["gateway_ref"], "approve")
         running.conn.execute("update payments set amount = 9999")
         running.pass_deadline(booking)
         running.wait_for(booking, "expired")
@@ -329,7 +329,7 @@ def test_a_buyer_who_gives_up_while_paying_is_not_charged(running: Running) -> N
     with running.work():
         payment = running.pay(booking, THREE_DS)
         wait_until(lambda: waits_for_buyer(running, payment))
-        running.sandbox.authenticate(running.payment(payment)["gateway_id"], "approve")
+        running.sandbox.authenticate(running.payment(payment)["gateway_ref"], "approve")
         assert running.cancel(booking) == "authorising"
         running.wait_for(booking, "cancelled")
     assert running.booking(booking)["reason"] == "buyer"
@@ -361,7 +361,7 @@ def test_a_notification_while_the_task_ends_is_not_lost(running: Running) -> Non
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
     outcome = stripe_payments.authorise(progress)
-    running.sandbox.authenticate(outcome.gateway_id, "approve")
+    running.sandbox.authenticate(outcome.gateway_ref, "approve")
     running.notify(payment, "authorised")
     bookings.settle(lease, progress, outcome)
     (task,) = running.tasks()
@@ -381,7 +381,7 @@ def test_a_notification_that_waits_for_the_task_to_end_makes_a_new_one(running: 
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
     outcome = stripe_payments.authorise(progress)
-    running.sandbox.authenticate(outcome.gateway_id, "approve")
+    running.sandbox.authenticate(outcome.gateway_ref, "approve")
     notifier = threading.Thread(target=running.notify, args=[payment, "authorised"])
     with lease.transaction() as conn:
         payments.record(conn, progress, outcome)

@@ -16,7 +16,7 @@ def approved(running: Running, booking: UUID) -> UUID:
     with running.work():
         payment = running.pay(booking, THREE_DS)
         wait_until(lambda: waits_for_buyer(running, payment))
-    running.sandbox.authenticate(str(running.payment(payment)["gateway_id"]), "approve")
+    running.sandbox.authenticate(str(running.payment(payment)["gateway_ref"]), "approve")
     return payment
 
 
@@ -24,8 +24,8 @@ def capture(running: Running, payment: UUID, amount: int = PRICE) -> None:
     """Somebody takes the money at the gateway, past us."""
     from tasks.gateways.stripe import client
 
-    gateway_id = str(running.payment(payment)["gateway_id"])
-    client.client().v1.payment_intents.capture(gateway_id, {"amount_to_capture": amount})
+    gateway_ref = str(running.payment(payment)["gateway_ref"])
+    client.client().v1.payment_intents.capture(gateway_ref, {"amount_to_capture": amount})
 
 
 def end(running: Running, booking: UUID) -> None:

@@ -852,9 +852,9 @@ def record(conn: Conn, read: PaymentProgress, answer: str) -> bool:
     if answer == read.payment_state:
         return True
     captured = read.amount if answer == "captured" else 0
-    gateway_id = f"pi_{read.payment_id}"
+    gateway_ref = f"pi_{read.payment_id}"
     return payments.record(
-        conn, read, PaymentOutcome(answer, gateway_id, read.amount, "EUR", captured)
+        conn, read, PaymentOutcome(answer, gateway_ref, read.amount, "EUR", captured)
     )
 
 

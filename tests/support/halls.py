@@ -182,7 +182,7 @@ class Hall:
 
     def set_payment(self, payment: UUID, state: str) -> None:
         self.conn.execute(
-            "update payments set state = %(state)s, gateway_id = 'pi_' || id,"
+            "update payments set state = %(state)s, gateway_ref = 'pi_' || id,"
             " captured = case when %(state)s = 'captured' then amount else captured end"
             " where id = %(payment)s",
             {"state": state, "payment": payment},

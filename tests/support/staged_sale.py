@@ -143,7 +143,7 @@ class StagedSale:
             self.set_booking(booking, "cancelled")
             self.conn.execute(
                 "insert into refunds (payment_id, event_id, booking_id, amount, currency, reason,"
-                " gateway_id) select id, event_id, booking_id, amount, currency, 'asked', 're_1'"
+                " gateway_ref) select id, event_id, booking_id, amount, currency, 'asked', 're_1'"
                 " from payments where id = %s",
                 [payment],
             )
@@ -189,7 +189,7 @@ class StagedSale:
 
     def set_payment(self, payment: UUID, state: str) -> None:
         self.conn.execute(
-            "update payments set state = %(state)s, gateway_id = 'pi_' || id,"
+            "update payments set state = %(state)s, gateway_ref = 'pi_' || id,"
             " captured = case when %(state)s = 'captured' then amount else captured end"
             " where id = %(id)s",
             {"state": state, "id": payment},

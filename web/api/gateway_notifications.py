@@ -68,11 +68,11 @@ def read_notification(event: dict[str, Any]) -> Notification:
         type=str(event["type"]),
         money_back=event["type"].startswith(MONEY_BACK),
         payment_id=_id(thing, "payment_id"),
-        gateway_id=intent["id"] if isinstance(intent, dict) else intent,
+        gateway_ref=intent["id"] if isinstance(intent, dict) else intent,
         says=_says(thing),
         payload=event,
         refund_id=_id(thing, "refund_id") if is_refund else None,
-        refund_gateway_id=thing["id"] if is_refund else None,
+        refund_gateway_ref=thing["id"] if is_refund else None,
         refund_says=REFUND_SAYS.get(str(thing.get("status"))) if is_refund else None,
         object_id=str(thing["id"]),
     )

@@ -67,7 +67,7 @@ class Doubt(Shape):
     state = fields.String()
     amount = Whole(metadata={"description": "in minor units"})
     currency = fields.String()
-    gateway_id = fields.String(allow_none=True)
+    gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
     task_id = Whole(allow_none=True, metadata={"description": "that finds out; null: none does"})

@@ -68,7 +68,7 @@ class Refund(Shape):
     reason = fields.String()
     requested_by = fields.String()
     seats = fields.List(fields.String(), metadata={"description": "guids of those returned"})
-    gateway_id = fields.String(allow_none=True)
+    gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
     failure_code = fields.String(allow_none=True)
     failure_message = fields.String(allow_none=True)
     owed = fields.Boolean()

@@ -33,7 +33,7 @@ begin
         from event_cancellations c where c.event_id = l.event_id and c.finished_at is null;
     end if;
     if why is null and l.actor = 'look_at_dispute' and not exists (
-            select from disputes d where d.gateway_id = l.args ->> 'dispute_id') then
+            select from disputes d where d.gateway_ref = l.args ->> 'dispute_id') then
         why := format('dispute %s was never looked at: retry it', l.args ->> 'dispute_id');
     end if;
     return why;

@@ -15,8 +15,8 @@ begin
     cross join lateral (
         select coalesce(sum(p.captured), 0) as captured, coalesce(sum(p.refunded), 0) as refunded
         from payments p where p.event_id = p_event and p.booking_id = b.id) m;
-    insert into archived_payments (month, payment_id, gateway_account_id, gateway_id, event_id, booking_id)
-    select p_month, id, gateway_account_id, gateway_id, event_id, booking_id
+    insert into archived_payments (month, payment_id, gateway_account_id, gateway_ref, event_id, booking_id)
+    select p_month, id, gateway_account_id, gateway_ref, event_id, booking_id
     from payments where event_id = p_event and booking_id = any (ids);
     for part in select * from archive_parts() order by n loop
         execute format('delete from %I x using bookings b

@@ -14,18 +14,18 @@ returns void language sql set enable_seqscan = off set jit = off as $$
         union all
         select coalesce(p.captured_currency, p.currency), p.captured, 0, 0, 0
         from jsonb_to_recordset(p_there) g(id text, payment_id uuid)
-        join payments p on p.id = g.payment_id and p.gateway_id = g.id
+        join payments p on p.id = g.payment_id and p.gateway_ref = g.id
         where p_phase = 'payments'
         union all
         select g.currency, 0, 0, 0, case when g.state = 'failed' then 0 else g.amount end
-        from jsonb_to_recordset(p_there) g(currency text, state text, amount bigint, payment_gateway_id text)
-        join payments p on p.gateway_id = g.payment_gateway_id
+        from jsonb_to_recordset(p_there) g(currency text, state text, amount bigint, payment_gateway_ref text)
+        join payments p on p.gateway_ref = g.payment_gateway_ref
             and p.gateway_account_id = any (array(select same_gateway_accounts(p_account)))
         where p_phase = 'refunds'
         union all
         select r.currency, 0, 0, case when r.state = 'failed' then 0 else r.amount end, 0
         from jsonb_to_recordset(p_there) g(id text)
-        join refunds r on r.gateway_id = g.id
+        join refunds r on r.gateway_ref = g.id
         where p_phase = 'refunds'
         union all
         select p.currency, p.captured, 0, 0, 0

@@ -15,7 +15,7 @@ language sql set enable_seqscan = off set jit = off as $$
                 or is_under_way('stop_unexpected', p.id::text) end,
         p.event_id, p.booking_id, p.id,
         case when p.id is not null then jsonb_build_object('state', p.state, 'captured', p.captured,
-            'currency', coalesce(p.captured_currency, p.currency), 'gateway_id', p.gateway_id,
+            'currency', coalesce(p.captured_currency, p.currency), 'gateway_ref', p.gateway_ref,
             'booking_state', b.state) end,
         to_jsonb(g),
         m.repair, case m.repair when 'advance' then p.booking_id else p.id end::text,
@@ -25,7 +25,7 @@ language sql set enable_seqscan = off set jit = off as $$
         currency text, captured bigint, refunded bigint, payment_id uuid)
     left join payments p on p.id = coalesce(g.payment_id, (
         select o.id from payments o
-        where o.gateway_id = g.id and o.gateway_account_id = any (array(select same_gateway_accounts(p_account)))))
+        where o.gateway_ref = g.id and o.gateway_account_id = any (array(select same_gateway_accounts(p_account)))))
     left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
     cross join lateral (select g.state = 'voided' or g.state = 'captured' and g.refunded >= g.captured
         as is_over) o
@@ -34,7 +34,7 @@ language sql set enable_seqscan = off set jit = off as $$
         when p.id is null then case when not o.is_over and not is_archived(g.payment_id)
             then 'unknown_payment' end
         when not p.gateway_account_id = any (array(select same_gateway_accounts(p_account))) then null
-        when p.gateway_id <> g.id then case when not o.is_over then 'second_payment' end
+        when p.gateway_ref <> g.id then case when not o.is_over then 'second_payment' end
         when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')
             then case when g.state <> p.state or b.ended_at is not null
                 or b.state in ('secured', 'expiring') and p.state <> 'processing'

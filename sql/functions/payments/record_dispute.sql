@@ -19,10 +19,10 @@ begin
         outcome := 'not_yet';
         return;
     end if;
-    insert into disputes (gateway_id, payment_id, event_id, booking_id, state, reason, amount, currency,
+    insert into disputes (gateway_ref, payment_id, event_id, booking_id, state, reason, amount, currency,
         respond_by)
     values (p_id, p_payment, b.event_id, b.id, p_state, p_reason, p_amount, p_currency, p_respond_by)
-    on conflict (gateway_id) do update
+    on conflict (gateway_ref) do update
         set state = excluded.state, reason = excluded.reason, amount = excluded.amount,
             respond_by = excluded.respond_by, updated_at = clock_timestamp();
     select bool_or(is_open(d.state)), bool_or(d.state = 'lost') into open, lost

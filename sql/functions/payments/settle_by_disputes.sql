@@ -7,8 +7,8 @@ declare
     owed record;
 begin
     for owed in
-        select r.id, d.gateway_id from refunds r
-        join lateral (select min(gateway_id) as gateway_id, sum(amount) as amount from disputes
+        select r.id, d.gateway_ref from refunds r
+        join lateral (select min(gateway_ref) as gateway_ref, sum(amount) as amount from disputes
                       where payment_id = p_payment and state = 'lost') d on d.amount >= r.amount
         where r.payment_id = p_payment and r.state = 'failed' and r.retried_by is null
             and r.settled_at is null and r.amount > refundable(p_payment)
@@ -16,7 +16,7 @@ begin
         order by r.id for update of r
     loop
         update refunds set settled_at = clock_timestamp(),
-            settlement = 'taken by the buyer''s bank: dispute ' || owed.gateway_id
+            settlement = 'taken by the buyer''s bank: dispute ' || owed.gateway_ref
         where id = owed.id;
         perform resolve_owed(owed.id, 'taken by the buyer''s bank');
     end loop;

@@ -74,7 +74,7 @@ declare
         least(clock_timestamp() + make_interval(secs => p_show.offline_seconds), p_show.starts_at));
 begin
     insert into payments (id, event_id, booking_id, organisation_id, gateway_account_id, amount,
-        currency, method, params, state, gateway_id, first_sent_at, next_action)
+        currency, method, params, state, gateway_ref, first_sent_at, next_action)
     values (p_payment, p_booking.event_id, p_booking.id, p_booking.organisation_id,
         p_show.offline_account_id, p_booking.total, p_booking.currency, 'offline', '{}',
         'requires_action', p_payment::text, clock_timestamp(),

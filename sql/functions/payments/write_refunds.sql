@@ -13,7 +13,7 @@ begin
         p_reason, p_cause,
         coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
         jsonb_build_object(
-            'payment_intent', p.gateway_id,
+            'payment_intent', p.gateway_ref,
             'amount', w.amount,
             'reason', 'requested_by_customer',
             'metadata', jsonb_build_object('event_id', p.event_id::text,

@@ -13,7 +13,7 @@ SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %
 
 -- restore_payment --
 -- The booking of a payment that the gateway speaks of.
-SELECT restore_payment(%(payment_id)s, %(gateway_id)s) AS restored
+SELECT restore_payment(%(payment_id)s, %(gateway_ref)s) AS restored
 
 -- restore_booking --
 -- Of the caller who may see it.

@@ -21,22 +21,22 @@ FROM release_suspect(%(event_id)s, %(scope)s, %(booking_id)s, %(reason)s)
 
 -- list_disputes --
 -- Of an event, latest first, from the one given on.
-SELECT d.gateway_id AS id, d.booking_id, b.code AS booking_code, b.state AS booking_state, d.payment_id,
+SELECT d.gateway_ref AS id, d.booking_id, b.code AS booking_code, b.state AS booking_state, d.payment_id,
     d.state, d.reason, d.amount, d.currency, d.respond_by, d.created_at, d.updated_at
 FROM disputes d JOIN bookings b ON b.event_id = d.event_id AND b.id = d.booking_id
 WHERE d.event_id = %(event_id)s
-    AND (%(starting_after)s::text IS NULL OR (d.created_at, d.gateway_id) < (
-        SELECT a.created_at, a.gateway_id FROM disputes a
-        WHERE a.event_id = %(event_id)s AND a.gateway_id = %(starting_after)s))
-ORDER BY d.created_at DESC, d.gateway_id DESC LIMIT %(limit)s
+    AND (%(starting_after)s::text IS NULL OR (d.created_at, d.gateway_ref) < (
+        SELECT a.created_at, a.gateway_ref FROM disputes a
+        WHERE a.event_id = %(event_id)s AND a.gateway_ref = %(starting_after)s))
+ORDER BY d.created_at DESC, d.gateway_ref DESC LIMIT %(limit)s
 
 -- list_warnings --
 -- Of an event, latest first, from the one given on.
-SELECT w.gateway_id AS id, w.booking_id, b.code AS booking_code, b.state AS booking_state, w.payment_id,
+SELECT w.gateway_ref AS id, w.booking_id, b.code AS booking_code, b.state AS booking_state, w.payment_id,
     w.kind, w.actionable, w.released_at, w.created_at
 FROM fraud_warnings w JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id
 WHERE w.event_id = %(event_id)s
-    AND (%(starting_after)s::text IS NULL OR (w.created_at, w.gateway_id) < (
-        SELECT a.created_at, a.gateway_id FROM fraud_warnings a
-        WHERE a.event_id = %(event_id)s AND a.gateway_id = %(starting_after)s))
-ORDER BY w.created_at DESC, w.gateway_id DESC LIMIT %(limit)s
+    AND (%(starting_after)s::text IS NULL OR (w.created_at, w.gateway_ref) < (
+        SELECT a.created_at, a.gateway_ref FROM fraud_warnings a
+        WHERE a.event_id = %(event_id)s AND a.gateway_ref = %(starting_after)s))
+ORDER BY w.created_at DESC, w.gateway_ref DESC LIMIT %(limit)s

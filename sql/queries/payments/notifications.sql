@@ -14,7 +14,7 @@ WITH mine AS (
         SELECT id FROM payments WHERE id = %(payment_id)s::uuid
         UNION
         SELECT id FROM payments
-        WHERE gateway_id = %(gateway_id)s AND gateway_account_id = ANY (ARRAY(
+        WHERE gateway_ref = %(gateway_ref)s AND gateway_account_id = ANY (ARRAY(
             SELECT id FROM gateway_accounts WHERE provider = 'stripe'))
         LIMIT 1))
     FOR KEY SHARE
@@ -24,29 +24,29 @@ WITH mine AS (
     ON CONFLICT (id) DO NOTHING
     RETURNING id, type
 ), warned AS (
-    INSERT INTO fraud_warnings (gateway_id, payment_id, event_id, booking_id, kind, actionable)
+    INSERT INTO fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
     SELECT %(object_id)s, mine.id, mine.event_id, mine.booking_id,
         coalesce(%(payload)s::jsonb #>> '{data,object,fraud_type}', ''),
         coalesce((%(payload)s::jsonb #>> '{data,object,actionable}')::boolean, false)
     FROM stored, mine WHERE stored.type = 'radar.early_fraud_warning.created'
-    ON CONFLICT (gateway_id) DO NOTHING
+    ON CONFLICT (gateway_ref) DO NOTHING
 ), looked AS (
     SELECT r.* FROM refunds r, stored
-    WHERE (r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
+    WHERE (r.id = %(refund_id)s::uuid OR r.gateway_ref = %(refund_gateway_ref)s)
         AND stored.type <> 'refund.created' AND r.state <> 'failed'
         AND r.state IS DISTINCT FROM %(refund_says)s
     UNION
     SELECT r.* FROM refunds r, stored, mine
     WHERE r.payment_id = mine.id AND stored.type = 'charge.refunded'
-        AND r.state = 'pending' AND r.gateway_id IS NOT NULL
+        AND r.state = 'pending' AND r.gateway_ref IS NOT NULL
 ), adopted AS (
-    SELECT enqueue('adopt_refund', 'payments', %(refund_gateway_id)s, jsonb_build_object(
+    SELECT enqueue('adopt_refund', 'payments', %(refund_gateway_ref)s, jsonb_build_object(
         'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
-        'gateway_refund_id', %(refund_gateway_id)s::text), mine.event_id)::text
+        'gateway_refund_id', %(refund_gateway_ref)s::text), mine.event_id)::text
     FROM stored, mine
-    WHERE %(refund_gateway_id)s IS NOT NULL AND %(refund_says)s IS DISTINCT FROM 'failed'
+    WHERE %(refund_gateway_ref)s IS NOT NULL AND %(refund_says)s IS DISTINCT FROM 'failed'
         AND NOT EXISTS (SELECT FROM refunds r
-                        WHERE r.id = %(refund_id)s::uuid OR r.gateway_id = %(refund_gateway_id)s)
+                        WHERE r.id = %(refund_id)s::uuid OR r.gateway_ref = %(refund_gateway_ref)s)
 )
 SELECT (SELECT count(enqueue('refund', 'payments', r.id::text, jsonb_build_object('event_id', r.event_id,
         'booking_id', r.booking_id, 'refund_id', r.id), r.event_id)::text) FROM looked r) AS refunds,

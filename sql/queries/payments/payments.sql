@@ -10,7 +10,7 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.method,
     can_be_authorised(p.method) AS can_be_authorised, p.amount,
     p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
-    p.updated_at AS last_sent_at, p.gateway_id,
+    p.updated_at AS last_sent_at, p.gateway_ref,
     p.first_sent_at < clock_timestamp() - %(key_trusted)s::interval AS key_too_old,
     p.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent,
     p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
@@ -35,7 +35,7 @@ WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
 -- record --
 -- What the gateway says the payment is, unless it has moved on since we read it.
 UPDATE payments
-SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
+SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
     captured = %(captured)s,
     captured_currency = CASE WHEN %(captured)s > 0 AND currency <> %(currency)s THEN %(currency)s END,
     next_action = %(next_action)s, client_secret = %(client_secret)s,
@@ -90,7 +90,7 @@ SELECT end_booking(%(event_id)s, %(booking_id)s, %(from_states)s, %(state)s, %(r
 -- A buyer who is asked for something may take the time that the booking has, and a review its own; a
 -- bank may take its days, until a person was called.
 SELECT p.id, p.event_id, p.booking_id, b.code AS booking_code, b.state AS booking_state, b.buyer_id,
-    p.state, p.amount, p.currency, p.gateway_id, p.created_at, p.updated_at, (
+    p.state, p.amount, p.currency, p.gateway_ref, p.created_at, p.updated_at, (
         SELECT o.id FROM outbox o
         WHERE o.actor = 'advance' AND o.key = b.id::text) AS task_id, (
         SELECT min(d.id) FROM dead_letters d

@@ -23,7 +23,7 @@ RETURNING id
 
 -- mark_seen --
 -- What the gateway has, for the look at what we have.
-INSERT INTO reconciliation_seen (reconciliation_id, gateway_id)
+INSERT INTO reconciliation_seen (reconciliation_id, gateway_ref)
 SELECT %(id)s, unnest(%(gateway_ids)s::text[]) ON CONFLICT DO NOTHING
 
 -- compare_payments --
@@ -50,20 +50,20 @@ SELECT add_totals(%(id)s, %(account)s, %(phase)s, %(there)s)
 -- Those made in the window, a block of a thousand: of them what was sent and may have money, and was not
 -- seen; the last id of the block; null: it was the last block.
 WITH block AS (
-    SELECT p.id, p.state, p.gateway_id, p.captured, p.gateway_account_id, p.first_sent_at
+    SELECT p.id, p.state, p.gateway_ref, p.captured, p.gateway_account_id, p.first_sent_at
     FROM payments p
     WHERE p.id > coalesce(%(cursor)s::uuid, uuid7_at(%(from)s)) AND p.id < uuid7_at(%(to)s)
     ORDER BY p.id LIMIT 1000
 ), unseen AS (
-    SELECT b.id, b.gateway_id FROM block b
+    SELECT b.id, b.gateway_ref FROM block b
     WHERE b.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s)))
         AND (b.captured > 0 OR b.state IN ('requires_action', 'processing', 'authorised', 'captured')
             OR b.state IN ('intended', 'unknown') AND b.first_sent_at IS NOT NULL)
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
-                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = b.gateway_id)
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_ref = b.gateway_ref)
     ORDER BY b.id LIMIT %(lookups)s
 )
-SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gateway_id) ORDER BY id)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_ref', gateway_ref) ORDER BY id)
         FROM unseen), '[]') AS unseen,
     CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s THEN (SELECT id FROM unseen ORDER BY id DESC LIMIT 1)
         WHEN (SELECT count(*) FROM block) = 1000 THEN (SELECT id FROM block ORDER BY id DESC LIMIT 1)
@@ -72,17 +72,17 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gat
 -- list_our_refunds --
 -- As of payments: those that went through, or may.
 WITH block AS (
-    SELECT r.id, r.state, r.gateway_id, r.payment_id FROM refunds r
+    SELECT r.id, r.state, r.gateway_ref, r.payment_id FROM refunds r
     WHERE r.id > coalesce(%(cursor)s::uuid, uuid7_at(%(from)s)) AND r.id < uuid7_at(%(to)s)
     ORDER BY r.id LIMIT 1000
 ), unseen AS (
-    SELECT b.id, b.gateway_id FROM block b JOIN payments p ON p.id = b.payment_id
+    SELECT b.id, b.gateway_ref FROM block b JOIN payments p ON p.id = b.payment_id
     WHERE p.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s))) AND b.state IN ('pending', 'succeeded')
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
-                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = b.gateway_id)
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_ref = b.gateway_ref)
     ORDER BY b.id LIMIT %(lookups)s
 )
-SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gateway_id) ORDER BY id)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_ref', gateway_ref) ORDER BY id)
         FROM unseen), '[]') AS unseen,
     CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s THEN (SELECT id FROM unseen ORDER BY id DESC LIMIT 1)
         WHEN (SELECT count(*) FROM block) = 1000 THEN (SELECT id FROM block ORDER BY id DESC LIMIT 1)
@@ -91,17 +91,17 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_id', gat
 -- list_our_disputes --
 -- As of payments: those that are open.
 WITH unseen AS (
-    SELECT d.gateway_id FROM disputes d JOIN payments p ON p.id = d.payment_id
+    SELECT d.gateway_ref FROM disputes d JOIN payments p ON p.id = d.payment_id
     WHERE d.created_at >= %(from)s AND d.created_at < %(to)s AND is_open(d.state)
-        AND p.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s))) AND d.gateway_id > coalesce(%(cursor)s, '')
+        AND p.gateway_account_id = ANY (ARRAY(SELECT same_gateway_accounts(%(account)s))) AND d.gateway_ref > coalesce(%(cursor)s, '')
         AND NOT EXISTS (SELECT FROM reconciliation_seen s
-                        WHERE s.reconciliation_id = %(id)s AND s.gateway_id = d.gateway_id)
-    ORDER BY d.gateway_id LIMIT %(lookups)s
+                        WHERE s.reconciliation_id = %(id)s AND s.gateway_ref = d.gateway_ref)
+    ORDER BY d.gateway_ref LIMIT %(lookups)s
 )
-SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', gateway_id, 'gateway_id', gateway_id)
-        ORDER BY gateway_id) FROM unseen), '[]') AS unseen,
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', gateway_ref, 'gateway_ref', gateway_ref)
+        ORDER BY gateway_ref) FROM unseen), '[]') AS unseen,
     CASE WHEN (SELECT count(*) FROM unseen) = %(lookups)s
-        THEN (SELECT gateway_id FROM unseen ORDER BY gateway_id DESC LIMIT 1) END AS next_cursor
+        THEN (SELECT gateway_ref FROM unseen ORDER BY gateway_ref DESC LIMIT 1) END AS next_cursor
 
 -- finish_reconciliation --
 -- What it had to see, and did not, is gone.

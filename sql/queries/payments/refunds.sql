@@ -19,7 +19,7 @@ GROUP BY b.event_id, b.id
 
 -- list_refunds --
 -- Of an event, a booking of it, or one alone, latest first, from the one given on.
-SELECT r.id, r.booking_id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_id,
+SELECT r.id, r.booking_id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_ref,
     r.failure_code, r.failure_message, r.retried_by, r.settled_at, r.settlement, r.created_at,
     r.updated_at,
     r.state = 'failed' AND r.retried_by IS NULL AND r.settled_at IS NULL AS owed,
@@ -42,7 +42,7 @@ SELECT * FROM settle_owed(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s
 -- get_progress --
 -- How far a refund has come, locked.
 SELECT r.id AS refund_id, r.event_id, r.booking_id, r.state, r.cause, r.amount, r.currency, r.params,
-    r.idempotency_n, r.gateway_id, p.gateway_id AS payment_gateway_id, p.gateway_account_id,
+    r.idempotency_n, r.gateway_ref, p.gateway_ref AS payment_gateway_ref, p.gateway_account_id,
     a.provider,
     coalesce(r.first_sent_at < clock_timestamp() - %(key_trusted)s::interval, false) AS key_too_old,
     r.first_sent_at IS NOT NULL AND r.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent
@@ -56,19 +56,19 @@ FOR UPDATE OF r
 -- Recorded before the gateway is called: from now on its outcome may be unknown to us.
 UPDATE refunds
 SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
-WHERE id = %(refund_id)s AND state = 'pending' AND gateway_id IS NULL
+WHERE id = %(refund_id)s AND state = 'pending' AND gateway_ref IS NULL
 
 -- use_next_key --
 -- The key's fate is known to be nothing: the next attempt is sent under a new one.
 UPDATE refunds
 SET idempotency_n = idempotency_n + 1, first_sent_at = NULL, updated_at = clock_timestamp()
 WHERE id = %(refund_id)s AND idempotency_n = %(idempotency_n)s AND state = 'pending'
-    AND gateway_id IS NULL
+    AND gateway_ref IS NULL
 
 -- record --
 -- What the gateway says the refund is, unless it has moved on since we read it.
 UPDATE refunds
-SET state = %(state)s, gateway_id = coalesce(%(gateway_id)s, gateway_id),
+SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
     failure_code = %(failure_code)s, failure_message = %(failure_message)s,
     updated_at = clock_timestamp()
 WHERE id = %(refund_id)s AND state = %(expected)s
@@ -88,7 +88,7 @@ SELECT settled_at IS NULL AS owed FROM refunds WHERE id = %(refund_id)s
 
 -- adopt_refund --
 -- A refund that was made at the gateway, past us.
-SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_id)s, %(state)s, %(amount)s, %(currency)s)
+SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_ref)s, %(state)s, %(amount)s, %(currency)s)
 
 -- tell_of_refund --
 -- A mail to the buyer about it.

@@ -35,22 +35,22 @@ def list_disputes(run: Run) -> Page:
     return _page(run, "list disputes", lambda: client().v1.disputes.list(_query(run)), _dispute)
 
 
-def find_payment(run: Run, gateway_id: str) -> Payment | None:
+def find_payment(run: Run, gateway_ref: str) -> Payment | None:
     """None: Stripe does not know it."""
     get = client().v1.payment_intents.retrieve
-    return _find(run, "retrieve", lambda: get(gateway_id, {"expand": ["latest_charge"]}), _payment)
+    return _find(run, "retrieve", lambda: get(gateway_ref, {"expand": ["latest_charge"]}), _payment)
 
 
-def find_refund(run: Run, gateway_id: str) -> Refund | None:
+def find_refund(run: Run, gateway_ref: str) -> Refund | None:
     """None: Stripe does not know it."""
     get = client().v1.refunds.retrieve
-    return _find(run, "retrieve refund", lambda: get(gateway_id), _refund)
+    return _find(run, "retrieve refund", lambda: get(gateway_ref), _refund)
 
 
-def find_dispute(run: Run, gateway_id: str) -> Dispute | None:
+def find_dispute(run: Run, gateway_ref: str) -> Dispute | None:
     """None: Stripe does not know it."""
     get = client().v1.disputes.retrieve
-    return _find(run, "retrieve dispute", lambda: get(gateway_id), _dispute)
+    return _find(run, "retrieve dispute", lambda: get(gateway_ref), _dispute)
 
 
 def _query(run: Run) -> Any:
@@ -103,7 +103,7 @@ def _refund(refund: stripe.Refund) -> Refund:
         state=refunds.STATES[refund.status or "pending"],
         amount=refund.amount,
         currency=refund.currency.upper(),
-        payment_gateway_id=_id(refund.payment_intent),
+        payment_gateway_ref=_id(refund.payment_intent),
         refund_id=_mark(refund, "refund_id"),
     )
 
@@ -115,7 +115,7 @@ def _dispute(dispute: stripe.Dispute) -> Dispute:
         state=dispute.status,
         amount=dispute.amount,
         currency=dispute.currency.upper(),
-        payment_gateway_id=_id(dispute.payment_intent),
+        payment_gateway_ref=_id(dispute.payment_intent),
     )
 
 

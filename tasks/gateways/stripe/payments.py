@@ -67,21 +67,21 @@ def look(progress: PaymentProgress) -> PaymentOutcome:
 
     Errors: NothingHappened when the gateway has never heard of it, and will not any more.
     """
-    if progress.gateway_id is None:
+    if progress.gateway_ref is None:
         try:
             return find(progress)
         except NothingHappened:
             if progress.just_sent:
                 raise TryLater(ON_ITS_WAY, "a request may still be on its way") from None
             raise
-    return retrieve(progress, progress.gateway_id)
+    return retrieve(progress, progress.gateway_ref)
 
 
-def retrieve(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
+def retrieve(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
     intent = call(
         progress,
         "retrieve",
-        lambda: client().v1.payment_intents.retrieve(gateway_id, {"expand": ["latest_charge"]}),
+        lambda: client().v1.payment_intents.retrieve(gateway_ref, {"expand": ["latest_charge"]}),
     )
     return outcome_of(intent)
 
@@ -108,14 +108,14 @@ def find(progress: PaymentProgress) -> PaymentOutcome:
 
 def capture(progress: PaymentProgress) -> PaymentOutcome:
     """Take the money that was reserved, whole. What it already is, if it is that already."""
-    assert progress.gateway_id is not None
-    gateway_id = progress.gateway_id
-    return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_id))
+    assert progress.gateway_ref is not None
+    gateway_ref = progress.gateway_ref
+    return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_ref))
 
 
-def cancel(progress: PaymentProgress, gateway_id: str) -> PaymentOutcome:
+def cancel(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
     """Make sure that the payment can never succeed. What it is instead, if that is too late."""
-    return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_id))
+    return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_ref))
 
 
 def changed(progress: PaymentProgress, endpoint: str, request: Callable[[], Any]) -> PaymentOutcome:
@@ -143,7 +143,7 @@ def declined(error: stripe.CardError) -> PaymentOutcome:
     intent = getattr(details, "payment_intent", None) if details else None
     return PaymentOutcome(
         state="failed",
-        gateway_id=intent["id"] if intent else "",
+        gateway_ref=intent["id"] if intent else "",
         amount=intent["amount"] if intent else 0,
         currency=intent["currency"].upper() if intent else "",
         failure_code=getattr(details, "decline_code", None) or error.code,
@@ -157,7 +157,7 @@ def outcome_of(intent: Any) -> PaymentOutcome:
     trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
     return PaymentOutcome(
         state=STATES[intent.status],
-        gateway_id=intent.id,
+        gateway_ref=intent.id,
         amount=intent.amount,
         currency=intent.currency.upper(),
         captured=intent.amount_received or 0,

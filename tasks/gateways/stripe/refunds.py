@@ -25,8 +25,8 @@ def refund(progress: RefundProgress) -> RefundOutcome:
     Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
     refund must be sent under the next.
     """
-    if progress.gateway_id:
-        return look_at_refund(progress, progress.gateway_id)
+    if progress.gateway_ref:
+        return look_at_refund(progress, progress.gateway_ref)
     if progress.key_too_old:
         if progress.just_sent:
             raise TryLater(ON_ITS_WAY, "a request may still be on its way")
@@ -48,10 +48,10 @@ def refund(progress: RefundProgress) -> RefundOutcome:
     return look_at_refund(progress, made.id) if replayed(made) else outcome_of(made)
 
 
-def look_at_refund(paid: OfAccount, gateway_id: str) -> RefundOutcome:
+def look_at_refund(paid: OfAccount, gateway_ref: str) -> RefundOutcome:
     """What the refund is now."""
     return outcome_of(
-        call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_id))
+        call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_ref))
     )
 
 
@@ -64,7 +64,7 @@ def find(progress: RefundProgress) -> RefundOutcome:
         progress,
         "list refunds",
         lambda: client().v1.refunds.list(
-            {"payment_intent": progress.payment_gateway_id, "limit": 100}
+            {"payment_intent": progress.payment_gateway_ref, "limit": 100}
         ),
     ):
         if each.metadata and each.metadata.to_dict().get("refund_id") == str(progress.refund_id):
@@ -91,7 +91,7 @@ def outcome_of(made: Any) -> RefundOutcome:
     """A Refund in our words."""
     return RefundOutcome(
         state=STATES[made.status],
-        gateway_id=made.id,
+        gateway_ref=made.id,
         amount=made.amount,
         currency=made.currency.upper(),
         failure_code=getattr(made, "failure_reason", None),
