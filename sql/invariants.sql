@@ -180,17 +180,17 @@ where b.state = 'frozen' and not exists (
     select from disputes d where d.payment_id = b.payment_id
         and d.state in ('needs_response', 'under_review', 'lost'))
     and not exists (select from fraud_warnings w where w.payment_id = b.payment_id
-                    and w.actionable and w.released_at is null)
+                    and w.actionable and w.dismissed_at is null)
     and not exists (select from outbox o where o.actor = 'look_at_dispute'
                     and o.args->>'booking_id' = b.id::text);
 
--- suspected_booking_goes_on --
+-- warned_booking_not_frozen --
 -- An issuer of cards suspects fraud, it is not decided about, and the tickets are good all the same.
 select b.event_id, b.id as booking_id, w.gateway_ref
 from fraud_warnings w
 join bookings b on b.event_id = w.event_id and b.id = w.booking_id and b.payment_id = w.payment_id
-where b.state = 'confirmed' and w.actionable and w.released_at is null
-    and not exists (select from outbox o where o.actor = 'hold_suspect'
+where b.state = 'confirmed' and w.actionable and w.dismissed_at is null
+    and not exists (select from outbox o where o.actor = 'freeze_for_fraud_warning'
                     and o.key = w.payment_id::text);
 
 -- booked_entry_without_its_booking --

@@ -721,13 +721,13 @@ CREATE TABLE fraud_warnings (
     kind text NOT NULL,
     actionable boolean NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-    released_at timestamp with time zone,
+    dismissed_at timestamp with time zone,
     CONSTRAINT fraud_warnings_pkey PRIMARY KEY (gateway_ref),
     CONSTRAINT fraud_warnings_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT fraud_warnings_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id)
 );
 CREATE INDEX fraud_warnings_event ON fraud_warnings USING btree (event_id, created_at);
-CREATE INDEX fraud_warnings_held ON fraud_warnings USING btree (payment_id) WHERE actionable AND released_at IS NULL;
+CREATE INDEX fraud_warnings_open ON fraud_warnings USING btree (payment_id) WHERE actionable AND dismissed_at IS NULL;
 
 CREATE TABLE risk_rules (
     organisation_id bigint NOT NULL,

@@ -37,10 +37,10 @@ def look_at_dispute(lease: Lease) -> None:
 
 
 @durable(queue="payments", keep=True)
-def hold_suspect(lease: Lease) -> None:
+def freeze_for_fraud_warning(lease: Lease) -> None:
     """An issuer suspects fraud: the tickets are on hold until the organiser has decided."""
     with lease.transaction() as conn:
-        booking_state = disputes.hold_suspect(conn, lease.task.args["payment_id"])
+        booking_state = disputes.freeze_for_fraud_warning(conn, lease.task.args["payment_id"])
         if booking_state:
             lease.finish(conn)
     if booking_state is None:

@@ -3,7 +3,7 @@
 from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
 from tasks.bookings import advance
-from tasks.disputes import hold_suspect, look_at_dispute
+from tasks.disputes import freeze_for_fraud_warning, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker
 from tasks.event_cancellations import cancel_event
@@ -32,7 +32,7 @@ __all__ = [
     "cancel_event",
     "drain",
     "drop_partitions",
-    "hold_suspect",
+    "freeze_for_fraud_warning",
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",

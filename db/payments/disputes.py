@@ -49,16 +49,16 @@ def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
     return None if row["outcome"] == "not_yet" else str(row["booking_state"])
 
 
-def hold_suspect(conn: Conn, payment_id: UUID | str) -> str | None:
+def freeze_for_fraud_warning(conn: Conn, payment_id: UUID | str) -> str | None:
     """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
     it is being confirmed."""
-    state: str | None = one(conn.execute(sql.hold_suspect, {"payment_id": payment_id}))[
+    state: str | None = one(conn.execute(sql.freeze_for_fraud_warning, {"payment_id": payment_id}))[
         "booking_state"
     ]
     return state
 
 
-def release_suspect(
+def dismiss_fraud_warning(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID, reason: str
 ) -> dict[str, Any]:
     """The organiser has found nothing wrong: {booking_state}, 'frozen' while a dispute is open.
@@ -66,7 +66,7 @@ def release_suspect(
     Errors: NotFound; Conflict not_frozen or disputed.
     """
     values = {"event_id": event_id, "scope": scope, "booking_id": booking_id, "reason": reason}
-    row = one(conn.execute(sql.release_suspect, values))
+    row = one(conn.execute(sql.dismiss_fraud_warning, values))
     if row["outcome"] == "no_booking":
         raise NotFound
     if row["outcome"] == "disputed":

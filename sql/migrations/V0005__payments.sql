@@ -234,7 +234,7 @@ create index disputes_booking on disputes (event_id, booking_id);
 create index disputes_payment on disputes (payment_id);
 
 /* A card's issuer suspects fraud, and says so before the payment is disputed. The tickets are on hold
-   until the organiser has released them (released_at), or given the money back. Not where the gateway
+   until the organiser has dismissed it (dismissed_at), or given the money back. Not where the gateway
    says that nothing can be done any more (actionable). */
 create table fraud_warnings (
     gateway_ref text primary key,
@@ -244,11 +244,11 @@ create table fraud_warnings (
     kind text not null,
     actionable boolean not null,
     created_at timestamptz not null default clock_timestamp(),
-    released_at timestamptz,
+    dismissed_at timestamptz,
     foreign key (event_id, booking_id) references bookings
 );
 create index fraud_warnings_event on fraud_warnings (event_id, created_at);
-create index fraud_warnings_held on fraud_warnings (payment_id) where actionable and released_at is null;
+create index fraud_warnings_open on fraud_warnings (payment_id) where actionable and dismissed_at is null;
 
 /* Where an organisation differs from risk_rules_of, which says what the rules are. A payment of which a
    rule counts more than `most` is reviewed. */

@@ -73,8 +73,8 @@ ONLY_WHILE = {
     "pay_offline": ("authorising",),
     "in_review": ("review",),
     "being_checked": ("authorising", "expiring", "review", "secured"),
-    "on_hold": ("frozen",),
-    "released": ("confirmed",),
+    "frozen": ("frozen",),
+    "unfrozen": ("confirmed",),
 }
 
 

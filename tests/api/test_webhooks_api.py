@@ -132,7 +132,7 @@ def test_a_warning_of_fraud_is_kept_once(
     for id in ("evt_1", "evt_2"):
         type = "radar.early_fraud_warning.created"
         assert send(anybody, {"id": id, "type": type, "data": {"object": thing}}).status_code == 200
-    assert [task["actor"] for task in tasks(conn)] == ["hold_suspect"]
+    assert [task["actor"] for task in tasks(conn)] == ["freeze_for_fraud_warning"]
     (warning,) = tosca.opera.get(f"{tosca.path}/fraud-warnings").json
     assert (warning["id"], warning["booking_id"]) == ("issfr_1", payment["booking_id"])
     assert (warning["kind"], warning["actionable"]) == ("made_with_stolen_card", True)

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 CARRIES = {
     "drain": {"drain"},
     "payments": {
-        "adopt_refund", "advance", "cancel_event", "hold_suspect", "look_at_dispute",
+        "adopt_refund", "advance", "cancel_event", "freeze_for_fraud_warning", "look_at_dispute",
         "number_receipts", "probe_gateway", "refund", "stop_unexpected",
     },
     "mail": {"remind", "send_email"},

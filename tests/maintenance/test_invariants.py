@@ -67,7 +67,7 @@ CORRUPTIONS = {
         select 'du_2', id, event_id, booking_id, 'needs_response', 'fraudulent', amount, currency
         from payments where booking_id = %(confirmed)s""",
     "frozen_without_dispute": "update disputes set state = 'won' where booking_id = %(frozen)s",
-    "suspected_booking_goes_on": """
+    "warned_booking_not_frozen": """
         insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
         select 'issfr_1', id, event_id, booking_id, 'misc', true from payments
         where booking_id = %(confirmed)s""",

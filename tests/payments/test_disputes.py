@@ -211,14 +211,14 @@ def mails(running: Running, booking: UUID) -> set[str]:
 
 def test_the_buyer_is_told_how_it_goes(running: Running) -> None:
     booking, dispute = frozen(running)
-    assert mails(running, booking) == {"confirmed", "on_hold"}
+    assert mails(running, booking) == {"confirmed", "frozen"}
     running.sandbox.close_dispute(dispute, "won")
     look(running, booking, dispute, "confirmed")
-    assert mails(running, booking) == {"confirmed", "on_hold", "released"}
+    assert mails(running, booking) == {"confirmed", "frozen", "unfrozen"}
     lost, other = frozen(running)
     running.sandbox.close_dispute(other, "lost")
     look(running, lost, other, "cancelled")
-    assert mails(running, lost) == {"confirmed", "on_hold", "dispute_lost"}
+    assert mails(running, lost) == {"confirmed", "frozen", "dispute_lost"}
 
 
 def suspected(running: Running) -> UUID:
@@ -234,7 +234,7 @@ def suspected(running: Running) -> UUID:
     running.check()
     with running.work():
         wait_until(lambda: running.booking(booking)["state"] == "frozen")
-        wait_until(lambda: not running.tasks("hold_suspect"))
+        wait_until(lambda: not running.tasks("freeze_for_fraud_warning"))
     running.check()
     return booking
 
@@ -242,7 +242,7 @@ def suspected(running: Running) -> UUID:
 def release(running: Running, booking: UUID) -> str:
     with transaction("key:opera") as conn:
         event = running.sale.event
-        answer = disputes.release_suspect(conn, None, event, booking, "called the buyer")
+        answer = disputes.dismiss_fraud_warning(conn, None, event, booking, "called the buyer")
     return str(answer["booking_state"])
 
 
@@ -251,7 +251,7 @@ def test_a_warning_puts_the_tickets_on_hold_until_they_are_released(running: Run
     assert {ticket["state"] for ticket in shown(running, booking)} == {"on_hold"}
     assert release(running, booking) == "confirmed"
     assert {ticket["state"] for ticket in shown(running, booking)} == {"valid"}
-    assert mails(running, booking) == {"confirmed", "on_hold", "released"}
+    assert mails(running, booking) == {"confirmed", "frozen", "unfrozen"}
     with pytest.raises(Conflict, match="not on hold"):
         release(running, booking)
     (warning,) = disputes.list_warnings(running.conn, None, running.sale.event, None, 10)
@@ -290,7 +290,7 @@ def test_organisers_release_their_own(
         "insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind,"
         " actionable) select 'issfr_1', id, event_id, booking_id, 'misc', true from payments"
     )
-    conn.execute("select hold_suspect(id) from payments")
+    conn.execute("select freeze_for_fraud_warning(id) from payments")
     assert circus.post(path, {"reason": "known"}, key="key").status_code == 404
     for _ in range(2):
         answer = tosca.opera.post(path, {"reason": "known"}, key="key")

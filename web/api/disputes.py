@@ -23,7 +23,7 @@ class DisputePage(Shape):
     limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
-class Suspicion(Shape):
+class FreezeCause(Shape):
     id = fields.String(metadata={"description": "the gateway's"})
     booking_id = fields.UUID()
     booking_code = fields.String()
@@ -32,7 +32,7 @@ class Suspicion(Shape):
     created_at = fields.AwareDateTime()
 
 
-class Dispute(Suspicion):
+class Dispute(FreezeCause):
     state = fields.String(
         metadata={"description": "needs_response, under_review, won, lost or warning_…"}
     )
@@ -43,7 +43,7 @@ class Dispute(Suspicion):
     updated_at = fields.AwareDateTime()
 
 
-class FraudWarning(Suspicion):
+class FraudWarning(FreezeCause):
     kind = fields.String()
     actionable = fields.Boolean(metadata={"description": "a refund would prevent a dispute"})
     released_at = fields.AwareDateTime(allow_none=True)
@@ -64,12 +64,12 @@ class Released(Shape):
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Release)
 @blp.response(201, Released)
-def release_suspect(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
+def dismiss_fraud_warning(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
     """Take tickets off hold of which fraud was suspected; the other way out is a refund."""
     required_key()
 
     def work() -> dict[str, Any]:
-        return disputes.release_suspect(conn, caller().scope, event_id, booking_id, **given)
+        return disputes.dismiss_fraud_warning(conn, caller().scope, event_id, booking_id, **given)
 
     with transaction(caller().name) as conn:
         return answer_once(conn, caller().name, given, work, Released())

@@ -5,6 +5,6 @@ begin
     update bookings set state = 'frozen'
     where event_id = p_event and id = p_booking and state = 'confirmed';
     if found then
-        perform notify_buyers(p_event, array[p_booking], 'on_hold');
+        perform notify_buyers(p_event, array[p_booking], 'frozen');
     end if;
 end $$;

@@ -36,8 +36,8 @@ begin
             'dispute_lost');
         perform keep_the_rest(array[b.payment_id]);
         perform notify_buyers(b.event_id, array[b.id], 'dispute_lost');
-    elsif not open and b.state = 'frozen' and not is_suspect(p_payment) then
-        perform thaw_booking(b.event_id, b.id);
+    elsif not open and b.state = 'frozen' and not has_fraud_warning(p_payment) then
+        perform unfreeze_booking(b.event_id, b.id);
     end if;
     if lost then
         perform settle_by_disputes(p_payment);

@@ -10,14 +10,14 @@ SELECT outcome, booking_state
 FROM record_dispute(%(payment_id)s, %(id)s, %(state)s, %(reason)s, %(amount)s, %(currency)s,
     %(respond_by)s)
 
--- hold_suspect --
+-- freeze_for_fraud_warning --
 -- Its booking's tickets are on hold; null: it is still being confirmed.
-SELECT hold_suspect(%(payment_id)s) AS booking_state
+SELECT freeze_for_fraud_warning(%(payment_id)s) AS booking_state
 
--- release_suspect --
+-- dismiss_fraud_warning --
 -- An organiser has found nothing wrong.
 SELECT outcome, booking_state
-FROM release_suspect(%(event_id)s, %(scope)s, %(booking_id)s, %(reason)s)
+FROM dismiss_fraud_warning(%(event_id)s, %(scope)s, %(booking_id)s, %(reason)s)
 
 -- list_disputes --
 -- Of an event, latest first, from the one given on.
@@ -33,7 +33,7 @@ ORDER BY d.created_at DESC, d.gateway_ref DESC LIMIT %(limit)s
 -- list_warnings --
 -- Of an event, latest first, from the one given on.
 SELECT w.gateway_ref AS id, w.booking_id, b.code AS booking_code, b.state AS booking_state, w.payment_id,
-    w.kind, w.actionable, w.released_at, w.created_at
+    w.kind, w.actionable, w.dismissed_at AS released_at, w.created_at
 FROM fraud_warnings w JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id
 WHERE w.event_id = %(event_id)s
     AND (%(starting_after)s::text IS NULL OR (w.created_at, w.gateway_ref) < (

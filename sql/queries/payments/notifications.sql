@@ -56,7 +56,7 @@ SELECT (SELECT count(enqueue('refund', 'payments', r.id::text, jsonb_build_objec
             'event_id', mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id,
             'dispute_id', %(object_id)s::text), mine.event_id) END AS dispute,
     CASE WHEN stored.type = 'radar.early_fraud_warning.created' AND mine.id IS NOT NULL
-        THEN enqueue('hold_suspect', 'payments', mine.id::text, jsonb_build_object('event_id',
+        THEN enqueue('freeze_for_fraud_warning', 'payments', mine.id::text, jsonb_build_object('event_id',
             mine.event_id, 'booking_id', mine.booking_id, 'payment_id', mine.id), mine.event_id)
         END AS suspect,
     mine.id AS payment_id, CASE

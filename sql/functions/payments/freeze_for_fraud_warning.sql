@@ -1,6 +1,6 @@
 /* A payment of which fraud is suspected. Returns its booking's state, null: it is being confirmed, and
    nothing was changed. */
-create or replace function hold_suspect(p_payment uuid) returns text
+create or replace function freeze_for_fraud_warning(p_payment uuid) returns text
 language plpgsql set enable_seqscan = off as $$
 declare
     b bookings;
@@ -12,7 +12,7 @@ begin
             and b.payment_id = p_payment then
         return null;
     end if;
-    if b.state = 'confirmed' and b.payment_id = p_payment and is_suspect(p_payment) then
+    if b.state = 'confirmed' and b.payment_id = p_payment and has_fraud_warning(p_payment) then
         perform freeze_booking(b.event_id, b.id);
         return 'frozen';
     end if;

@@ -1,5 +1,5 @@
 /* The tickets are good again; or, where the event was cancelled meanwhile, can be given back now. */
-create or replace function thaw_booking(p_event bigint, p_booking uuid) returns void
+create or replace function unfreeze_booking(p_event bigint, p_booking uuid) returns void
 language plpgsql as $$
 begin
     update bookings set state = 'confirmed'
@@ -8,6 +8,6 @@ begin
         jsonb_build_object('event_id', event_id), event_id)
     from event_cancellations where event_id = p_event;
     if not found then
-        perform notify_buyers(p_event, array[p_booking], 'released');
+        perform notify_buyers(p_event, array[p_booking], 'unfrozen');
     end if;
 end $$;

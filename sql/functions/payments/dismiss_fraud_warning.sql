@@ -1,6 +1,6 @@
 /* An organiser has found nothing wrong, for all that the bank suspects. p_scope: the caller's
    organisation, null for all. outcome: 'done', 'no_booking', 'not_frozen', 'disputed'. */
-create or replace function release_suspect(
+create or replace function dismiss_fraud_warning(
     p_event bigint, p_scope bigint, p_booking uuid, p_reason text,
     out outcome text, out booking_state text)
 language plpgsql set enable_seqscan = off as $$
@@ -13,19 +13,19 @@ begin
     outcome := case
         when b.id is null then 'no_booking'
         when b.state <> 'frozen' then 'not_frozen'
-        when not is_suspect(b.payment_id) then 'disputed'
+        when not has_fraud_warning(b.payment_id) then 'disputed'
         else 'done' end;
     booking_state := b.state;
     if outcome <> 'done' then
         return;
     end if;
-    update fraud_warnings set released_at = clock_timestamp()
-    where payment_id = b.payment_id and actionable and released_at is null;
+    update fraud_warnings set dismissed_at = clock_timestamp()
+    where payment_id = b.payment_id and actionable and dismissed_at is null;
     if not has_open_dispute(b.payment_id) then
-        perform thaw_booking(p_event, p_booking);
+        perform unfreeze_booking(p_event, p_booking);
         booking_state := 'confirmed';
     end if;
     insert into audit_log (actor, action, event_id, detail)
-    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'booking released',
+    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'booking unfrozen',
         p_event, jsonb_build_object('booking_id', p_booking, 'reason', p_reason));
 end $$;

@@ -1,0 +1,5 @@
+/* Whether a payment's bank suspects fraud, and it is not decided about. */
+create or replace function has_fraud_warning(p_payment uuid) returns boolean language sql stable as $$
+    select exists (select from fraud_warnings
+                   where payment_id = p_payment and actionable and dismissed_at is null)
+$$;

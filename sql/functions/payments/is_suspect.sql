@@ -1,5 +1,0 @@
-/* Whether a payment's bank suspects fraud, and it is not decided about. */
-create or replace function is_suspect(p_payment uuid) returns boolean language sql stable as $$
-    select exists (select from fraud_warnings
-                   where payment_id = p_payment and actionable and released_at is null)
-$$;
