@@ -729,18 +729,18 @@ CREATE TABLE fraud_warnings (
 CREATE INDEX fraud_warnings_event ON fraud_warnings USING btree (event_id, created_at);
 CREATE INDEX fraud_warnings_open ON fraud_warnings USING btree (payment_id) WHERE actionable AND dismissed_at IS NULL;
 
-CREATE TABLE risk_rules (
+CREATE TABLE review_rules (
     organisation_id bigint NOT NULL,
     rule text NOT NULL,
     window_seconds integer NOT NULL,
     most smallint NOT NULL,
     action text NOT NULL,
-    CONSTRAINT risk_rules_pkey PRIMARY KEY (organisation_id, rule),
-    CONSTRAINT risk_rules_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
-    CONSTRAINT risk_rules_action_check CHECK (action = ANY (ARRAY['review'::text, 'none'::text])),
-    CONSTRAINT risk_rules_most_check CHECK (most >= 0 AND most <= 100),
-    CONSTRAINT risk_rules_rule_check CHECK (rule = ANY (ARRAY['buyer_attempts'::text, 'buyer_seats'::text, 'card_buyers'::text, 'card_bookings'::text, 'address_buyers'::text, 'gateway_review'::text, 'risk_level'::text])),
-    CONSTRAINT risk_rules_window_seconds_check CHECK (window_seconds >= 60 AND window_seconds <= 2592000)
+    CONSTRAINT review_rules_pkey PRIMARY KEY (organisation_id, rule),
+    CONSTRAINT review_rules_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT review_rules_action_check CHECK (action = ANY (ARRAY['review'::text, 'none'::text])),
+    CONSTRAINT review_rules_most_check CHECK (most >= 0 AND most <= 100),
+    CONSTRAINT review_rules_rule_check CHECK (rule = ANY (ARRAY['buyer_attempts'::text, 'buyer_seats'::text, 'card_buyers'::text, 'card_bookings'::text, 'address_buyers'::text, 'gateway_review'::text, 'risk_level'::text])),
+    CONSTRAINT review_rules_window_seconds_check CHECK (window_seconds >= 60 AND window_seconds <= 2592000)
 );
 
 CREATE TABLE receipts_due (

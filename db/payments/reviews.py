@@ -25,7 +25,7 @@ RULES = (
     "gateway_review",
     "risk_level",
 )
-"""What each of them counts: sql/functions/payments/risk_rules_of.sql."""
+"""What each of them counts: sql/functions/payments/review_rules_of.sql."""
 
 
 @dataclass(frozen=True)

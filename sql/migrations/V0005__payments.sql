@@ -250,9 +250,9 @@ create table fraud_warnings (
 create index fraud_warnings_event on fraud_warnings (event_id, created_at);
 create index fraud_warnings_open on fraud_warnings (payment_id) where actionable and dismissed_at is null;
 
-/* Where an organisation differs from risk_rules_of, which says what the rules are. A payment of which a
+/* Where an organisation differs from review_rules_of, which says what the rules are. A payment of which a
    rule counts more than `most` is reviewed. */
-create table risk_rules (
+create table review_rules (
     organisation_id bigint not null references organisations,
     rule text not null check (rule in ('buyer_attempts', 'buyer_seats', 'card_buyers', 'card_bookings',
         'address_buyers', 'gateway_review', 'risk_level')),

@@ -133,7 +133,7 @@ def decide_review(given: dict[str, Any], event_id: int, booking_id: UUID) -> Res
 @blp.route(RISK)
 @organisations_only
 @blp.response(200, Risk)
-def get_risk(organisation_id: int) -> dict[str, Any]:
+def get_review_rules(organisation_id: int) -> dict[str, Any]:
     """How an organisation reviews payments, and by which rules."""
     with autocommit() as conn:
         return reviews.get_settings(conn, caller().scope, organisation_id)
@@ -143,7 +143,7 @@ def get_risk(organisation_id: int) -> dict[str, Any]:
 @organisations_only
 @blp.arguments(RiskFields)
 @blp.response(200, Risk)
-def change_risk(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
+def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
     """Change how long reviews take, and how they end; those under way keep their time."""
     with transaction(caller().name) as conn:
         return reviews.change_settings(conn, caller().scope, organisation_id, given)

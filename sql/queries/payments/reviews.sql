@@ -24,7 +24,7 @@ SELECT end_reviews(%(limit)s) AS ended
 -- get_settings --
 -- How an organisation reviews, and its rules.
 SELECT o.review_seconds, o.review_ends,
-    (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.rule) FROM risk_rules_of(o.id) r) AS rules
+    (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.rule) FROM review_rules_of(o.id) r) AS rules
 FROM organisations o WHERE o.id = %(organisation_id)s
 
 -- change_settings --
@@ -37,7 +37,7 @@ RETURNING id
 
 -- set_rule --
 -- Instead of the default, or of what it was.
-INSERT INTO risk_rules (organisation_id, rule, window_seconds, most, action)
+INSERT INTO review_rules (organisation_id, rule, window_seconds, most, action)
 SELECT id, %(rule)s, %(window_seconds)s, %(most)s, %(action)s
 FROM organisations WHERE id = %(organisation_id)s
 ON CONFLICT (organisation_id, rule) DO UPDATE
@@ -47,5 +47,5 @@ RETURNING rule
 -- audit --
 -- What was changed about an organisation's rules.
 INSERT INTO audit_log (actor, action, detail)
-VALUES (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'risk rules changed',
+VALUES (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'review rules changed',
     %(detail)s)

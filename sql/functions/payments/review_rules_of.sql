@@ -6,7 +6,7 @@
    card_buyers, card_bookings: who tried to pay with the card, and for how many bookings.
    address_buyers: who tried to pay from the address. gateway_review: 1 where the gateway wants a person
    to look at it. risk_level: what the gateway makes of it, 1 elevated, 2 highest. */
-create or replace function risk_rules_of(p_organisation bigint)
+create or replace function review_rules_of(p_organisation bigint)
 returns table (rule text, window_seconds integer, most smallint, action text)
 language sql stable as $$
     select d.rule, coalesce(r.window_seconds, d.window_seconds), coalesce(r.most, d.most::smallint),
@@ -20,5 +20,5 @@ language sql stable as $$
         ('gateway_review', 3600, 0, 'review'),
         ('risk_level', 3600, 1, 'review')
     ) d (rule, window_seconds, most, action)
-    left join risk_rules r on r.organisation_id = p_organisation and r.rule = d.rule
+    left join review_rules r on r.organisation_id = p_organisation and r.rule = d.rule
 $$;

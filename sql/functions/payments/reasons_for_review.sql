@@ -1,13 +1,13 @@
 /* Why a payment has to be reviewed: [{rule, value, most, window_seconds}], null: it need not be, or
    its money was taken at once, and could only be given back. */
-create or replace function assess_risk(p_payment uuid) returns jsonb
+create or replace function reasons_for_review(p_payment uuid) returns jsonb
 language sql stable set jit = off as $$
     select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
         'window_seconds', r.window_seconds) order by r.rule)
     from payments p
     join bookings b on b.event_id = p.event_id and b.id = p.booking_id
-    cross join lateral risk_rules_of(p.organisation_id) r
-    cross join lateral (select measure_risk(r.rule, p, b.buyer_id,
+    cross join lateral review_rules_of(p.organisation_id) r
+    cross join lateral (select measure_review_rule(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
     where p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
 $$;
@@ -15,7 +15,7 @@ $$;
 /* What a rule counts for a payment, at least up to p_most + 1; or, for numbers of buyers and bookings,
    among the latest 500 attempts: what it costs does not grow with the crowd. A booking may be paid a day
    after it was made. */
-create or replace function measure_risk(
+create or replace function measure_review_rule(
     p_rule text, p_paid payments, p_buyer bigint, p_since timestamptz, p_most integer)
 returns bigint language plpgsql stable
 set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
