@@ -19,7 +19,7 @@ from ops.bench import halls
 from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, Sample, compare, timed
 from ops.deploy.migrate import migrate
-from ops.local.servers import Postgres
+from ops.local.servers import Postgres, connected
 
 SOLD = 500  # bookings, a round
 PRICE = 2 * 5000
@@ -68,7 +68,7 @@ START = "SELECT start_payment(%s, %s, %s, 'pm_card_visa', 'https://usher.example
 def old_bookings(options: Options, var_dir: Path) -> Row:
     with Postgres(var_dir / "pg") as postgres:
         with_old, without = (prepare(postgres, name) for name in ("old", "new"))
-        with halls.connected(with_old) as old, halls.connected(without) as new:
+        with connected(with_old) as old, connected(without) as new:
             fill(old, options)
             halls.settle_down(old)
             return compare(
@@ -86,7 +86,7 @@ def old_bookings(options: Options, var_dir: Path) -> Row:
 def prepare(postgres: Postgres, name: str) -> str:
     url = postgres.create_database(name)
     migrate(url)
-    with halls.connected(url) as conn:
+    with connected(url) as conn:
         halls.empty(conn)
     return url
 

@@ -14,7 +14,7 @@ from db.connections import Conn
 from ops.bench import bare, halls
 from ops.bench.halls import Hall
 from ops.bench.measure import Options
-from ops.local.servers import Postgres, free_port
+from ops.local.servers import Postgres, connected, free_port
 from ops.local.stack import HOST, Stack
 
 MOST_ROUNDS = 3
@@ -50,7 +50,7 @@ def gathered(options: Options, var_dir: Path) -> Iterator[Crowds]:
     with Stack(var_dir / "stack", formation={"web": 1}, say=lambda _: None) as stack:
         assert stack.postgres is not None, "unset DATABASE_URL: the bench fills a server of its own"
         bare_url = start_bare_app(stack)
-        with halls.connected(stack.database_url) as conn:
+        with connected(stack.database_url) as conn:
             halls.empty(conn)
             conn.execute(bare.TABLE)
             deep = gather(conn, options.seats, options.waiting, options)

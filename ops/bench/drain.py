@@ -13,7 +13,7 @@ from db.runtime.settings import Settings
 from ops.bench import halls, pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
 from ops.deploy.migrate import migrate
-from ops.local.servers import Postgres
+from ops.local.servers import Postgres, connected
 
 LARGE_BATCH = 1000
 
@@ -54,7 +54,7 @@ def drain_beside_pgbench(
 def drain_hall(
     postgres: Postgres, url: str, seats: int, entries: int, wishes: str, batch: int
 ) -> Sample:
-    with halls.connected(url) as conn:
+    with connected(url) as conn:
         halls.empty(conn)
         hall = halls.add_hall(conn, seats)
         halls.add_crowd(conn, hall, entries, wishes)

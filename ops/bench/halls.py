@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import DictRow, dict_row
-
-from db.connections import Conn
+from db.connections import Conn, one
 from db.queue import lanes
 from db.queue.lanes import Drained
 from db.runtime.settings import settings
@@ -92,13 +89,6 @@ class Hall:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Conn]:
-    """A connection in autocommit mode."""
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
-        yield conn
-
-
-@contextmanager
 def configured(url: str) -> Iterator[None]:
     """Settings for functions of db/ that read them; the servers named besides are not called."""
     values = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "SMTP_URL": "smtp://127.0.0.1"}
@@ -122,7 +112,7 @@ def empty(conn: Conn) -> None:
         " AND relnamespace = 'public'::regnamespace"
         " AND relname NOT IN ('legal_moves', 'currencies', 'jobs', 'schema_version', 'audits')"
     )
-    truncate(conn, first(tables)["names"], "RESTART IDENTITY")
+    truncate(conn, one(tables)["names"], "RESTART IDENTITY")
     conn.execute(SELLER)
 
 
@@ -134,7 +124,7 @@ def truncate(conn: Conn, tables: str, how: str = "") -> None:
 
 
 def add_hall(conn: Conn, seats: int, *, weight: int = 1, price: int = 5000) -> Hall:
-    event = first(conn.execute(EVENT, {"weight": weight, "price": price}))["id"]
+    event = one(conn.execute(EVENT, {"weight": weight, "price": price}))["id"]
     conn.execute(f"CREATE SEQUENCE IF NOT EXISTS entry_numbers_{event} CACHE 1")
     conn.execute(f"ALTER SEQUENCE entry_numbers_{event} RESTART")
     hall = Hall(event, seats)
@@ -148,7 +138,7 @@ def add_seats(conn: Conn, hall: Hall) -> None:
 
 def add_crowd(conn: Conn, hall: Hall, count: int, wishes: str = PAIRS) -> None:
     """So many more people wait, behind those who do."""
-    last = first(conn.execute(NUMBERS, {"event": hall.event, "count": count}))["last"]
+    last = one(conn.execute(NUMBERS, {"event": hall.event, "count": count}))["last"]
     numbers = {"first": last - count + 1, "last": last}
     conn.execute(ENTRIES.format(wishes=wishes), hall.size | numbers)
 
@@ -178,10 +168,4 @@ def drain_until_stalled(conn: Conn, batch: int) -> int:
 
 def count_held(conn: Conn, hall: Hall) -> int:
     query = "SELECT count(*) AS held FROM seats WHERE event_id = %s AND state = 'held'"
-    return int(first(conn.execute(query, [hall.event]))["held"])
-
-
-def first(rows: psycopg.Cursor[DictRow]) -> DictRow:
-    row = rows.fetchone()
-    assert row is not None
-    return row
+    return int(one(conn.execute(query, [hall.event]))["held"])

@@ -15,6 +15,7 @@ from ops.bench.crowds import Crowds
 from ops.bench.halls import Hall
 from ops.bench.measure import Row, Sample, Stopwatch, compare, timed
 from ops.deploy.migrate import migrate
+from ops.local.servers import connected
 
 BY_SALES = """
 bookings, booking_items, payments, refunds, disputes, tickets, buyer_seats, emails, outbox,
@@ -42,7 +43,7 @@ def shallow_database(crowds: Crowds) -> Iterator[tuple[Conn, Hall]]:
     """Its indexes are small too."""
     url = crowds.postgres.create_database("shallow")
     migrate(url)
-    with halls.connected(url) as conn:
+    with connected(url) as conn:
         halls.empty(conn)
         hall = halls.add_hall(conn, crowds.options.seats)
         halls.add_crowd(conn, hall, crowds.options.few)
@@ -64,7 +65,7 @@ def xmin(crowds: Crowds) -> Row:
 
 
 def drain_beside_snapshot(crowds: Crowds) -> Sample:
-    with halls.connected(crowds.stack.database_url) as reader:
+    with connected(crowds.stack.database_url) as reader:
 
         def look() -> None:
             reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

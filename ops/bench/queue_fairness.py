@@ -15,7 +15,7 @@ from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, state
 from ops.bench.queue_drain import free_seats
 from ops.deploy.migrate import migrate
-from ops.local.servers import Postgres
+from ops.local.servers import Postgres, connected
 
 WEIGHTS = (4, 1)
 ROUNDS = 3
@@ -55,7 +55,7 @@ def share(options: Options, var_dir: Path, name: str, drains: int) -> Row:
 
 def serve_two_events(url: str, seats: int, drains: int) -> tuple[int, int]:
     """The seats that each of two events got, while both were busy."""
-    with halls.connected(url) as conn:
+    with connected(url) as conn:
         halls.empty(conn)
         heavy, light = (halls.add_hall(conn, seats, weight=weight) for weight in WEIGHTS)
         halls.add_crowd(conn, heavy, seats // 2, halls.PAIRS)
@@ -65,7 +65,7 @@ def serve_two_events(url: str, seats: int, drains: int) -> tuple[int, int]:
     lock = Lock()
 
     def drain() -> None:
-        with halls.connected(url) as conn:
+        with connected(url) as conn:
             while max(served.values(), default=0) < seats * BUSY:
                 turn = halls.serve_one_lane(conn, Settings.drain_batch)
                 if turn:

@@ -13,7 +13,7 @@ from itertools import count
 
 import requests
 
-from ops.bench import halls
+from db.connections import one
 from ops.bench.crowds import Crowds
 from ops.bench.halls import Hall
 from ops.bench.measure import Row, Sample, compare, resident_bytes, state, timed
@@ -114,7 +114,7 @@ def queue_of(hall: Hall) -> str:
 
 def memory(crowds: Crowds) -> Row:
     """On disk, with all indexes and both queues."""
-    found = halls.first(crowds.conn.execute(SPACE, [list(TABLES)]))
+    found = one(crowds.conn.execute(SPACE, [list(TABLES)]))
     return state(
         "queue.memory",
         "bytes",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from db.connections import Conn
+from db.connections import Conn, one
 from db.durable import outbox
 from db.mail import emails
 from db.queue import lanes
@@ -20,7 +20,7 @@ from db.runtime.settings import Settings
 from ops.bench import halls
 from ops.bench.measure import Options, Row, state
 from ops.deploy.migrate import migrate
-from ops.local.servers import Postgres
+from ops.local.servers import Postgres, connected
 
 AT_ONCE = 1000
 LEASE_S = 60
@@ -76,7 +76,7 @@ def vacuum(options: Options, var_dir: Path) -> Row:
     with Postgres(var_dir / "pg") as postgres:
         url = postgres.create_database("usher")
         migrate(url)
-        with halls.configured(url), halls.connected(url) as conn:
+        with halls.configured(url), connected(url) as conn:
             halls.empty(conn)
             sizes = []
             for number in range(options.sales):
@@ -145,7 +145,7 @@ def total(sizes: Mapping[str, float], tables: Sequence[str]) -> float:
 def wait_for_autovacuum(conn: Conn) -> dict[str, int]:
     """Small sales may be over before it has run once."""
     deadline = time.monotonic() + VACUUM_S
-    while not (found := halls.first(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]])))["count"]:
+    while not (found := one(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]])))["count"]:
         assert time.monotonic() < deadline, "autovacuum has not run once: is it off?"
         time.sleep(0.1)
     return found

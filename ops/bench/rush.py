@@ -14,7 +14,7 @@ import sys
 import aiohttp
 import uvloop
 
-from ops.demo.api import Api, Board, Edge
+from ops.crowd.api import Api, Board, Edge
 
 CONNECTIONS = 48
 LONGEST_WAIT_S = 60

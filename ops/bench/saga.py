@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from db.connections import Conn
+from db.connections import Conn, one
 from ops.bench import halls, pgbench
 from ops.bench.halls import Hall
 from ops.bench.measure import Options, Row, Sample, Stopwatch, compare, state, timed
-from ops.local.servers import Postgres
+from ops.local.servers import Postgres, connected
 from ops.local.stack import Stack
 
 FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1, "keeper": 1}
@@ -116,7 +116,7 @@ class Saga:
         self._wait(hall, "held", bookings)
         self.stack.sandbox.faults(latency_ms=latency_s * 1000)
         with timed(self._pids) as watch:
-            started = halls.first(self.conn.execute(PAY, [hall.event]))["started"]
+            started = one(self.conn.execute(PAY, [hall.event]))["started"]
             assert started == bookings, f"{started} of {bookings} could pay"
             self._wait(hall, "confirmed", bookings)
         return sample(bookings, watch)
@@ -141,7 +141,7 @@ class Saga:
             time.sleep(POLL_S)
 
     def _count(self, hall: Hall, state: str) -> int:
-        return int(halls.first(self.conn.execute(COUNT, [hall.event, state]))["bookings"])
+        return int(one(self.conn.execute(COUNT, [hall.event, state]))["bookings"])
 
     def _pids(self) -> list[int]:
         assert self.stack.postgres and self.stack.redis
@@ -157,7 +157,7 @@ def sample(bookings: int, watch: Stopwatch) -> Sample:
 def running(var_dir: Path) -> Iterator[Saga]:
     with (
         Stack(var_dir / "stack", FORMATION, env=UNLIMITED, say=lambda _: None) as stack,
-        halls.connected(stack.database_url) as conn,
+        connected(stack.database_url) as conn,
     ):
         conn.execute(halls.SELLER)
         yield Saga(stack, conn)

@@ -14,17 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 
 from ops.bench import pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
-from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT
+from ops.plans.square import square_plan
 
-SEATS_A_ROW = 22  # with a pair in the middle, an even number is left on either side
 TIMEOUT_S = 120
 POLL_S = 0.05
 PROCESSES = ("web", "relay", "clock", "worker", "mailer", "keeper")
@@ -32,7 +31,7 @@ PROCESSES = ("web", "relay", "clock", "worker", "mailer", "keeper")
 
 def free(options: Options, var_dir: Path) -> Row:
     hall = var_dir / "hall.json"
-    hall.write_text(json.dumps(square_hall(options.bookings * 2)))
+    hall.write_text(json.dumps(square_plan(options.bookings * 2)))
     with Stack(var_dir / "stack", say=lambda _: None) as stack:
         assert stack.postgres is not None, "unset DATABASE_URL: pgbench runs on the same server"
         reference = pgbench.Pgbench(stack.postgres, options.reference_seconds)
@@ -48,23 +47,6 @@ def free(options: Options, var_dir: Path) -> Row:
                 reference.measure,
                 pgbench.NAME,
             )
-
-
-def square_hall(seats: int) -> dict[str, Any]:
-    """A seating plan of rows in one category."""
-    rows = [
-        {
-            "row_number": str(row),
-            "seats": [
-                {"seat_guid": f"{row}-{seat}", "seat_number": str(seat), "category": "All",
-                 "position": {"x": 20 * seat, "y": 20 * row}}
-                for seat in range(1, SEATS_A_ROW + 1)
-            ],
-        }
-        for row in range(1, -(-seats // SEATS_A_ROW) + 1)
-    ]  # fmt: skip
-    zone = {"name": "Hall", "position": {"x": 0, "y": 0}, "rows": rows}
-    return {"name": "Bench", "categories": [{"name": "All"}], "zones": [zone]}
 
 
 @contextmanager

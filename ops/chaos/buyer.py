@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from ops.chaos.plan import Person
-from ops.demo.api import Answer, Api, Unexpected
+from ops.crowd.api import Answer, Api, Unexpected
 
 Json = dict[str, Any]
 

@@ -21,7 +21,7 @@ import uvloop
 
 from ops.chaos.buyer import Buyer
 from ops.chaos.plan import Person
-from ops.demo.api import Api
+from ops.crowd.api import Api
 
 CONNECTIONS = 64
 # On a slow machine buyers come more slowly, or nobody would be in time to pay for what they get.

@@ -33,7 +33,7 @@ from ops.chaos.plan import Act, Form, draw_acts, draw_people
 from ops.chaos.processes import Killer
 from ops.chaos.quiet import open_ends, turn_clocks, wait_for_quiet
 from ops.chaos.timeline import Doing, Timeline
-from ops.demo.__main__ import connected
+from ops.local.servers import connected
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import requests
 
-from ops.bench.sale import square_hall
 from ops.chaos.plan import Act, Form, seats_for
 from ops.chaos.timeline import Doing
-from ops.demo.catalogue import Organiser, new_api_key, put_on_sale
+from ops.crowd.organiser import Organiser, new_api_key, put_on_sale
 from ops.local.stack import Stack
+from ops.plans.square import square_plan
 
 Json = dict[str, Any]
 
@@ -40,7 +40,7 @@ class Shows:
     def open(self) -> None:
         for number, show in enumerate(self.form.shows):
             hall = self.stack.var_dir / f"hall-{number}.json"
-            hall.write_text(json.dumps(square_hall(seats_for(self.form, show))))
+            hall.write_text(json.dumps(square_plan(seats_for(self.form, show))))
             self.ids.append(self._put_on_sale(hall, number))
 
     def _put_on_sale(self, hall: Path, number: int) -> int:

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
-from ops.demo.people import draw_weighted
+from ops.crowd.dice import draw_weighted, mean
 from ops.local.supervisor import ROOT
 
 QUANTITIES = {1: 30, 2: 45, 3: 15, 4: 10}
-MEAN_QUANTITY = sum(n * weight for n, weight in QUANTITIES.items()) / sum(QUANTITIES.values())
+MEAN_QUANTITY = mean(QUANTITIES)
 LONGEST_THOUGHT_S = 2.0
 LASTS = 1.5
 

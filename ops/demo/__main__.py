@@ -5,27 +5,23 @@ outcome from outside. Ends with 0 only if every check holds; var/demo.json has t
 """
 
 import argparse
-import contextlib
 import json
 import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import requests
-from psycopg.rows import dict_row
 
 from db.catalogue.seating import read_plan
-from db.connections import Conn
+from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.demo.buyer import Told
-from ops.demo.catalogue import new_api_key, put_on_sale
 from ops.demo.check import count_seats, examine
 from ops.demo.people import MEAN_QUANTITY
 from ops.demo.report import Run, progress_line, summary, text
+from ops.local.servers import connected
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT
 
@@ -79,12 +75,6 @@ def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
         "hold_seconds": hold_seconds or (60 if large else 15),
         "in_flight_cap": 300 if large else 150,
     }
-
-
-@contextlib.contextmanager
-def connected(database_url: str) -> Iterator[Conn]:
-    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
-        yield conn
 
 
 def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> tuple[list[Told], Json]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from ops.demo.api import Answer, Api, Board, Edge, Unexpected
+from ops.crowd.api import Answer, Api, Board, Edge, Unexpected
 from ops.demo.people import Hall, Person
 
 Json = dict[str, Any]

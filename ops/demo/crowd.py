@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from ops.demo.api import Api, Board, Edge
+from ops.crowd.api import Api, Board, Edge
 from ops.demo.buyer import Buyer, Sale
 from ops.demo.people import Hall, Person, gather
 

@@ -2,15 +2,16 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-T = TypeVar("T")
+from ops.crowd.dice import draw_weighted, mean
+
 Json = dict[str, Any]
 
 QUANTITIES = {1: 20, 2: 42, 3: 12, 4: 18, 5: 4, 6: 4}
-MEAN_QUANTITY = sum(n * weight for n, weight in QUANTITIES.items()) / sum(QUANTITIES.values())
+MEAN_QUANTITY = mean(QUANTITIES)
 
 # Shares of the crowd, out of 1.
 ACCESSIBLE = 0.02
@@ -133,10 +134,6 @@ def draw_kind(dice: random.Random, hall: Hall) -> str:
             return kind
         value -= part
     return "any"
-
-
-def draw_weighted(dice: random.Random, weights: Mapping[T, float]) -> T:
-    return dice.choices(list(weights), list(weights.values()))[0]
 
 
 def demand(people: Sequence[Person]) -> int:

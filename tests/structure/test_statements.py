@@ -27,11 +27,6 @@ STATEMENTS = {
 FUNCTIONS = {path.stem for path in (ROOT / "sql" / "functions").rglob("*.sql")}
 ALSO_ASYNC = {("accounts/accounts", "list_epochs"), ("catalogue/availability", "list_queues")}
 """The live process executes them, too, on connections of another kind."""
-MAY_LOAD = {
-    "tests/structure/test_statements.py",
-    "tests/durable/test_relay.py",
-    "ops/bench/queue_sales.py",
-}
 BEGINNINGS = {("maintenance/invariants", "bare"), ("maintenance/invariants", "among")}
 """What stands before each invariant."""
 
@@ -159,7 +154,7 @@ def test_statements_are_loaded_by_their_noun_alone() -> None:
         if place.startswith("db/"):
             strangers = set(loaded(module).values()) - {place[3:-3]}
             assert not strangers or place == "db/queue/live_readings.py", place
-        elif place not in MAY_LOAD:
+        elif place != "tests/structure/test_statements.py":
             for node in ast.walk(module):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("db."):
                     taken = {alias.name for alias in node.names}
