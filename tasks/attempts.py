@@ -1,7 +1,5 @@
-"""One attempt to pay, at the gateway: what the saga and unexpected payments both ask of it."""
+"""How an attempt to pay comes to its end at the gateway."""
 
-from db.connections import Conn
-from db.payments import payments
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.errors import UsherError
 from tasks.durable.leases import TryLater
@@ -14,20 +12,8 @@ PROCESSING_CARD, PROCESSING_DEBIT = 10, 300
 """Seconds until a payment that is being processed is looked at again, news or no news."""
 
 
-class MovedOn(UsherError):
-    """The booking or its payment has changed meanwhile: read again what it is."""
-
-    permanent = False
-
-
 class StillProcessing(UsherError):
     """The gateway has not come to an end with a payment for far longer than it should take."""
-
-
-def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
-    """Write down what the payment is, if that is news. Errors: MovedOn."""
-    if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
-        raise MovedOn
 
 
 def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome:

@@ -20,7 +20,7 @@ from db.durable import jobs
 from db.maintenance import findings, invariants
 from db.maintenance.findings import Span
 from db.maintenance.invariants import Invariant
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater
 
 log = structlog.get_logger()

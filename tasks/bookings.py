@@ -19,15 +19,13 @@ from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.faults import reach
 from tasks.attempts import (
     NOT_YET,
-    MovedOn,
-    record,
     still_processing,
     stop,
     stop_failed,
     stop_for_good,
 )
-from tasks.durable.broker import durable
-from tasks.durable.leases import Lease, TryLater, stop_if_told
+from tasks.durable.actors import durable
+from tasks.durable.leases import Lease, MovedOn, TryLater, stop_if_told
 from tasks.gateways.errors import NothingHappened, Refused, UnknownOutcome
 from tasks.gateways.registry import gateway_of
 from tasks.unexpected_payments import OTHER_SUM, TOO_LATE, refund_refused, refuse_unexpected
@@ -170,6 +168,12 @@ def settle(lease: Lease, progress: PaymentProgress, outcome: PaymentOutcome) -> 
     reach("after settle")
     if outcome.state == "processing":
         raise still_processing(progress)
+
+
+def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
+    """Write down what the payment is, if that is news. Errors: MovedOn."""
+    if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
+        raise MovedOn
 
 
 def secure(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:

@@ -4,7 +4,7 @@ Warnings of fraud come before there is one."""
 import structlog
 
 from db.payments import disputes
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater
 from tasks.gateways.registry import gateway_of
 

@@ -9,7 +9,7 @@ import time
 from db.payments import event_cancellations
 from db.runtime.faults import reach
 from db.runtime.settings import settings
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 200

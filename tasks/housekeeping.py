@@ -14,7 +14,7 @@ from db.connections import autocommit
 from db.durable import jobs
 from db.maintenance import housekeeping
 from db.runtime.faults import reach
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater
 
 log = structlog.get_logger()

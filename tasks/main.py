@@ -9,7 +9,7 @@ from tasks.durable.broker import broker
 from tasks.event_cancellations import cancel_event
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
-from tasks.mail.emails import remind, send_email
+from tasks.mail.actors import remind, send_email
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
 from tasks.refunds import adopt_refund, refund

@@ -6,7 +6,7 @@ import time
 
 from db.payments import receipts
 from db.runtime.faults import reach
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 500

@@ -13,10 +13,9 @@ import structlog
 from db.connections import Conn
 from db.payments import reconciliations
 from db.payments.reconciliations import Page, Run, Thing
-from db.runtime.errors import UsherError
 from db.runtime.faults import reach
-from tasks.durable.broker import durable
-from tasks.durable.leases import Lease, TryLater, stop_if_told
+from tasks.durable.actors import durable
+from tasks.durable.leases import Lease, MovedOn, TryLater, stop_if_told
 from tasks.gateways.registry import Books, books_of
 
 log = structlog.get_logger()
@@ -104,9 +103,3 @@ def report(conn: Conn, run: Run) -> None:
         totals=done["totals"],
         **{name: done[name] for name in counts},
     )
-
-
-class MovedOn(UsherError):
-    """Another worker has gone on with the run: read again how far it is."""
-
-    permanent = False

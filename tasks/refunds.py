@@ -10,8 +10,8 @@ from db.payments import disputes, refunds
 from db.payments.refunds import RefundOutcome, RefundProgress
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
-from tasks.durable.broker import durable
-from tasks.durable.leases import Lease, TryLater
+from tasks.durable.actors import durable
+from tasks.durable.leases import Lease, MovedOn, TryLater
 from tasks.gateways.errors import NothingHappened
 from tasks.gateways.registry import gateway_of
 
@@ -101,12 +101,6 @@ def check_sum(progress: RefundProgress, outcome: RefundOutcome) -> None:
             f"asked for {progress.amount} {progress.currency}, "
             f"the gateway has {outcome.amount} {outcome.currency}"
         )
-
-
-class MovedOn(UsherError):
-    """The refund has changed meanwhile: read again what it is."""
-
-    permanent = False
 
 
 class WrongRefund(UsherError):

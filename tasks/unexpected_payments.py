@@ -9,9 +9,9 @@ import structlog
 from db.connections import Conn
 from db.payments import payments
 from db.payments.payments import PaymentOutcome, PaymentProgress
-from tasks.attempts import NOT_YET, MovedOn, still_processing, stop_for_good
-from tasks.durable.broker import durable
-from tasks.durable.leases import Lease, TryLater
+from tasks.attempts import NOT_YET, still_processing, stop_for_good
+from tasks.durable.actors import durable
+from tasks.durable.leases import Lease, MovedOn, TryLater
 from tasks.gateways.registry import gateway_of
 
 log = structlog.get_logger()

@@ -267,11 +267,11 @@ MUTANTS = (
     Mutant(
         name="one_message_id",
         guard="a mail has one Message-ID for good, however often it is sent",
-        description="tasks/mail/emails.py makes a new one each time",
+        description="tasks/mail/compose.py makes a new one each time",
         form="quiet",
         changes=(
             Change(
-                "tasks/mail/emails.py",
+                "tasks/mail/compose.py",
                 'message["Message-ID"] = f"<{mail.id}@',
                 'message["Message-ID"] = f"<{__import__(\'uuid\').uuid4()}@',
             ),

@@ -1,6 +1,5 @@
-"""The broker, and how actors of durable tasks are declared on it."""
+"""The broker: Dramatiq on Redis, with our middleware."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dramatiq
@@ -8,10 +7,9 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.middleware import Middleware, TimeLimit
 
-from db.runtime.errors import UsherError
 from db.runtime.settings import settings
-from tasks.durable.leases import DurableTasks, Lease, Policy, current_lease, policies
 from tasks.durable.metrics import SharedPrometheus
+from tasks.durable.middleware import DurableTasks
 from tasks.durable.quarantine import quarantine
 from tasks.durable.shutdown import GracefulStop
 
@@ -44,28 +42,3 @@ def make_broker() -> RedisBroker:
 
 broker = make_broker()
 dramatiq.set_broker(broker)
-
-Durable = dramatiq.Actor[[list[int]], None]
-
-
-def durable(queue: str, **policy: Any) -> Callable[[Callable[[Lease], None]], Durable]:
-    """Declare an actor whose messages name rows of outbox. Keywords: see Policy."""
-
-    def declare(fn: Callable[[Lease], None]) -> Durable:
-        policies[fn.__name__] = Policy(queue=queue, **policy)
-
-        def run(task_ids: list[int]) -> None:
-            fn(current_lease.get())
-
-        run.__doc__ = fn.__doc__
-        return dramatiq.Actor(
-            run,
-            broker=broker,
-            actor_name=fn.__name__,
-            queue_name=queue,
-            priority=0,
-            # What goes wrong in ways that we know is told by the middleware, without a traceback.
-            options={"throws": (UsherError,)},
-        )
-
-    return declare

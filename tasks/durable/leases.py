@@ -1,41 +1,28 @@
-"""Durable tasks on Dramatiq: a message wakes a worker up, the row in Postgres is the task.
+"""Leases: the exclusive right of one worker to a task, until a time.
 
-    @durable(queue="payments")
-    def advance(lease: Lease) -> None:
-        with lease.transaction() as conn:
-            …
-            lease.finish(conn)
-
-The middleware leases the rows that a message names before the actor runs, and turns an exception
-into the row's next run (exponential backoff, full jitter) or, when it is permanent or has come too
-often, into a dead letter. A row that is neither finished nor failed, because the process died, is
-leased again when its lease has run out; claims count these deaths. After two of them the task is
-alone in its process (tasks/durable/quarantine.py): no task dies of its neighbours.
+Every transaction of a task begins by locking its row by id and token, and the last one deletes it.
+A row that is neither finished nor failed, because the process died, is leased again when its lease
+has run out; claims count these deaths. After two of them the task is alone in its process
+(tasks/durable/quarantine.py): no task dies of its neighbours.
 
 A process that is told to stop ends what it has in hand between two steps (`stop_if_told`), and
 hands the rest back, so that another worker goes on at once (tasks/durable/shutdown.py).
 """
 
 import os
-import random
-import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
-import dramatiq
 import structlog
-from dramatiq.middleware import SkipMessage
 
 from db.connections import Conn, transaction
 from db.durable import outbox
 from db.runtime.errors import UsherError
-from db.runtime.logs import bind_trace
 from tasks.durable.quarantine import quarantine
 
 log = structlog.get_logger()
@@ -64,6 +51,12 @@ class Policy:
 
 class LeaseLost(UsherError):
     """Somebody else has this task now; nothing was changed."""
+
+    permanent = False
+
+
+class MovedOn(UsherError):
+    """What the task is about has changed meanwhile: read again what it is."""
 
     permanent = False
 
@@ -152,47 +145,6 @@ in_hand: dict[UUID, Lease] = {}
 """Leases that threads of this process are working on, by token."""
 
 
-class DurableTasks(dramatiq.Middleware):
-    """Leases the tasks of a message before its actor runs, and records how it went wrong."""
-
-    def before_process_message(
-        self, broker: dramatiq.Broker, message: dramatiq.MessageProxy
-    ) -> None:
-        policy = policies.get(message.actor_name)
-        if policy is None:
-            return
-        try:
-            alone = bool(message.options.get("alone"))
-            lease = take_lease(message.args[0], policy, alone=alone)
-        except Exception as error:
-            # Dramatiq would run the actor all the same, on the lease of this thread's last task.
-            log.warning("cannot lease just now", error=f"{type(error).__name__}: {error}")
-            raise SkipMessage from error
-        if not lease.tasks:
-            raise SkipMessage
-        in_hand[lease.token] = lease
-        current_lease.set(lease)
-        bind_ids(lease)
-
-    def after_process_message(
-        self,
-        broker: dramatiq.Broker,
-        message: dramatiq.MessageProxy,
-        *,
-        result: Any = None,
-        exception: BaseException | None = None,
-    ) -> None:
-        if message.actor_name not in policies:
-            return
-        try:
-            if exception is not None:
-                record_failure(current_lease.get(), exception)
-        finally:
-            in_hand.pop(current_lease.get().token, None)
-            structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
-            bind_trace(None)
-
-
 def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
     """Lease what is free of the tasks; those that died on their workers too often are buried.
 
@@ -214,59 +166,3 @@ def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
 def worker_name() -> str:
     """Which process on which machine, for people who look for its log."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def bind_ids(lease: Lease) -> None:
-    """Every line that the task logs names it, what it concerns, and what caused it; so does
-    whatever it enqueues."""
-    task = lease.tasks[0]
-    traces = {task.trace or f"task-{task.id}" for task in lease.tasks}
-    bind_trace(traces.pop() if len(traces) == 1 else None)
-    structlog.contextvars.bind_contextvars(
-        task_id=task.id,
-        actor=task.actor,
-        booking_id=task.args.get("booking_id"),
-        event_id=task.event_id,
-    )
-
-
-def record_failure(lease: Lease, error: BaseException) -> None:
-    """Hand the tasks back to be tried later, or bury them.
-
-    Where Postgres cannot be reached the lease simply runs out, and the relay sends them again.
-    """
-    if isinstance(error, LeaseLost):
-        log.info("lease lost")
-        return
-    with transaction() as conn:
-        left = outbox.lock(conn, lease.ids, lease.token)
-        for task in lease.tasks:
-            if task.id in left:
-                hand_back(conn, lease, task, error)
-
-
-def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException) -> None:
-    """One task, by its own history: its neighbours in a message failed more often, or less."""
-    policy, ids, token = lease.policy, [task.id], lease.token
-    text = describe(error)
-    if isinstance(error, TryLater):
-        outbox.retry(conn, ids, token, text, error.seconds, counts=False)
-        return
-    failures = task.failures + 1
-    if (isinstance(error, UsherError) and error.permanent) or failures >= policy.failures:
-        log.error("task failed for good", task_id=task.id, error=text, failures=failures)
-        outbox.bury(conn, ids, token, text, keep=policy.keep)
-    else:
-        log.warning("task failed", task_id=task.id, error=text, failures=failures)
-    outbox.retry(conn, ids, token, text, backoff(policy, failures), counts=True)
-
-
-def backoff(policy: Policy, failures: int) -> float:
-    """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
-    longest = min(policy.longest_delay, policy.base_delay * 2 ** min(failures, 32))
-    return random.uniform(0, longest)
-
-
-def describe(error: BaseException) -> str:
-    """For logs and dead letters, which hold no addresses: mail servers like to repeat them."""
-    return re.sub(r"[^\s<>()'\":,;]+@[^\s<>()'\":,;]+", "…@…", f"{type(error).__name__}: {error}")

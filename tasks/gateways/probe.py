@@ -1,7 +1,7 @@
 """While a gateway is away no seats are held that have to be paid through it, so that nobody might
 ever ask it again: the clock has it asked."""
 
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease
 from tasks.gateways.stripe.client import probe
 

@@ -106,7 +106,7 @@ def test_the_request_is_the_trace_of_all_that_follows(running: Running, operator
 
 
 def test_a_task_without_a_cause_is_the_cause_of_what_it_enqueues(running: Running) -> None:
-    from tasks.durable.leases import bind_ids
+    from tasks.durable.middleware import bind_ids
 
     task = only(
         running.conn.execute("select enqueue('remind', 'mail', null, '{}') as id").fetchall()

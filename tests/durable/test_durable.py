@@ -19,13 +19,12 @@ from db.connections import only, pool, transaction
 from db.durable import outbox
 from db.runtime.errors import NotFound, UsherError
 from ops.local.servers import Redis
+from tasks.durable.backoff import backoff, describe
 from tasks.durable.leases import (
     Lease,
     LeaseLost,
     Policy,
     TryLater,
-    backoff,
-    describe,
     policies,
     take_lease,
     worker_name,
@@ -69,7 +68,7 @@ script = Script()
 @pytest.fixture
 def shop(running: Running) -> Running:
     """Running, with the actors of this file; their tasks are in the queue `mail`."""
-    from tasks.durable.broker import durable
+    from tasks.durable.actors import durable
 
     if "probe" not in policies:
         for name, policy in {

@@ -47,7 +47,7 @@ stage = Stage()
 
 @pytest.fixture
 def shop(running: Running) -> Running:
-    from tasks.durable.broker import durable
+    from tasks.durable.actors import durable
 
     def player(lease: Lease) -> None:
         stage.play(lease)

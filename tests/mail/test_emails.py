@@ -379,9 +379,9 @@ def test_a_slow_server_ends_a_batch_before_its_lease(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was taken by then is written down, so that it is not sent again."""
-    from tasks.mail import emails
+    from tasks.mail import smtp
 
-    monkeypatch.setattr(emails, "BATCH_TIME", 0.5)
+    monkeypatch.setattr(smtp, "BATCH_TIME", 0.5)
     mails = [write(running, running.sale.hold(f"buyer{n}", 1)) for n in range(12)]
     running.catcher.misbehave(latency_ms=100)
     with running.work(threads=1):
@@ -392,11 +392,11 @@ def test_a_slow_server_ends_a_batch_before_its_lease(
 
 
 def test_a_server_that_says_nothing_is_left(running: Running) -> None:
-    from tasks.mail import emails
+    from tasks.mail import smtp
 
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMTP_URL", f"smtp://127.0.0.1:{silent.getsockname()[1]}")
-        patch.setattr(emails, "TIMEOUT", 0.2)
+        patch.setattr(smtp, "TIMEOUT", 0.2)
         settings.cache_clear()
         write(running, running.sale.hold("alice"))
         with running.work():

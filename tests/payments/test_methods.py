@@ -217,7 +217,7 @@ def shown(running: Running, booking: UUID) -> dict[str, Any]:
 
 def test_a_payment_in_doubt_is_being_checked_and_the_buyer_told_once(running: Running) -> None:
     """Its task has failed twelve times: it goes on, at most 5 minutes apart."""
-    from tasks.durable import leases
+    from tasks.durable import backoff
     from tasks.gateways import errors
 
     booking = running.sale.hold("alice")
@@ -225,7 +225,7 @@ def test_a_payment_in_doubt_is_being_checked_and_the_buyer_told_once(running: Ru
     running.conn.execute("update outbox set failures = 10 where actor = 'advance'")
     for failures in (11, 12, 13):
         running.conn.execute("update outbox set run_at = now(), resend_at = now()")
-        leases.record_failure(running.lease(), errors.UnknownOutcome())
+        backoff.record_failure(running.lease(), errors.UnknownOutcome())
         assert shown(running, booking)["being_checked"] == (failures > 11)
     assert templates(running, booking) == ["being_checked"]
     running.check()

@@ -441,6 +441,7 @@ def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_goes_on_where_it_was_stopped(running: Running, pages_of_two: None) -> None:
     """Between any two pages; each thing is looked at once."""
     from tasks import reconciliation
+    from tasks.durable.leases import MovedOn
 
     for name in ("alice", "bob", "charlie", "dora", "eve"):
         confirmed(running, name)
@@ -450,7 +451,7 @@ def test_a_run_goes_on_where_it_was_stopped(running: Running, pages_of_two: None
     for _ in range(2):
         at = reconciliations.get_run(running.conn, run)
         reconciliation.take_page(lease, at)
-    with pytest.raises(reconciliation.MovedOn):
+    with pytest.raises(MovedOn):
         reconciliation.take_page(lease, at)
     assert reconciliations.find_run(running.conn, run)["checked"] == 4
     running.conn.execute("update outbox set lease_until = now() where actor = 'reconcile'")

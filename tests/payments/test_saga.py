@@ -162,7 +162,8 @@ def carry_on(lease: Any) -> None:
 
 def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running) -> None:
     """The cancellation was accepted before anybody knew that the money was reserved."""
-    from tasks import attempts, bookings
+    from tasks import bookings
+    from tasks.durable.leases import MovedOn
     from tasks.gateways.registry import gateway_of
 
     booking = running.sale.hold("alice")
@@ -171,7 +172,7 @@ def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running)
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
     outcome = gateway_of(progress).authorise(progress)
     assert running.cancel(booking) == "authorising"
-    with pytest.raises(attempts.MovedOn):
+    with pytest.raises(MovedOn):
         bookings.settle(lease, progress, outcome)
     carry_on(lease)
     assert running.booking(booking)["state"] == "cancelled"

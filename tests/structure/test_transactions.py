@@ -17,7 +17,7 @@ from tests.support.running import Running
 SOURCES = [path for folder in ("db", "tasks", "web") for path in (ROOT / folder).rglob("*.py")]
 DOORS = {
     ("tasks/gateways/stripe/client.py", "call"),
-    ("tasks/mail/emails.py", "connection"),
+    ("tasks/mail/smtp.py", "connection"),
     ("tasks/relay.py", "send"),
 }
 """The functions that lead outside: each of them begins by refusing a transaction."""
@@ -97,8 +97,8 @@ def test_only_the_doors_know_what_leads_outside() -> None:
         or (path.parent.name == "tasks" and name.endswith((".enqueue", ".send", "urlopen")))
     }
     assert users == {
-        ("tasks/mail/emails.py", "smtplib.SMTP"),
-        ("tasks/mail/emails.py", "smtplib.SMTP_SSL"),
+        ("tasks/mail/smtp.py", "smtplib.SMTP"),
+        ("tasks/mail/smtp.py", "smtplib.SMTP_SSL"),
         ("tasks/gateways/stripe/client.py", "requests.Session"),
         ("tasks/gateways/stripe/client.py", "stripe.StripeClient"),
         ("tasks/relay.py", "broker.enqueue"),
@@ -121,11 +121,11 @@ def test_the_gateway_refuses_inside_a_transaction(running: Running) -> None:
 
 
 def test_mail_refuses_inside_a_transaction(running: Running) -> None:
-    from tasks.mail import emails
+    from tasks.mail import smtp
 
-    with transaction(), pytest.raises(CalledInTransaction), emails.connection():
+    with transaction(), pytest.raises(CalledInTransaction), smtp.connection():
         pass
-    with emails.connection() as server:
+    with smtp.connection() as server:
         assert isinstance(server, smtplib.SMTP)
 
 

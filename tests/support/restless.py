@@ -11,7 +11,7 @@ import threading
 import time
 
 from tasks import main
-from tasks.durable.broker import durable
+from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, in_hand, stop_if_told
 
 __all__ = ["broker", "purge_slowly", "restless"]

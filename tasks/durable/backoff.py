@@ -1,0 +1,55 @@
+"""What becomes of a task that failed: it runs again, after a growing pause, or is a dead letter."""
+
+import random
+import re
+
+import structlog
+
+from db.connections import Conn, transaction
+from db.durable import outbox
+from db.runtime.errors import UsherError
+from tasks.durable.leases import Lease, LeaseLost, Policy, TryLater
+
+log = structlog.get_logger()
+
+
+def record_failure(lease: Lease, error: BaseException) -> None:
+    """Hand the tasks back to be tried later, or bury them.
+
+    Where Postgres cannot be reached the lease simply runs out, and the relay sends them again.
+    """
+    if isinstance(error, LeaseLost):
+        log.info("lease lost")
+        return
+    with transaction() as conn:
+        left = outbox.lock(conn, lease.ids, lease.token)
+        for task in lease.tasks:
+            if task.id in left:
+                hand_back(conn, lease, task, error)
+
+
+def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException) -> None:
+    """One task, by its own history: its neighbours in a message failed more often, or less."""
+    policy, ids, token = lease.policy, [task.id], lease.token
+    text = describe(error)
+    if isinstance(error, TryLater):
+        outbox.retry(conn, ids, token, text, error.seconds, counts=False)
+        return
+    failures = task.failures + 1
+    if (isinstance(error, UsherError) and error.permanent) or failures >= policy.failures:
+        log.error("task failed for good", task_id=task.id, error=text, failures=failures)
+        outbox.bury(conn, ids, token, text, keep=policy.keep)
+    else:
+        log.warning("task failed", task_id=task.id, error=text, failures=failures)
+    outbox.retry(conn, ids, token, text, backoff(policy, failures), counts=True)
+
+
+def backoff(policy: Policy, failures: int) -> float:
+    """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
+    longest = min(policy.longest_delay, policy.base_delay * 2 ** min(failures, 32))
+    return random.uniform(0, longest)
+
+
+def describe(error: BaseException) -> str:
+    """For logs and dead letters, which hold no addresses: mail servers like to repeat them."""
+    return re.sub(r"[^\s<>()'\":,;]+@[^\s<>()'\":,;]+", "…@…", f"{type(error).__name__}: {error}")

@@ -1,0 +1,69 @@
+"""E-mail: durable tasks send what the emails table holds, many over one SMTP connection."""
+
+from db.catalogue.currencies import list_currencies
+from db.connections import Conn
+from db.durable import outbox
+from db.mail import emails
+from db.mail.emails import Email
+from db.runtime.faults import reach
+from tasks.durable.actors import durable
+from tasks.durable.backoff import describe
+from tasks.durable.leases import Lease
+from tasks.mail.smtp import MailRefused, send_all
+
+ONLY_WHILE = {
+    "held": ("held",),
+    "pay_offline": ("authorising",),
+    "in_review": ("review",),
+    "being_checked": ("authorising", "expiring", "review", "secured"),
+    "frozen": ("frozen",),
+    "unfrozen": ("confirmed",),
+}
+"""States of the booking in which a mail by this template still applies; no others are sent."""
+
+
+@durable(queue="mail", batch=20, lease=300, failures=60, base_delay=2, longest_delay=3600)
+def send_email(lease: Lease) -> None:
+    """Send mails. Those that the server takes are done; others are tried again, for a day."""
+    with lease.transaction() as conn:
+        ids = [task.args["email_id"] for task in lease.tasks]
+        waiting = emails.take(conn, ids, list_currencies(conn))
+    reach("before mail")
+    sent, trouble = send_all([mail for mail in waiting if still_applies(mail)])
+    reach("after mail")
+    with lease.transaction() as conn:
+        emails.mark_sent(conn, sent)
+        for mail in waiting:
+            if not still_applies(mail):
+                emails.mark_skipped(conn, mail.id, "no longer true")
+            elif isinstance(trouble.get(mail.id), MailRefused):
+                emails.mark_failed(conn, mail.id, str(trouble[mail.id]))
+        finish(lease, conn, {str(id): error for id, error in trouble.items()})
+    passing = [error for error in trouble.values() if not isinstance(error, MailRefused)]
+    if passing:
+        raise passing[0]
+
+
+def still_applies(mail: Email) -> bool:
+    """Whether the booking is in a state that the mail tells of, as of a reminder to pay."""
+    states = ONLY_WHILE.get(mail.template)
+    return states is None or (mail.booking is not None and mail.booking["state"] in states)
+
+
+def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
+    """Tasks of mails that went out, or never can, end here; the others are left to fail."""
+    for task in lease.tasks:
+        error = trouble.get(task.args["email_id"])
+        if isinstance(error, MailRefused):
+            outbox.bury(conn, [task.id], lease.token, describe(error), keep=False)
+    done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
+    outbox.finish(conn, done, lease.token)
+
+
+@durable(queue="mail", batch=200)
+def remind(lease: Lease) -> None:
+    """Half of the time to pay is over: a mail to those who have not begun to."""
+    with lease.transaction() as conn:
+        bookings = [(task.event_id or 0, task.args["booking_id"]) for task in lease.tasks]
+        emails.remind(conn, bookings)
+        lease.finish(conn)

@@ -1,0 +1,105 @@
+"""The mail server: many mails over one connection, and why it does not take some."""
+
+import smtplib
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+from db.connections import refuse_transaction
+from db.mail.emails import Email
+from db.runtime.errors import UsherError
+from db.runtime.faults import reach
+from db.runtime.settings import settings
+from tasks.durable.leases import Stopping, stop_if_told
+from tasks.mail.compose import compose
+
+TIMEOUT = 10
+"""Seconds for each word with the mail server."""
+BATCH_TIME = 120
+"""Seconds after which a batch ends where it is: its lease must outlast a slow server."""
+
+
+class MailAway(UsherError):
+    """The mail server cannot take it now."""
+
+    permanent = False
+
+
+class MailRefused(UsherError):
+    """The mail server will not take it."""
+
+
+def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
+    """Send over one connection: the ids that the server took, and what was wrong with others."""
+    end = time.monotonic() + BATCH_TIME
+    sent: list[UUID] = []
+    trouble: dict[UUID, Exception] = {}
+    if not mails:
+        return sent, trouble
+    try:
+        with connection() as server:
+            for mail in mails:
+                stop_if_told()
+                if time.monotonic() > end:
+                    raise TimeoutError("the mail server is slow")
+                refusal = send(server, mail)
+                if refusal:
+                    trouble[mail.id] = refusal
+                else:
+                    sent.append(mail.id)
+    except (OSError, smtplib.SMTPException, Stopping) as error:
+        left = (mail.id for mail in mails if mail.id not in sent and mail.id not in trouble)
+        why = error if isinstance(error, Stopping) else MailAway(f"{type(error).__name__}: {error}")
+        trouble |= dict.fromkeys(left, why)
+    return sent, trouble
+
+
+def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
+    """What is wrong with this mail, if anything. Errors: OSError and smtplib's where no other mail
+    can be sent either.
+    """
+    try:
+        message = compose(mail)
+    except Exception as error:  # whatever is wrong with it, its neighbours go out
+        return MailRefused(f"it cannot be written: {type(error).__name__}: {error}")
+    reach("before SMTP")
+    try:
+        server.send_message(message)
+    except smtplib.SMTPSenderRefused as error:
+        return MailAway(str(error))  # that is about us, not about this mail
+    except smtplib.SMTPRecipientsRefused as error:
+        ((code, _),) = error.recipients.values()
+        return verdict(code, error)
+    except smtplib.SMTPResponseException as error:
+        return verdict(error.smtp_code, error)
+    reach("after SMTP")
+    return None
+
+
+def verdict(code: int, error: Exception) -> UsherError:
+    """4xx: later; 5xx: never."""
+    return MailRefused(str(error)) if code >= 500 else MailAway(str(error))
+
+
+@contextmanager
+def connection() -> Iterator[smtplib.SMTP]:
+    """The mail server of SMTP_URL, signed in where the URL says so."""
+    refuse_transaction()
+    url = urlsplit(settings().smtp_url)
+    host = url.hostname or "127.0.0.1"
+    if url.scheme == "smtps":
+        context = ssl.create_default_context()
+        server: smtplib.SMTP = smtplib.SMTP_SSL(
+            host, url.port or 465, timeout=TIMEOUT, context=context
+        )
+    else:
+        server = smtplib.SMTP(host, url.port or 25, timeout=TIMEOUT)
+    with server:
+        if url.username:
+            if url.scheme == "smtp":
+                server.starttls(context=ssl.create_default_context())
+            server.login(unquote(url.username), unquote(url.password or ""))
+        yield server
