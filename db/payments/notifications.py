@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.bookings import archives
-from db.connections import Conn, maybe, one
+from db.connections import Conn, one
 from db.queries import load
 
 sql = load("payments/notifications")
@@ -46,11 +46,11 @@ def take_notification(conn: Conn, notification: Notification) -> bool:
     Returns whether it was new.
     """
     values = {**vars(notification), "payload": Jsonb(notification.payload)}
-    row = maybe(conn.execute(sql.take_notification, values))
-    if row and row["payment_id"] is None and _restore(conn, notification):
+    row = one(conn.execute(sql.take_notification, values))
+    if row["is_new"] and row["payment_id"] is None and _restore(conn, notification):
         conn.execute(sql.take_back, values)
-        row = maybe(conn.execute(sql.take_notification, values))
-    return row is not None
+        row = one(conn.execute(sql.take_notification, values))
+    return bool(row["is_new"])
 
 
 def _restore(conn: Conn, about: Notification) -> bool:

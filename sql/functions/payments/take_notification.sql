@@ -1,0 +1,91 @@
+/* Stores a notification of the gateway once, and enqueues the tasks that look at what it is about. is_new:
+   false, it was known already. payment_id: the payment of ours that it is about, null: none is. The payment
+   is locked against being archived: the archive either sees the task or is waited for, and then the payment
+   is not found.
+   p_payment, p_gateway_ref: our id and the gateway's of the payment. p_object: the gateway's id of the
+   object that the notification carries. p_says, p_refund_says: the state that the payment or the refund is
+   in, in our words, null: it does not tell. p_money_back: it is about a refund or a dispute. */
+create or replace function take_notification(
+    p_id text, p_type text, p_payload jsonb, p_payment uuid, p_gateway_ref text, p_says text,
+    p_money_back boolean, p_object text, p_refund uuid, p_refund_ref text, p_refund_says text,
+    out is_new boolean, out payment_id uuid
+) language plpgsql volatile as $$
+declare
+    mine payments := find_notified_payment(p_payment, p_gateway_ref);
+begin
+    payment_id := mine.id;
+    insert into webhook_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
+    on conflict (id) do nothing;
+    is_new := found;
+    if not is_new then
+        return;
+    end if;
+    if p_type = 'radar.early_fraud_warning.created' and mine.id is not null then
+        insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
+        values (p_object, mine.id, mine.event_id, mine.booking_id,
+            coalesce(p_payload #>> '{data,object,fraud_type}', ''),
+            coalesce((p_payload #>> '{data,object,actionable}')::boolean, false))
+        on conflict (gateway_ref) do nothing;
+    end if;
+    perform enqueue(t.actor, 'payments', t.key, t.args, t.event_id)
+    from tasks_of_notification(mine, p_type, p_says, p_money_back, p_object, p_refund, p_refund_ref,
+        p_refund_says) t;
+end $$;
+
+/* A payment by our id or by the gateway's, which only Stripe's notifications have. */
+create or replace function find_notified_payment(p_payment uuid, p_gateway_ref text) returns payments
+language sql volatile as $$
+    select * from payments
+    where id = any (array(
+        select id from payments where id = p_payment
+        union
+        select id from payments
+        where gateway_ref = p_gateway_ref and gateway_account_id = any (array(
+            select id from gateway_accounts where provider = 'stripe'))
+        limit 1))
+    for key share
+$$;
+
+/* The table of kinds: which notification starts which task. A payment is looked at by its saga; when it had
+   failed and has money after all, that is an unexpected payment. A refund is looked at when it is news; a
+   charge that was refunded tells of those that the gateway had not yet carried out; a refund that was made
+   past us is adopted. */
+create or replace function tasks_of_notification(
+    p_mine payments, p_type text, p_says text, p_money_back boolean, p_object text, p_refund uuid,
+    p_refund_ref text, p_refund_says text
+) returns table (actor text, key text, args jsonb, event_id bigint) language sql stable as $$
+    select 'refund', r.id::text,
+        jsonb_build_object('event_id', r.event_id, 'booking_id', r.booking_id, 'refund_id', r.id), r.event_id
+    from refunds r
+    where (r.id = p_refund or r.gateway_ref = p_refund_ref)
+        and p_type <> 'refund.created' and r.state <> 'failed' and r.state is distinct from p_refund_says
+    union
+    select 'refund', r.id::text,
+        jsonb_build_object('event_id', r.event_id, 'booking_id', r.booking_id, 'refund_id', r.id), r.event_id
+    from refunds r
+    where r.payment_id = p_mine.id and p_type = 'charge.refunded'
+        and r.state = 'pending' and r.gateway_ref is not null
+    union all
+    select kinds.actor, kinds.key, kinds.args
+        || jsonb_build_object('event_id', p_mine.event_id, 'booking_id', p_mine.booking_id), p_mine.event_id
+    from (values
+        ('adopt_refund', p_refund_ref,
+            jsonb_build_object('payment_id', p_mine.id, 'gateway_refund_id', p_refund_ref),
+            p_refund_ref is not null and p_refund_says is distinct from 'failed' and not exists (
+                select from refunds r where r.id = p_refund or r.gateway_ref = p_refund_ref)),
+        ('look_at_dispute', p_object,
+            jsonb_build_object('payment_id', p_mine.id, 'dispute_id', p_object),
+            p_type like 'charge.dispute.%'),
+        ('freeze_for_fraud_warning', p_mine.id::text,
+            jsonb_build_object('payment_id', p_mine.id),
+            p_type = 'radar.early_fraud_warning.created'),
+        ('advance', p_mine.booking_id::text, '{}',
+            p_mine.state not in ('failed', 'voided')
+            and not p_money_back and p_mine.state is distinct from p_says),
+        ('stop_unexpected', p_mine.id::text,
+            jsonb_build_object('payment_id', p_mine.id),
+            p_mine.state in ('failed', 'voided') and p_says in ('authorised', 'captured')
+            and not p_money_back and p_mine.state is distinct from p_says)
+    ) kinds(actor, key, args, is_due)
+    where p_mine.id is not null and kinds.is_due
+$$;
