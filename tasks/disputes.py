@@ -39,8 +39,10 @@ def look_at_dispute(lease: Lease) -> None:
 @durable(queue="payments", keep=True)
 def freeze_for_fraud_warning(lease: Lease) -> None:
     """An issuer suspects fraud: the tickets are on hold until the organiser has decided."""
+    args = lease.task.args
     with lease.transaction() as conn:
-        booking_state = disputes.freeze_for_fraud_warning(conn, lease.task.args["payment_id"])
+        event_id, payment_id = args["event_id"], args["payment_id"]
+        booking_state = disputes.freeze_for_fraud_warning(conn, event_id, payment_id)
         if booking_state:
             lease.finish(conn)
     if booking_state is None:

@@ -115,7 +115,7 @@ def adopt_refund(lease: Lease) -> None:
         case = disputes.find_case(conn, args["payment_id"])
     outcome = gateway_of(case).look_at_refund(case, args["gateway_refund_id"])
     with lease.transaction() as conn:
-        done = refunds.adopt(conn, case.payment_id, outcome)
+        done = refunds.adopt(conn, case, outcome)
         if done == "not_yet":
             raise TryLater(NOT_YET, "the payment is still under way here")
         if done == "too_much":

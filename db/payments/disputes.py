@@ -17,6 +17,7 @@ sql = load("payments/disputes")
 class Case:
     """The payment that a dispute is about, and whose account it is at."""
 
+    event_id: int
     payment_id: UUID
     gateway_account_id: int
     provider: str
@@ -44,17 +45,16 @@ def find_case(conn: Conn, payment_id: UUID | str) -> Case:
 
 def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
     """Write it down and have the booking follow: its state now; None: it is being confirmed."""
-    values = vars(dispute) | {"payment_id": case.payment_id}
+    values = vars(dispute) | {"event_id": case.event_id, "payment_id": case.payment_id}
     row = one(conn.execute(sql.record_dispute, values))
     return None if row["outcome"] == "not_yet" else str(row["booking_state"])
 
 
-def freeze_for_fraud_warning(conn: Conn, payment_id: UUID | str) -> str | None:
+def freeze_for_fraud_warning(conn: Conn, event_id: int, payment_id: UUID | str) -> str | None:
     """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
     it is being confirmed."""
-    state: str | None = one(conn.execute(sql.freeze_for_fraud_warning, {"payment_id": payment_id}))[
-        "booking_state"
-    ]
+    values = {"event_id": event_id, "payment_id": payment_id}
+    state: str | None = one(conn.execute(sql.freeze_for_fraud_warning, values))["booking_state"]
     return state
 
 

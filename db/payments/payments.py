@@ -161,7 +161,8 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
 
 def refund_unexpected(conn: Conn, progress: PaymentProgress, reason: str) -> None:
     """Refund all that was captured, unless that was begun before; the buyer is told."""
-    conn.execute(sql.refund_unexpected, {"payment_id": progress.payment_id, "reason": reason})
+    values = {"event_id": progress.event_id, "payment_id": progress.payment_id}
+    conn.execute(sql.refund_unexpected, values | {"reason": reason})
 
 
 def use_next_key(conn: Conn, progress: PaymentProgress) -> None:

@@ -11,6 +11,7 @@ from db.bookings import archives
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
 from db.payments import time_limits
+from db.payments.disputes import Case
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 
@@ -223,11 +224,12 @@ def is_owed(conn: Conn, progress: RefundProgress) -> bool:
     return bool(one(conn.execute(sql.is_owed, values))["owed"])
 
 
-def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
+def adopt(conn: Conn, case: Case, outcome: RefundOutcome) -> str:
     """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
     money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
     values = {
-        "payment_id": payment_id,
+        "event_id": case.event_id,
+        "payment_id": case.payment_id,
         "gateway_ref": outcome.gateway_ref,
         "state": outcome.state,
         "amount": outcome.amount,
@@ -238,4 +240,5 @@ def adopt(conn: Conn, payment_id: UUID, outcome: RefundOutcome) -> str:
 
 def tell_buyer(conn: Conn, progress: RefundProgress, template: str = "refunded") -> None:
     """A mail that the money is on its way; or another."""
-    conn.execute(sql.tell_of_refund, {"refund_id": progress.refund_id, "template": template})
+    values = {"event_id": progress.event_id, "refund_id": progress.refund_id}
+    conn.execute(sql.tell_of_refund, values | {"template": template})

@@ -232,7 +232,7 @@ def test_a_refund_of_the_dashboard_is_looked_at(
     conn.execute("DELETE FROM outbox")
     conn.execute("UPDATE payments SET state = 'captured', captured = amount")
     conn.execute(
-        "SELECT adopt_refund(%s, 're_1', 'succeeded', amount, currency) FROM payments",
+        "SELECT adopt_refund(event_id, %s, 're_1', 'succeeded', amount, currency) FROM payments",
         [payment["id"]],
     )
     send(anybody, told(made | {"status": "succeeded"}, "evt_4"))

@@ -290,7 +290,7 @@ def test_organisers_release_their_own(
         "insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind,"
         " actionable) select 'issfr_1', id, event_id, booking_id, 'misc', true from payments"
     )
-    conn.execute("select freeze_for_fraud_warning(id) from payments")
+    conn.execute("select freeze_for_fraud_warning(event_id, id) from payments")
     assert circus.post(path, {"reason": "known"}, key="key").status_code == 404
     for _ in range(2):
         answer = tosca.opera.post(path, {"reason": "known"}, key="key")
@@ -303,7 +303,8 @@ def test_organisers_see_their_own(
 ) -> None:
     for id in ("du_1", "du_2"):
         conn.execute(
-            "select record_dispute(id, %s, 'needs_response', 'fraudulent', amount, currency, null)"
+            "select record_dispute(event_id, id, %s, 'needs_response', 'fraudulent', amount,"
+            " currency, null)"
             " from payments",
             [id],
         )
@@ -322,7 +323,8 @@ def test_a_buyer_sees_that_tickets_are_on_hold(
     ticket = alice.get(path).json[0]
     assert alice.get(f"{path}/{ticket['id']}.svg").status_code == 200
     conn.execute(
-        "select record_dispute(id, 'du_1', 'under_review', 'fraudulent', amount, currency, null)"
+        "select record_dispute(event_id, id, 'du_1', 'under_review', 'fraudulent', amount,"
+        " currency, null)"
         " from payments"
     )
     assert {(t["state"], t["secret"]) for t in alice.get(path).json} == {("on_hold", None)}

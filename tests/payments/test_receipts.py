@@ -273,7 +273,9 @@ def test_money_that_was_never_the_bookings_has_no_document(running: Running) -> 
         [running.sale.event, booking],
     )
     running.conn.execute("delete from outbox")
-    running.conn.execute("select refund_unexpected(%s, 'wrong_money')", [payment])
+    running.conn.execute(
+        "select refund_unexpected(%s, %s, 'wrong_money')", [running.sale.event, payment]
+    )
     running.conn.execute("update refunds set state = 'succeeded', gateway_ref = 're_1'")
     assert number_all(running) == []
 

@@ -364,7 +364,9 @@ def test_an_unexpected_payment_that_is_owed_does_not_pay_for_tickets(running: Ru
         running.wait_for(booking, "held")
     with running.conn.transaction():
         running.conn.execute("update payments set captured = 20000 where id = %s", [odd])
-        running.conn.execute("select refund_unexpected(%s, 'wrong_money')", [odd])
+        running.conn.execute(
+            "select refund_unexpected(%s, %s, 'wrong_money')", [running.sale.event, odd]
+        )
         running.conn.execute("update refunds set state = 'failed'")
         running.conn.execute("delete from outbox where actor = 'refund'")
     with running.work():

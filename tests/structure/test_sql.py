@@ -99,3 +99,16 @@ def test_each_table_has_its_chapter(conn: Conn) -> None:
     conn.execute("CREATE TABLE stray (id bigint)")
     with pytest.raises(ValueError, match="stray"):
         describe_schema(conn)
+
+
+def test_what_is_asked_about_a_payment_says_of_which_event(conn: Conn) -> None:
+    """Functions have the event first, or a row that names it: so a call can be sent to a shard."""
+    without = conn.execute(
+        """SELECT proname FROM pg_proc, unnest(proargnames) name
+           WHERE pronamespace = 'public'::regnamespace
+               AND name ~ '^p_(payment|refund|booking)s?$'
+               AND proargtypes[0] <> ALL (SELECT reltype FROM pg_class WHERE reltype <> 0)
+               AND proargnames[1] <> 'p_event'"""
+    )
+    may = {"is_archived", "restore_payment"}  # late news names the payment alone
+    assert {row["proname"] for row in without} - may == set()

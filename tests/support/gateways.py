@@ -80,8 +80,9 @@ class Subject:
 
     def ask_for_refund(self, progress: PaymentProgress, amount: int) -> RefundProgress:
         """A refund that is about to be sent."""
-        query = "select (write_refunds(array[%s::uuid], array[%s::bigint], 'asked', ''))[1] as id"
-        values = [progress.payment_id, amount]
+        query = """select (write_refunds(%s, array[%s::uuid], array[%s::bigint], 'asked', ''))[1]
+            as id"""
+        values = [progress.event_id, progress.payment_id, amount]
         refund = only(self.running.conn.execute(query, values).fetchall())["id"]
         refunds.mark_sent(self.running.conn, refund)
         return refunds.get_progress(self.running.conn, refund)

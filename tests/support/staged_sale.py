@@ -157,8 +157,8 @@ class StagedSale:
     def dispute(self, booking: UUID) -> None:
         """A confirmed booking's payment is disputed."""
         self.conn.execute(
-            "select record_dispute(id, 'du_1', 'needs_response', 'fraudulent', amount, currency,"
-            " null) from payments where booking_id = %s",
+            "select record_dispute(event_id, id, 'du_1', 'needs_response', 'fraudulent', amount,"
+            " currency, null) from payments where booking_id = %s",
             [booking],
         )
 

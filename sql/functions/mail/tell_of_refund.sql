@@ -1,5 +1,5 @@
 /* The buyer is told that a refund went through, with the seats that it was for. */
-create or replace function tell_of_refund(p_refund uuid, p_template text) returns void
+create or replace function tell_of_refund(p_event bigint, p_refund uuid, p_template text) returns void
 language sql set enable_seqscan = off as $$
     with written as (
         insert into emails (event_id, booking_id, refund_id, buyer_id, template, context)
@@ -12,7 +12,7 @@ language sql set enable_seqscan = off as $$
                 join plan_seats s on s.plan_version_id = e.plan_version_id and s.seat = i.seat
                 where i.refund_id = r.id), '[]'))
         from refunds r join bookings b on b.event_id = r.event_id and b.id = r.booking_id
-        where r.id = p_refund
+        where r.event_id = p_event and r.id = p_refund
         on conflict do nothing
         returning id, event_id
     )

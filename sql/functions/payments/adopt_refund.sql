@@ -2,13 +2,14 @@
    buyer is told. outcome: 'adopted'; 'known'; 'failed': no money has moved; 'not_yet': its payment is
    still under way here; 'too_much': the rest of what was captured is promised already. */
 create or replace function adopt_refund(
-    p_payment uuid, p_gateway_ref text, p_state text, p_amount bigint, p_currency text,
+    p_event bigint, p_payment uuid, p_gateway_ref text, p_state text, p_amount bigint,
+    p_currency text,
     out outcome text, out refund_id uuid)
 language plpgsql set enable_seqscan = off as $$
 declare
     paid payments;
 begin
-    select * into paid from payments where id = p_payment for update;
+    select * into paid from payments where event_id = p_event and id = p_payment for update;
     select id into refund_id from refunds where gateway_ref = p_gateway_ref;
     outcome := case
         when refund_id is not null then 'known'
@@ -26,7 +27,7 @@ begin
     values (refund_id, p_payment, paid.event_id, paid.booking_id, p_amount, p_currency, p_state,
         'made in the gateway''s dashboard', 'dashboard', 'gateway', p_gateway_ref, clock_timestamp());
     update payments set kept = least(kept, captured - refunded) where id = p_payment;
-    perform tell_of_refund(refund_id, 'refunded');
+    perform tell_of_refund(p_event, refund_id, 'refunded');
     insert into audit_log (actor, action, event_id, detail)
     values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'refund adopted',
         paid.event_id, jsonb_build_object('refund_id', refund_id, 'payment_id', p_payment,

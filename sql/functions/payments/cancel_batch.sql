@@ -72,13 +72,13 @@ begin
     join bookings b on b.event_id = p_event and b.id = o.booking
     join payments p on p.id = b.payment_id
     cross join lateral (
-        select least(o.cost + case when p_with_fees then b.fee else 0 end, refundable(p.id))::bigint
+        select least(o.cost + case when p_with_fees then b.fee else 0 end, refundable(p_event, p.id))::bigint
             as amount) d
     where d.amount > 0;
 
     perform return_seats(p_event, owners, places, false, 'event_cancelled');
     if paid is not null then
-        refund_ids := write_refunds(paid, amounts, 'event_cancelled', p_reason, p_spread);
+        refund_ids := write_refunds(p_event, paid, amounts, 'event_cancelled', p_reason, p_spread);
         insert into refund_items (event_id, refund_id, booking_id, seat, amount)
         select p_event, r.id, r.booking_id, i.place, i.cost
         from unnest(refund_ids) w(id)
@@ -89,7 +89,7 @@ begin
             on o.booking = r.booking_id
         cross join lateral unnest(o.seats, share_out(r.amount, o.parts)) i(place, cost);
     end if;
-    perform keep_the_rest(array(select payment_id from bookings
+    perform keep_the_rest(p_event, array(select payment_id from bookings
                                 where event_id = p_event and id = any (ids)));
     perform tell_of_cancellation(p_event, ids, p_reason);
     return cardinality(ids);

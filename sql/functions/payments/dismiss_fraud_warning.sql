@@ -13,7 +13,7 @@ begin
     outcome := case
         when b.id is null then 'no_booking'
         when b.state <> 'frozen' then 'not_frozen'
-        when not has_fraud_warning(b.payment_id) then 'disputed'
+        when not has_fraud_warning(p_event, b.payment_id) then 'disputed'
         else 'done' end;
     booking_state := b.state;
     if outcome <> 'done' then
@@ -21,7 +21,7 @@ begin
     end if;
     update fraud_warnings set dismissed_at = clock_timestamp()
     where payment_id = b.payment_id and actionable and dismissed_at is null;
-    if not has_open_dispute(b.payment_id) then
+    if not has_open_dispute(p_event, b.payment_id) then
         perform unfreeze_booking(p_event, p_booking);
         booking_state := 'confirmed';
     end if;

@@ -1,18 +1,18 @@
 /* A payment of which fraud is suspected. Returns its booking's state, null: it is being confirmed, and
    nothing was changed. */
-create or replace function freeze_for_fraud_warning(p_payment uuid) returns text
+create or replace function freeze_for_fraud_warning(p_event bigint, p_payment uuid) returns text
 language plpgsql set enable_seqscan = off as $$
 declare
     b bookings;
 begin
     select k.* into b from payments p
     join bookings k on k.event_id = p.event_id and k.id = p.booking_id
-    where p.id = p_payment for update of k;
+    where p.event_id = p_event and p.id = p_payment for update of k;
     if b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
             and b.payment_id = p_payment then
         return null;
     end if;
-    if b.state = 'confirmed' and b.payment_id = p_payment and has_fraud_warning(p_payment) then
+    if b.state = 'confirmed' and b.payment_id = p_payment and has_fraud_warning(p_event, p_payment) then
         perform freeze_booking(b.event_id, b.id);
         return 'frozen';
     end if;

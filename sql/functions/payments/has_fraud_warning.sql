@@ -1,5 +1,6 @@
 /* Whether a payment's bank suspects fraud, and it is not decided about. */
-create or replace function has_fraud_warning(p_payment uuid) returns boolean language sql stable as $$
+create or replace function has_fraud_warning(p_event bigint, p_payment uuid) returns boolean
+language sql stable as $$
     select exists (select from fraud_warnings
-                   where payment_id = p_payment and actionable and dismissed_at is null)
+                   where event_id = p_event and payment_id = p_payment and actionable and dismissed_at is null)
 $$;

@@ -1,6 +1,6 @@
 /* After a decision about a booking that has ended, what is neither given back, owed nor lost
    is kept. */
-create or replace function keep_the_rest(p_payments uuid[]) returns void
+create or replace function keep_the_rest(p_event bigint, p_payments uuid[]) returns void
 language sql set enable_seqscan = off as $$
     update payments p
     set kept = greatest(0, p.captured - p.refunded - coalesce((
@@ -9,6 +9,6 @@ language sql set enable_seqscan = off as $$
         - coalesce((select sum(d.amount) from disputes d
                     where d.payment_id = p.id and d.state = 'lost'), 0))
     from bookings b
-    where p.id = any (p_payments) and b.event_id = p.event_id and b.id = p.booking_id
+    where p.id = any (p_payments) and b.event_id = p_event and b.id = p.booking_id
         and b.state in ('expired', 'cancelled', 'failed');
 $$;

@@ -65,7 +65,7 @@ end $$;
 create or replace function send_repair(d difference) returns void language plpgsql as $$
 begin
     if d.repair = 'refund_unexpected' then
-        perform refund_unexpected(d.payment_id, 'late_money');
+        perform refund_unexpected(d.event_id, d.payment_id, 'late_money');
     else
         perform enqueue(d.repair, 'payments', d.key, d.args, d.event_id, p_priority => 80);
     end if;

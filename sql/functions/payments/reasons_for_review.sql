@@ -1,6 +1,6 @@
 /* Why a payment has to be reviewed: [{rule, value, most, window_seconds}], null: it need not be, or
    its money was taken at once, and could only be given back. */
-create or replace function reasons_for_review(p_payment uuid) returns jsonb
+create or replace function reasons_for_review(p_event bigint, p_payment uuid) returns jsonb
 language sql stable set jit = off as $$
     select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
         'window_seconds', r.window_seconds) order by r.rule)
@@ -9,7 +9,7 @@ language sql stable set jit = off as $$
     cross join lateral review_rules_of(p.organisation_id) r
     cross join lateral (select measure_review_rule(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
-    where p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+    where p.event_id = p_event and p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
 $$;
 
 /* What a rule counts for a payment, at least up to p_most + 1; or, for numbers of buyers and bookings,

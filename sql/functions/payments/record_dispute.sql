@@ -2,8 +2,8 @@
    tickets void and its seats back on sale, when one is lost; else confirmed as before. The buyer is told.
    outcome: 'done', or 'not_yet': the booking is being confirmed, and nothing was changed. */
 create or replace function record_dispute(
-    p_payment uuid, p_id text, p_state text, p_reason text, p_amount bigint, p_currency text,
-    p_respond_by timestamptz, out outcome text, out booking_state text)
+    p_event bigint, p_payment uuid, p_id text, p_state text, p_reason text, p_amount bigint,
+    p_currency text, p_respond_by timestamptz, out outcome text, out booking_state text)
 language plpgsql set jit = off set enable_seqscan = off as $$
 declare
     b bookings;
@@ -13,7 +13,7 @@ declare
 begin
     select k.* into b from payments p
     join bookings k on k.event_id = p.event_id and k.id = p.booking_id
-    where p.id = p_payment for update of k;
+    where p.event_id = p_event and p.id = p_payment for update of k;
     outcome := 'done'; booking_state := b.state;
     if b.state in ('held', 'authorising', 'expiring', 'review', 'secured') and b.payment_id = p_payment then
         outcome := 'not_yet';
@@ -34,13 +34,13 @@ begin
                             and booking_id = b.id and returned_at is null);
         perform return_seats(b.event_id, array_fill(b.id, array[cardinality(places)]), places, true,
             'dispute_lost');
-        perform keep_the_rest(array[b.payment_id]);
+        perform keep_the_rest(p_event, array[b.payment_id]);
         perform notify_buyers(b.event_id, array[b.id], 'dispute_lost');
-    elsif not open and b.state = 'frozen' and not has_fraud_warning(p_payment) then
+    elsif not open and b.state = 'frozen' and not has_fraud_warning(p_event, p_payment) then
         perform unfreeze_booking(b.event_id, b.id);
     end if;
     if lost then
-        perform settle_by_disputes(p_payment);
+        perform settle_by_disputes(p_event, p_payment);
     end if;
     select state into booking_state from bookings where event_id = b.event_id and id = b.id;
 end $$;

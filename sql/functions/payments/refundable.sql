@@ -1,6 +1,6 @@
 /* What of a payment could still be given back: what was refunded, at the gateway or otherwise, or is
    disputed, cannot. */
-create or replace function refundable(p_payment uuid) returns bigint
+create or replace function refundable(p_event bigint, p_payment uuid) returns bigint
 language sql stable as $$
     select greatest(0, p.captured - p.refunded - coalesce((
         select sum(d.amount) from disputes d
@@ -8,5 +8,5 @@ language sql stable as $$
         - coalesce((
         select sum(r.amount) from refunds r
         where r.payment_id = p.id and r.settled_at is not null), 0))::bigint
-    from payments p where p.id = p_payment
+    from payments p where p.event_id = p_event and p.id = p_payment
 $$;

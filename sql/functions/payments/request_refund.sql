@@ -40,11 +40,11 @@ begin
     where t.event_id = p_event and t.booking_id = p_booking and t.state = 'valid'
         and (t.id = any (p_tickets) or p_tickets is null and p_amount is null);
     booking_state := b.state;
-    available := coalesce(refundable(paid.id), 0);
+    available := coalesce(refundable(p_event, paid.id), 0);
     amount := coalesce(p_amount, least(amount, available));
     outcome := case
         when b.id is null then 'no_booking'
-        when b.state = 'frozen' and has_open_dispute(b.payment_id) then 'disputed'
+        when b.state = 'frozen' and has_open_dispute(p_event, b.payment_id) then 'disputed'
         when b.state not in ('confirmed', 'frozen') and (p_amount is null or p_tickets is not null)
             then 'not_confirmed'
         when cardinality(p_tickets) <> coalesce(cardinality(returned), 0) then 'no_such_tickets'
@@ -60,10 +60,10 @@ begin
         select state into booking_state from bookings where event_id = p_event and id = p_booking;
     end if;
     if amount > 0 then
-        refund_id := (write_refunds(array[paid.id], array[amount], 'asked', p_reason))[1];
+        refund_id := (write_refunds(p_event, array[paid.id], array[amount], 'asked', p_reason))[1];
         insert into refund_items (event_id, refund_id, booking_id, seat, amount)
         select p_event, request_refund.refund_id, p_booking, place, cost
         from unnest(places, share_out(amount, costs)) r(place, cost);
     end if;
-    perform keep_the_rest(array[paid.id]);
+    perform keep_the_rest(p_event, array[paid.id]);
 end $$;

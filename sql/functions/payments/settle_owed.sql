@@ -20,7 +20,7 @@ begin
         when r.id is null then 'no_refund'
         when r.state <> 'failed' or r.retried_by is not null or r.settled_at is not null
             then 'not_owed'
-        when p_settlement is null and r.amount > refundable(paid.id) then 'too_much'
+        when p_settlement is null and r.amount > refundable(p_event, paid.id) then 'too_much'
         else 'done' end;
     refund_id := p_refund;
     if outcome <> 'done' then
@@ -29,9 +29,9 @@ begin
         update refunds set settled_at = clock_timestamp(), settlement = p_settlement
         where id = p_refund;
     else
-        refund_id := (write_refunds(array[r.payment_id], array[r.amount], r.cause, r.reason))[1];
+        refund_id := (write_refunds(p_event, array[r.payment_id], array[r.amount], r.cause, r.reason))[1];
         update refunds set retried_by = settle_owed.refund_id where id = p_refund;
         update refund_items i set refund_id = settle_owed.refund_id where i.refund_id = p_refund;
     end if;
-    perform resolve_owed(p_refund, coalesce(p_settlement, 'tried anew'));
+    perform resolve_owed(p_event, p_refund, coalesce(p_settlement, 'tried anew'));
 end $$;

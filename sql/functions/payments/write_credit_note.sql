@@ -1,4 +1,4 @@
-create or replace function write_credit_note(p_refund uuid) returns jsonb
+create or replace function write_credit_note(p_event bigint, p_refund uuid) returns jsonb
 language sql stable set enable_seqscan = off as $$
     select document_head(r.event_id, r.booking_id) || sum_taxes(tax_refund(r))
         || jsonb_build_object('reason', r.reason, 'lines', coalesce((
@@ -8,7 +8,7 @@ language sql stable set enable_seqscan = off as $$
             join booking_items k on k.event_id = i.event_id and k.booking_id = i.booking_id
                 and k.seat = i.seat
             where i.refund_id = r.id), '[]'))
-    from refunds r where r.id = p_refund
+    from refunds r where r.event_id = p_event and r.id = p_refund
 $$;
 
 /* A refund by rate of tax, as sum_taxes takes it, all negative: first what its seats and the booking's

@@ -10,7 +10,7 @@ begin
         select r.number, reverse_note(r.breakdown) into corrects, breakdown
         from receipts r where r.refund_id = p_due.refund_id and r.occasion = 'refunded';
     else
-        breakdown := write_credit_note(p_due.refund_id);
+        breakdown := write_credit_note(p_due.event_id, p_due.refund_id);
         select r.number into corrects from receipts r
         where r.event_id = p_due.event_id and r.booking_id = p_due.booking_id and r.refund_id is null;
     end if;

@@ -1,7 +1,7 @@
 /* Writes refunds, p_amounts[j] of p_payments[j], with the exact parameters that the gateway will get and
    the tasks that carry them out, the j-th p_spread * j seconds from now. Returns their ids, in order. */
 create or replace function write_refunds(
-    p_payments uuid[], p_amounts bigint[], p_cause text, p_reason text,
+    p_event bigint, p_payments uuid[], p_amounts bigint[], p_cause text, p_reason text,
     p_spread double precision default 0)
 returns uuid[] language plpgsql set jit = off set enable_seqscan = off as $$
 declare
@@ -9,7 +9,7 @@ declare
 begin
     insert into refunds (id, payment_id, event_id, booking_id, amount, currency, reason, cause,
         requested_by, params)
-    select w.id, p.id, p.event_id, p.booking_id, w.amount, coalesce(p.captured_currency, p.currency),
+    select w.id, p.id, p_event, p.booking_id, w.amount, coalesce(p.captured_currency, p.currency),
         p_reason, p_cause,
         coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
         jsonb_build_object(

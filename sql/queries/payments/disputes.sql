@@ -1,18 +1,18 @@
 -- find_case --
 -- The payment that a dispute is about, and whose account it is at.
-SELECT p.id AS payment_id, p.gateway_account_id, a.provider
+SELECT p.event_id, p.id AS payment_id, p.gateway_account_id, a.provider
 FROM payments p JOIN gateway_accounts a ON a.id = p.gateway_account_id
 WHERE p.id = %(payment_id)s
 
 -- record_dispute --
 -- What it is now; its booking follows.
 SELECT outcome, booking_state
-FROM record_dispute(%(payment_id)s, %(id)s, %(state)s, %(reason)s, %(amount)s, %(currency)s,
-    %(respond_by)s)
+FROM record_dispute(%(event_id)s, %(payment_id)s, %(id)s, %(state)s, %(reason)s, %(amount)s,
+    %(currency)s, %(respond_by)s)
 
 -- freeze_for_fraud_warning --
 -- Its booking's tickets are on hold; null: it is still being confirmed.
-SELECT freeze_for_fraud_warning(%(payment_id)s) AS booking_state
+SELECT freeze_for_fraud_warning(%(event_id)s, %(payment_id)s) AS booking_state
 
 -- dismiss_fraud_warning --
 -- An organiser has found nothing wrong.

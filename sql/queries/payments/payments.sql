@@ -53,7 +53,7 @@ RETURNING id
 
 -- refund_unexpected --
 -- The refund of an unexpected payment; the mail to the buyer.
-SELECT refund_unexpected(%(payment_id)s, %(reason)s)
+SELECT refund_unexpected(%(event_id)s, %(payment_id)s, %(reason)s)
 
 -- use_next_key --
 -- The key's fate is known to be nothing: the next attempt is sent under a new one.

@@ -8,7 +8,7 @@ SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)
 SELECT b.state AS booking_state, b.currency,
     coalesce(sum(p.captured), 0)::bigint AS captured,
     coalesce(sum(p.refunded), 0)::bigint AS refunded,
-    coalesce(sum(refundable(p.id)), 0)::bigint AS available,
+    coalesce(sum(refundable(p.event_id, p.id)), 0)::bigint AS available,
     (SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r
      WHERE r.event_id = b.event_id AND r.booking_id = b.id AND r.state = 'failed'
          AND r.retried_by IS NULL AND r.settled_at IS NULL) AS owed
@@ -80,7 +80,7 @@ SELECT FROM bookings WHERE event_id = %(event_id)s AND id = %(booking_id)s FOR U
 
 -- settle_by_disputes --
 -- What a lost dispute has taken is not owed.
-SELECT settle_by_disputes(payment_id) FROM refunds WHERE id = %(refund_id)s
+SELECT settle_by_disputes(event_id, payment_id) FROM refunds WHERE id = %(refund_id)s
 
 -- is_owed --
 -- Whether a refund that failed was not paid otherwise.
@@ -88,8 +88,9 @@ SELECT settled_at IS NULL AS owed FROM refunds WHERE id = %(refund_id)s
 
 -- adopt_refund --
 -- A refund that was made at the gateway, past us.
-SELECT outcome FROM adopt_refund(%(payment_id)s, %(gateway_ref)s, %(state)s, %(amount)s, %(currency)s)
+SELECT outcome FROM adopt_refund(%(event_id)s, %(payment_id)s, %(gateway_ref)s, %(state)s, %(amount)s,
+    %(currency)s)
 
 -- tell_of_refund --
 -- A mail to the buyer about it.
-SELECT tell_of_refund(%(refund_id)s, %(template)s)
+SELECT tell_of_refund(%(event_id)s, %(refund_id)s, %(template)s)
