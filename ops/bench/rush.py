@@ -11,31 +11,26 @@ import asyncio
 import secrets
 import sys
 
-import aiohttp
 import uvloop
 
 from ops.crowd.api import Api, Board, Edge
+from ops.crowd.buyer import sign_up
+from ops.crowd.process import asking
 
 CONNECTIONS = 48
 LONGEST_WAIT_S = 60
 
 
 async def run(web_url: str, buyers: int) -> None:
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        api = Api(session, web_url)
-        name = secrets.token_hex(4)
-        signing_up = (sign_up(api, f"{name}-{n}@usher.example") for n in range(buyers))
-        tokens = await asyncio.gather(*signing_up)
+    async with asking(web_url, CONNECTIONS) as api:
+        prefix = secrets.token_hex(4)
+        accounts = await asyncio.gather(
+            *(sign_up(api, f"Buyer {n}", [f"{prefix}-{n}@usher.example"]) for n in range(buyers))
+        )
+        tokens = [account.token for account in accounts]
         print("ready", flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(await rush(api, int(line), tokens), flush=True)
-
-
-async def sign_up(api: Api, email: str) -> str:
-    body = {"email": email, "name": "Somebody"}
-    answer = await api.call("POST", "/v1/accounts", body, expect=(201,))
-    return str(answer.body["token"])
 
 
 async def rush(api: Api, event_id: int, tokens: list[str]) -> int:

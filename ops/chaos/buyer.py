@@ -7,20 +7,16 @@ becomes of the booking is then watched until it is at an end.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
-
-import aiohttp
 
 from ops.chaos.plan import Person
 from ops.crowd.api import Answer, Api, Unexpected
+from ops.crowd.buyer import CAUTIOUS, DECLINED, GOOD, press, sign_up
 
 Json = dict[str, Any]
 
-GOOD = "pm_card_visa"
-DECLINED = "pm_card_chargeDeclined"
 NO_FUNDS = "pm_card_visa_chargeDeclinedInsufficientFunds"
-CAUTIOUS = "pm_card_threeDSecureRequired"
 DISPUTED = "pm_card_createDispute"
 SLOW_REFUND = "pm_card_pendingRefund"
 FAILING_REFUND = "pm_card_refundFail"
@@ -53,9 +49,6 @@ class Told:
     reason: str = ""
     turned_away: str = ""
     error: str = ""
-
-    def as_json(self) -> Json:
-        return asdict(self)
 
 
 class Buyer:
@@ -97,15 +90,10 @@ class Buyer:
     # Seats.
 
     async def _sign_up(self) -> None:
-        """A lost answer leaves an account behind: another address then."""
-        for attempt in range(10):
-            email = f"buyer-{self.person.number}-{attempt}@usher.example"
-            body = {"email": email, "name": f"Buyer {self.person.number}"}
-            answer = await self.api.call("POST", "/v1/accounts", body, expect=(201, 409))
-            if answer.status == 201:
-                self.token, self.told.account = answer.body["token"], answer.body["id"]
-                return
-        raise Unexpected("ten addresses in a row were taken")
+        number = self.person.number
+        emails = (f"buyer-{number}-{n}@usher.example" for n in range(10))
+        account = await sign_up(self.api, f"Buyer {number}", emails)
+        self.token, self.told.account = account.token, account.id
 
     async def _get_seats(self) -> str | None:
         """The booking's id; None: turned away."""
@@ -213,13 +201,8 @@ class Buyer:
             pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
 
     async def _press(self, url: str | None, outcome: str) -> None:
-        """A button on the bank's page: approve or fail."""
-        if url is None:
-            return
-        form = aiohttp.FormData({"outcome": outcome})
-        async with self.api.session.post(url, data=form, allow_redirects=False) as response:
-            if response.status >= 400:
-                raise Unexpected(f"the bank's page: {response.status} {await response.text()}")
+        if url is not None:
+            await press(self.api, url, outcome)
 
     async def _cancel(self) -> None:
         path = f"/bookings/{self.told.booking_id}"

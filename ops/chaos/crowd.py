@@ -13,20 +13,20 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-import aiohttp
 import orjson
 import uvloop
 
 from ops.chaos.buyer import Buyer
 from ops.chaos.plan import Person
-from ops.crowd.api import Api
+from ops.crowd.process import asking, tell
+from ops.crowd.told import write_told
 
 CONNECTIONS = 64
 # On a slow machine buyers come more slowly, or nobody would be in time to pay for what they get.
 AT_ONCE = 200
-TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 
 async def live(buyer: Buyer, door: asyncio.Semaphore) -> None:
@@ -41,29 +41,24 @@ async def live(buyer: Buyer, door: asyncio.Semaphore) -> None:
         buyer.stage = "done"
 
 
-async def tell(buyers: list[Buyer]) -> None:
-    while True:
-        stages = Counter(buyer.stage for buyer in buyers)
-        print(orjson.dumps({"stages": stages}).decode(), flush=True)
-        await asyncio.sleep(1)
+def progress(buyers: list[Buyer]) -> bytes:
+    return orjson.dumps({"stages": Counter(buyer.stage for buyer in buyers)})
 
 
 async def run(web_url: str, plan: Path, results: Path) -> None:
     given = orjson.loads(plan.read_bytes())
     people = [Person(**person) for person in given["people"]]
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
-        api, events = Api(session, web_url), given["events"]
+    async with asking(web_url, CONNECTIONS) as api:
+        events = given["events"]
         buyers = [Buyer(api, one, events[one.show], given["organiser"]) for one in people]
         door = asyncio.Semaphore(AT_ONCE)
         everybody = asyncio.gather(*(live(buyer, door) for buyer in buyers))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, everybody.cancel)
-        telling = asyncio.create_task(tell(buyers))
+        telling = asyncio.create_task(tell(partial(progress, buyers)))
         with contextlib.suppress(asyncio.CancelledError):
             await everybody
         telling.cancel()
-    with results.open("wb") as file:
-        file.writelines(orjson.dumps(buyer.told.as_json()) + b"\n" for buyer in buyers)
+    write_told(results, (buyer.told for buyer in buyers))
 
 
 def main() -> None:

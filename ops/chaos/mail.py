@@ -11,7 +11,7 @@ import requests
 from db.connections import Conn
 from ops.chaos.plan import Act
 from ops.chaos.timeline import Doing
-from ops.demo.check import some
+from ops.crowd.told import some
 
 Json = dict[str, Any]
 

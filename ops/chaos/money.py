@@ -12,7 +12,6 @@ plan of buyers and faults.
 import argparse
 import json
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -33,6 +32,8 @@ from ops.chaos.plan import Act, Form, draw_acts, draw_people
 from ops.chaos.processes import Killer
 from ops.chaos.quiet import open_ends, turn_clocks, wait_for_quiet
 from ops.chaos.timeline import Doing, Timeline
+from ops.crowd.process import crowd
+from ops.crowd.told import read_told
 from ops.local.servers import connected
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT
@@ -171,17 +172,9 @@ class Campaign:
     def _crowd(self, plan: Path) -> Iterator[Iterator[dict[str, int]]]:
         """The buyers' process; how many are at which stage, once a second, until it ends."""
         results = self.stack.var_dir / "crowd.jsonl"
-        command = [
-            *(sys.executable, "-m", "ops.chaos.crowd", "--web", self.stack.web_url),
-            *("--plan", str(plan), "--results", str(results)),
-        ]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as crowd:
-            assert crowd.stdout is not None
-            try:
-                yield (json.loads(line)["stages"] for line in crowd.stdout)
-            finally:
-                crowd.terminate()
-        self.told = [Told(**json.loads(line)) for line in results.read_text().splitlines()]
+        with crowd("ops.chaos.crowd", self.stack.web_url, results, "--plan", str(plan)) as words:
+            yield (word["stages"] for word in words)
+        self.told = read_told(results, Told)
 
     def _while_selling(self, stages: dict[str, int]) -> None:
         if time.monotonic() - self._told_at < min(TELL_EVERY_S, self.form.bank_s):

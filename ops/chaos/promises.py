@@ -7,7 +7,7 @@ from typing import Any
 
 from db.connections import Conn
 from ops.chaos.buyer import Told
-from ops.demo.check import some
+from ops.crowd.told import some
 
 Json = dict[str, Any]
 

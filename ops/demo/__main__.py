@@ -7,9 +7,9 @@ outcome from outside. Ends with 0 only if every check holds; var/demo.json has t
 import argparse
 import json
 import math
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import requests
 
 from db.catalogue.seating import read_plan
 from ops.crowd.organiser import new_api_key, put_on_sale
+from ops.crowd.process import crowd
+from ops.crowd.told import read_told
 from ops.demo.buyer import Told
 from ops.demo.check import count_seats, examine
 from ops.demo.people import MEAN_QUANTITY
@@ -80,31 +82,18 @@ def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
 def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> tuple[list[Told], Json]:
     """Run the crowd, showing how it goes; what each buyer was told, and its last word."""
     results = stack.var_dir / "crowd.jsonl"
-    command = [
-        *(sys.executable, "-m", "ops.demo.crowd", "--web", stack.web_url),
-        *("--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)),
-        *("--results", str(results)),
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as crowd:
-        try:
-            last_word = show_progress(stack, event_id, crowd)
-        finally:
-            crowd.terminate()
-    if crowd.returncode:
-        sys.exit(f"the crowd broke off with exit code {crowd.returncode}")
-    told = [Told(**json.loads(line)) for line in results.read_text().splitlines()]
-    return told, last_word
+    options = ["--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)]
+    with crowd("ops.demo.crowd", stack.web_url, results, *options) as words:
+        last_word = show_progress(stack, event_id, words)
+    return read_told(results, Told), last_word
 
 
-def show_progress(stack: Stack, event_id: int, crowd: "subprocess.Popen[str]") -> Json:
-    assert crowd.stdout is not None
+def show_progress(stack: Stack, event_id: int, words: Iterator[Json]) -> Json:
     word: Json = {}
     with connected(stack.database_url) as conn, requests.Session() as http:
-        for line in crowd.stdout:
+        for word in words:
             mails = http.get(f"{stack.catcher_url}/count", timeout=10).json()["messages"]
-            word = json.loads(line)
             print(progress_line(count_seats(conn, event_id), word, mails), flush=True)
-    crowd.wait()
     return word
 
 

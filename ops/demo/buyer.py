@@ -2,19 +2,15 @@
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
 from ops.crowd.api import Answer, Api, Board, Edge, Unexpected
+from ops.crowd.buyer import CAUTIOUS, DECLINED, GOOD, press, sign_up
 from ops.demo.people import Hall, Person
 
 Json = dict[str, Any]
 
-GOOD_CARD = "pm_card_visa"
-BAD_CARD = "pm_card_chargeDeclined"
-CAUTIOUS_CARD = "pm_card_threeDSecureRequired"
 WAITING = ("waiting", "standby")
 ENDED = ("confirmed", "expired", "cancelled", "failed")
 
@@ -54,9 +50,6 @@ class Told:
     wait_s: float | None = None
     declined: bool = False
 
-    def as_json(self) -> Json:
-        return asdict(self)
-
 
 @dataclass
 class Sale:
@@ -86,15 +79,10 @@ class Buyer:
         self.joined_at = 0.0
 
     async def sign_up(self) -> None:
-        """A guest's account. A lost answer is no reason to stay at home: another address then."""
-        for attempt in range(1, 4):
-            self.told.email = f"buyer-{self.person.number}-{self.sale.run}-{attempt}@usher.example"
-            body = {"email": self.told.email, "name": f"Buyer {self.person.number}"}
-            answer = await self.api.call("POST", "/v1/accounts", body, expect=(201, 409))
-            if answer.status == 201:
-                self.token = answer.body["token"]
-                return
-        raise Unexpected("three addresses in a row were taken")
+        number = self.person.number
+        emails = (f"buyer-{number}-{self.sale.run}-{n}@usher.example" for n in range(1, 4))
+        account = await sign_up(self.api, f"Buyer {number}", emails)
+        self.told.email, self.token = account.email, account.token
 
     async def buy(self) -> None:
         """From the queue to an end."""
@@ -241,12 +229,12 @@ class Buyer:
         if manner == "walks_away" and not self._waited_long():
             return booking
         await asyncio.sleep(min(self.person.dice.expovariate(1.5), 3))
-        first = {"declined": BAD_CARD, "gives_up": BAD_CARD, "authenticates": CAUTIOUS_CARD}
-        booking = await self._try_card(booking, first.get(manner, GOOD_CARD))
+        first = {"declined": DECLINED, "gives_up": DECLINED, "authenticates": CAUTIOUS}
+        booking = await self._try_card(booking, first.get(manner, GOOD))
         if booking["state"] == "held" and manner == "gives_up":
             return await self._give_up(booking)
         if booking["state"] == "held" and manner == "declined":
-            booking = await self._try_card(booking, GOOD_CARD)
+            booking = await self._try_card(booking, GOOD)
         return booking
 
     def _waited_long(self) -> bool:
@@ -268,19 +256,11 @@ class Buyer:
             if booking["state"] in ("held", *ENDED):
                 break
             if payment.get("state") == "requires_action" and not authenticated:
-                await self._authenticate(payment["next_action"])
+                await press(self.api, payment["next_action"]["redirect_to_url"]["url"], "approve")
                 authenticated, pause = True, FIRST_LOOK_S
             pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
         self.told.declined = self.told.declined or payment.get("state") == "failed"
         return booking
-
-    async def _authenticate(self, next_action: Json) -> None:
-        """Press the button on the bank's page."""
-        url = next_action["redirect_to_url"]["url"]
-        form = aiohttp.FormData({"outcome": "approve"})
-        async with self.api.session.post(url, data=form, allow_redirects=False) as response:
-            if response.status >= 400:
-                raise Unexpected(f"the bank's page: {response.status} {await response.text()}")
 
     async def _give_up(self, booking: Json) -> Json:
         """Half say that they do not want the seats any more; the others just go."""

@@ -13,11 +13,11 @@ import requests
 
 from db.connections import Conn, only
 from db.maintenance.invariants import Violation, violations
+from ops.crowd.told import some
 from ops.demo.buyer import Told
 
 Json = dict[str, Any]
 
-LISTED = 5
 CONFIRMATION = "Your tickets"  # how its subject begins
 QUIET_TIMEOUT_S = 60
 
@@ -218,10 +218,3 @@ def check_inside(told: list[Told], inside: Json) -> Iterator[str]:
         yield f"{inside['confirmed']} bookings are confirmed, but {confirmed} buyers were told so"
     if inside["dead_letters"]:
         yield f"{inside['dead_letters']} tasks died: see dead_letters"
-
-
-def some(what: str, cases: list[str]) -> Iterator[str]:
-    """One sentence for all cases, with the first few of them."""
-    if cases:
-        more = ", ..." if len(cases) > LISTED else ""
-        yield f"{len(cases)} {what}: {'; '.join(cases[:LISTED])}{more}"

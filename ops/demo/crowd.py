@@ -16,16 +16,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import aiohttp
 import orjson
 import uvloop
 
-from ops.crowd.api import Api, Board, Edge
+from ops.crowd.api import Board, Edge
+from ops.crowd.process import asking, tell
+from ops.crowd.told import write_told
 from ops.demo.buyer import Buyer, Sale
 from ops.demo.people import Hall, Person, gather
 
 CONNECTIONS = 48
-TIMEOUT = aiohttp.ClientTimeout(total=30)
 SIGN_UPS_AT_ONCE = 24
 
 
@@ -95,20 +95,17 @@ def seconds_until_sale(event: dict[str, str]) -> float:
 
 
 async def run(args: argparse.Namespace) -> None:
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
-        api = Api(session, args.web)
+    async with asking(args.web, CONNECTIONS) as api:
         edge = Edge(api)
         chart = await edge.get(f"/v1/events/{args.event}/seats")
         hall = Hall(chart["seats"])
         board = Board(edge, args.event)
         sale = Sale(api, edge, board, hall, args.event, secrets.token_hex(3))
         crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle))
-        helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd))]
+        helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd.progress))]
         await first_of(asyncio.create_task(crowd.sell_out()), *helpers)
         print(crowd.progress().decode(), flush=True)
-    with args.results.open("wb") as results:
-        results.writelines(orjson.dumps(b.told.as_json()) + b"\n" for b in crowd.buyers)
+    write_told(args.results, (buyer.told for buyer in crowd.buyers))
 
 
 async def first_of(*tasks: asyncio.Task[None]) -> None:
@@ -118,12 +115,6 @@ async def first_of(*tasks: asyncio.Task[None]) -> None:
         task.cancel()
     for task in done:
         task.result()
-
-
-async def tell(crowd: Crowd) -> None:
-    while True:
-        print(crowd.progress().decode(), flush=True)
-        await asyncio.sleep(1)
 
 
 def main() -> None:

@@ -1,0 +1,57 @@
+"""The process in which a crowd lives: it shares nothing with the service but its URL.
+
+It prints a JSON object a second on how far its buyers are, and before it ends writes what each was
+told to a file (`told`).
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from ops.crowd.api import Api
+from ops.local.supervisor import ROOT
+
+TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+Json = dict[str, Any]
+
+
+@contextmanager
+def crowd(module: str, web_url: str, results: Path, *options: str) -> Iterator[Iterator[Json]]:
+    """Run a crowd until the block ends; what it prints, and after that it has ended by itself."""
+    command = [sys.executable, "-m", module, "--web", web_url, "--results", str(results), *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield words(process)
+        finally:
+            process.terminate()
+    if process.returncode:
+        sys.exit(f"the crowd broke off with exit code {process.returncode}")
+
+
+def words(process: "subprocess.Popen[str]") -> Iterator[Json]:
+    assert process.stdout is not None
+    yield from map(json.loads, process.stdout)
+    process.wait()
+
+
+@asynccontextmanager
+async def asking(web_url: str, connections: int) -> AsyncIterator[Api]:
+    """How the buyers of a crowd ask, all over so many connections."""
+    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
+        yield Api(session, web_url)
+
+
+async def tell(progress: Callable[[], bytes]) -> None:
+    """Print it once a second, until cancelled."""
+    while True:
+        print(progress().decode(), flush=True)
+        await asyncio.sleep(1)
