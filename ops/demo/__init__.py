@@ -1,6 +1,6 @@
 """A whole on-sale on this machine: a hall is put on sale and a crowd sells it out over HTTP.
 
-`catalogue` is the organiser's part, `crowd` a process of its own that plays the buyers (`people`
-says who they are, `buyer` what each one does, `api` how they ask), `check` looks at the outcome
-from outside, and `report` tells of it.
+`crowd` is a process of its own that plays the buyers (`people` says who they are, `buyer` what each
+one does, with what ops/crowd has for all), `check` looks at the outcome from outside, and `report`
+tells of it.
 """
