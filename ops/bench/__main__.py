@@ -1,6 +1,6 @@
 """`make bench`: measure the rows, print a table, write var/bench.json.
 
-`python -m ops.bench compare <commit>` holds this checkout against another version instead.
+`python -m ops.bench compare <commit>` compares this checkout with another version instead.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def main() -> None:
     if sys.argv[1:2] == ["compare"]:
         sys.exit(compare.main(sys.argv[2:]))
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("row", nargs="*", default=rows.NAMES, help="which; all, unless named")
+    parser.add_argument("row", nargs="*", default=rows.NAMES, help="rows to measure (default: all)")
     add_sizes(parser, USUAL)
     args = parser.parse_args()
     rows.check_names(parser, args.row)
@@ -37,14 +37,14 @@ def main() -> None:
 
 
 def write(row: Row, path: Path) -> None:
-    """Replace the row that was measured; others stay as they were."""
+    """Replace the row that was measured and keep the others."""
     known = {row["name"]: row for row in json.loads(path.read_text())} if path.exists() else {}
     known[row.name] = asdict(row)
     path.write_text(json.dumps(list(known.values()), indent=1) + "\n")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line a row, and what it is held against."""
+    """Format one line for each row, with the reference beside it."""
     heading = f"\n{'':22}{'':>12} {'':14}{'ratio':>8}{'beside':>12}{'CPU ms':>9}{'beside':>9}"
     return "\n".join([heading, *map(line, rows)])
 

@@ -1,9 +1,9 @@
-"""archive.old_bookings: what a booking costs beside so many old ones, and beside none.
+"""archive.old_bookings: what a booking costs with many old bookings in the tables, and without.
 
-Two databases on one server: one has sold `--old-bookings`, a seat each, for events that are long
-over, all of it still in the live tables and their indexes (an archive would be out of the way).
-Each round sells a hall out in both, in the database alone: joining, the drain, paying with all
-steps of the saga but the gateway's, looking at the booking and at the list of one's bookings.
+There are two databases on one server. One of them holds `--old-bookings` bookings of one seat each,
+for events that ended long ago. None of them is archived: they are in the live tables and indexes.
+Each round sells an event out in both, in the database alone: joining, the drain, paying with all
+steps of the saga except the gateway's calls, reading the booking and the buyer's list of bookings.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from db.payments import payments
 from db.payments.payments import PaymentOutcome
 from db.queue import entries
 from db.runtime.settings import Settings
-from ops.bench import halls
-from ops.bench.halls import Hall
+from ops.bench import events
+from ops.bench.events import Event
 from ops.bench.measure import Options, Row, Sample, compare, timed
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, connected
@@ -33,8 +33,8 @@ SELECT 1, 1, 1, 1, 'Long ago', 'closed', now() - interval '60 d', now() - interv
     now() - interval '61 d', 'UTC', 'EUR' FROM generate_series(1, %s)
 """
 
-# Old booking n: the id of its event and of everything else follow from n. With triggers off, and
-# hence foreign keys unchecked, it takes a minute a million.
+# All ids of old booking n are computed from n. Triggers are off and foreign keys are not checked:
+# so a million bookings take a minute.
 OLD = """
 CREATE TEMP TABLE old AS
 SELECT n, (SELECT min(id) FROM events) + n / {an_event} AS event_id, uuid7() AS entry,
@@ -70,7 +70,7 @@ def old_bookings(options: Options, var_dir: Path) -> Row:
         with_old, without = (prepare(postgres, name) for name in ("old", "new"))
         with connected(with_old) as old, connected(without) as new:
             fill(old, options)
-            halls.settle_down(old)
+            events.settle_down(old)
             return compare(
                 "archive.old_bookings",
                 "bookings/s",
@@ -87,7 +87,7 @@ def prepare(postgres: Postgres, name: str) -> str:
     url = postgres.create_database(name)
     migrate(url)
     with connected(url) as conn:
-        halls.empty(conn)
+        events.empty(conn)
     return url
 
 
@@ -103,38 +103,38 @@ def fill(conn: Conn, options: Options) -> None:
 
 
 def sell(postgres: Postgres, conn: Conn) -> Sample:
-    """Sell a hall of pairs out to buyers of its own."""
-    hall = halls.add_hall(conn, 2 * SOLD)
+    """Sell all seats of a new event in pairs."""
+    event = events.add_event(conn, 2 * SOLD)
     buyers = range(1, SOLD + 1)
     with timed(lambda: [postgres.pid]) as watch:
         for buyer in buyers:
-            join(conn, hall, buyer)
-        halls.drain_until_stalled(conn, Settings.drain_batch)
+            join(conn, event, buyer)
+        events.drain_until_stalled(conn, Settings.drain_batch)
         query = "SELECT id, buyer_id FROM bookings WHERE event_id = %s"
-        held = {row["id"]: row["buyer_id"] for row in conn.execute(query, [hall.event])}
+        held = {row["id"]: row["buyer_id"] for row in conn.execute(query, [event.id])}
         for booking, buyer in held.items():
-            pay(conn, hall, booking, buyer)
-            bookings.get_booking(conn, hall.event, booking, buyer)
+            pay(conn, event, booking, buyer)
+            bookings.get_booking(conn, event.id, booking, buyer)
             bookings.list_bookings(conn, buyer, None, 20)
     assert len(held) == SOLD
     return Sample(SOLD, watch.seconds, watch.cpu_seconds)
 
 
-def join(conn: Conn, hall: Hall, buyer: int) -> None:
-    wish = {"event_id": hall.event, "buyer_id": buyer, "key": str(buyer), "sha256": b""}
+def join(conn: Conn, event: Event, buyer: int) -> None:
+    wish = {"event_id": event.id, "buyer_id": buyer, "key": str(buyer), "sha256": b""}
     wish |= {"quantity": 2, "category": None, "together": True, "accessible": 0, "seats": None}
     entries.join_queue(conn, wish | {"accept_terms": True, "admission": False})
 
 
-def pay(conn: Conn, hall: Hall, booking: UUID, buyer: int) -> None:
-    """The saga's transactions; the gateway says yes to everything."""
-    conn.execute(START, [hall.event, booking, buyer])
+def pay(conn: Conn, event: Event, booking: UUID, buyer: int) -> None:
+    """Run the saga's transactions as if the gateway accepted everything."""
+    conn.execute(START, [event.id, booking, buyer])
     for state, captured, move in (
         ("authorised", 0, payments.secure_booking),
         ("captured", PRICE, payments.confirm_booking),
     ):
         with conn.transaction():
-            progress = payments.get_progress(conn, hall.event, booking)
+            progress = payments.get_progress(conn, event.id, booking)
             outcome = PaymentOutcome(state, f"pi_{booking}", PRICE, "EUR", captured)
             assert payments.record(conn, progress, outcome)
             assert move(conn, progress)

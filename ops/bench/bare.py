@@ -1,6 +1,6 @@
-"""The reference of requests: a Flask app that does the least, under gunicorn as the web process is.
+"""The reference for requests: a minimal Flask app, under gunicorn like the web process.
 
-POST /rows is one INSERT into a table with one index; GET /document answers what was PUT there.
+POST /rows is one INSERT into a table with one index. GET /document returns what was PUT there.
 """
 
 from flask import Flask, Response, jsonify, request
@@ -13,7 +13,7 @@ INSERT = "INSERT INTO bare_rows (quantity, token) VALUES (%s, %s) RETURNING id"
 
 
 def create_app() -> Flask:
-    """gunicorn calls it after the fork."""
+    """Create the app and its pool; gunicorn calls it after the fork."""
     app = Flask(__name__, static_folder=None)
     pool = ConnectionPool(
         settings().database_url, min_size=8, max_size=8, kwargs={"autocommit": True}, open=True

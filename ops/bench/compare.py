@@ -1,13 +1,13 @@
-"""This checkout beside a commit, row by row, on one machine in one sitting.
+"""Compare this checkout with a commit, row by row, on one machine in one run.
 
     python -m ops.bench compare <commit> [--rows a,b] [--pairs 5] [--limit 8] [--smallest]
         [--out FILE]
 
-Both versions take turns, in every other pair the commit first. Each measurement is a process
-`python -m ops.bench ROW` in a copy of that version's files: nothing else of them is relied on. What
-counts is the median of the pairs. A row that ends with an error in the commit is said to be not
-comparable. Writes FILE (var/bench-compare.json), and ends with 1 when a row is worse by more than
-the limit, or ends with an error in this checkout.
+The two versions are measured in pairs; in every other pair the commit is first. Each measurement is
+a process `python -m ops.bench ROW` in a copy of that version's files: it is the only interface.
+The result is the median of the pairs. A row that fails in the commit is reported as not comparable.
+Writes FILE (var/bench-compare.json). Exits with 1 when a row is worse by more than the limit, or
+fails in this checkout.
 """
 
 import argparse
@@ -37,7 +37,7 @@ SHOWN = 120  # characters of an error
 
 
 class Broken(Exception):
-    """A row that a version does not measure; the message is the last line that it wrote."""
+    """A version failed to measure a row; the message is the last line that it wrote."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Version:
     python: Path
 
     def measure(self, row: str, sizes: Sequence[str]) -> Json:
-        """The row as this version writes it to var/bench.json. Errors: Broken."""
+        """Measure a row; return it as this version writes it to var/bench.json. Errors: Broken."""
         command = [str(self.python), "-m", "ops.bench", row, *sizes]
         done = subprocess.run(command, cwd=self.tree, capture_output=True, text=True)
         if done.returncode:
@@ -62,7 +62,7 @@ class Version:
 
 @dataclass
 class Compared:
-    """One row. old and new: what was measured; errors: of the version that has them."""
+    """One row of both versions. old, new: the measurements; errors: by version."""
 
     name: str
     old: list[Json] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Compared:
     errors: dict[str, str] = field(default_factory=dict)
 
     def measure(self, versions: tuple[Version, Version], pairs: int, sizes: Sequence[str]) -> None:
-        """Each in turn; where the old one cannot, the new one shows once that it can."""
+        """Measure both in turn. Where the old version fails, measure the new one only once."""
         sides = dict(zip(("old", "new"), versions, strict=True))
         for number in range(pairs):
             for side in sorted(sides, reverse=number % 2 == 0):
@@ -87,20 +87,20 @@ class Compared:
         return f"{old['value']:,.1f} and now {new['value']:,.1f} {new['unit']}"
 
     def median(self, side: str, what: str) -> float | None:
-        """Of the values, or the CPU time, of one side; None: it has none."""
+        """The median of one side's values or CPU times; None when it has none."""
         found = [row[what] for row in getattr(self, side) if row[what] is not None]
         return median(found) if found else None
 
     @property
     def worse_percent(self) -> float | None:
-        """The median of the pairs; below zero: better. None: not comparable."""
+        """The median of the pairs; negative means better, None not comparable."""
         if self.errors:
             return None
         pairs = zip(self.old, self.new, strict=True)
         return round(100 * median(worse_by(old, new) for old, new in pairs), 1)
 
     def outcome(self, limit_percent: float) -> str:
-        """fails (now), not comparable, worse or good."""
+        """Say fails (this checkout), not comparable, worse or good."""
         if self.errors:
             return "fails" if "new" in self.errors else "not comparable"
         assert self.worse_percent is not None
@@ -125,9 +125,9 @@ class Compared:
 
 
 def worse_by(old: Json, new: Json) -> float:
-    """By which share of the old value the new one is worse; below zero: better.
+    """The share of the old value by which the new one is worse; negative means better.
 
-    Where neither more nor less is better, both are held against the same aim, the reference.
+    Where neither more nor less is better, the distance of each from the reference is compared.
     """
     if new["better"] == "higher":
         return float(1 - new["value"] / old["value"])
@@ -162,12 +162,12 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("commit", help="the other version, in whatever way git knows it")
-    parser.add_argument("--rows", default=",".join(rows.NAMES), help="which, between commas")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"a row (default: {PAIRS})")
+    parser.add_argument("commit", help="the other version: anything that git resolves")
+    parser.add_argument("--rows", default=",".join(rows.NAMES), help="names, separated by commas")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of each row (default: {PAIRS})")
     parser.add_argument(
         "--limit", type=float, default=LIMIT_PERCENT,
-        help=f"percent that a row may be worse by (default: {LIMIT_PERCENT:g})",
+        help=f"percent by which a row may be worse (default: {LIMIT_PERCENT:g})",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULT)
     add_sizes(parser, COMPARED)
@@ -179,7 +179,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def both_versions(commit: str) -> Iterator[tuple[Version, Version]]:
-    """The commit, and this checkout with all that is changed in it."""
+    """The commit, and this checkout with its uncommitted changes."""
     (ROOT / "var").mkdir(exist_ok=True)
     with (
         stopping_on_sigterm(),

@@ -1,8 +1,8 @@
-"""Two queues before one web process, a deep one and a shallow one; what many rows share, since a
-million people take a while to gather.
+"""One web process with a deep queue and a shallow queue. Many rows share it, because inserting a
+million entries takes a while.
 
-The web process runs as the Procfile has it, and beside it, with the same gunicorn and settings, a
-bare Flask app (ops/bench/bare.py). Nothing drains unless a row does.
+The web process runs with the Procfile's command. Beside it runs a bare Flask app
+(ops/bench/bare.py) with the same gunicorn and settings. No worker runs: only rows drain.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.connections import Conn
-from ops.bench import bare, halls
-from ops.bench.halls import Hall
+from ops.bench import bare, events
+from ops.bench.events import Event
 from ops.bench.measure import Options
 from ops.local.servers import Postgres, connected, free_port
 from ops.local.stack import HOST, Stack
@@ -22,13 +22,13 @@ MOST_ROUNDS = 3
 
 @dataclass
 class Crowds:
-    """Both in one database, as the web process sees them; `conn` is connected to it."""
+    """Both queues in one database, and a connection to it (`conn`)."""
 
     options: Options
     stack: Stack
     conn: Conn
-    deep: Hall
-    shallow: Hall
+    deep: Event
+    shallow: Event
     bare_url: str
 
     @property
@@ -41,7 +41,7 @@ class Crowds:
         return self.stack.postgres
 
     def pids(self, kind: str) -> list[int]:
-        """The servers that answer requests: of Usher (`web`), or the bare app (`bare`)."""
+        """The processes that answer requests: Usher's (`web`) or the bare app's (`bare`)."""
         return [*self.stack.supervisor.pids(kind), self.postgres.pid]
 
 
@@ -51,23 +51,23 @@ def gathered(options: Options, var_dir: Path) -> Iterator[Crowds]:
         assert stack.postgres is not None, "unset DATABASE_URL: the bench fills a server of its own"
         bare_url = start_bare_app(stack)
         with connected(stack.database_url) as conn:
-            halls.empty(conn)
+            events.empty(conn)
             conn.execute(bare.TABLE)
             deep = gather(conn, options.seats, options.waiting, options)
             shallow = gather(conn, options.seats, options.few, options)
-            halls.settle_down(conn)
+            events.settle_down(conn)
             yield Crowds(options, stack, conn, deep, shallow, bare_url)
 
 
-def gather(conn: Conn, seats: int, waiting: int, options: Options) -> Hall:
-    options.say(f"  a hall of {seats:,} seats, and {waiting:,} people before it")
-    hall = halls.add_hall(conn, seats)
-    halls.add_crowd(conn, hall, waiting)
-    return hall
+def gather(conn: Conn, seats: int, waiting: int, options: Options) -> Event:
+    options.say(f"  an event with {seats:,} seats and {waiting:,} waiting entries")
+    event = events.add_event(conn, seats)
+    events.add_entries(conn, event, waiting)
+    return event
 
 
 def start_bare_app(stack: Stack) -> str:
-    """Under the very command of the web process; gives its URL."""
+    """Start it with the web process' own command; return its URL."""
     port = free_port()
     command = stack.procfile["web"].replace("web.app", "ops.bench.bare")
     stack.supervisor.start("bare", command, env={"GUNICORN_CMD_ARGS": f"--bind {HOST}:{port}"})

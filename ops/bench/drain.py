@@ -1,16 +1,16 @@
 """drain.reserve and queue.drain.mixed: the drain alone, in the database.
 
-A hall in four categories that all cost money. One connection takes lanes and decides entries in
-the order of their numbers, as the drain actor does, until every seat is held; bookings, items,
-counters and reminders are written too. `reserve`: best available pairs, half as many as seats.
-`mixed`: named seats, best available and groups, two entries a seat; who comes too late costs time
-as well.
+The event has four categories that all cost money. One connection takes lanes and decides entries in
+number order, as the drain actor does, until every seat is held. Bookings, items, counters and
+reminders are written too. `reserve`: best available pairs, one entry for two seats. `mixed`: named
+seats, best available and groups, two entries for each seat, so that many find no seats: deciding
+those takes time as well.
 """
 
 from pathlib import Path
 
 from db.runtime.settings import Settings
-from ops.bench import halls, pgbench
+from ops.bench import events, pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, connected
@@ -20,7 +20,7 @@ LARGE_BATCH = 1000
 
 def reserve(options: Options, var_dir: Path) -> Row:
     return drain_beside_pgbench(
-        "drain.reserve", "best available pairs", halls.PAIRS, options.seats // 2, LARGE_BATCH,
+        "drain.reserve", "best available pairs", events.PAIRS, options.seats // 2, LARGE_BATCH,
         options, var_dir,
     )  # fmt: skip
 
@@ -29,7 +29,7 @@ def mixed(options: Options, var_dir: Path) -> Row:
     return drain_beside_pgbench(
         "queue.drain.mixed",
         f"{options.seats * 2:,} entries, named seats, best available and groups",
-        halls.MIXED, options.seats * 2, Settings.drain_batch, options, var_dir,
+        events.MIXED, options.seats * 2, Settings.drain_batch, options, var_dir,
     )  # fmt: skip
 
 
@@ -55,13 +55,13 @@ def drain_hall(
     postgres: Postgres, url: str, seats: int, entries: int, wishes: str, batch: int
 ) -> Sample:
     with connected(url) as conn:
-        halls.empty(conn)
-        hall = halls.add_hall(conn, seats)
-        halls.add_crowd(conn, hall, entries, wishes)
-        halls.settle_down(conn)
+        events.empty(conn)
+        event = events.add_event(conn, seats)
+        events.add_entries(conn, event, entries, wishes)
+        events.settle_down(conn)
         with timed(lambda: [postgres.pid]) as watch:
-            booked = halls.drain_until_stalled(conn, batch)
-        held = halls.count_held(conn, hall)
+            booked = events.drain_until_stalled(conn, batch)
+        held = events.count_held(conn, event)
         assert held > seats * 0.99, f"{held} seats of {seats} are held"
         return Sample(booked, watch.seconds, watch.cpu_seconds)
 

@@ -1,11 +1,11 @@
-"""The load of HTTP rows: a process of its own, beside the servers that are measured.
+"""The load of HTTP rows, sent by a process of its own.
 
     python -m ops.bench.load
 
-Reads a line of JSON on its standard input, `{port, path, method, count, first}`: prepares so many
-requests, each of a buyer of its own from the account `first` on, and prints "ready". At the next
-line it sends them over some connections as fast as they are answered, and prints how many were.
-Nothing is done for a request while the clock runs that could have been done before.
+Reads a line of JSON on its standard input, `{port, path, method, count, first}`. Prepares `count`
+requests, each for another buyer beginning with the account `first`, and prints "ready". At the next
+line it sends them over a few connections as fast as they are answered, and prints how many were
+answered. All preparation is done before the clock runs.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def prepare(url: str, path: str, method: str, count: int, first: int) -> Iterato
 
 
 async def send_all(url: str, requests: list[bytes], expected: bytes) -> int:
-    """How many were answered as expected. Errors: AssertionError with another answer."""
+    """Send all; count those answered as expected. Errors: AssertionError for another answer."""
     left = iter(requests)
     senders = (send(url, left, expected) for _ in range(CONNECTIONS))
     return sum(await asyncio.gather(*senders))

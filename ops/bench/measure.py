@@ -12,12 +12,12 @@ from typing import Literal
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 Better = Literal["higher", "lower", "nearer"]
-"""Which values are better; nearer: to that of the reference."""
+"""Which values are better; nearer: those closer to the reference's."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """So many operations in so many seconds, with so much CPU time of the servers."""
+    """A number of operations, the seconds that they took, and the servers' CPU time."""
 
     operations: int
     seconds: float
@@ -34,9 +34,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of var/bench.json. Values are medians of the rounds, ratios medians of their ratios;
-    cpu_ms is CPU time of all server processes together for one operation; None where neither
-    side is work that takes time.
+    """A row of var/bench.json. Values are medians of the rounds, ratios medians of the rounds'
+    ratios. cpu_ms is the CPU time of all server processes for one operation; None for figures that
+    are not rates.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass
 class Options:
-    """What the command line may change: how often, and how much at a time."""
+    """How often rows are measured, and with how much; the command line can change all."""
 
     rounds: int
     seats: int
@@ -80,9 +80,9 @@ def compare(
     reference_name: str,
     rounds: int | None = None,
 ) -> Row:
-    """Measure both in turn, in every other round the reference first, and take medians.
+    """Measure both in turn, with the reference first in every other round, and take medians.
 
-    rounds: instead of the options'.
+    rounds: overrides the options'.
     """
     rounds = rounds or options.rounds
     pairs = []
@@ -119,7 +119,7 @@ def state(
     reference_name: str,
     better: Better,
 ) -> Row:
-    """A row of figures that are not rates: what was found, beside what it is held against."""
+    """A row for a figure that is not a rate, beside the figure it is compared with."""
     return Row(
         name=name,
         value=round(median(ours for ours, _ in pairs), 2),
@@ -138,7 +138,7 @@ def state(
 
 @dataclass
 class Stopwatch:
-    """Seconds of the clock and of the CPU that blocks took; to be read after them."""
+    """Seconds and CPU seconds that blocks took; read it after the block."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -146,9 +146,9 @@ class Stopwatch:
 
 @contextmanager
 def timed(pids: Callable[[], Iterable[int]], watch: Stopwatch | None = None) -> Iterator[Stopwatch]:
-    """Time a block, and the CPU time of the processes `pids()` and all that descend from them.
+    """Time a block, with the CPU time of the processes `pids()` and their descendants.
 
-    With a watch, the block is added to what is on it.
+    A watch that is passed in adds the block to its earlier time.
     """
     watch = watch or Stopwatch()
     cpu_before, before = cpu_seconds(pids()), time.perf_counter()
@@ -158,10 +158,10 @@ def timed(pids: Callable[[], Iterable[int]], watch: Stopwatch | None = None) -> 
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time of processes, their descendants, and those of them that have ended.
+    """User and system time of processes and their descendants, also of those that have ended.
 
-    One that ends while all are being read might be counted twice, by itself and by its parent, or
-    never. So the reading counts that has the same processes before and after it.
+    A process that ends during the reading could be counted twice (by itself and by its parent) or
+    not at all. So reading is repeated until the processes are the same before and after it.
     """
     roots = list(roots)
     readings = [ticks_by_process(roots) for _ in range(3)]
@@ -171,13 +171,13 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 
 
 def ticks_by_process(roots: Iterable[int]) -> dict[int, int]:
-    """Of the roots and all that descend from them."""
+    """CPU ticks of the roots and their descendants, by process."""
     stats = process_stats()
     return {pid: stats[pid][1] for pid in find_descendants(roots, stats)}
 
 
 def find_descendants(roots: Iterable[int], stats: Mapping[int, tuple[int, int]]) -> set[int]:
-    """The roots, and all that descend from them, as far as they are alive."""
+    """The roots and their descendants that are alive."""
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in stats.items():
         children.setdefault(parent, []).append(pid)
@@ -192,7 +192,7 @@ def find_descendants(roots: Iterable[int], stats: Mapping[int, tuple[int, int]])
 
 
 def resident_bytes(roots: Iterable[int]) -> int:
-    """Memory that processes and their descendants have to themselves or share, now."""
+    """Resident memory of processes and their descendants now; shared pages count in each."""
     pages = (
         int((PROC / str(pid) / "statm").read_text().split()[1])
         for pid in find_descendants(roots, process_stats())
@@ -201,7 +201,7 @@ def resident_bytes(roots: Iterable[int]) -> int:
 
 
 def process_stats() -> dict[int, tuple[int, int]]:
-    """By process: its parent, and its ticks with those of the children that it has waited for."""
+    """For each process, its parent and its ticks, with those of children it has waited for."""
     found = {}
     for path in PROC.iterdir():
         if path.name.isdecimal():

@@ -1,6 +1,6 @@
 """The reference: `pgbench -N` with 8 clients and 2 threads, scale 10, on the same server.
 
-One of its transactions updates an account, reads it, and inserts a row into the history.
+A transaction of pgbench updates an account, reads it, and inserts a row into the history.
 """
 
 import re
@@ -14,7 +14,7 @@ SCALE = "10"
 
 
 class Pgbench:
-    """Its tables, in a database of their own beside the one that is measured."""
+    """pgbench with its tables in a database of their own, on the server that is measured."""
 
     def __init__(self, postgres: Postgres, seconds: float) -> None:
         self.postgres = postgres
@@ -31,7 +31,7 @@ class Pgbench:
         processed = re.search(r"actually processed: (\d+)", output)
         rate = re.search(r"tps = ([\d.]+)", output)
         assert processed and rate, output
-        # Its own rate leaves out connecting, which is not what is compared.
+        # pgbench's own rate leaves out the time for connecting, which is not compared.
         seconds = int(processed[1]) / float(rate[1])
         return Sample(int(processed[1]), seconds, watch.cpu_seconds)
 

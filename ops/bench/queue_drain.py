@@ -1,8 +1,8 @@
-"""queue.drain.depth and queue.drain.xmin: the drain of a deep queue, beside that of a shallow one,
-and with somebody's old snapshot beside without.
+"""queue.drain.depth: the drain of a deep queue, beside that of a shallow one. queue.drain.xmin: the
+drain while another transaction holds an old snapshot, beside the drain without one.
 
-Each round sells a hall of pairs out. As many as a batch has decided join before the next one, while
-the clock stands, so that the queue stays as deep as it is.
+Each round sells all seats of an event in pairs. After each batch, as many new entries join as the
+batch decided, so that the queue keeps its depth; the clock is stopped meanwhile.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 from db.connections import Conn
 from db.runtime.settings import Settings
-from ops.bench import halls
+from ops.bench import events
 from ops.bench.crowds import Crowds
-from ops.bench.halls import Hall
+from ops.bench.events import Event
 from ops.bench.measure import Row, Sample, Stopwatch, compare, timed
 from ops.deploy.migrate import migrate
 from ops.local.servers import connected
@@ -39,15 +39,15 @@ def depth(crowds: Crowds) -> Row:
 
 
 @contextmanager
-def shallow_database(crowds: Crowds) -> Iterator[tuple[Conn, Hall]]:
-    """Its indexes are small too."""
+def shallow_database(crowds: Crowds) -> Iterator[tuple[Conn, Event]]:
+    """A database of its own, so that its indexes are small too."""
     url = crowds.postgres.create_database("shallow")
     migrate(url)
     with connected(url) as conn:
-        halls.empty(conn)
-        hall = halls.add_hall(conn, crowds.options.seats)
-        halls.add_crowd(conn, hall, crowds.options.few)
-        yield conn, hall
+        events.empty(conn)
+        event = events.add_event(conn, crowds.options.seats)
+        events.add_entries(conn, event, crowds.options.few)
+        yield conn, event
 
 
 def xmin(crowds: Crowds) -> Row:
@@ -75,28 +75,28 @@ def drain_beside_snapshot(crowds: Crowds) -> Sample:
 
 
 def drain_at_depth(
-    crowds: Crowds, conn: Conn, hall: Hall, begin: Callable[[], object] = lambda: None
+    crowds: Crowds, conn: Conn, event: Event, begin: Callable[[], object] = lambda: None
 ) -> Sample:
-    """Sell the hall out; `begin` is called when it has been made ready."""
-    free_seats(conn, hall)
+    """Sell all seats; call `begin` when everything is ready."""
+    free_seats(conn, event)
     begin()
     watch, booked = Stopwatch(), 0
-    while booked < hall.seats // 2:
+    while booked < event.seats // 2:
         with timed(lambda: [crowds.postgres.pid], watch):
-            served = halls.serve_one_lane(conn, Settings.drain_batch)
-        assert served is not None and served[0] == hall.event
+            served = events.serve_one_lane(conn, Settings.drain_batch)
+        assert served is not None and served[0] == event.id
         booked += served[1].booked
-        halls.add_crowd(conn, hall, served[1].taken)
+        events.add_entries(conn, event, served[1].taken)
     return Sample(booked, watch.seconds, watch.cpu_seconds)
 
 
-def free_seats(conn: Conn, hall: Hall) -> None:
-    """As if nothing had been sold, and no other lane were open; whoever waits goes on waiting."""
-    halls.truncate(conn, BY_SALES)
-    halls.add_seats(conn, hall)
+def free_seats(conn: Conn, event: Event) -> None:
+    """Free all seats and close all other lanes; waiting entries go on waiting."""
+    events.truncate(conn, BY_SALES)
+    events.add_seats(conn, event)
     query = "UPDATE lanes SET paused = event_id <> %s, busy = false, stalled = false"
-    conn.execute(query, [hall.event])
-    halls.settle_down(conn)
+    conn.execute(query, [event.id])
+    events.settle_down(conn)
 
 
 ROWS = {"queue.drain.depth": depth, "queue.drain.xmin": xmin}

@@ -1,6 +1,6 @@
-"""queue.fairness and its kin: what each of several busy events gets.
+"""queue.fairness and related rows: how the drain divides its work among busy events.
 
-Service is counted in seats. A turn is one batch of a lane, as the drain actor takes them.
+Service is counted in seats, and a batch of a lane is what the drain actor decides at once.
 """
 
 from collections import Counter
@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 
 from db.runtime.settings import Settings
-from ops.bench import halls
+from ops.bench import events
 from ops.bench.crowds import Crowds
-from ops.bench.halls import Hall
+from ops.bench.events import Event
 from ops.bench.measure import Options, Row, state
 from ops.bench.queue_drain import free_seats
 from ops.deploy.migrate import migrate
@@ -20,7 +20,7 @@ from ops.local.servers import Postgres, connected
 WEIGHTS = (4, 1)
 ROUNDS = 3
 BUSY = 0.9
-"""Of a hall: so far both events surely have seats to give, and people who wait."""
+"""The share of the seats up to which both events surely have free seats and waiting entries."""
 SMALL_CROWD = 50
 TURNS_BEFORE = 3
 
@@ -54,20 +54,20 @@ def share(options: Options, var_dir: Path, name: str, drains: int) -> Row:
 
 
 def serve_two_events(url: str, seats: int, drains: int) -> tuple[int, int]:
-    """The seats that each of two events got, while both were busy."""
+    """Count the seats that each of two events got while both were busy."""
     with connected(url) as conn:
-        halls.empty(conn)
-        heavy, light = (halls.add_hall(conn, seats, weight=weight) for weight in WEIGHTS)
-        halls.add_crowd(conn, heavy, seats // 2, halls.PAIRS)
-        halls.add_crowd(conn, light, seats, halls.SINGLES)
-        halls.settle_down(conn)
+        events.empty(conn)
+        heavy, light = (events.add_event(conn, seats, weight=weight) for weight in WEIGHTS)
+        events.add_entries(conn, heavy, seats // 2, events.PAIRS)
+        events.add_entries(conn, light, seats, events.SINGLES)
+        events.settle_down(conn)
     served: Counter[int] = Counter()
     lock = Lock()
 
     def drain() -> None:
         with connected(url) as conn:
             while max(served.values(), default=0) < seats * BUSY:
-                turn = halls.serve_one_lane(conn, Settings.drain_batch)
+                turn = events.serve_one_lane(conn, Settings.drain_batch)
                 if turn:
                     with lock:
                         served[turn[0]] += turn[1].seats_held
@@ -75,7 +75,7 @@ def serve_two_events(url: str, seats: int, drains: int) -> tuple[int, int]:
     with ThreadPoolExecutor(drains) as threads:
         for running in [threads.submit(drain) for _ in range(drains)]:
             running.result()
-    return served[heavy.event], served[light.event]
+    return served[heavy.id], served[light.id]
 
 
 def small_beside_deep(crowds: Crowds) -> Row:
@@ -83,29 +83,29 @@ def small_beside_deep(crowds: Crowds) -> Row:
     pairs = []
     for _ in range(ROUNDS):
         for _ in range(TURNS_BEFORE):
-            halls.serve_one_lane(crowds.conn, Settings.drain_batch)
-        small = halls.add_hall(crowds.conn, SMALL_CROWD * 8)
-        halls.add_crowd(crowds.conn, small, SMALL_CROWD)
+            events.serve_one_lane(crowds.conn, Settings.drain_batch)
+        small = events.add_event(crowds.conn, SMALL_CROWD * 8)
+        events.add_entries(crowds.conn, small, SMALL_CROWD)
         pairs.append((count_turns(crowds, small), 2))
     return state(
         "queue.fairness.small",
         "turns",
-        f"batches until all {SMALL_CROWD} people of an event have seats, beside one with"
+        f"batches until all {SMALL_CROWD} entries of an event have seats, beside one with"
         f" {crowds.options.waiting:,} waiting; at most {max(ours for ours, _ in pairs)}",
         pairs,
-        "every other turn is theirs",
+        "every other batch is theirs",
         "lower",
     )
 
 
-def count_turns(crowds: Crowds, hall: Hall) -> int:
-    """Until all of a small crowd are booked."""
+def count_turns(crowds: Crowds, event: Event) -> int:
+    """Count the batches until all entries of the small event are booked."""
     turns = booked = 0
     while booked < SMALL_CROWD:
-        turn = halls.serve_one_lane(crowds.conn, Settings.drain_batch)
+        turn = events.serve_one_lane(crowds.conn, Settings.drain_batch)
         assert turn is not None
         turns += 1
-        booked += turn[1].booked if turn[0] == hall.event else 0
+        booked += turn[1].booked if turn[0] == event.id else 0
     return turns
 
 

@@ -1,7 +1,7 @@
 """queue.join, queue.position, queue.position.depth and queue.memory: the queue over HTTP.
 
-The web process runs as the Procfile has it. References run beside it under the same gunicorn and
-settings, get the same requests from the same process over the same connections, and do the least.
+The web process runs with the Procfile's command. The reference is a minimal app under the same
+gunicorn and settings. It gets the same requests from the same process over the same connections.
 """
 
 import json
@@ -15,7 +15,7 @@ import requests
 
 from db.connections import one
 from ops.bench.crowds import Crowds
-from ops.bench.halls import Hall
+from ops.bench.events import Event
 from ops.bench.measure import Row, Sample, compare, resident_bytes, state, timed
 from ops.local.supervisor import ROOT
 
@@ -27,17 +27,17 @@ SELECT (SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) 
 FROM entries e WHERE state = 'waiting'
 """
 strangers = count(100_000_000, 1_000_000)
-"""First accounts of rounds: nobody of them waits yet."""
+"""The first account of each round; these accounts have no entries yet."""
 
 
 class Load:
-    """The process that asks."""
+    """The process that sends the requests."""
 
     def __init__(self, process: "subprocess.Popen[str]", crowds: Crowds) -> None:
         self.process, self.crowds = process, crowds
 
     def measure(self, kind: str, method: str, path: str) -> Sample:
-        """Time so many requests as the options say to `web` or `bare`."""
+        """Time the options' number of requests to `web` or `bare`."""
         urls = {"web": self.crowds.stack.web_url, "bare": self.crowds.bare_url}
         asked = {"url": urls[kind], "path": path, "method": method, "first": next(strangers)}
         self._ask(json.dumps(asked | {"count": self.crowds.options.requests}))
@@ -72,7 +72,7 @@ def join(crowds: Crowds) -> Row:
         return compare(
             "queue.join",
             "requests/s",
-            f"POST …/queue behind {crowds.options.waiting:,} people",
+            f"POST …/queue behind {crowds.options.waiting:,} entries",
             crowds.options,
             lambda: load.measure("web", "POST", queue_of(crowds.deep)),
             lambda: load.measure("bare", "POST", "/rows"),
@@ -108,17 +108,17 @@ def position_depth(crowds: Crowds) -> Row:
         )
 
 
-def queue_of(hall: Hall) -> str:
-    return f"/v1/events/{hall.event}/queue"
+def queue_of(event: Event) -> str:
+    return f"/v1/events/{event.id}/queue"
 
 
 def memory(crowds: Crowds) -> Row:
-    """On disk, with all indexes and both queues."""
+    """The size on disk of both queues, with all indexes."""
     found = one(crowds.conn.execute(SPACE, [list(TABLES)]))
     return state(
         "queue.memory",
         "bytes",
-        f"tables {', '.join(TABLES)} with their indexes, for each of {found['waiting']:,} people",
+        f"tables {', '.join(TABLES)} with their indexes, for each of {found['waiting']:,} entries",
         [(found["space"] / found["waiting"], found["row"])],
         "the row itself",
         "lower",
@@ -126,10 +126,10 @@ def memory(crowds: Crowds) -> Row:
 
 
 def memory_of_web(crowds: Crowds) -> Row:
-    """Both queues in turn, since a process grows a little with all that it does."""
+    """Measure both queues in turn, since a process grows a little with everything it does."""
 
-    def look(load: Load, hall: Hall) -> float:
-        load.measure("web", "GET", queue_of(hall))
+    def look(load: Load, event: Event) -> float:
+        load.measure("web", "GET", queue_of(event))
         return resident_bytes(crowds.stack.supervisor.pids("web")) / MIB
 
     with loading(crowds) as load:
@@ -141,7 +141,7 @@ def memory_of_web(crowds: Crowds) -> Row:
     return state(
         "queue.memory.web",
         "MiB",
-        f"resident memory of gunicorn with its worker: {each:.1f} bytes a waiting person",
+        f"resident memory of gunicorn with its worker: {each:.1f} bytes a waiting entry",
         pairs,
         f"{crowds.options.few:,} waiting",
         "lower",

@@ -1,9 +1,9 @@
-"""queue.vacuum: many sales one after another, with autovacuum as it is, and what they leave behind.
+"""queue.vacuum: the size of tables after many sales in a row, with autovacuum as configured.
 
-Each sale goes through the functions and statements of the real one, without its processes: people
-join, some leave, the drain serves them; half of the seats are free of charge, half are paid for, of
-which every other hold expires; tasks are leased and finished, mails marked as sent, and at the end
-the rest are told that the sale is over. Only time is helped along: deadlines are set to now.
+Each sale uses the functions and statements of a real sale, without its processes. Buyers join, some
+leave, and the drain serves them. Half of the seats are free of charge. The others are held for
+payment: half of these holds are paid, half expire. Tasks are leased and finished, mails are marked
+as sent, and at the end the queue is ended. Only time is shortened: deadlines are set to now.
 """
 
 import time
@@ -17,7 +17,7 @@ from db.durable import outbox
 from db.mail import emails
 from db.queue import lanes
 from db.runtime.settings import Settings
-from ops.bench import halls
+from ops.bench import events
 from ops.bench.measure import Options, Row, state
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, connected
@@ -76,8 +76,8 @@ def vacuum(options: Options, var_dir: Path) -> Row:
     with Postgres(var_dir / "pg") as postgres:
         url = postgres.create_database("usher")
         migrate(url)
-        with halls.configured(url), connected(url) as conn:
-            halls.empty(conn)
+        with events.configured(url), connected(url) as conn:
+            events.empty(conn)
             sizes = []
             for number in range(options.sales):
                 hold_sale(conn, options.joins, number * options.joins)
@@ -89,25 +89,25 @@ def vacuum(options: Options, var_dir: Path) -> Row:
 
 
 def hold_sale(conn: Conn, joins: int, before: int) -> None:
-    """A sale from the first join to the last mail; `before`: accounts of earlier sales."""
-    hall = halls.add_hall(conn, joins)
-    event = {"event": hall.event, "limit": AT_ONCE}
+    """Run a sale from the first join to the last mail; `before`: accounts of earlier sales."""
+    sold = events.add_event(conn, joins)
+    event = {"event": sold.id, "limit": AT_ONCE}
     conn.execute("UPDATE event_categories SET price = 0 WHERE category <= 2")
     for first in range(before + 1, before + joins + 1, AT_ONCE):
         last = min(first + AT_ONCE, before + joins + 1) - 1
         conn.execute(JOIN, event | {"first": first, "last": last})
     conn.execute(LEAVE, event)
     for _ in range(PASSES):
-        halls.drain_until_stalled(conn, Settings.drain_batch)
+        events.drain_until_stalled(conn, Settings.drain_batch)
         settle_holds(conn, event)
     conn.execute(CLOSE, event)
-    halls.drain_until_stalled(conn, Settings.drain_batch)
+    events.drain_until_stalled(conn, Settings.drain_batch)
     settle_holds(conn, event)
     work_off_tasks(conn)
 
 
 def settle_holds(conn: Conn, event: dict[str, Any]) -> None:
-    """Every other hold is paid for, the rest expire."""
+    """Pay every other hold and let the others expire."""
     while paid := conn.execute(PAY, event).fetchall():
         payments = [row["payment_id"] for row in paid]
         conn.execute(CAPTURE, {"payments": payments})
@@ -119,7 +119,7 @@ def settle_holds(conn: Conn, event: dict[str, Any]) -> None:
 
 
 def work_off_tasks(conn: Conn) -> None:
-    """Take, lease and finish all tasks, as relay and workers do, those of later too."""
+    """Lease and finish all tasks as relay and workers do, also those that are not due yet."""
     conn.execute(HURRY)
     for queue in [row["queue"] for row in conn.execute(QUEUES)]:
         while due := outbox.take_due(conn, queue, AT_ONCE // 10):
@@ -133,7 +133,7 @@ def work_off_tasks(conn: Conn) -> None:
 
 
 def measure_tables(conn: Conn) -> dict[str, float]:
-    """kB of each, with its indexes."""
+    """The size of each table in kB, with its indexes."""
     rows = conn.execute(SIZES, [[*BOUNDED, *GROWING]])
     return {row["name"]: row["size"] / 1024 for row in rows}
 
@@ -143,7 +143,7 @@ def total(sizes: Mapping[str, float], tables: Sequence[str]) -> float:
 
 
 def wait_for_autovacuum(conn: Conn) -> dict[str, int]:
-    """Small sales may be over before it has run once."""
+    """Wait until autovacuum has run once; small sales may end before it does."""
     deadline = time.monotonic() + VACUUM_S
     while not (found := one(conn.execute(VACUUMS, [[*BOUNDED, *GROWING]])))["count"]:
         assert time.monotonic() < deadline, "autovacuum has not run once: is it off?"

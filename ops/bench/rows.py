@@ -1,4 +1,4 @@
-"""All rows that there are, by name."""
+"""All rows, by name."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ NAMES = [*BEFORE_CROWDS, *ALONE]
 
 
 def measure(names: Sequence[str], options: Options, var_dir: Path) -> Iterator[Row]:
-    """The rows of these names; those that need a deep queue share one, which takes long to fill."""
+    """Measure the named rows. Those that need a deep queue share one: filling it takes long."""
     if wanted := [name for name in BEFORE_CROWDS if name in names]:
         with crowds.gathered(options, var_dir) as both:
             for name in wanted:
@@ -41,6 +41,6 @@ def measure(names: Sequence[str], options: Options, var_dir: Path) -> Iterator[R
 
 
 def check_names(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """End with a sentence when there is no such row."""
+    """Exit with a message when a row does not exist."""
     if unknown := set(names) - set(NAMES):
         parser.error(f"no row {', '.join(unknown)}: there are {', '.join(NAMES)}")

@@ -1,9 +1,9 @@
-"""Buyers of free pairs: a process of its own, beside the servers that are measured.
+"""Buyers of free pairs, in a process of their own.
 
     python -m ops.bench.rush --web URL --buyers 1500
 
-Signs everybody up and prints a line. Then, for each event's id on its standard input, all of them
-join that event's queue at once and wait to be told; prints how many were booked.
+Signs all buyers up and prints a line. Then, for each event id on its standard input, all buyers
+join that event's queue at once and wait for their outcome; prints how many were booked.
 """
 
 import argparse
@@ -34,7 +34,7 @@ async def run(web_url: str, buyers: int) -> None:
 
 
 async def rush(api: Api, event_id: int, tokens: list[str]) -> int:
-    """How many buyers were booked; all of them ask for a pair, wherever."""
+    """Let every buyer ask for two seats that need not be adjacent; count those who were booked."""
     board = Board(Edge(api), event_id)
     watching = asyncio.create_task(board.watch())
     booked = await asyncio.gather(*(get_pair(api, board, event_id, token) for token in tokens))

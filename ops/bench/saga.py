@@ -1,13 +1,13 @@
 """saga.free, saga.paid and saga.paid_200ms: the whole saga, by the Procfile's processes.
 
-Who pays is in the database, seats held, when the clock starts: all of them pay at once, and it
-stops when the last is confirmed. Free bookings need no gateway and are made by the drain itself:
-there the clock starts when the queue opens. Relay, clock, worker and web (for the gateway's
-notifications) are those of `make run`, the sandbox has no limits; CPU time is theirs, Postgres' and
-Redis', not the sandbox's.
+The bookings that are paid already hold their seats when the clock starts. All buyers pay at once,
+and the clock stops when the last booking is confirmed. Free bookings need no gateway and are made
+by the drain itself: their clock starts when the queue opens. Relay, clock, worker and web (for the
+gateway's notifications) run as in `make run`; the sandbox has no rate limits. CPU time is that of
+Usher's processes, Postgres and Redis, without the sandbox.
 
 With 200 ms for each call, one call at a time would make 1 / (calls a booking * 0.2 s) bookings a
-second; the ratio to that is how many calls are under way on average.
+second. The ratio to that is the average number of calls under way.
 """
 
 import time
@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 
 from db.connections import Conn, one
-from ops.bench import halls, pgbench
-from ops.bench.halls import Hall
+from ops.bench import events, pgbench
+from ops.bench.events import Event
 from ops.bench.measure import Options, Row, Sample, Stopwatch, compare, state, timed
 from ops.local.servers import Postgres, connected
 from ops.local.stack import Stack
@@ -91,7 +91,7 @@ def paid_200ms(options: Options, var_dir: Path) -> Row:
 
 @dataclass
 class Saga:
-    """The processes, and an event for each round."""
+    """The processes of a stack; each round adds an event."""
 
     stack: Stack
     conn: Conn
@@ -102,46 +102,46 @@ class Saga:
         return self.stack.postgres
 
     def give_away(self, bookings: int) -> Sample:
-        """Free pairs to everybody in a queue that opens."""
-        hall = self._hall(bookings, price=0)
+        """Give free pairs to every entry of a queue that opens."""
+        event = self._add_event(bookings, price=0)
         with timed(self._pids) as watch:
-            self._open(hall)
-            self._wait(hall, "confirmed", bookings)
+            self._open(event)
+            self._wait(event, "confirmed", bookings)
         return sample(bookings, watch)
 
     def sell(self, bookings: int, latency_s: float) -> Sample:
-        """Pairs, held before, that everybody pays for at once."""
-        hall = self._hall(bookings, price=5000)
-        self._open(hall)
-        self._wait(hall, "held", bookings)
+        """Let all buyers pay at once for pairs that they hold."""
+        event = self._add_event(bookings, price=5000)
+        self._open(event)
+        self._wait(event, "held", bookings)
         self.stack.sandbox.faults(latency_ms=latency_s * 1000)
         with timed(self._pids) as watch:
-            started = one(self.conn.execute(PAY, [hall.event]))["started"]
+            started = one(self.conn.execute(PAY, [event.id]))["started"]
             assert started == bookings, f"{started} of {bookings} could pay"
-            self._wait(hall, "confirmed", bookings)
+            self._wait(event, "confirmed", bookings)
         return sample(bookings, watch)
 
-    def _hall(self, bookings: int, price: int) -> Hall:
-        """Seats for twice as many pairs, so many people before them, and their lane closed."""
+    def _add_event(self, bookings: int, price: int) -> Event:
+        """Add an event with seats for twice as many pairs, an entry per booking, a paused lane."""
         self.stack.sandbox.reset()
-        rows = -(-bookings * 4 // halls.SEATS_A_ROW)
-        hall = halls.add_hall(self.conn, rows * halls.SEATS_A_ROW, price=price)
-        self.conn.execute("UPDATE lanes SET paused = true WHERE event_id = %s", [hall.event])
-        halls.add_crowd(self.conn, hall, bookings)
-        halls.settle_down(self.conn)
-        return hall
+        rows = -(-bookings * 4 // events.SEATS_A_ROW)
+        event = events.add_event(self.conn, rows * events.SEATS_A_ROW, price=price)
+        self.conn.execute("UPDATE lanes SET paused = true WHERE event_id = %s", [event.id])
+        events.add_entries(self.conn, event, bookings)
+        events.settle_down(self.conn)
+        return event
 
-    def _open(self, hall: Hall) -> None:
-        self.conn.execute("UPDATE lanes SET paused = false WHERE event_id = %s", [hall.event])
+    def _open(self, event: Event) -> None:
+        self.conn.execute("UPDATE lanes SET paused = false WHERE event_id = %s", [event.id])
 
-    def _wait(self, hall: Hall, state: str, bookings: int) -> None:
+    def _wait(self, event: Event, state: str, bookings: int) -> None:
         deadline = time.monotonic() + TIMEOUT_S
-        while (found := self._count(hall, state)) < bookings:
+        while (found := self._count(event, state)) < bookings:
             assert time.monotonic() < deadline, f"{found} of {bookings} bookings are {state}"
             time.sleep(POLL_S)
 
-    def _count(self, hall: Hall, state: str) -> int:
-        return int(one(self.conn.execute(COUNT, [hall.event, state]))["bookings"])
+    def _count(self, event: Event, state: str) -> int:
+        return int(one(self.conn.execute(COUNT, [event.id, state]))["bookings"])
 
     def _pids(self) -> list[int]:
         assert self.stack.postgres and self.stack.redis
@@ -159,7 +159,7 @@ def running(var_dir: Path) -> Iterator[Saga]:
         Stack(var_dir / "stack", FORMATION, env=UNLIMITED, say=lambda _: None) as stack,
         connected(stack.database_url) as conn,
     ):
-        conn.execute(halls.SELLER)
+        conn.execute(events.ORGANISATION)
         yield Saga(stack, conn)
 
 

@@ -1,9 +1,9 @@
-"""sale.free: the whole way of free tickets, from the queue over HTTP to the e-mail in the catcher.
+"""sale.free: free tickets from joining the queue over HTTP to the e-mail in the mail catcher.
 
-Everything of `make run` on this machine. Each round puts a hall on sale for nothing, and as many
-buyers as it has pairs of seats join at once; it ends when the last confirmation has been caught.
-CPU time is that of Usher's processes, Postgres and Redis: not of the crowd, the sandbox or the
-catcher. Accounts are made beforehand.
+All processes of `make run` take part. Each round puts an event with free seats on sale, and one
+buyer for each pair of seats joins at once. It ends when the last confirmation mail has been caught.
+CPU time is that of Usher's processes, Postgres and Redis, without the crowd, the sandbox and the
+mail catcher. Accounts are made beforehand.
 """
 
 import json
@@ -30,13 +30,13 @@ PROCESSES = ("web", "relay", "clock", "worker", "mailer", "keeper")
 
 
 def free(options: Options, var_dir: Path) -> Row:
-    hall = var_dir / "hall.json"
-    hall.write_text(json.dumps(square_plan(options.bookings * 2)))
+    plan = var_dir / "plan.json"
+    plan.write_text(json.dumps(square_plan(options.bookings * 2)))
     with Stack(var_dir / "stack", say=lambda _: None) as stack:
         assert stack.postgres is not None, "unset DATABASE_URL: pgbench runs on the same server"
         reference = pgbench.Pgbench(stack.postgres, options.reference_seconds)
         with crowd(stack.web_url, options.bookings) as rush:
-            sale = Sale(stack, hall, new_api_key(stack.database_url), rush, options.bookings)
+            sale = Sale(stack, plan, new_api_key(stack.database_url), rush, options.bookings)
             return compare(
                 "sale.free",
                 "bookings/s",
@@ -51,7 +51,7 @@ def free(options: Options, var_dir: Path) -> Row:
 
 @contextmanager
 def crowd(web_url: str, buyers: int) -> Iterator["subprocess.Popen[str]"]:
-    """The buyers' process, once all of them have accounts."""
+    """Start the buyers' process and wait until all buyers have accounts."""
     command = [sys.executable, "-m", "ops.bench.rush", "--web", web_url, "--buyers", str(buyers)]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -67,16 +67,16 @@ def crowd(web_url: str, buyers: int) -> Iterator["subprocess.Popen[str]"]:
 
 @dataclass
 class Sale:
-    """Sells the hall out, once a round."""
+    """Sells all seats of an event, once a round."""
 
     stack: Stack
-    hall: Path
+    plan: Path
     api_key: str
     rush: "subprocess.Popen[str]"
     bookings: int
 
     def measure(self) -> Sample:
-        event_id = put_on_sale(self.stack.web_url, self.api_key, self.hall, free=True)
+        event_id = put_on_sale(self.stack.web_url, self.api_key, self.plan, free=True)
         wanted = self._caught() + self.bookings
         with timed(self._pids) as watch:
             booked = self._send_crowd(event_id)

@@ -1,7 +1,7 @@
-"""How buyers ask: over some connections, patiently, and for public things through a cache.
+"""Send buyers' requests: over a few connections, with retries, and through a cache if public.
 
-The cache stands for the proxy, or the content network, that an on-sale has before it: a public
-document is fetched once for everybody for as long as its Cache-Control allows.
+The cache plays the proxy or content delivery network in front of an on-sale: a public document is
+fetched once for all buyers, for as long as its Cache-Control allows.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ BOARD_S = 2.0
 
 
 class Unexpected(Exception):
-    """The service answered something that it must not answer here."""
+    """The service gave an answer that it must not give here."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, whatever its status, that is not 'try again'."""
+    """An answer with any status except those that mean 'try again'."""
 
     status: int
     body: Json
@@ -41,7 +41,7 @@ class Answer:
 
 
 class Api:
-    """One session for the whole crowd. `retries` counts how often somebody had to ask again."""
+    """One HTTP session for the whole crowd. `retries` counts repeated requests."""
 
     def __init__(self, session: aiohttp.ClientSession, web_url: str) -> None:
         self.session = session
@@ -59,7 +59,7 @@ class Api:
         key: str = "",
         expect: tuple[int, ...] = (200,),
     ) -> Answer:
-        """Ask until there is an answer. Errors: Unexpected when its status is none of `expect`."""
+        """Ask until an answer comes. Errors: Unexpected when its status is not in `expect`."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if key:
             headers["Idempotency-Key"] = key
@@ -75,7 +75,7 @@ class Api:
     async def _insist(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
     ) -> Answer:
-        """Ask again while the service cannot be reached, is busy, or asks for patience."""
+        """Repeat the request while the service is unreachable, busy or limiting the rate."""
         give_up_at, pause = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
         while True:
             trouble: object
@@ -118,7 +118,7 @@ class Edge:
         self._kept: dict[str, tuple[float, Json]] = {}
 
     async def get(self, path: str, *, fresh: bool = False) -> Json:
-        """The document, at most as old as its max-age says; `fresh`: from the service itself."""
+        """The document, at most as old as its max-age; `fresh`: without the cache."""
         async with self._locks.setdefault(path, asyncio.Lock()):
             until, body = self._kept.get(path, (0.0, {}))
             if fresh or time.monotonic() >= until:
@@ -134,7 +134,7 @@ def max_age(answer: Answer) -> float:
 
 
 class Board:
-    """What everybody in the queue watches: the number now served, from the public document."""
+    """The queue's public document as all waiting buyers follow it, and its number now serving."""
 
     def __init__(self, edge: Edge, event_id: int) -> None:
         self.edge = edge
@@ -145,9 +145,9 @@ class Board:
         self._serial = 0
 
     async def wait_for(self, number: int, timeout: float) -> None:
-        """Wait until it becomes this number's turn, nobody waits any more, or the time is over.
+        """Wait for this number's turn, for the queue to be empty, or for the timeout.
 
-        A number whose turn has come before can only wait for the other two.
+        Where the turn of the number has already come, only the other two end the wait.
         """
         turn = asyncio.Event()
         self._serial += 1
@@ -159,9 +159,9 @@ class Board:
         return number if number > self.serving else NO_NUMBER
 
     async def watch(self) -> None:
-        """Follow the document as often as caches renew it, for as long as the crowd is there.
+        """Poll the document as often as caches renew it, until cancelled.
 
-        One copy for all, so that poll_after_s, which is for each of them alone, does not apply.
+        The whole crowd shares one copy, so poll_after_s, meant for single clients, is ignored.
         """
         waiting = 0
         while True:

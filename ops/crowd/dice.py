@@ -12,5 +12,5 @@ def draw_weighted(dice: random.Random, weights: Mapping[T, float]) -> T:
 
 
 def mean(weights: Mapping[int, float]) -> float:
-    """Of the numbers that are drawn."""
+    """The mean of the numbers that are drawn."""
     return sum(n * weight for n, weight in weights.items()) / sum(weights.values())

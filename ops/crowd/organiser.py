@@ -22,7 +22,7 @@ TIMEOUT_S = 120
 
 
 def new_api_key(database_url: str) -> str:
-    """A new organisation, and a key of its server."""
+    """Add an organisation and return an organiser's key for it."""
     with psycopg.connect(database_url, row_factory=dict_row) as conn:
         organisation = add_organisation(conn, "Usher's demo")
         return add_key(conn, "organiser", "demo", organisation)
@@ -40,10 +40,10 @@ def put_on_sale(
     gated: bool = True,
     currency: str = "EUR",
 ) -> int:
-    """Put a seating plan's hall on sale; the event's id. `free`: nothing costs anything.
-    `in_flight_cap`: so many bookings, at most, may be unpaid at once. `gated`: through the queue.
+    """Put a seating plan on sale as an event; return the event's id. `free`: all seats cost
+    nothing. `in_flight_cap`: how many bookings may be unpaid at once. `gated`: queue only.
 
-    Errors: requests.HTTPError with the problem that the API found, in a bad plan for example.
+    Errors: requests.HTTPError with the API's problem, for example about a bad plan.
     """
     organiser = Organiser(web_url, api_key)
     venue = organiser.post(
@@ -76,7 +76,7 @@ def put_on_sale(
 
 
 def prices(categories: list[dict[str, Any]], free: bool) -> list[dict[str, Any]]:
-    """Plans hold no prices: the first category is the dearest, each further one costs less."""
+    """Prices for a plan's categories: the first is the dearest, each further one costs less."""
     if free:
         return [{"category": category["category"], "price": 0} for category in categories]
     return [
@@ -91,7 +91,7 @@ def prices(categories: list[dict[str, Any]], free: bool) -> list[dict[str, Any]]
 
 
 class Organiser:
-    """The organiser's server, asking."""
+    """A client of the API, as an organiser's server would be."""
 
     def __init__(self, web_url: str, api_key: str) -> None:
         self.web_url = web_url

@@ -18,5 +18,5 @@ def square_plan(seats: int) -> dict[str, Any]:
         }
         for row in range(1, -(-seats // SEATS_A_ROW) + 1)
     ]  # fmt: skip
-    zone = {"name": "Hall", "position": {"x": 0, "y": 0}, "rows": rows}
+    zone = {"name": "Stalls", "position": {"x": 0, "y": 0}, "rows": rows}
     return {"name": "Bench", "categories": [{"name": "All"}], "zones": [zone]}

@@ -1,7 +1,7 @@
-"""Halls to be drained and the crowds before them, made in the database alone, a statement each.
+"""Events and queues to measure, made in the database alone with one statement each.
 
-A hall has rows of 20 seats in four categories that cost the same. Who waits is numbered by the
-event's own sequence, so that joins over HTTP may go on where a crowd ends.
+An event has rows of 20 seats in four categories that cost the same. Entries are numbered by the
+event's own sequence, so that joins over HTTP continue after the inserted ones.
 """
 
 import os
@@ -15,13 +15,13 @@ from db.queue.lanes import Drained
 from db.runtime.settings import settings
 
 SEATS_A_ROW = 20
-MOST_IDLE = 100  # turns that decide nothing: a few in a row are right
+MOST_IDLE = 100  # batches in a row that decide nothing: a few are normal
 
-SELLER = """
+ORGANISATION = """
 INSERT INTO organisations (name) VALUES ('Bench');
 INSERT INTO gateway_accounts (organisation_id, provider) VALUES (1, 'stripe');
-INSERT INTO venues (organisation_id, name, time_zone) VALUES (1, 'Hall', 'UTC');
-INSERT INTO plans (organisation_id, venue_id, name) VALUES (1, 1, 'Hall');
+INSERT INTO venues (organisation_id, name, time_zone) VALUES (1, 'Theatre', 'UTC');
+INSERT INTO plans (organisation_id, venue_id, name) VALUES (1, 1, 'Theatre');
 INSERT INTO plan_versions (plan_id, version, source, seat_count) VALUES (1, 1, '{}', 1)
 """
 
@@ -61,8 +61,8 @@ FROM generate_series(%(first)s::bigint, %(last)s) crowd(n), LATERAL ({wishes}) w
 
 PAIRS = "SELECT 2 AS quantity, 1 + n %% 4 AS category, NULL::integer[] AS seats"
 SINGLES = "SELECT 1 AS quantity, 1 + n %% 4 AS category, NULL::integer[] AS seats"
-# Of ten, three name one or two seats anywhere in the hall, five take the best one or two, half of
-# them wherever, and two are groups of four to eight.
+# Of ten entries, three name one or two seats, five ask for the best one or two (half of these need
+# not be adjacent), and two are groups of four to eight.
 MIXED = """
 SELECT CASE WHEN kind < 3 THEN cardinality(named) WHEN kind < 8 THEN 1 + kind %% 2
         ELSE 4 + dice %% 5 END AS quantity,
@@ -77,20 +77,20 @@ FROM (SELECT n %% 10 AS kind, dice,
 
 
 @dataclass(frozen=True)
-class Hall:
-    """An event on sale, with so many seats."""
+class Event:
+    """An event on sale; `seats` counts its seats."""
 
-    event: int
+    id: int
     seats: int
 
     @property
     def size(self) -> dict[str, int]:
-        return {"event": self.event, "rows": self.seats // SEATS_A_ROW, "width": SEATS_A_ROW}
+        return {"event": self.id, "rows": self.seats // SEATS_A_ROW, "width": SEATS_A_ROW}
 
 
 @contextmanager
 def configured(url: str) -> Iterator[None]:
-    """Settings for functions of db/ that read them; the servers named besides are not called."""
+    """Set the settings that functions of db/ read; the other servers named here are not called."""
     values = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "SMTP_URL": "smtp://127.0.0.1"}
     values |= {"SECRET_KEY": "-" * 32, "STRIPE_API_KEY": "-", "STRIPE_WEBHOOK_SECRET": "-"}
     before = os.environ.copy()
@@ -105,7 +105,7 @@ def configured(url: str) -> Iterator[None]:
 
 
 def empty(conn: Conn) -> None:
-    """Nothing but somebody who sells."""
+    """Empty all tables, then add one organisation with a venue, a plan and a gateway account."""
     tables = conn.execute(
         "SELECT string_agg(format('%I', relname), ', ') AS names FROM pg_class"
         " WHERE relkind IN ('r', 'p') AND NOT relispartition"
@@ -113,59 +113,59 @@ def empty(conn: Conn) -> None:
         " AND relname NOT IN ('legal_moves', 'currencies', 'jobs', 'schema_version', 'audits')"
     )
     truncate(conn, one(tables)["names"], "RESTART IDENTITY")
-    conn.execute(SELLER)
+    conn.execute(ORGANISATION)
 
 
 def truncate(conn: Conn, tables: str, how: str = "") -> None:
-    """The log refuses it to everybody who does not mean it."""
+    """Truncate tables with triggers off, since the state log forbids it."""
     conn.execute("SET session_replication_role = replica")
     conn.execute(f"TRUNCATE {tables} {how} CASCADE")
     conn.execute("RESET session_replication_role")
 
 
-def add_hall(conn: Conn, seats: int, *, weight: int = 1, price: int = 5000) -> Hall:
-    event = one(conn.execute(EVENT, {"weight": weight, "price": price}))["id"]
-    conn.execute(f"CREATE SEQUENCE IF NOT EXISTS entry_numbers_{event} CACHE 1")
-    conn.execute(f"ALTER SEQUENCE entry_numbers_{event} RESTART")
-    hall = Hall(event, seats)
-    add_seats(conn, hall)
-    return hall
+def add_event(conn: Conn, seats: int, *, weight: int = 1, price: int = 5000) -> Event:
+    id = one(conn.execute(EVENT, {"weight": weight, "price": price}))["id"]
+    conn.execute(f"CREATE SEQUENCE IF NOT EXISTS entry_numbers_{id} CACHE 1")
+    conn.execute(f"ALTER SEQUENCE entry_numbers_{id} RESTART")
+    event = Event(id, seats)
+    add_seats(conn, event)
+    return event
 
 
-def add_seats(conn: Conn, hall: Hall) -> None:
-    conn.execute(SEATS, hall.size)
+def add_seats(conn: Conn, event: Event) -> None:
+    conn.execute(SEATS, event.size)
 
 
-def add_crowd(conn: Conn, hall: Hall, count: int, wishes: str = PAIRS) -> None:
-    """So many more people wait, behind those who do."""
-    last = one(conn.execute(NUMBERS, {"event": hall.event, "count": count}))["last"]
+def add_entries(conn: Conn, event: Event, count: int, wishes: str = PAIRS) -> None:
+    """Add `count` entries at the end of the queue."""
+    last = one(conn.execute(NUMBERS, {"event": event.id, "count": count}))["last"]
     numbers = {"first": last - count + 1, "last": last}
-    conn.execute(ENTRIES.format(wishes=wishes), hall.size | numbers)
+    conn.execute(ENTRIES.format(wishes=wishes), event.size | numbers)
 
 
 def settle_down(conn: Conn) -> None:
-    """Nothing that was done before is to be paid for by what is measured."""
+    """Vacuum and checkpoint, so that earlier work does not slow the measurement."""
     conn.execute("VACUUM ANALYZE")
     conn.execute("CHECKPOINT")
 
 
 def serve_one_lane(conn: Conn, batch: int) -> tuple[int, Drained] | None:
-    """What the drain actor does in one transaction: the event served, and how much."""
+    """Do one transaction of the drain actor; return the event served and what was decided."""
     with conn.transaction():
         event = lanes.next_lane(conn)
         return None if event is None else (event, lanes.drain(conn, event, batch))
 
 
 def drain_until_stalled(conn: Conn, batch: int) -> int:
-    """Serve lanes until there is nothing to decide. Returns the number of bookings."""
+    """Serve lanes until there is nothing to decide; return the number of bookings."""
     booked = idle = 0
     while served := serve_one_lane(conn, batch):
         booked += served[1].booked
         idle = 0 if served[1].taken else idle + 1
-        assert idle < MOST_IDLE, f"{idle} turns of event {served[0]} decided nothing"
+        assert idle < MOST_IDLE, f"{idle} batches of event {served[0]} decided nothing"
     return booked
 
 
-def count_held(conn: Conn, hall: Hall) -> int:
+def count_held(conn: Conn, event: Event) -> int:
     query = "SELECT count(*) AS held FROM seats WHERE event_id = %s AND state = 'held'"
-    return int(one(conn.execute(query, [hall.event]))["held"])
+    return int(one(conn.execute(query, [event.id]))["held"])
