@@ -1,8 +1,8 @@
 """Connections and transactions.
 
-Only callers open transactions: `with transaction() as conn:`; every function of this layer takes
-`conn` first. No call to the outside may happen inside one: whatever calls the gateway or mail
-begins with `refuse_transaction()`.
+Only callers open transactions: `with transaction() as conn:`. Every function of this layer takes
+`conn` first. No network call may happen inside a transaction: each function that calls the gateway
+or the mail server begins with `refuse_transaction()`.
 """
 
 from collections.abc import Iterator
@@ -33,22 +33,22 @@ TO_NOTICE_LOSS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
-"""A server that vanished without a word is noticed within about ten seconds, not hours."""
+"""The loss of a server is noticed within about ten seconds, even if no packet announces it."""
 
 _opening = Lock()
 _trying = Lock()
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
 current_trace: ContextVar[str | None] = ContextVar("trace", default=None)
-"""The id of the request that this thread answers, or that caused the task that it works on."""
+"""The id of the request that this thread answers, or that caused its task."""
 
 SAY_WHO = "SELECT set_config('usher.actor', %s, true), set_config('usher.trace', %s, true)"
 
 
 class Pool(ConnectionPool[Conn]):
-    """psycopg's; and while the database is away, after one wait in vain, only one at
-    a time tries again. The others are refused at once: they would wait for seconds each, until all
-    threads of the process did.
+    """psycopg's pool, with a change for the time when the database is away: after one thread has
+    waited in vain, only one thread at a time tries again, and the others are refused at once.
+    Otherwise each would wait for seconds, until all threads of the process were waiting.
     """
 
     away_until: float | None = None
@@ -61,7 +61,7 @@ class Pool(ConnectionPool[Conn]):
         with _trying:
             if self.away_until is not None and monotonic() < self.away_until:
                 raise PoolTimeout("the database could not be reached a moment ago")
-            self.away_until = monotonic() + POOL_TIMEOUT + TRY_AGAIN  # it is this thread that tries
+            self.away_until = monotonic() + POOL_TIMEOUT + TRY_AGAIN  # this thread tries
         conn = self._try(timeout)
         self.away_until = None
         return conn
@@ -71,15 +71,15 @@ class Pool(ConnectionPool[Conn]):
             return super().getconn(timeout)
         except PoolTimeout:
             errors = self.get_stats().get("connections_errors", 0)
-            away = errors > self.errors_seen  # else all connections are merely in use
+            away = errors > self.errors_seen  # otherwise all connections are in use
             self.away_until = monotonic() + TRY_AGAIN if away else None
             self.errors_seen = errors
             raise
 
 
 def pool() -> Pool:
-    """This process's pool. It opens on first use, which must be after a fork; once, even where
-    several threads begin together.
+    """This process's pool. It opens once, on first use, which must be after a fork. Several threads
+    may begin at the same time.
     """
     with _opening:
         return open_pool()
@@ -94,8 +94,8 @@ def open_pool() -> Pool:
         min_size=1,
         max_size=settings().pool_size,
         timeout=POOL_TIMEOUT,
-        # Short, since its pauses double: with the default it sleeps for minutes after an outage.
-        # Given up, a connection is made when the next request asks for one.
+        # Short, because its pauses double: with the default it sleeps for minutes after an outage.
+        # When it gives up, the next request that needs a connection opens one.
         reconnect_timeout=3,
         check=check_if_spoken_to,
         configure=limit_statements,
@@ -104,22 +104,23 @@ def open_pool() -> Pool:
 
 
 class Limits:
-    """Milliseconds for each statement of this process, and to wait for a lock; 0: no limit."""
+    """Milliseconds that a statement of this process may take, or wait for a lock; 0: no limit."""
 
     statement = lock = 0
 
 
 def hurry(seconds: float) -> None:
-    """From now on a statement of this process may take so long, other limits see `transaction`.
+    """Limit each statement of this process; `transaction` can give one a longer limit.
 
-    For processes whose answers are waited for. Called before anything is connected to.
+    For processes that answer requests. Called before the first connection is opened.
     """
     Limits.statement = Limits.lock = round(seconds * 1000)
 
 
 def limit_statements(conn: Conn) -> None:
-    """Once per connection, which costs requests nothing. A pooler in transaction mode would let
-    others have it: hence a database user for such processes alone (ops/docs/running.md).
+    """Set the limits once per connection, which costs requests nothing. A pooler in transaction
+    mode would share such a connection with other processes: therefore these processes need their
+    own database user (ops/docs/running.md).
     """
     if Limits.statement or Limits.lock:
         conn.autocommit = True
@@ -132,8 +133,8 @@ def limit_statements(conn: Conn) -> None:
 
 
 def check_if_spoken_to(conn: Conn) -> None:
-    """Check a connection without a round trip, unless its server said something meanwhile:
-    it was not asked, so it most likely said goodbye.
+    """Check a connection, without a round trip if its server sent nothing. An idle connection on
+    which the server sent something has most likely been closed by it.
 
     Errors: psycopg.OperationalError.
     """
@@ -147,9 +148,9 @@ def check_if_spoken_to(conn: Conn) -> None:
 def transaction(actor: str | None = None, seconds: int | None = None) -> Iterator[Conn]:
     """A transaction that commits when the block ends and rolls back when it raises.
 
-    actor: who acts, for the log of state changes ("buyer:7", "task:advance"). What it enqueues
-    carries current_trace.
-    seconds: how long each statement may take, if longer than others of this process.
+    actor: who acts, for the log of state changes ("buyer:7", "task:advance"). Tasks that are
+    enqueued in it carry current_trace.
+    seconds: how long each statement may take, if longer than this process's limit.
     Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
     with pool().connection() as conn:
@@ -183,11 +184,11 @@ def autocommit() -> Iterator[Conn]:
 
 
 class CalledInTransaction(AssertionError):
-    """A call to the outside was about to happen inside a database transaction."""
+    """A network call was about to happen inside a database transaction."""
 
 
 def refuse_transaction() -> None:
-    """Called before anything leaves this machine's control: gateway, mail, broker."""
+    """Raise inside a transaction. Called before each network call to gateway, mail or broker."""
     if _in_transaction.get():
         raise CalledInTransaction
 

@@ -1,4 +1,4 @@
-"""SQL lives in sql/queries/<noun>.sql, as named statements:
+"""Named statements, from sql/queries/<chapter>/<noun>.sql:
 
     -- get_booking --
     -- One sentence on what it is for.
@@ -28,6 +28,6 @@ class Queries:
 
 
 def load(noun: str) -> Queries:
-    """Read sql/queries/<noun>.sql."""
+    """Read sql/queries/<noun>.sql, with the chapter in noun: "bookings/bookings"."""
     parts = re.split(r"^-- (\w+) --$", (FOLDER / f"{noun}.sql").read_text(), flags=re.MULTILINE)
     return Queries(dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True)))

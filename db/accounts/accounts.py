@@ -1,4 +1,4 @@
-"""Accounts of buyers. Passwords come and go as hashes only."""
+"""Accounts of buyers. Of passwords only the hashes are known here."""
 
 from datetime import datetime
 from typing import Any, TypedDict, cast
@@ -14,7 +14,7 @@ sql = load("accounts/accounts")
 
 
 class EpochReading(TypedDict):
-    """The epoch that tokens of an account must have, and since when."""
+    """The epoch that tokens of an account must have, and when it was raised."""
 
     id: int
     token_epoch: int
@@ -22,7 +22,7 @@ class EpochReading(TypedDict):
 
 
 def add_account(conn: Conn, email: str, name: str, password_hash: str | None) -> int:
-    """The new account's id. Errors: Conflict account_exists."""
+    """Add an account and return its id. Errors: Conflict account_exists."""
     values = {"email": email, "name": name, "password_hash": password_hash}
     try:
         row = one(conn.execute(sql.add_account, values))
@@ -33,14 +33,14 @@ def add_account(conn: Conn, email: str, name: str, password_hash: str | None) ->
 
 
 def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
-    """An account that may sign in, whatever the case of the address: {id, password_hash,
-    token_epoch, codes_used, now}; now is the database's.
+    """Find an account that may sign in, by its address in upper or lower case: {id, password_hash,
+    token_epoch, codes_used, now}. now is the database's time.
     """
     return maybe(conn.execute(sql.find_account, {"email": email}))
 
 
 def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
-    """{id, name, email}. Errors: NotFound."""
+    """Return {id, name, email}. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_account, {"account_id": account_id}))
     if row is None:
         raise NotFound
@@ -48,8 +48,9 @@ def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
 
 
 def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime) -> int | None:
-    """Sign in by the code that was made when so many had been used: the epoch of the token to give;
-    None when it was used already, or has expired, or the account is closed.
+    """Sign in by a code, and return the epoch for the new token. codes_used: how many codes of the
+    account had been used when this one was made. None: it was used or has expired, or the account
+    is closed.
     """
     values = {"account_id": account_id, "codes_used": codes_used, "expires_at": expires_at}
     row = maybe(conn.execute(sql.use_code, values))
@@ -57,11 +58,11 @@ def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime)
 
 
 def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:
-    """Accounts that had their tokens ended since then."""
+    """Accounts whose token epoch was raised since then."""
     return cast(list[EpochReading], many(conn.execute(sql.list_epochs, {"since": since})))
 
 
 def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:
-    """Have the code e-mailed, unless one was within the last minute."""
+    """Write the e-mail with the code, unless there was one within the last minute."""
     values = {"account_id": account_id, "context": Jsonb({"code": code})}
     conn.execute(sql.send_sign_in_code, values)

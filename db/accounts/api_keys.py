@@ -1,4 +1,4 @@
-"""Keys of organisers' and operators' servers, and the organisations they act for."""
+"""API keys of organisers and operators, and the organisations that they act for."""
 
 import hashlib
 import secrets
@@ -16,7 +16,7 @@ PREFIX = "usk_"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a key belongs to."""
+    """The principal that a key proves."""
 
     id: int
     role: str
@@ -24,12 +24,12 @@ class Caller:
 
     @property
     def scope(self) -> int | None:
-        """The only organisation that it may touch; None: all of them."""
+        """The organisation that it may act for; None: all of them."""
         return None if self.role == "operator" else self.organisation_id
 
     @property
     def name(self) -> str:
-        """For logs of who did what."""
+        """Role and id, as logs have them."""
         return f"{self.role}:{self.id}"
 
 
@@ -39,9 +39,9 @@ def add_organisation(conn: Conn, name: str) -> int:
 
 
 def add_key(conn: Conn, role: str, name: str, organisation_id: int | None) -> str:
-    """A new key, which can never be shown again.
+    """Add a key and return it. It cannot be shown again.
 
-    Errors: psycopg.IntegrityError when there is no such organisation, or an organiser has none.
+    Errors: psycopg.IntegrityError when the organisation does not exist, or an organiser has none.
     """
     key = PREFIX + secrets.token_urlsafe(32)
     values = {"role": role, "name": name, "organisation_id": organisation_id}
@@ -50,18 +50,18 @@ def add_key(conn: Conn, role: str, name: str, organisation_id: int | None) -> st
 
 
 def find_caller(conn: Conn, key: str) -> Caller | None:
-    """Who the key belongs to, unless it was revoked."""
+    """Find the principal of a key that was not revoked."""
     row = maybe(conn.execute(sql.find_key, {"secret_sha256": _hash(key)}))
     return Caller(**row) if row else None
 
 
 def list_keys(conn: Conn) -> list[dict[str, Any]]:
-    """{id, role, name, organisation_id, organisation, created_at, revoked_at} of all."""
+    """All keys: [{id, role, name, organisation_id, organisation, created_at, revoked_at}]."""
     return many(conn.execute(sql.list_keys))
 
 
 def revoke_key(conn: Conn, key_id: int) -> None:
-    """Errors: NotFound, also when it was revoked before."""
+    """Revoke a key. Errors: NotFound, also when it was revoked before."""
     if maybe(conn.execute(sql.revoke_key, {"key_id": key_id})) is None:
         raise NotFound(f"There is no key {key_id} that could be revoked.")
 

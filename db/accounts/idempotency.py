@@ -1,6 +1,7 @@
-"""Answers kept by Idempotency-Key, per caller and route, so that a repeated request does nothing.
+"""Answers kept by Idempotency-Key, per principal and route, so that a repeated request changes
+nothing.
 
-Only what was done is kept: refusals and failures are found out anew.
+Only answers of requests that succeeded are kept. A refused or failed request is tried again.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ sql = load("accounts/idempotency")
 
 @dataclass(frozen=True)
 class Request:
-    """principal: who ("buyer:7"); route: method and path; sha256: of what is asked for."""
+    """A request with a key. principal: like "buyer:7"; route: method and path; sha256: of the
+    body."""
 
     principal: str
     route: str
@@ -26,25 +28,24 @@ class Request:
 
 
 def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
-    """Status and body of the earlier answer, if there is one; the key is ours until the
-    transaction ends.
+    """Find status and body of the earlier answer. The key is locked until the transaction ends.
 
     Errors: Conflict in_flight; InvalidRequest key_reused.
     """
     values = vars(request)
-    # Not a plain insert: that would wait for the other request, holding a connection.
+    # Not a plain insert: it would wait for the other request and keep a connection meanwhile.
     if not one(conn.execute(sql.lock_key, values))["free"]:
         raise Conflict("The same request is being worked on: ask again shortly.", "in_flight")
     row = maybe(conn.execute(sql.find_answer, values))
     if row is None:
         return None
     if bytes(row["request_sha256"]) != request.sha256:
-        message = "This Idempotency-Key came with another request before."
+        message = "This Idempotency-Key was used for another request before."
         raise InvalidRequest(message, reason="key_reused")
     return row["status"], row["response"]
 
 
 def keep_answer(conn: Conn, request: Request, status: int, response: Any) -> None:
-    """Keep the answer, in the transaction of what it tells of."""
+    """Keep the answer, in the transaction of the request's effect."""
     values = {**vars(request), "status": status, "response": Jsonb(response)}
     conn.execute(sql.keep_answer, values)

@@ -1,5 +1,5 @@
-"""What everybody may see of an event: chart, free seats, queue. Documents are made by Postgres, as
-text, because they are long and the same for all."""
+"""The public view of an event: chart, availability, queue. Postgres writes the documents as text,
+because they are long and the same for all."""
 
 from datetime import datetime
 from typing import TypedDict, cast
@@ -20,13 +20,13 @@ def get_plan_version(conn: Conn, event_id: int) -> int:
 
 
 def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
-    """JSON: {seats: [{guid, category, zone, row, number, x, y, accessible, …}]}."""
+    """The chart as JSON: {seats: [{guid, category, zone, row, number, x, y, accessible, …}]}."""
     row = one(conn.execute(sql.draw_chart, {"plan_version_id": plan_version_id}))
     return str(row["document"]).encode()
 
 
 def count_seats(conn: Conn, event_id: int) -> bytes:
-    """JSON: {as_of, categories: [{category, free, held, sold}], taken: [guid]}.
+    """The availability as JSON: {as_of, categories: [{category, free, held, sold}], taken: [guid]}.
 
     Errors: NotFound.
     """
@@ -37,10 +37,10 @@ def count_seats(conn: Conn, event_id: int) -> bytes:
 
 
 class QueueReading(TypedDict):
-    """Where a queue is. counted: people waiting, up to 1,001; standby: those on it, up to 5,000;
-    last_number: the last one given out; leavers: (from, to, how many of these numbers left), as far
-    as they matter; sale: open, paused, all_held (nothing is free, but holds may yet expire),
-    sold_out, over or soon."""
+    """The state of a queue. counted: waiting entries, up to 1,001; standby: standby entries, up to
+    5,000; last_number: the last number given out; leavers: (from, to, leavers with these numbers),
+    as far as the board needs them; sale: open, paused, all_held (no seat is free, but holds may
+    expire), sold_out, over or soon."""
 
     event_id: int
     now_serving: int
@@ -53,7 +53,7 @@ class QueueReading(TypedDict):
 
 
 def get_queue(conn: Conn, event_id: int) -> QueueReading:
-    """It costs the same however many wait. Errors: NotFound."""
+    """Read the state of a queue; the cost does not depend on its length. Errors: NotFound."""
     row = maybe(conn.execute(sql.list_queues, {"event_ids": [event_id]}))
     if row is None:
         raise NotFound

@@ -1,5 +1,5 @@
-"""Events: their prices, their on-sale, their lanes. `scope` is the organisation that the caller may
-act for; None: all of them."""
+"""Events with their prices, sales and lanes. `scope` is the organisation that the caller may act
+for; None: all of them."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -18,8 +18,8 @@ PUBLIC = -1
 
 
 class Price(TypedDict):
-    """What a category costs, in its currency's smallest unit; tax_rate: the tax, as a part of the
-    net price. Price and fee contain it.
+    """The price of a category in minor units. Price and fee contain the tax; tax_rate is the tax as
+    a part of the net price.
     """
 
     category: int
@@ -31,11 +31,11 @@ class Price(TypedDict):
 def add_event(
     conn: Conn, scope: int | None, fields: dict[str, Any], prices: Sequence[Price]
 ) -> int:
-    """A draft. fields: the columns that it is given, time_zone and gateway_account_id may be None;
-    offline_seconds: None where offline payment is not allowed.
+    """Add an event as a draft and return its id. fields: its columns; time_zone and
+    gateway_account_id may be None; offline_seconds None: offline payment is not allowed.
 
-    Errors: InvalidRequest (parts that do not exist, are another's, or have no price; prices that
-    cannot be paid, with `reason`).
+    Errors: InvalidRequest (a part that does not exist or belongs to another organisation; a
+    category without a price; prices that cannot be paid, with `reason`).
     """
     _check_currency(conn, fields["currency"])
     parts = maybe(conn.execute(sql.find_parts, {**fields, "scope": scope}))
@@ -99,14 +99,15 @@ def _check_currency(conn: Conn, code: str) -> None:
 
 
 def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
-    """Errors: InvalidRequest not_a_multiple, too_little or too_much."""
+    """Refuse prices that cannot be paid. Errors: InvalidRequest not_a_multiple, too_little or
+    too_much."""
     wrong = _wrong_with_prices(conn, event_id)
     if wrong:
         raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
 
 
 def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
-    """{reason, path, message}: why no buyer could pay what an event's bookings cost."""
+    """Say why no buyer could pay an event's prices: {reason, path, message}."""
     row = maybe(conn.execute(sql.check_prices, {"event_id": event_id}))
     if row is None:
         return None
@@ -120,18 +121,18 @@ def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
 WRONG_PRICES = {
     "not_a_multiple": "{amount} cannot be paid: amounts must be multiples of {bound}.",
     "too_little": (
-        "The cheapest booking would come to {amount}: the least that can be charged is {bound}. "
-        "Make it dearer, or free."
+        "The cheapest booking would cost {amount}: the least that can be charged is {bound}. "
+        "Raise the price, or make it free."
     ),
     "too_much": (
-        "The dearest booking would come to {amount}: the most that can be charged is {bound}. "
+        "The most expensive booking would cost {amount}: the most that can be charged is {bound}. "
         "Lower seats_per_buyer, or the prices."
     ),
 }
 
 
 def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str, Any]:
-    """An event, its venue and prices; drafts only within the scope. Errors: NotFound."""
+    """An event with its venue and prices; a draft only within the scope. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_event, {"event_id": event_id, "scope": scope}))
     if row is None:
         raise NotFound
@@ -139,7 +140,7 @@ def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str
 
 
 def list_events(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
-    """Those on sale or announced, without prices."""
+    """Events that are on sale or announced, without prices."""
     values = {"starting_after": starting_after, "limit": limit}
     return many(conn.execute(sql.list_events, values))
 
@@ -173,8 +174,8 @@ def change_draft(
     fields: dict[str, Any],
     prices: Sequence[Price] | None,
 ) -> None:
-    """Change the given fields of a draft (offline_seconds None: no offline payment any more),
-    and all its prices where they are given.
+    """Change the given fields of a draft, and all its prices if any are given. offline_seconds
+    None: offline payment is no longer allowed.
 
     Errors: NotFound; Conflict not_a_draft; InvalidRequest.
     """
@@ -199,7 +200,7 @@ def change_draft(
 
 
 def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
-    """Errors: NotFound, when the event is not within the scope."""
+    """Check that the event is within the scope. Errors: NotFound."""
     values = {"event_id": event_id, "scope": scope}
     if maybe(conn.execute(sql.check_owner, values)) is None:
         raise NotFound
@@ -213,10 +214,11 @@ def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
 
 
 def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
-    """Draft or closed becomes on sale; one that is, stays. The first time makes the seats.
+    """Change the state from draft or closed to on_sale; an event on sale stays so. Opening it for
+    the first time makes its seats.
 
-    Errors: NotFound; Conflict sale_over or cancelled; not_a_multiple, too_little or too_much (what
-    can be charged may have changed since the prices were set).
+    Errors: NotFound; Conflict sale_over or cancelled; not_a_multiple, too_little or too_much (the
+    currency's limits may have changed since the prices were set).
     """
     event = _lock(conn, scope, event_id)
     if event["state"] == "cancelled":
@@ -231,7 +233,7 @@ def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
 
 
 def close_sale(conn: Conn, scope: int | None, event_id: int) -> None:
-    """On sale becomes closed; entries that wait are told. One that is closed stays.
+    """Change the state from on_sale to closed, and tell waiting entries. A closed event stays so.
 
     Errors: NotFound; Conflict not_on_sale.
     """
@@ -248,8 +250,8 @@ def _set_state(conn: Conn, event_id: int, old: str, new: str) -> None:
 def change_lane(
     conn: Conn, scope: int | None, event_id: int, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change paused, weight, in_flight_cap (None: no cap) or admission_rate (a minute; None: no
-    bound) of an event that was opened. Each change is written to the audit log.
+    """Change paused, weight, in_flight_cap (None: no cap) or admission_rate (entries a minute;
+    None: no limit) of an event that was opened. Each change is written to the audit log.
 
     Returns {id, weight, paused, in_flight_cap, admission_rate}.
     Errors: NotFound; Conflict not_opened.
@@ -267,7 +269,7 @@ def change_lane(
 def list_changes(
     conn: Conn, scope: int | None, event_id: int, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
-    """What was changed about an event, latest first: [{id, at, actor, action, detail}].
+    """Changes to an event in the audit log, the latest first: [{id, at, actor, action, detail}].
 
     Errors: NotFound.
     """
@@ -282,7 +284,7 @@ NOT_OPENED = "The event was never opened: POST …/open first."
 def block_seats(
     conn: Conn, scope: int | None, event_id: int, guids: list[str], *, block: bool
 ) -> None:
-    """Block seats, or unblock them: all or none.
+    """Block or unblock seats: all or none.
 
     Errors: NotFound; InvalidRequest (unknown guids); Conflict not_opened or seats_taken.
     """

@@ -1,4 +1,4 @@
-"""Seating plans in their versions. A seat keeps its integer through all versions of its plan."""
+"""Plans and their versions. A seat keeps its integer in all versions of its plan."""
 
 import json
 from collections import Counter
@@ -28,7 +28,7 @@ def check_plan(conn: Conn, scope: int | None, plan_id: int) -> None:
 
 
 def add_plan(conn: Conn, scope: int | None, venue_id: int, name: str) -> int:
-    """A plan that has no version yet. Errors: NotFound (the venue)."""
+    """Add a plan without a version and return its id. Errors: NotFound (the venue)."""
     values = {"scope": scope, "venue_id": venue_id, "name": name}
     row = maybe(conn.execute(sql.add_plan, values))
     if row is None:
@@ -39,8 +39,8 @@ def add_plan(conn: Conn, scope: int | None, venue_id: int, name: str) -> int:
 def add_version(
     conn: Conn, scope: int | None, plan_id: int, plan: Plan, source: bytes
 ) -> dict[str, Any]:
-    """Store the next version of a plan, 80,000 seats in seconds; source: the file as it came,
-    of which is kept what was read.
+    """Store the next version of a plan; 80,000 seats take seconds. source: the file as it was
+    uploaded; only the keys that were read are kept.
 
     Returns {id, version, version_id, name, seats, categories: [{category, name, color, seats}]}.
     Errors: NotFound.

@@ -1,4 +1,4 @@
-"""Seating plans: read one, refuse a bad one with every reason, and number its seats.
+"""Reading of plan files: a bad file is refused with all its problems, a good one's seats numbered.
 
 **The format** is the open JSON of pretix's free seating editor (its `seating-plan.schema.json`):
 
@@ -6,36 +6,38 @@
      zones [{name, position, rows [{row_number, row_label, position, seats [
          {seat_guid, seat_number, category, position {x, y}}]}]}]}
 
-A seat lies at zone + row + seat position; its `category` is the name of one. pretix refuses keys
-that it does not know; we ignore them (`uuid`, `radius`, `areas`, newer ones), so that a file of a
-later editor still reads. What real halls lack may be missing: sizes, colours, positions, the names
-of zones, rows and seats; numbers may be integers. Guids, categories and the lists must be there,
-since a misspelt `seats` would lose seats silently.
+The position of a seat is the sum of the zone's, the row's and its own; its `category` is the name
+of a category. pretix refuses unknown keys. Usher ignores them (`uuid`, `radius`, `areas`, newer
+ones), so that files of a later editor can be read. Sizes, colours, positions and the names of
+zones, rows and seats may be missing, because plans of real venues lack them; numbers may be
+integers. Guids, categories and the lists must be there: a misspelt `seats` would silently lose
+seats.
 
-**Our extensions**, all optional:
+**Usher's extensions**, all optional:
 
-- plan `"focal_point": {x, y}`: the stage, in the plan's coordinates; ranks the seats (see below);
+- plan `"focal_point": {x, y}`: the stage, in the plan's coordinates; it ranks the seats (see
+  below);
 - zone or row `"general_admission": true`: standing places, without numbers (a row overrules its
   zone);
 - seat `"accessible": true`: a place for a wheelchair; `"companion": true`: the seat beside it, for
-  companions; `"restricted_view": true`. A seat that does not say takes the flag from the
-  name of its category: "Rollstuhlplatz", "Wheelchair companion", "Restricted view" and the like.
+  companions; `"restricted_view": true`. A seat without such a flag takes it from the name of its
+  category: "Rollstuhlplatz", "Wheelchair companion", "Restricted view" and the like.
 
-**Numbers of seats.** "Best available together" looks for runs of consecutive integers, so
-`Seat.seat` says which seats are neighbours and which are good:
+**Numbers of seats.** "Best available together" looks for runs of consecutive integers. Therefore
+`Seat.seat` says which seats are neighbours and which are better:
 
 - two seats are consecutive if and only if they are neighbours: same zone, row and category, and no
   aisle between them. An aisle is a step along the row above `AISLE` times the row's usual step.
-  What is printed on the seats (1 3 5 | 2 4 6, 7bis, serpentines) plays no part, nor do flags. Rows
-  that are not drawn (positions missing, or all on one point) follow the file. The standing places
-  of one row and category are one run, however they are drawn;
+  Printed numbers (1 3 5 | 2 4 6, 7bis, serpentines) and flags have no influence. Rows that are not
+  drawn (positions missing, or all on one point) have the order of the file. The standing places of
+  one row and category are one run, whatever their positions;
 - between two runs at least one integer stays unused;
-- within a category lower is better: by the distance of the run's middle to the focal point, or
-  without one in the order of the file (zones, then rows), which in most halls begins at the stage;
-  in a row the middle comes first.
+- within a category a lower number is better. Runs are ranked by the distance of their middle to the
+  focal point. Without a focal point they have the order of the file (zones, then rows), which for
+  most venues begins at the stage; in a row the middle comes first.
 
-Guids, names and printed numbers have no influence, nor has the order of the seats in a drawn row:
-they can be edited and the numbers stay. Where seats come and go, `keep_numbers` does the rest.
+Guids, names, printed numbers and the order of the seats in a drawn row have no influence: they can
+be edited and the numbers stay. Where seats are added or removed, `keep_numbers` keeps the numbers.
 """
 
 import json
@@ -48,7 +50,7 @@ from statistics import median_low
 from typing import Any, NamedTuple, TypedDict
 
 AISLE = 1.6  # in real halls one missing seat makes a step of 2.0, while curves stay below 1.2
-LOOSEST = 2.0  # a row's usual step is at most this many of its zone's: wider is apart
+LOOSEST = 2.0  # a row's usual step is at most this many of its zone's usual steps
 MAX_BYTES = 64 * 2**20  # 200,000 seats as the editor writes them are about 50 MiB
 MAX_SEATS = 200_000  # no stadium has more
 MAX_ROWS = 50_000
@@ -75,14 +77,14 @@ _Point = tuple[float, float]  # (x, y), y downwards
 
 
 class Problem(TypedDict):
-    """A reason to refuse a plan: where (`zones[0].rows[2].seats[5].category`), and what it is."""
+    """A reason to refuse a plan: where it is (`zones[0].rows[2].seats[5].category`), and why."""
 
     path: str
     message: str
 
 
 class PlanError(ValueError):
-    """The seating plan cannot be used; `errors` says why: at most MAX_ERRORS and how many more."""
+    """The plan cannot be used. `errors` says why: at most MAX_ERRORS, and how many more."""
 
     def __init__(self, errors: list[Problem]) -> None:
         super().__init__("; ".join(f"{error['path']} {error['message']}" for error in errors))
@@ -90,7 +92,7 @@ class PlanError(ValueError):
 
 
 class Category(NamedTuple):
-    """A price level; `color` is whatever the plan says, "" where it says nothing."""
+    """A price level; `color` is the text in the plan, or ""."""
 
     name: str
     color: str
@@ -121,7 +123,7 @@ class Seat(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan as read: `size` is (width, height) in its own units, `seats` ascend by `Seat.seat`."""
+    """A plan as read. `size` is (width, height) in its own units; `seats` ascend by `Seat.seat`."""
 
     name: str
     size: tuple[float, float]
@@ -130,9 +132,9 @@ class Plan:
 
 
 def read_plan(source: bytes | dict[str, Any]) -> Plan:
-    """Reads and numbers a seating plan, given as a file's bytes or as parsed JSON.
+    """Read a plan and number its seats. source: the bytes of a file, or parsed JSON.
 
-    Raises PlanError with every problem of the plan, bounded in number.
+    Errors: PlanError.
     """
     reader = _Reader()
     document = _load(source, reader) if isinstance(source, bytes) else source
@@ -155,11 +157,11 @@ READ: dict[str, Any] = {
     "categories": {"name": None, "color": None},
     "zones": _ZONE | {"position": _POINT, "rows": _ROW | {"position": _POINT, "seats": _SEAT}},
 }
-"""The keys of a plan that mean something here, of lists those of their items."""
+"""The keys of a plan that are read; for lists those of their items."""
 
 
 def keep_read(document: Any, keys: dict[str, Any] | None = READ) -> Any:
-    """A plan that was read, without whatever else a file may hold: it can be much, and anything."""
+    """Return a plan's document with only the keys that are read: the other ones can be large."""
     if keys is None:
         return document
     if isinstance(document, list):
@@ -170,10 +172,10 @@ def keep_read(document: Any, keys: dict[str, Any] | None = READ) -> Any:
 
 
 def keep_numbers(plan: Plan, earlier: Mapping[str, int]) -> Plan:
-    """Gives each guid of `earlier` (guid to seat, of all versions before) its number again.
+    """Give each guid of `earlier` (guid to seat, of all earlier versions) its number again.
 
-    So a number never comes to mean another seat. New seats come after all earlier ones, in runs of
-    their own. Known seats keep their numbers even where an aisle has been drawn between them since.
+    So a number never comes to mean another seat. New seats get numbers after all earlier ones, in
+    runs of their own. Known seats keep their numbers even if there is now an aisle between them.
     """
     if not earlier:
         return plan
@@ -182,11 +184,11 @@ def keep_numbers(plan: Plan, earlier: Mapping[str, int]) -> Plan:
     return replace(plan, seats=sorted(seats))
 
 
-# Reading: drafts of rows, every problem noted.
+# Reading: makes drafts of rows and notes all problems.
 
 
 class _Place(NamedTuple):
-    """A seat as read; `drawn` says whether it has a position of its own."""
+    """A seat as read; `drawn`: it has a position of its own."""
 
     guid: str
     number: str
@@ -201,7 +203,7 @@ class _Place(NamedTuple):
 
 @dataclass
 class _Row:
-    """A row as read; once walked, `steps[i]` is the distance from `places[i]` to the next one."""
+    """A row as read. After `_walk`, `steps[i]` is the distance from `places[i]` to the next one."""
 
     zone: int
     zone_name: str
@@ -212,7 +214,7 @@ class _Row:
 
 
 class _Flags(NamedTuple):
-    """What the name of a category says of its seats."""
+    """The flags of seats that the name of their category implies."""
 
     accessible: bool
     companion: bool
@@ -229,7 +231,7 @@ class _Draft:
 
 
 def _load(source: bytes, reader: "_Reader") -> Any:
-    """The parsed JSON; None, and a problem noted, where there is none."""
+    """Parse the JSON; None, with a problem noted, if it is not valid."""
     if len(source) > MAX_BYTES:
         reader.note("plan", f"is larger than {MAX_BYTES // 2**20} MiB")
         return None
@@ -243,7 +245,7 @@ def _load(source: bytes, reader: "_Reader") -> Any:
 
 
 class _Reader:
-    """Walks through the document once and notes what is wrong, where."""
+    """Reads a document once and notes each problem with its path."""
 
     def __init__(self) -> None:
         self.errors: list[Problem] = []
@@ -340,7 +342,7 @@ class _Reader:
             yield read
 
     def row_name(self, row: dict[str, Any], path: str) -> str:
-        """The row's number; where it has none its label, whose %s stands for the number."""
+        """The row's number; if it has none its label, in which %s stands for the number."""
         name = self.text(row, "row_number", path, number=True)
         label = self.text(row, "row_label", path)
         return name or label.replace("%s", "").strip()
@@ -379,7 +381,7 @@ class _Reader:
         )
 
     def category(self, seat: dict[str, Any], path: str) -> int:
-        """The index of the seat's category, -1 where it has none that the plan knows."""
+        """The index of the seat's category; -1 if the plan does not know it."""
         name = self.text(seat, "category", path, required=True)
         index = self.categories.get(name, -1)
         if index < 0 and name:
@@ -388,7 +390,7 @@ class _Reader:
 
     def guid(self, seat: dict[str, Any], path: str) -> str:
         guid = self.text(seat, "seat_guid", path, required=True)
-        if guid != guid.strip():  # requests are trimmed: it could not be named
+        if guid != guid.strip():  # texts in requests are trimmed
             self.note(f"{path}.seat_guid", "must not begin or end with spaces")
         first = self.guids.setdefault(guid, path)
         if guid and first != path:
@@ -396,12 +398,12 @@ class _Reader:
         return guid
 
     def fits(self, count: int, more: int, limit: int, path: str) -> bool:
-        """Whether `more` stay within the limit; only the first to exceed it is a problem."""
+        """Tell whether `more` items stay within the limit; only the first excess is a problem."""
         if count <= limit < count + more:
             self.note(path, f"exceed what a plan may hold, {limit:,} of them")
         return count + more <= limit
 
-    # Values of one key each; a problem is noted and something harmless returned.
+    # The value of one key each. For a wrong value they note a problem and return a harmless one.
 
     def items(self, owner: dict[str, Any], key: str, path: str) -> list[Any]:
         value = owner.get(key)
@@ -419,7 +421,7 @@ class _Reader:
         required: bool = False,
         number: bool = False,
     ) -> str:
-        """The text under `key`, "" where there is none; `number` lets an integer stand for text."""
+        """The text under `key`, or ""; `number`: an integer is allowed as well."""
         value = owner.get(key)
         if number and type(value) is int and value.bit_length() <= 64:
             return str(value)
@@ -486,11 +488,11 @@ def _kind(value: Any) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-# Numbering: walk along each row, cut it at aisles into runs, rank the runs.
+# Numbering: orders the seats of each row, cuts it at aisles into runs, and ranks the runs.
 
 
 class _Run(NamedTuple):
-    """Neighbours of one category, `row.places[i]` for i in `members`; the lowest `rank` is best."""
+    """Neighbours of one category: `row.places[i]` for i in `members`. The lowest `rank` is best."""
 
     rank: tuple[float, ...]
     row: _Row
@@ -516,10 +518,10 @@ def _number_seats(draft: _Draft) -> list[Seat]:
 
 
 def _walk(row: _Row) -> None:
-    """Puts a drawn row's places in the order in which one passes them, from the left end.
+    """Put the places of a drawn row in the order of a walk along it, from the left end.
 
-    Tried are the order of the file, along the longest extent, around the middle (horseshoes, rows
-    round a corner) and line by line (blocks drawn as one row). The shortest walk is the right one.
+    It tries the order of the file, along the longest extent, around the middle (horseshoes, rows
+    round a corner) and line by line (blocks drawn as one row), and takes the shortest walk.
     """
     places = row.places
     if not all(place.drawn for place in places):
@@ -557,7 +559,7 @@ def _sorted(points: list[_Point], key: Callable[[_Point], Any]) -> list[int]:
 
 
 def _around(points: list[_Point]) -> Iterator[list[int]]:
-    """By angle from the middle, starting after the widest gap; nothing where seats are inside."""
+    """Order by angle from the middle, from the widest gap; no order if seats are inside."""
     left, right = min(x for x, _ in points), max(x for x, _ in points)
     top, bottom = min(y for _, y in points), max(y for _, y in points)
     mx, my, width, height = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
@@ -575,7 +577,7 @@ def _from_right(first: _Place, last: _Place) -> bool:
 
 
 def _usual_steps(rows: list[_Row]) -> dict[int, float]:
-    """The median step between seats, by zone; two seats on one point are no step."""
+    """The median step between seats, by zone; two seats on one point make no step."""
     steps: dict[int, list[float]] = {}
     for row in rows:
         steps.setdefault(row.zone, []).extend(step for step in row.steps if step > 0)
@@ -583,13 +585,13 @@ def _usual_steps(rows: list[_Row]) -> dict[int, float]:
 
 
 def _cut(row: _Row, usual: float) -> Iterator[Sequence[int]]:
-    """The runs of a walked row as indexes into its places; `usual` is its zone's usual step."""
+    """Cut a row into runs, as indexes into its places; `usual` is its zone's usual step."""
     if row.standing:
         for category in dict.fromkeys(place.category for place in row.places):
             yield [i for i, place in enumerate(row.places) if place.category == category]
         return
     steps = [step for step in row.steps if step > 0]
-    if len(steps) > 2:  # two or three seats do not tell their usual step from an aisle
+    if len(steps) > 2:  # with two or three seats a usual step cannot be told from an aisle
         usual = min(median_low(steps), LOOSEST * usual)
     start = 0
     for i, (a, b) in enumerate(pairwise(row.places)):

@@ -1,4 +1,4 @@
-"""Halls. `scope` is the organisation that the caller may act for, None all of them."""
+"""Venues. `scope` is the organisation that the caller may act for; None: all of them."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ sql = load("catalogue/venues")
 def add_venue(
     conn: Conn, organisation_id: int, name: str, city: str, time_zone: str
 ) -> dict[str, Any]:
-    """{id, organisation_id, name, city, time_zone}.
+    """Add a venue and return {id, organisation_id, name, city, time_zone}.
 
-    Errors: psycopg.IntegrityError when there is no such organisation.
+    Errors: psycopg.IntegrityError when the organisation does not exist.
     """
     values = {"organisation_id": organisation_id, "name": name}
     values |= {"city": city, "time_zone": time_zone}

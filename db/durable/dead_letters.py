@@ -1,7 +1,7 @@
-"""Dead letters: tasks that were given up, until an operator has resolved them.
+"""Dead letters: tasks that were given up and wait for an operator.
 
-A letter is open until its task is retried, came to its end after all, or is discarded. Everything
-that operators do here is in the audit log.
+A letter is open until its task is retried, is done after all, or is discarded. Each change that
+an operator makes here is in the audit log.
 """
 
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from db.runtime.errors import Conflict, NotFound
 sql = load("durable/dead_letters")
 
 CHOICES = ("actor", "event_id", "booking_id", "buyer_id", "older_than", "newer_than", "reason")
-"""What letters can be chosen by. older_than, newer_than: seconds since they died; reason: a part of
-it, in any case."""
+"""Filters of letters. older_than, newer_than: seconds since the letter was made; reason: a part of
+its text, in upper or lower case."""
 ANY: dict[str, Any] = dict.fromkeys(("id", "starting_after", "open", *CHOICES))
 
 
 def list_letters(
     conn: Conn, wanted: Mapping[str, Any], limit: int, *, oldest_first: bool = False
 ) -> list[dict[str, Any]]:
-    """Letters as `wanted` (some of CHOICES, and of ANY), latest first, without their history.
-    lives: the task goes on being tried."""
+    """Letters that match `wanted` (filters of CHOICES, the others from ANY), the latest first,
+    without their history. lives: the task was kept and is tried again."""
     values = {**ANY, **wanted, "limit": limit, "oldest_first": oldest_first}
     return many(conn.execute(sql.list_letters, values))
 
 
 def get_letter(conn: Conn, letter_id: int) -> dict[str, Any]:
-    """A letter with errors, its history: [{at, kind, error, claims, worker}], as add_attempt in SQL
-    says. Errors: NotFound.
+    """A letter with its history in errors: [{at, kind, error, claims, worker}], see the SQL
+    function add_attempt. Errors: NotFound.
     """
     found = list_letters(conn, {"id": letter_id}, 1)
     if not found:
@@ -39,8 +39,8 @@ def get_letter(conn: Conn, letter_id: int) -> dict[str, Any]:
 
 
 def retry(conn: Conn, letter_id: int) -> dict[str, Any]:
-    """{id, outcome, task_id}: 'retried' as that task; or 'hastened', when the letter's own still
-    lives and only runs now.
+    """Retry a letter's task: {id, outcome, task_id}. outcome: 'retried', with a new task; or
+    'hastened', when the letter's own task was kept and now runs at once.
 
     Errors: NotFound, Conflict already_resolved or cannot_be_retried.
     """
@@ -50,7 +50,7 @@ def retry(conn: Conn, letter_id: int) -> dict[str, Any]:
 
 
 def discard(conn: Conn, letter_id: int, reason: str) -> None:
-    """Close it and end its task.
+    """Close a letter and delete its task.
 
     Errors: NotFound, Conflict already_resolved, or unfinished while money depends on it.
     """
@@ -64,13 +64,13 @@ def _refuse(letter_id: int, row: dict[str, Any], why: str) -> None:
     if row["outcome"] == "resolved":
         raise Conflict(f"It was resolved before: {row['detail']}.", "already_resolved")
     if row["outcome"] == "refused":
-        raise Conflict(f"Not so: {row['detail']}.", why)
+        raise Conflict(f"Refused: {row['detail']}.", why)
 
 
 def retry_many(conn: Conn, wanted: Mapping[str, Any], limit: int) -> dict[str, list[Any]]:
-    """Retry those that are open and as `wanted`, the oldest first, at most `limit`.
+    """Retry open letters that match `wanted`, the oldest first, at most `limit`.
 
-    {retried: as by retry(), refused: [{id, why}]}
+    Returns {retried: [see retry()], refused: [{id, why}]}.
     """
     done: dict[str, list[Any]] = {"retried": [], "refused": []}
     for letter in list_letters(conn, {**wanted, "open": True}, limit, oldest_first=True):

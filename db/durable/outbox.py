@@ -18,13 +18,14 @@ from db.runtime.settings import settings
 sql = load("durable/outbox")
 
 CLAIMS_BESIDE_OTHERS = 2
-"""Leases without an outcome that may be a neighbour's fault; then a task is in quarantine. Two,
-since a crash that has nothing to do with its tasks should not send all of them there."""
+"""Leases without an outcome after which a task is in quarantine: before that, another task of the
+process may have been the cause. Two, because one crash should not send all tasks of a process
+there."""
 
 
 @dataclass(frozen=True)
 class DueTask:
-    """A task for which a message is to be sent. claims: so many workers may have died over it."""
+    """A task that a message is to be sent for. claims: leases without an outcome."""
 
     id: int
     actor: str
@@ -38,7 +39,7 @@ class DueTask:
 
 @dataclass(frozen=True)
 class Task:
-    """A task that this worker has leased. claims: leases without an outcome, this one included."""
+    """A task that this worker has leased. claims: leases without an outcome, including this one."""
 
     id: int
     actor: str
@@ -51,7 +52,7 @@ class Task:
 
 
 def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
-    """At most `limit` tasks of a queue that are due to be sent now."""
+    """Take at most `limit` tasks of a queue that messages are to be sent for now."""
     values = {"queue": queue, "limit": limit, "pace": settings().task_pace}
     rows = conn.execute(sql.take_due, values)
     return [DueTask(**row) for row in rows]
@@ -60,10 +61,10 @@ def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
 def lease(
     conn: Conn, ids: list[int], token: UUID, seconds: float, worker: str, *, alone: bool
 ) -> list[Task]:
-    """Those of the tasks that no worker has and that are due, now ours for `seconds`.
+    """Lease those of the tasks that are due and not leased, for `seconds`.
 
-    worker: who we are, for the history of a task that we might die over. alone: this process has no
-    other task in hand; tasks in quarantine are leased to no other.
+    worker: the name of this worker, for the task's history. alone: this process has no other task;
+    tasks in quarantine are leased only to such a process.
     """
     values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
     values |= {"worker": worker, "alone": alone, "beside_others": CLAIMS_BESIDE_OTHERS}
@@ -72,7 +73,7 @@ def lease(
 
 
 def lock(conn: Conn, ids: list[int], token: UUID) -> set[int]:
-    """Lock the tasks that are still ours until the transaction ends."""
+    """Lock the tasks that this token still has, until the transaction ends; their ids."""
     return {row["id"] for row in conn.execute(sql.lock, {"ids": ids, "token": token})}
 
 
@@ -86,26 +87,27 @@ def finish(conn: Conn, ids: Iterable[int], token: UUID) -> None:
 
 
 def resolve(conn: Conn, ids: list[int]) -> None:
-    """What went on behind its dead letter has come to its end: nobody need look at the letter."""
+    """Resolve the dead letters of tasks that were kept and are done now."""
     conn.execute(sql.resolve, {"ids": ids})
 
 
 def retry(
     conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
 ) -> None:
-    """Hand the tasks back to run in `delay` seconds; `counts` tells whether it was a failure."""
+    """Hand the tasks back, to run in `delay` seconds; `counts`: this attempt was a failure."""
     values = {"ids": ids, "token": token, "error": error, "counts": int(counts)}
     values["delay"] = delay * settings().task_pace
     conn.execute(sql.retry, values)
 
 
 def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
-    """Let others have what is leased under these tokens: we are about to end. How many it was."""
+    """Hand back the tasks that are leased under these tokens, because the worker is about to stop,
+    and return how many there were."""
     return conn.execute(sql.release, {"ids": ids, "tokens": tokens}).rowcount
 
 
 def call_out(conn: Conn, task: Task, queue: str, reason: str) -> None:
-    """A dead letter of what a task has found, while it comes to its end all the same."""
+    """Add a dead letter for a fact that a task found; the task itself goes on."""
     about = {"actor": task.actor, "key": task.key, "event_id": task.event_id}
     values = about | {"args": Jsonb(task.args), "queue": queue, "reason": reason}
     conn.execute(sql.call_out, values)
@@ -114,9 +116,9 @@ def call_out(conn: Conn, task: Task, queue: str, reason: str) -> None:
 def bury(
     conn: Conn, ids: list[int], token: UUID, reason: str, *, keep: bool, attempt: bool = True
 ) -> None:
-    """Make dead letters of the tasks; with `keep` they also go on being tried.
+    """Make dead letters of the tasks; with `keep` the tasks are kept and tried again.
 
-    attempt: the reason is what became of this attempt, and belongs to the history, too.
+    attempt: this attempt failed for the reason, so it is added to the history.
     """
     values = {"ids": ids, "token": token, "reason": reason, "keep": keep, "attempt": attempt}
     conn.execute(sql.bury_tasks, values)

@@ -1,4 +1,4 @@
-"""E-mails: one row each, from the change that causes it until the mail server has it."""
+"""E-mails: a row each, from the change that causes it until the mail server accepts it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,8 @@ sql = load("mail/emails")
 
 @dataclass(frozen=True)
 class Email:
-    """What a mail says. booking and seats are those it is about, if it is about a booking;
-    currencies all that there are, by code.
+    """The contents of a mail. booking and seats: of the booking that it is about, if there is one;
+    currencies: all of them, by code.
     """
 
     id: UUID
@@ -30,7 +30,7 @@ class Email:
 
 
 def take(conn: Conn, ids: list[str], currencies: dict[str, Currency]) -> list[Email]:
-    """Those of the mails that are still to be sent, counted as one more attempt."""
+    """Take those of the mails that are not sent yet, and count one more attempt."""
     rows = many(conn.execute(sql.take, {"ids": ids}))
     return [Email(**row, currencies=currencies) for row in rows]
 
@@ -44,7 +44,7 @@ def mark_failed(conn: Conn, email_id: UUID, error: str) -> None:
 
 
 def mark_skipped(conn: Conn, email_id: UUID, why: str) -> None:
-    """It is not true any more, so it is not sent."""
+    """End a mail that is not sent, because what it says is no longer true."""
     _give_up(conn, email_id, "skipped", why)
 
 
@@ -53,7 +53,7 @@ def _give_up(conn: Conn, email_id: UUID, state: str, why: str) -> None:
 
 
 def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
-    """Write the mails to those of the (event, booking) that are held and not being paid."""
+    """Write reminders for those of the (event, booking) that are held and not being paid."""
     values = {
         "event_ids": list({event_id for event_id, _ in bookings}),
         "booking_ids": [booking_id for _, booking_id in bookings],
@@ -64,8 +64,8 @@ def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
 def list_troubled(
     conn: Conn, *, state: str, older_than: float, limit: int, starting_after: UUID | None = None
 ) -> list[dict[str, Any]]:
-    """Mails that failed, or that could not be sent yet, written more than `older_than` seconds ago,
-    the latest first: {id, event_id, booking_id, buyer_id, template, state, attempts, last_error,
-    created_at}."""
+    """Mails that failed, or that could not be sent yet, and are older than `older_than` seconds;
+    the latest first: [{id, event_id, booking_id, buyer_id, template, state, attempts, last_error,
+    created_at}]."""
     values = {"state": state, "older_than": older_than, "limit": limit}
     return many(conn.execute(sql.list_troubled, values | {"starting_after": starting_after}))

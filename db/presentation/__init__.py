@@ -1,1 +1,1 @@
-"""Pure code that web and tasks share: how things are written for people."""
+"""Pure code that web and tasks share: how values are written for people."""

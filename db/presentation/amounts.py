@@ -1,4 +1,4 @@
-"""Amounts as people read them. They are integers of a currency's smallest unit."""
+"""Amounts as people read them, from integers of minor units."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,9 +8,9 @@ from babel.numbers import format_currency
 
 @dataclass(frozen=True)
 class Currency:
-    """10 ** exponent of the smallest unit are one; only multiples of step can be paid.
+    """A currency: one of it is 10 ** exponent minor units; only multiples of step can be paid.
 
-    minimum_charge, maximum_charge: of one payment through the gateway.
+    minimum_charge, maximum_charge: limits of one payment through the gateway.
     """
 
     code: str
@@ -21,8 +21,8 @@ class Currency:
 
 
 def written(amount: int, currency: Currency) -> str:
-    """An amount as people read it: 495000 of EUR is "4,950.00 EUR", of JPY "495,000 JPY", of KWD
-    "495.000 KWD"; kronur, which are counted in hundredths and only paid whole, are "4,950 ISK".
+    """Write an amount for people: 495000 of EUR is "4,950.00 EUR", of JPY "495,000 JPY", of KWD
+    "495.000 KWD". Of ISK, counted in hundredths but only paid whole, it is "4,950 ISK".
     """
     unit = 10**currency.exponent
     whole = currency.step == unit and amount % unit == 0
@@ -30,7 +30,7 @@ def written(amount: int, currency: Currency) -> str:
     return format_currency(
         Decimal(amount).scaleb(-currency.exponent),
         currency.code,
-        f"#,##0{decimals} \xa4\xa4",  # two signs: the code, which is not taken for another dollar
+        f"#,##0{decimals} \xa4\xa4",  # two signs: the code, which is clear for all dollars
         locale="en",
-        currency_digits=False,  # those of this pattern: Stripe's are not CLDR's
+        currency_digits=False,  # the decimals of this pattern: Stripe's are not CLDR's
     )

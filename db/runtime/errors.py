@@ -1,7 +1,6 @@
-"""What can go wrong, in the words of the domain. A class's docstring is its default message.
+"""Errors of the domain. A class's docstring is its default message.
 
-`permanent` says whether trying the same again can ever help; web/support/errors.py gives each its
-status.
+`permanent`: trying the same again can never help. web/support/errors.py gives each its status.
 """
 
 from typing import Any

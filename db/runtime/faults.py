@@ -1,10 +1,12 @@
-"""Named points at which a process can be made to die, for tests of what survives.
+"""Crash points: named places at which a test can make the process die.
 
-DIE_AT is a folder. The first process to reach a point after which a file in it is named ("after
-capture") removes the file and kills itself there. Unset, a point costs one comparison.
+DIE_AT is a folder. The first process that reaches a point removes the file of the point's name
+("after capture") from the folder and kills itself. If DIE_AT is not set, a point costs one
+comparison.
 
-What is done outside Postgres has points of its own; a commit has two by who commits it: "before
-task:advance commits", "after buyer commits". Where no actor is set it is the kind of process.
+Effects outside Postgres have their own points. Each commit has two, named after who commits:
+"before task:advance commits", "after buyer commits". Where no actor is set, the name is the kind of
+process.
 """
 
 import os
@@ -15,13 +17,13 @@ from db.runtime.settings import settings
 
 
 def reach(point: str) -> None:
-    """Die here, if this point was asked for."""
+    """Die here, if this point is wanted."""
     if folder := settings().die_at:
         _die_once(Path(folder) / point)
 
 
 def reach_commit(when: str, actor: str | None) -> None:
-    """A transaction is about to commit ("before"), or has ("after")."""
+    """Reach the point before or after a commit; when: "before" or "after"."""
     if settings().die_at:
         who = actor or settings().dyno.partition(".")[0]
         reach(f"{when} {'buyer' if who.startswith('buyer:') else who} commits")

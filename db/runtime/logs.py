@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard output, with whatever ids are bound.
+"""Structured logs: one JSON object a line on standard output, with the ids that are bound.
 
 `structlog.contextvars.bind_contextvars(request_id=…, booking_id=…)` adds ids to every line that
 follows in the same request or task. Lines hold ids, never names or addresses.
@@ -38,7 +38,7 @@ def configure_logs(process: str) -> None:
 
 
 def bind_trace(trace: str | None) -> None:
-    """From now on this thread's lines, and the tasks that it enqueues, name what caused them."""
+    """Add the trace to all following lines of this thread, and to the tasks that it enqueues."""
     current_trace.set(trace)
     if trace is None:
         structlog.contextvars.unbind_contextvars("trace")

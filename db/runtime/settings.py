@@ -18,12 +18,12 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the processes are told from outside. Times are in seconds unless their name says so."""
+    """The settings of a process. Times are in seconds, unless the name has another unit."""
 
     database_url: str
-    """postgresql://… ; directly for migrations, through a pooler if you like for the rest."""
+    """postgresql://… ; direct for migrations, possibly through a pooler for the processes."""
     redis_url: str
-    """redis://… : wakes workers up, and holds nothing that matters."""
+    """redis://… : it only wakes workers up; all its data may be lost."""
     secret_key: str
     """Signs buyers' tokens: at least 32 characters, the same in every process."""
     stripe_api_key: str
@@ -39,7 +39,7 @@ class Settings:
     live_bind: str = "0.0.0.0:8001"
     """host:port at which the live process listens."""
     live_streams: int = 10_000
-    """Streams that one live process carries at most; each needs a file descriptor."""
+    """The most streams that one live process carries; each needs a file descriptor."""
     stripe_api_base: str = "https://api.stripe.com"
     log_level: str = "info"
     pool_size: int = 8
@@ -47,41 +47,41 @@ class Settings:
     drain_batch: int = 500
     """Entries decided in one transaction."""
     gateway_limit: float = 20.0
-    """Calls a second to one gateway endpoint, all processes together; Stripe allows 25. No more
-    seats are held at once than can be paid at this rate within their hold time."""
+    """Calls a second to one gateway endpoint, from all processes together; Stripe allows 25. No
+    more seats are held at once than can be paid at this rate within their hold time."""
     gateway_account_limit: float = 0.0
-    """Calls a second to all endpoints of one gateway account; by default four times GATEWAY_LIMIT,
-    as Stripe has it (100 and 25)."""
+    """Calls a second to all endpoints of one gateway account. The default is four times
+    GATEWAY_LIMIT, the proportion of Stripe's limits (100 and 25)."""
     saga_backlog: int = 2000
-    """Payments waiting to be carried on; with more, no seats are held that have to be paid."""
+    """Payments that may wait for a worker; with more, no seats that have to be paid are held."""
     cache_url: str = ""
     """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
     rate_limits: str = ""
-    """on or off; by default on where TRUSTED_PROXIES says how to tell buyers' addresses, since all
-    requests would else come from one, the proxy's."""
+    """on or off; by default on if TRUSTED_PROXIES is set. Without it all requests seem to come from
+    one address, the proxy's."""
     trusted_proxies: int = 0
-    """How many proxies in front, of ours, set X-Forwarded-For: 1 with ops/deploy/nginx. Too high a
-    number lets clients choose an address."""
+    """How many proxies of this installation set X-Forwarded-For: 1 with ops/deploy/nginx. With too
+    high a number clients can choose their address."""
     retention_events: int = 90
     """Days after the end of an event until its bookings and entries are archived."""
     retention_archives: int = 3650
     """Days that archives are kept, by the month of the event's end."""
     retention_log: int = 400
-    """Days that changes of state are kept, a month at a time; longer while an event that had begun
-    is not archived."""
+    """Days that the state log is kept, by month; longer while an event of that time is not
+    archived."""
     retention_audit: int = 1100
-    """Days that the log of what organisers and operators did is kept."""
+    """Days that the audit log is kept."""
     retention_inbox: int = 60
-    """Days that the gateway's notifications are kept; longer than it repeats them."""
+    """Days that notifications are kept; longer than the gateway repeats them."""
     retention_letters: int = 180
     """Days that dead letters are kept after they were resolved."""
     retention_emails: int = 90
     """Days that mails about no booking are kept; those of bookings are archived with them."""
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
-    """Tests only: leases, resends and retries of tasks take so many times as long."""
+    """Tests only: a factor for the times of leases, resends and retries of tasks."""
     dyno: str = ""
-    """Which process this is, as platforms say it: web.1."""
+    """The name of this process, as platforms set it: web.1."""
     die_at: str = ""
     """Tests only: see db/runtime/faults.py."""
 
@@ -142,7 +142,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """This process's settings; a process that cannot have them ends with one sentence."""
+    """This process's settings. If one is missing or wrong, the process ends with one sentence."""
     try:
         return read_settings(os.environ)
     except SettingsError as error:

@@ -1,5 +1,5 @@
-"""A process may start before the servers that it needs: it says once what it waits for, and goes on
-by itself when they come."""
+"""Waiting for servers: a process may start before the servers that it needs. It logs once what it
+waits for, and goes on when they answer."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -20,20 +20,20 @@ CONNECT_TIMEOUT = 3
 
 
 def wait_for_postgres(stop: Event) -> bool:
-    """Whether Postgres answers; False: we were told to stop first."""
+    """Wait until Postgres answers; False: the process was told to stop first."""
     parts = conninfo_to_dict(settings().database_url)
     place = f"{parts.get('host', 'this machine')}:{parts.get('port', 5432)}"
     return _wait("Postgres", place, _ask_postgres, stop)
 
 
 def wait_for_redis(stop: Event) -> bool:
-    """Whether Redis answers; False: we were told to stop first."""
+    """Wait until Redis answers; False: the process was told to stop first."""
     url = urlsplit(settings().redis_url)
     return _wait("Redis", f"{url.hostname}:{url.port or 6379}", _ask_redis, stop)
 
 
 def say_if_postgres_is_away() -> None:
-    """For processes that answer all the same, with 503: only say that Postgres is waited for."""
+    """Log that Postgres is away, without waiting: for processes that answer with 503 meanwhile."""
     Thread(target=wait_for_postgres, args=[Event()], name="startup", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-/* A buyer whose payment is in doubt for so long that a person was called is told so, once. */
+/* Tells a buyer, once, that the payment is being checked: its task became a dead letter. */
 create or replace function tell_being_checked() returns trigger language plpgsql as $$
 begin
     perform notify_buyers(b.event_id, array[b.id], 'being_checked') from bookings b

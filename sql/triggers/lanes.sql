@@ -3,7 +3,8 @@ create or replace trigger lanes_audit
     for each row execute function audit_changes('lane changed', 'event_id', 'paused', 'weight',
         'in_flight_cap', 'admission_rate');
 
-/* A lane that is paused has no claim on what it missed, and does not hold the others' time back. */
+/* Makes a paused lane not busy. It gets no compensation for the pause, and does not hold back the virtual
+   time of the other lanes. */
 create or replace function rest_paused_lane() returns trigger language plpgsql as $$
 begin
     new.busy := false;

@@ -1,4 +1,4 @@
-/* guard_log adds one for TRUNCATE, to each partition. */
+/* Refuses changes to state_log. guard_log adds a trigger for TRUNCATE to each partition. */
 create or replace function refuse_log_writes() returns trigger language plpgsql as $$
 begin
     raise exception 'state_log is append-only and written by triggers alone';

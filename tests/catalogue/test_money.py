@@ -77,7 +77,7 @@ def prices(*pairs: tuple[int, int]) -> list[dict[str, int]]:
         ({"currency": "XAU"}, "currency", "unknown_currency", "Nothing can be sold in XAU"),
         ({"categories": prices((49, 0), (0, 0))}, "categories", "too_little", "0.49 EUR"),
         ({"categories": prices((20, 9), (900, 0)), "booking_fee": 20}, "categories", "too_little",
-         "The cheapest booking would come to 0.49 EUR"),
+         "The cheapest booking would cost 0.49 EUR"),
         ({"currency": "JPY", "categories": prices((49, 0), (100, 0))}, "categories", "too_little",
          "the least that can be charged is 50 JPY"),
         ({"categories": prices((0, 0), (20_000_000, 0)), "seats_per_buyer": 5}, "seats_per_buyer",

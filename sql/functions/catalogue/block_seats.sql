@@ -1,7 +1,7 @@
-/* An organiser blocks seats, or unblocks them (p_block false); seats that are so already stay so.
-   All or nothing. p_scope: the caller's organisation, null for all. outcome: 'done', 'no_event',
-   'not_opened', 'unknown_seat' (guids: which), 'taken' (guids: those that are held or sold).
-   Unblocking wakes the lane, because an entry may be waiting for such a seat. */
+/* Blocks seats of an event for an organiser, or unblocks them (p_block false): all or none. Seats that
+   are in that state already stay in it. p_scope: the caller's organisation; null: all organisations.
+   outcome: 'done', 'no_event', 'not_opened', 'unknown_seat' (guids: the unknown ones) or 'taken' (guids:
+   the seats that are held or sold). Unblocking wakes the lane: an entry may be waiting for the seats. */
 create or replace function block_seats(
     p_event bigint, p_scope bigint, p_guids text[], p_block boolean,
     out outcome text, out guids text[])

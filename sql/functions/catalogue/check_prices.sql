@@ -1,7 +1,7 @@
-/* What is wrong with an event's prices, the first thing found; reason null: nothing. 'not_a_multiple'
-   (of what its currency can be paid in), and, where it can be paid otherwise than offline, 'too_little' (the
-   cheapest booking that costs anything), 'too_much' (the dearest that a buyer may make). amount: the one
-   that is wrong; bound: what it is held against. */
+/* Finds the first error in an event's prices. reason: null, when there is none; 'not_a_multiple' (of the
+   currency step); and, where the event has payment methods, 'too_little' (the cheapest booking that is not
+   free) or 'too_much' (the most expensive booking of one buyer). amount: the wrong amount; bound: the
+   limit that it breaks. */
 create or replace function check_prices(
     p_event bigint, out reason text, out path text, out amount bigint, out bound bigint)
 language sql stable as $$

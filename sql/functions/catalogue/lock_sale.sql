@@ -1,6 +1,7 @@
-/* A booking of seats of an event shares this lock for the transaction, and looks at the event after it;
-   the task that cancels it takes the lock alone once before it looks at the bookings. So it finds those of
-   all that saw the event on sale, and nothing is booked later. */
+/* Locks the sale of an event until the transaction ends. A transaction that books seats shares the lock,
+   and reads the event's state afterwards. The task that cancels the event takes the lock alone once,
+   before it reads the bookings. So it finds the bookings of all transactions that saw the event on sale,
+   and no seat is booked later. */
 create or replace function lock_sale(p_event bigint, p_alone boolean) returns void
 language plpgsql as $$
 declare

@@ -1,5 +1,5 @@
-/* Fills an event from its plan version: seats, lane, and the sequence that numbers its queue. Prices
-   come separately. */
+/* Fills an event from its plan version: seats, lane, and the sequence of its queue's numbers. Prices are
+   set separately. Returns how many seats there are. */
 create or replace function open_event(p_event bigint) returns integer language plpgsql as $$
 declare
     seat_count integer;

@@ -1,5 +1,5 @@
-/* Shares of an amount in proportion to weights, in whole units that sum up to it, or to the weights
-   where they are less; none is more than its weight. */
+/* Divides an amount in proportion to weights, into whole units. The shares sum up to the amount, or to the
+   sum of the weights if that is less. No share is more than its weight. */
 create or replace function share_out(p_amount bigint, p_weights bigint[]) returns bigint[]
 language sql immutable parallel safe as $$
     select array_agg((round(least(p_amount, whole) * upto / greatest(whole, 1))

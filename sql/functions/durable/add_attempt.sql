@@ -1,7 +1,7 @@
-/* A task's history with one entry more: {at, kind, error, claims, worker}. kind: 'failed'; 'died', when a
-   worker was never heard of again; 'later', which is no failure. Waiting once more for the same thing
-   counts in the last entry ({times, last_at}) instead. Of more than 100 the first ten stay, and the
-   latest: how it began, and how it stands. */
+/* Adds one entry to a task's history: {at, kind, error, claims, worker}. kind: 'failed'; 'died', when the
+   worker never ended its lease; 'later', when the task has to wait, which is no failure. Waiting again for
+   the same reason adds no entry: the last one counts it ({times, last_at}). Of more than 100 entries the
+   first ten and the latest are kept. */
 create or replace function add_attempt(
     p_history jsonb, p_kind text, p_error text, p_claims integer, p_worker text)
 returns jsonb language plpgsql volatile as $$

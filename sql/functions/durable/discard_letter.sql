@@ -1,4 +1,5 @@
-/* Closes a dead letter for good, with its task. outcome: 'discarded', or as above. */
+/* Closes a dead letter for good and deletes its task. outcome: 'discarded'; or why not: 'unknown',
+   'resolved', or 'refused' with the detail. */
 create or replace function discard_letter(
     p_letter bigint, p_reason text, out outcome text, out detail text)
 language plpgsql as $$

@@ -1,7 +1,7 @@
-/* Adds a durable task and returns its id; with a key, at most one of its kind. One that exists is told
-   to run again, so that a notification that arrives while the task is ending still wakes it.
-   p_priority: 20 urgent, 50, or 80 when there is time. p_trace: what caused it, if not the request or
-   task of this transaction. */
+/* Adds a durable task and returns its id. With a key, an actor has at most one such task: one that exists
+   is marked to run again, so that a notification that arrives while the task is ending still wakes it.
+   p_priority: 20 is urgent, 50 is usual, 80 can wait. p_trace: the trace, if it is not that of this
+   transaction's request or task. */
 create or replace function enqueue(
     p_actor text, p_queue text, p_key text, p_args jsonb, p_event bigint default null,
     p_run_at timestamptz default clock_timestamp(), p_priority integer default 50,

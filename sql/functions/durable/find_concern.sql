@@ -1,4 +1,4 @@
-/* What a task is about, as far as its arguments lead to it. */
+/* Finds the event, booking and buyer that a task's arguments refer to; null where there is none. */
 create or replace function find_concern(
     p_args jsonb, p_event bigint, out event_id bigint, out booking_id uuid, out buyer_id bigint)
 language plpgsql stable set enable_seqscan = off as $$

@@ -1,4 +1,4 @@
-/* Why a dead letter may not be closed by hand: money that would be forgotten with it. Null: it may. */
+/* Says why a dead letter may not be discarded: money would be forgotten with it. Null: it may. */
 create or replace function find_unfinished(l dead_letters) returns text
 language plpgsql stable set enable_seqscan = off as $$
 declare

@@ -1,4 +1,4 @@
-/* Locks a dead letter, after the row of its task, if that still lives. */
+/* Locks the row of a dead letter's task, if there still is one (lives), and then the dead letter. */
 create or replace function lock_letter(p_letter bigint, out letter dead_letters, out lives boolean)
 language plpgsql as $$
 begin

@@ -1,4 +1,4 @@
-/* What an operator has done, in the words of the audit log. */
+/* Writes to the audit log what an operator did with a dead letter. */
 create or replace function note_letter(l dead_letters, p_action text, p_detail jsonb) returns void
 language sql as $$
     insert into audit_log (actor, action, event_id, detail)

@@ -1,6 +1,6 @@
-/* Tries a dead letter's task again. outcome: 'retried', as the new task task_id, in one transaction with
-   the end of the letter; 'hastened': the task still lives, and runs now; or why not: 'unknown',
-   'resolved', 'refused' with the detail. */
+/* Tries a dead letter's task again. outcome: 'retried': the letter is resolved, and task_id is a new task;
+   'hastened': the task was kept, and runs now; or why not: 'unknown', 'resolved', or 'refused' with the
+   detail. */
 create or replace function retry_letter(
     p_letter bigint, out outcome text, out task_id bigint, out detail text)
 language plpgsql as $$

@@ -1,4 +1,4 @@
-/* One e-mail per booking and template, at most, with the task that sends it. */
+/* Writes an e-mail for each booking, with the task that sends it; at most one per booking and template. */
 create or replace function notify_buyers(p_event bigint, p_bookings uuid[], p_template text)
 returns void language sql as $$
     with written as (

@@ -1,4 +1,4 @@
-/* The buyer is told that a refund went through, with the seats that it was for. */
+/* Writes the e-mail that tells the buyer of a refund and its seats, with the task that sends it. */
 create or replace function tell_of_refund(p_event bigint, p_refund uuid, p_template text) returns void
 language sql set enable_seqscan = off as $$
     with written as (

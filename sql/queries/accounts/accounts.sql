@@ -1,5 +1,5 @@
 -- add_account --
--- A buyer; a guest has no password.
+-- Adds an account; a guest has no password.
 WITH account AS (
     INSERT INTO accounts (password_hash) VALUES (%(password_hash)s) RETURNING id
 )
@@ -8,21 +8,21 @@ SELECT id, %(email)s, %(name)s FROM account
 RETURNING id
 
 -- find_account --
--- By address, whatever its case; accounts that were closed cannot sign in.
+-- An account by its address in upper or lower case. An account that was closed is not found.
 SELECT a.id, a.password_hash, a.token_epoch, a.codes_used, clock_timestamp() AS now
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL
 
 -- get_account --
--- What an account is told about itself.
+-- An account's name and address.
 SELECT b.id, b.name, b.email
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE b.id = %(account_id)s AND a.closed_at IS NULL
 
 -- use_code --
--- The bearer of the code reads the account's mail. The first time a password and tokens from before end:
--- another person may have made the account. No row: the code was used, or its time is over, or the account
--- closed.
+-- Signs in by a code, which proves that the buyer reads the account's mail. The first such sign-in ends the
+-- password and all earlier tokens: another person may have made the account. No row: the code was used or
+-- has expired, or the account was closed.
 UPDATE accounts
 SET codes_used = codes_used + 1,
     password_hash = CASE WHEN verified_at IS NOT NULL THEN password_hash END,
@@ -34,12 +34,12 @@ WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL
 RETURNING token_epoch
 
 -- list_epochs --
--- Accounts whose tokens of earlier epochs were ended since then, while such tokens may be alive.
+-- Accounts whose token epoch was raised since then. Older ones are left out: their tokens have expired.
 SELECT id, token_epoch, tokens_ended_at FROM accounts
 WHERE tokens_ended_at > greatest(%(since)s::timestamptz, clock_timestamp() - interval '31 days')
 
 -- send_sign_in_code --
--- The e-mail with a code, and the task that sends it; one a minute for an account.
+-- Writes the e-mail with a code, and the task that sends it; at most one a minute for each account.
 WITH account AS (
     UPDATE accounts SET code_sent_at = clock_timestamp()
     WHERE id = %(account_id)s

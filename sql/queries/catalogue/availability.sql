@@ -1,16 +1,16 @@
 -- get_plan_version --
--- Which plan an event that was opened is pinned to.
+-- The plan version of an event that was opened.
 SELECT plan_version_id FROM events WHERE id = %(event_id)s AND state <> 'draft'
 
 -- draw_chart --
--- All seats of a plan version, as the text of a JSON document: made here, since it is long.
+-- All seats of a plan version as the text of a JSON document. Postgres writes it, because it is long.
 SELECT json_build_object('seats', json_agg(json_build_object('guid', guid, 'category', category,
     'zone', zone, 'row', row_label, 'number', number, 'x', x, 'y', y, 'accessible', accessible,
     'companion', companion, 'restricted', restricted) ORDER BY seat))::text AS document
 FROM plan_seats WHERE plan_version_id = %(plan_version_id)s
 
 -- count_seats --
--- What is free, and the seats that are not.
+-- Free seats of each category, and the seats that are not free.
 SELECT json_build_object(
     'as_of', clock_timestamp(),
     'categories', (
@@ -27,9 +27,9 @@ SELECT json_build_object(
 FROM events e WHERE e.id = %(event_id)s AND e.state <> 'draft'
 
 -- list_queues --
--- Where the queue is. Up to 1,000 people are counted; deeper down the numbers given out and
--- who left of them tell enough, at the same cost whatever the depth. On standby, which has no
--- such bound, up to 5,000 are counted.
+-- The state of each queue. Up to 1,000 waiting entries are counted. In a longer queue the places are
+-- computed from the numbers given out and the leavers, at the same cost for every length. Up to 5,000
+-- standby entries are counted.
 SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted, s.standby,
     list_leavers(l.event_id, l.now_serving, n.last_number) AS leavers,
     CASE WHEN e.state <> 'on_sale' OR clock_timestamp() >= e.off_sale_at THEN 'over'

@@ -1,6 +1,6 @@
 -- find_parts --
--- What a new event is made of, if all of it belongs to one organisation that the caller may act for:
--- the plan version's categories, and the gateway account asked for, or else the organisation's first.
+-- The parts of a new event, if all belong to one organisation within the scope: the categories of the
+-- plan version, and the given gateway account, or else the organisation's first.
 SELECT v.organisation_id, v.time_zone,
     (SELECT g.id FROM gateway_accounts g
      WHERE g.organisation_id = v.organisation_id AND g.provider = 'stripe'
@@ -16,7 +16,7 @@ LEFT JOIN plan_versions pv ON pv.id = %(plan_version_id)s
 WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = %(scope)s)
 
 -- add_event --
--- A draft.
+-- Adds an event as a draft.
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
     on_sale_at, off_sale_at, time_zone, currency, booking_fee, booking_fee_tax_rate, seats_per_buyer,
     hold_seconds, terms, gated, claim_seconds, grace_seconds, pass_seconds, payment_methods,
@@ -30,7 +30,7 @@ VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_accoun
 RETURNING id
 
 -- set_prices --
--- All categories of a draft anew; those that its plan does not have are left out.
+-- Replaces the prices of a draft. Categories that its plan does not have are left out.
 WITH gone AS (
     DELETE FROM event_categories WHERE event_id = %(event_id)s AND category <> ALL (%(categories)s)
 )
@@ -44,7 +44,7 @@ ON CONFLICT (event_id, category) DO UPDATE
 SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 
 -- check_prices --
--- The first thing that is wrong with an event's prices, if anything is.
+-- The first error in an event's prices; no row: there is none.
 SELECT w.reason, w.path, w.amount, w.bound, c.code AS currency, c.exponent, c.step
 FROM events e
 JOIN currencies c ON c.code = e.currency
@@ -52,8 +52,8 @@ CROSS JOIN check_prices(e.id) w
 WHERE e.id = %(event_id)s AND w.reason IS NOT NULL
 
 -- get_event --
--- An event with its venue and prices. scope: drafts are shown to this organisation; -1 to none,
--- null to the operator.
+-- An event with its venue and prices. scope: the organisation whose drafts are shown; -1: no drafts,
+-- null: all drafts.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.gated,
     e.claim_seconds, e.grace_seconds, e.pass_seconds, e.terms, e.payment_methods, e.offline_seconds,
@@ -68,7 +68,7 @@ WHERE e.id = %(event_id)s
     AND (e.state <> 'draft' OR %(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
 
 -- list_events --
--- On sale or announced, in the order in which they were made.
+-- Events that are on sale or announced, in the order in which they were added.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue
 FROM events e JOIN venues v ON v.id = e.venue_id
@@ -76,12 +76,12 @@ WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp() AND e.id > %(sta
 ORDER BY e.id LIMIT %(limit)s
 
 -- check_owner --
--- Whether the caller may act for an event.
+-- One row if the event is within the scope.
 SELECT id FROM events
 WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 
 -- lock_event --
--- An organiser changes an event of theirs, one change at a time.
+-- Locks an event within the scope, so that organisers change it one after the other.
 SELECT id, state, plan_version_id, payment_methods, offline_seconds, on_sale_at, off_sale_at,
     off_sale_at <= clock_timestamp() AS over
 FROM events
@@ -89,7 +89,7 @@ WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(sc
 FOR UPDATE
 
 -- change_draft --
--- Null leaves a field as it is.
+-- Changes a draft; null leaves a field as it is.
 UPDATE events
 SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_at),
     on_sale_at = coalesce(%(on_sale_at)s, on_sale_at),
@@ -111,21 +111,21 @@ WHERE id = %(event_id)s AND state = 'draft'
 RETURNING id
 
 -- open_event --
--- Seats, lane and numbers are made when it is opened for the first time.
+-- Makes the seats, the lane and the sequence of numbers, when an event is opened for the first time.
 SELECT open_event(%(event_id)s)
 
 -- set_state --
--- Names the state that it expects.
+-- Changes the state of an event if it is in the expected one.
 UPDATE events SET state = %(new)s WHERE id = %(event_id)s AND state = %(old)s RETURNING id
 
 -- list_plan_categories --
--- Those that seats of the event's plan have.
+-- The categories of the seats of an event's plan version.
 SELECT DISTINCT s.category FROM plan_seats s
 JOIN events e ON e.plan_version_id = s.plan_version_id
 WHERE e.id = %(event_id)s
 
 -- change_lane --
--- Null leaves a field as it is.
+-- Changes what an organiser sets of a lane; null leaves a field as it is.
 UPDATE lanes l
 SET paused = coalesce(%(paused)s, l.paused), weight = coalesce(%(weight)s, l.weight),
     in_flight_cap = CASE WHEN %(set_cap)s THEN %(in_flight_cap)s ELSE l.in_flight_cap END,
@@ -137,11 +137,11 @@ WHERE l.event_id = %(event_id)s AND e.id = l.event_id
 RETURNING l.event_id AS id, l.weight, l.paused, l.in_flight_cap, l.admission_rate
 
 -- list_changes --
--- What was changed about an event, latest first.
+-- The changes to an event in the audit log, the latest first.
 SELECT id, at, actor, action, detail FROM audit_log
 WHERE event_id = %(event_id)s AND (%(starting_after)s = 0 OR id < %(starting_after)s)
 ORDER BY id DESC LIMIT %(limit)s
 
 -- block_seats --
--- All of them, or none.
+-- Blocks or unblocks seats: all or none.
 SELECT outcome, guids FROM block_seats(%(event_id)s, %(scope)s, %(guids)s, %(block)s)

@@ -1,6 +1,6 @@
 -- list_letters --
--- The latest first, from the one given on, or the oldest first; history and live task with those that
--- are asked for by id.
+-- Dead letters: the latest first, after the given one, or the oldest first. The history is read only for
+-- a letter that is asked for by id.
 SELECT l.id, l.task_id, l.actor, l.queue, l.key, l.args, l.event_id, l.booking_id, l.buyer_id, l.reason,
     l.claims, l.failures, l.trace, l.created_at, l.died_at, l.resolved_at, l.resolution, l.resolved_by,
     l.retry_of, l.retried_as,
@@ -23,9 +23,9 @@ WHERE (%(id)s::bigint IS NULL OR l.id = %(id)s)
 ORDER BY CASE WHEN %(oldest_first)s THEN l.id END, l.id DESC LIMIT %(limit)s
 
 -- retry_letter --
--- The task once more, or at once.
+-- Tries the task of a dead letter again.
 SELECT * FROM retry_letter(%(id)s)
 
 -- discard_letter --
--- Closed for good.
+-- Closes a dead letter for good.
 SELECT * FROM discard_letter(%(id)s, %(reason)s)

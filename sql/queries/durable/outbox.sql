@@ -1,7 +1,8 @@
 -- take_due --
--- The tasks to send messages for now, the urgent first; each is sent again later, until it is done.
--- Those over which a worker may have died, not together with those that it took with it. (The index is
--- searched for a time that stands still: with clock_timestamp() it would be read to its end.)
+-- Takes the tasks for which messages are to be sent now, the urgent ones first. Each is sent again later,
+-- until it is done. The pause of tasks whose worker may have died is random, so that they are not sent
+-- together again. (The index is searched for the statement's time, which is constant: with
+-- clock_timestamp() the index would be read to its end.)
 UPDATE outbox
 SET sends = sends + 1,
     resend_at = clock_timestamp()
@@ -16,9 +17,9 @@ WHERE id = ANY (ARRAY(
 RETURNING id, actor, priority, claims
 
 -- lease --
--- Takes tasks for one worker, which alone may finish them; others find nothing. A lease that was never
--- given back means that its worker died, or was cut off: after %(beside_others)s of them a task is leased
--- only to a worker that has nothing else in hand.
+-- Leases tasks to one worker, which alone may finish them; other workers do not get them. A lease that
+-- expired means that its worker died or lost its connection. After %(beside_others)s such leases a task
+-- is leased only to a worker that has no other task.
 UPDATE outbox
 SET lease_token = %(token)s, lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
     claims = claims + 1, again = false, leased_by = %(worker)s,
@@ -33,19 +34,21 @@ WHERE id = ANY (ARRAY(
 RETURNING id, actor, key, args, event_id, claims, failures, trace
 
 -- lock --
--- Begins every transaction of a task: the rows that are still ours. None: somebody else has them.
+-- Locks the tasks that are still leased under this token. Every transaction of a task begins with it. A
+-- row is missing when the lease was lost.
 SELECT id FROM outbox
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 ORDER BY id FOR UPDATE
 
 -- renew --
--- Long work keeps its lease; what was achieved so far counts as an outcome.
+-- Extends the leases of long tasks. Progress counts as an outcome: claims begin at 1 again.
 UPDATE outbox
 SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), claims = 1
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- finish --
--- Deletes tasks that are done, in the transaction of their effect; who was told to run again, stays.
+-- Deletes tasks that are done, in the transaction of their effect. A task that was marked to run again
+-- stays and is due at once.
 WITH done AS (
     DELETE FROM outbox
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND NOT again
@@ -56,13 +59,14 @@ SET lease_token = NULL, lease_until = NULL, again = false, claims = 0, failures 
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND again
 
 -- resolve --
--- Closes the dead letters of tasks that were kept alive and are done.
+-- Resolves the dead letters of tasks that were kept and are done now.
 UPDATE dead_letters SET resolved_at = clock_timestamp(), resolution = 'done after all'
 WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
 
 -- retry --
--- Hands tasks back to run later. The delay is decided by the caller, the moment by this clock. Whoever was
--- told to run again meanwhile, and has not failed, does so at once: what it waits for may have come.
+-- Hands tasks back to run again after a delay. The caller decides the delay, the database's clock the
+-- time. A task that has not failed, and was marked to run again meanwhile, is due at once: what it waits
+-- for may have come.
 UPDATE outbox
 SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false,
     failures = failures + %(counts)s,
@@ -75,7 +79,7 @@ SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- release --
--- A worker that is about to end has not come to the end of these: as if it had never had them.
+-- Hands back the leases of a worker that is about to stop, as if it had never had them.
 UPDATE outbox
 SET lease_token = NULL, lease_until = NULL, claims = greatest(0, claims - 1), sends = 0,
     errors = add_attempt(errors, 'later', 'its worker was told to stop', claims, leased_by),
@@ -86,11 +90,11 @@ WHERE id = ANY (ARRAY(
 RETURNING id
 
 -- bury_tasks --
--- Makes dead letters of tasks that cannot be done; %(keep)s leaves them to be tried on as well.
+-- Makes dead letters of tasks that cannot be done. %(keep)s: the tasks are kept and tried again.
 SELECT bury_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
 
 -- list_tasks --
--- What is there to be done, from the one given on. failing: tried and not done; waiting: not yet due.
+-- Tasks that are not done, after the given one. failing: tried and failed; waiting: not due yet.
 SELECT o.id, o.actor, o.queue, o.key, o.args, o.event_id, o.priority, o.created_at, o.run_at, o.sends,
     o.claims, o.failures, o.lease_until, o.leased_by, o.trace, o.retry_of,
     o.errors -> -1 ->> 'error' AS last_error, (
@@ -113,7 +117,7 @@ WHERE o.id > %(starting_after)s
 ORDER BY o.id LIMIT %(limit)s
 
 -- call_out --
--- A dead letter of what a task has found, and done all that it can about: a person has to know.
+-- Adds a dead letter for a fact that a task found and that a person has to know. The task itself goes on.
 INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, buyer_id, reason, claims,
     errors, created_at)
 SELECT 0, %(actor)s, %(queue)s, %(key)s, %(args)s, c.event_id, c.booking_id, c.buyer_id, %(reason)s, 0,

@@ -1,5 +1,5 @@
 -- take --
--- Everything that a mail says, for those that are still to be sent.
+-- The contents of those mails that are not sent yet, counted as one more attempt.
 UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
@@ -22,24 +22,24 @@ RETURNING e.id, e.template, e.context, e.event_id, b.email, b.name, b.locale, (
     WHERE v.id = e.event_id) AS seats
 
 -- mark_sent --
--- The mail server has taken these.
+-- Marks mails as sent: the mail server accepted them.
 UPDATE emails SET state = 'sent', sent_at = clock_timestamp(), last_error = NULL
 WHERE id = ANY (%(ids)s) AND state = 'pending'
 
 -- give_up --
--- The mail server will never take this one.
+-- Ends a mail without sending it: as failed, when the mail server refuses it for good, or as skipped.
 UPDATE emails SET state = %(state)s, last_error = %(error)s WHERE id = %(id)s AND state = 'pending'
 
 -- remind --
--- A mail to those who hold seats and have not begun to pay.
+-- Writes reminders for those of the bookings that are held and not being paid.
 SELECT notify_buyers(event_id, array_agg(id), 'held')
 FROM bookings
 WHERE id = ANY (%(booking_ids)s) AND event_id = ANY (%(event_ids)s) AND state = 'held'
 GROUP BY event_id
 
 -- list_troubled --
--- Those that failed, or could not be sent yet, by way of their dead letters or tasks; the latest first,
--- from the one given on.
+-- Mails that failed, or could not be sent yet, found by their dead letters or tasks. The latest first,
+-- after the given one.
 SELECT id, event_id, booking_id, buyer_id, template, state, attempts, last_error, created_at
 FROM emails
 WHERE id = ANY (ARRAY(
