@@ -203,7 +203,7 @@ where e.booking_id is not null
     and (b.id is null or b.buyer_id <> e.buyer_id or b.entry_id is distinct from e.id);
 
 -- booking_without_its_entry --
--- A place in the queue led to a booking that its owner is not told of, or to two.
+-- A place in the queue led to a booking that its owner is not told of.
 select b.event_id, b.id as booking_id, b.entry_id, e.state as entry_state, e.booking_id as told
 from bookings b
 left join entries e on e.event_id = b.event_id and e.id = b.entry_id

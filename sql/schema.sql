@@ -420,6 +420,7 @@ CREATE TABLE bookings (
     reason text,
     CONSTRAINT bookings_pkey PRIMARY KEY (event_id, id),
     CONSTRAINT bookings_event_id_code_key UNIQUE (event_id, code),
+    CONSTRAINT bookings_one_per_entry UNIQUE (event_id, entry_id),
     CONSTRAINT bookings_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT bookings_check CHECK ((state <> ALL (ARRAY['authorising'::text, 'expiring'::text, 'review'::text, 'secured'::text])) OR payment_id IS NOT NULL),
     CONSTRAINT bookings_check1 CHECK ((state <> ALL (ARRAY['confirmed'::text, 'frozen'::text])) OR confirmed_at IS NOT NULL),

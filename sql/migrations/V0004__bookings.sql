@@ -31,6 +31,7 @@ create table bookings (
     reason text,
     primary key (event_id, id),
     unique (event_id, code),
+    constraint bookings_one_per_entry unique (event_id, entry_id),
     check (state not in ('authorising', 'expiring', 'review', 'secured') or payment_id is not null),
     check (state not in ('confirmed', 'frozen') or confirmed_at is not null),
     check (state not in ('confirmed', 'frozen') or total = 0 or payment_id is not null),

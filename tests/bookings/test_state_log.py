@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from db.connections import Conn, only
 from tests.support.halls import Hall, build_hall
@@ -202,6 +203,17 @@ def test_a_booking_of_another_event_is_none(hall: Hall) -> None:
             "update seats set state = 'held', booking_id = %s where event_id = %s",
             [booking, other.event],
         )
+
+
+def test_an_entry_has_one_booking(hall: Hall) -> None:
+    booking = hall.hold()
+    another = """insert into bookings select (jsonb_populate_record(b, %s)).* from bookings b
+        where id = %s"""
+    with pytest.raises(psycopg.errors.UniqueViolation, match="bookings_one_per_entry"):
+        hall.conn.execute(another, [Jsonb({"id": str(uuid4()), "code": "TWICE"}), booking])
+    for code in ("FIRST", "SECOND"):  # without an entry there may be many
+        without = {"id": str(uuid4()), "code": code, "entry_id": None}
+        hall.conn.execute(another, [Jsonb(without), booking])
 
 
 @pytest.mark.parametrize("left", ["seats", "booking_items"])
