@@ -42,7 +42,7 @@ _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 current_trace: ContextVar[str | None] = ContextVar("trace", default=None)
 """The id of the request that this thread answers, or that caused its task."""
 
-SAY_WHO = "SELECT set_config('usher.actor', %s, true), set_config('usher.trace', %s, true)"
+SET_ACTING = "SELECT set_config('usher.acting', %s, true), set_config('usher.trace', %s, true)"
 
 
 class Pool(ConnectionPool[Conn]):
@@ -145,10 +145,10 @@ def check_if_spoken_to(conn: Conn) -> None:
 
 
 @contextmanager
-def transaction(actor: str | None = None, seconds: int | None = None) -> Iterator[Conn]:
+def transaction(acting: str | None = None, seconds: int | None = None) -> Iterator[Conn]:
     """A transaction that commits when the block ends and rolls back when it raises.
 
-    actor: who acts, for the log of state changes ("buyer:7", "task:advance"). Tasks that are
+    acting: who acts, for the log of state changes ("buyer:7", "task:advance"). Tasks that are
     enqueued in it carry current_trace.
     seconds: how long each statement may take, if longer than this process's limit.
     Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
@@ -156,15 +156,15 @@ def transaction(actor: str | None = None, seconds: int | None = None) -> Iterato
     with pool().connection() as conn:
         token = _in_transaction.set(True)
         try:
-            if actor:
-                conn.execute(SAY_WHO, [actor, current_trace.get() or ""])
+            if acting:
+                conn.execute(SET_ACTING, [acting, current_trace.get() or ""])
             if seconds:
                 conn.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
             yield conn
         finally:
             _in_transaction.reset(token)
-        reach_commit("before", actor)
-    reach_commit("after", actor)
+        reach_commit("before", acting)
+    reach_commit("after", acting)
 
 
 @contextmanager

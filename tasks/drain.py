@@ -39,7 +39,7 @@ def serve_one_lane() -> bool:
     """Decide one batch of the lane that is due. False: no lane is."""
     event_id = None
     try:
-        with transaction(actor="drain") as conn:
+        with transaction("drain") as conn:
             event_id = lanes.next_lane(conn, settings().saga_backlog)
             if event_id is None:
                 return False
@@ -57,7 +57,7 @@ def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
     while True:
         log.warning("batch failed", event_id=event_id, next_batch=batch, error=str(error))
         try:
-            with transaction(actor="drain") as conn:
+            with transaction("drain") as conn:
                 if lanes.lock_lane(conn, event_id):
                     if batch > 1:
                         decide(conn, event_id, batch)

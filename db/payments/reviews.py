@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
+from db.accounts.audit_log import audit
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
 from db.queries import load
@@ -128,4 +127,4 @@ def _change(
     owner = {"organisation_id": organisation_id}
     if maybe(conn.execute(statement, values | owner)) is None:
         raise NotFound
-    conn.execute(sql.audit, {"detail": Jsonb(given | owner)})
+    audit(conn, "review rules changed", None, given | owner)

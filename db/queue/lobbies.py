@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
+from db.accounts.audit_log import audit
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
@@ -36,7 +35,6 @@ def set_lobby(
     event_id: int,
     times: tuple[datetime, datetime],
     public_source: str | None,
-    actor: str,
 ) -> None:
     """Announce a lobby, or change one that has not begun; its commitment stays the same.
 
@@ -52,7 +50,7 @@ def set_lobby(
     secret = secrets.token_bytes(SECRET_BYTES)
     conn.execute(sql.commit, values | {"secret": secret, "public_source": public_source})
     detail = {"opens_at": opens_at.isoformat(), "closes_at": closes_at.isoformat()}
-    _log(conn, actor, "set_lobby", event_id, detail | {"public_source": public_source})
+    audit(conn, "set_lobby", event_id, detail | {"public_source": public_source})
 
 
 def _check_times(event: dict[str, Any], opens_at: datetime, closes_at: datetime) -> None:
@@ -98,9 +96,7 @@ def get_order(conn: Conn, event_id: int) -> bytes:
     return str(row["lines"]).encode()
 
 
-def give_public_value(
-    conn: Conn, scope: int | None, event_id: int, public_value: str, actor: str
-) -> None:
+def give_public_value(conn: Conn, scope: int | None, event_id: int, public_value: str) -> None:
     """Give the value that was named beforehand; the clock draws with it. The same again is nothing.
 
     Errors: NotFound; Conflict not_closed, no_public_source, value_given.
@@ -121,7 +117,7 @@ def give_public_value(
             raise Conflict("Another value was given before, and it counts.", "value_given")
         return
     conn.execute(sql.give_value, values)
-    _log(conn, actor, "give_public_value", event_id, {"public_value": public_value})
+    audit(conn, "give_public_value", event_id, {"public_value": public_value})
 
 
 def list_due(conn: Conn) -> list[int]:
@@ -146,8 +142,3 @@ def move_latecomers(conn: Conn) -> int:
     """How many were in a lobby whose list was fixed without them, and are in the tail now."""
     row = one(conn.execute(sql.move_latecomers))
     return int(row["moved"])
-
-
-def _log(conn: Conn, actor: str, action: str, event_id: int, detail: dict[str, Any]) -> None:
-    values = {"actor": actor, "action": action, "event_id": event_id, "detail": Jsonb(detail)}
-    conn.execute(sql.log_action, values)

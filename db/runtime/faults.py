@@ -22,10 +22,10 @@ def reach(point: str) -> None:
         _die_once(Path(folder) / point)
 
 
-def reach_commit(when: str, actor: str | None) -> None:
+def reach_commit(when: str, acting: str | None) -> None:
     """Reach the point before or after a commit; when: "before" or "after"."""
     if settings().die_at:
-        who = actor or settings().dyno.partition(".")[0]
+        who = acting or settings().dyno.partition(".")[0]
         reach(f"{when} {'buyer' if who.startswith('buyer:') else who} commits")
 
 

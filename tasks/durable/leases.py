@@ -114,7 +114,7 @@ class Lease:
 
         Errors: LeaseLost when one of them is not ours any more; everything is rolled back.
         """
-        with transaction(actor=f"task:{self.tasks[0].actor}") as conn:
+        with transaction(f"task:{self.tasks[0].actor}") as conn:
             if outbox.lock(conn, self.ids, self.token) != set(self.ids):
                 raise LeaseLost
             yield conn

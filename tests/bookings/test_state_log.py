@@ -134,9 +134,9 @@ def log_of(hall: Hall, subject: UUID) -> list[tuple[str | None, str, str | None]
 
 
 def test_the_log_tells_the_life_of_a_booking_and_its_payment(hall: Hall) -> None:
-    hall.conn.execute("select set_config('usher.actor', 'drain', false)")
+    hall.conn.execute("select set_config('usher.acting', 'drain', false)")
     booking = hall.hold()
-    hall.conn.execute("select set_config('usher.actor', 'buyer:1', false)")
+    hall.conn.execute("select set_config('usher.acting', 'buyer:1', false)")
     payment = hall.pay(booking)
     hall.set_payment(payment, "requires_action")
     assert log_of(hall, booking) == [

@@ -100,9 +100,7 @@ def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Announce a lobby, or change it until it opens. A secret is committed to at once."""
     times: tuple[datetime, datetime] = given["opens_at"], given["closes_at"]
     with transaction(caller().name) as conn:
-        lobbies.set_lobby(
-            conn, caller().scope, event_id, times, given["public_source"], caller().name
-        )
+        lobbies.set_lobby(conn, caller().scope, event_id, times, given["public_source"])
         return _with_verdict(lobbies.get_lobby(conn, event_id))
 
 
@@ -121,9 +119,7 @@ def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
 def give_public_value(given: dict[str, str], event_id: int) -> dict[str, Any]:
     """Give the public value, once the list is published; the lot is drawn within seconds."""
     with transaction(caller().name) as conn:
-        lobbies.give_public_value(
-            conn, caller().scope, event_id, given["public_value"], caller().name
-        )
+        lobbies.give_public_value(conn, caller().scope, event_id, given["public_value"])
         return _with_verdict(lobbies.get_lobby(conn, event_id))
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from marshmallow import fields, validate
 
+from db.accounts import audit_log
 from db.connections import autocommit
 from db.durable import outbox
 from db.mail import emails
-from db.maintenance import audit_log
 from db.payments import payments
 from web.support.auth import operators_only
 from web.support.blueprint import MAX_LIMIT, Blueprint, page_of

@@ -1,10 +1,9 @@
 /* Expires holds past their deadline, at most p_limit of them: held bookings end and their seats come
    free. One that is being paid is 'expiring' first, which the saga resolves with the gateway; an
    attempt that was not yet sent, or is being sent, keeps p_grace more, because our own backlog is not
-   the buyer's fault. Time in which the gateway could not be used is credited, up to p_credit.
-   Returns the numbers of bookings expired and set expiring. */
+   the buyer's fault. Returns the numbers of bookings expired and set expiring. */
 create or replace function expire_holds(
-    p_limit integer, p_grace interval default '60 s', p_credit interval default '30 min',
+    p_limit integer, p_grace interval default '60 s',
     out expired integer, out expiring integer)
 language plpgsql set jit = off as $$
 declare
@@ -17,8 +16,7 @@ begin
         from (
             select b.event_id, b.id, b.state from bookings b
             where b.state in ('held', 'authorising') and b.deadline < clock_timestamp()
-                and b.deadline + least(p_credit, outage_overlap(b.gateway_account_id, b.created_at))
-                    < clock_timestamp()
+                and hold_deadline(b) < clock_timestamp()
                 and (b.state = 'held' or exists (
                     select from payments p where p.id = b.payment_id
                         and (p.state not in ('intended', 'unknown')

@@ -6,7 +6,6 @@ returns boolean language plpgsql as $$
 begin
     update bookings set state = 'held', payment_id = null
     where event_id = p_event and id = p_booking and payment_id = p_payment
-        and (state = 'authorising' or state = 'secured' and clock_timestamp() < deadline
-            + least(interval '30 min', outage_overlap(gateway_account_id, created_at)));
+        and (state = 'authorising' or state = 'secured' and clock_timestamp() < hold_deadline(bookings));
     return found;
 end $$;

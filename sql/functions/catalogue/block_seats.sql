@@ -37,9 +37,7 @@ begin
         and state = case when p_block then 'free' else 'blocked' end;
     get diagnostics changed = row_count;
     if changed > 0 then
-        insert into audit_log (actor, action, event_id, detail)
-        values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
-            case when p_block then 'seats blocked' else 'seats unblocked' end, p_event,
+        perform audit(case when p_block then 'seats blocked' else 'seats unblocked' end, p_event,
             jsonb_build_object('changed', changed, 'seats', p_guids));
         insert into lane_wakes (event_id) values (p_event);
     end if;

@@ -18,7 +18,7 @@ begin
         where id = (l.args ->> 'email_id')::uuid and state = 'pending';
         update dead_letters
         set resolved_at = clock_timestamp(), resolution = 'discarded: ' || p_reason,
-            resolved_by = nullif(current_setting('usher.actor', true), '')
+            resolved_by = acting()
         where id = l.id;
         perform note_letter(l, 'dead letter discarded', jsonb_build_object('reason', p_reason));
     end if;

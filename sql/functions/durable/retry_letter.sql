@@ -35,7 +35,7 @@ begin
         update outbox set retry_of = l.id where id = retry_letter.task_id;
         update dead_letters
         set resolved_at = clock_timestamp(), resolution = 'retried', retried_as = retry_letter.task_id,
-            resolved_by = nullif(current_setting('usher.actor', true), '')
+            resolved_by = acting()
         where id = l.id;
     end if;
     if outcome in ('hastened', 'retried') then

@@ -10,9 +10,7 @@ begin
     from jsonb_each(to_jsonb(new)) n
     where n.key = any (tg_argv[1:]) and n.value is distinct from before -> n.key;
     if changes is not null then
-        insert into audit_log (actor, action, event_id, detail)
-        values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
-            tg_argv[0], (to_jsonb(new) ->> tg_argv[1])::bigint, changes);
+        perform audit(tg_argv[0], (to_jsonb(new) ->> tg_argv[1])::bigint, changes);
     end if;
     return null;
 end $$;

@@ -5,7 +5,7 @@ language plpgsql as $$
 declare
     kept archived_bookings;
     part record;
-    actor constant text := current_setting('usher.actor', true);
+    before constant text := current_setting('usher.acting', true);
 begin
     perform from events where id = p_event and archive_month is not null for update;
     delete from archived_bookings
@@ -17,17 +17,15 @@ begin
     end if;
     delete from archived_payments
     where month = kept.month and event_id = p_event and booking_id = p_booking;
-    perform set_config('usher.actor', 'archive', true);  -- in the log: this is no business of today
+    perform set_config('usher.acting', 'archive', true);  -- in the log: this is no business of today
     perform put_back('bookings', jsonb_build_array(kept.document -> 'booking'));
     for part in select * from archive_parts() order by n desc loop
         perform put_back(part.of_table, kept.document -> part.part);
     end loop;
-    perform set_config('usher.actor', coalesce(actor, ''), true);
+    perform set_config('usher.acting', coalesce(before, ''), true);
     perform recount_buyer(p_event, kept.buyer_id);
     update events set archived_at = null where id = p_event;
-    insert into audit_log (actor, action, event_id, detail)
-    values (coalesce(nullif(actor, ''), current_user), 'booking restored',
-        p_event, jsonb_build_object('booking_id', p_booking));
+    perform audit('booking restored', p_event, jsonb_build_object('booking_id', p_booking));
     return true;
 end $$;
 

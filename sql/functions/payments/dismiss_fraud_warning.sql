@@ -25,7 +25,6 @@ begin
         perform unfreeze_booking(p_event, p_booking);
         booking_state := 'confirmed';
     end if;
-    insert into audit_log (actor, action, event_id, detail)
-    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'booking unfrozen',
-        p_event, jsonb_build_object('booking_id', p_booking, 'reason', p_reason));
+    perform audit('booking unfrozen', p_event,
+        jsonb_build_object('booking_id', p_booking, 'reason', p_reason));
 end $$;

@@ -11,9 +11,7 @@ begin
     end if;
     perform enqueue('advance', 'payments', p_booking.id::text, jsonb_build_object(
         'event_id', p_booking.event_id, 'booking_id', p_booking.id), p_booking.event_id);
-    insert into audit_log (actor, action, event_id, detail)
-    values (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'review ended',
-        p_booking.event_id, jsonb_build_object('booking_id', p_booking.id,
+    perform audit('review ended', p_booking.event_id, jsonb_build_object('booking_id', p_booking.id,
             'payment_id', p_booking.payment_id, 'decision', p_decision, 'reason', p_reason,
             'reasons', p_booking.review_reasons));
 end $$;

@@ -51,12 +51,11 @@ begin
         where id = known.id;
         done := 'dead_letter';
     end if;
-    insert into audit_log (actor, action, event_id, detail)
-    select coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
-        'difference ' || case done when 'repair' then 'repaired' else 'reported' end, d.event_id,
-        jsonb_build_object('reconciliation', p_run, 'kind', d.kind, 'subject', d.subject,
-            'repair', d.repair, 'here', d.here, 'there', d.there)
-    where done <> 'known';
+    if done <> 'known' then
+        perform audit('difference ' || case done when 'repair' then 'repaired' else 'reported' end,
+            d.event_id, jsonb_build_object('reconciliation', p_run, 'kind', d.kind,
+                'subject', d.subject, 'repair', d.repair, 'here', d.here, 'there', d.there));
+    end if;
     return done;
 end $$;
 

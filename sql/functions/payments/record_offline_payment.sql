@@ -43,14 +43,12 @@ end $$;
 /* The part of record_offline_payment that writes. outcome: 'done', 'reference_used', 'payment_ending'. */
 create or replace function write_offline_payment(p_paid payments, p_reference text, p_late boolean)
 returns text language plpgsql as $$
-declare
-    who constant text := coalesce(nullif(current_setting('usher.actor', true), ''), current_user);
 begin
     begin
         insert into offline_payments as o (payment_id, gateway_account_id, reference, amount, currency,
             received_at, recorded_by)
         values (p_paid.id, p_paid.gateway_account_id, p_reference, p_paid.amount, p_paid.currency,
-            clock_timestamp(), who)
+            clock_timestamp(), acting())
         on conflict (payment_id) do update
         set reference = excluded.reference, amount = excluded.amount, currency = excluded.currency,
             received_at = excluded.received_at, recorded_by = excluded.recorded_by
@@ -61,8 +59,7 @@ begin
     exception when unique_violation then
         return 'reference_used';
     end;
-    insert into audit_log (actor, action, event_id, detail)
-    values (who, 'offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
+    perform audit('offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
         p_paid.booking_id, 'payment_id', p_paid.id, 'reference', p_reference, 'amount', p_paid.amount,
         'currency', p_paid.currency, 'late', p_late));
     perform enqueue(case when p_late then 'stop_unexpected' else 'advance' end, 'payments',

@@ -4,7 +4,6 @@ create or replace function record_offline_refund(
     p_event bigint, p_scope bigint, p_booking uuid, p_refund uuid, p_how text)
 returns text language plpgsql set enable_seqscan = off as $$
 declare
-    who constant text := coalesce(nullif(current_setting('usher.actor', true), ''), current_user);
     r refunds;
     paid_by text;
 begin
@@ -26,9 +25,8 @@ begin
     elsif r.state <> 'pending' then
         return 'not_pending';
     end if;
-    insert into offline_refunds (refund_id, how, recorded_by) values (p_refund, p_how, who);
-    insert into audit_log (actor, action, event_id, detail)
-    values (who, 'offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
+    insert into offline_refunds (refund_id, how, recorded_by) values (p_refund, p_how, acting());
+    perform audit('offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
         'refund_id', p_refund, 'how', p_how, 'amount', r.amount, 'currency', r.currency));
     perform enqueue('refund', 'payments', p_refund::text, jsonb_build_object('event_id', p_event,
         'booking_id', p_booking, 'refund_id', p_refund), p_event);

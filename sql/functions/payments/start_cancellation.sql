@@ -20,7 +20,7 @@ begin
     update events set state = 'cancelled' where id = p_event and state = found_in;
     insert into event_cancellations (event_id, reason, with_fees, requested_by)
     values (p_event, p_reason, p_with_fees,
-        coalesce(nullif(current_setting('usher.actor', true), ''), current_user));
+        acting());
     -- Entries that wait are told by the drain, which serves no lane that is paused.
     update lanes set paused = false where event_id = p_event and paused;
     insert into lane_wakes (event_id) select event_id from lanes where event_id = p_event;

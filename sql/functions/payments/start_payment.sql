@@ -20,8 +20,7 @@ begin
         when b.id is null then 'no_booking'
         when b.state = 'authorising' then 'payment_in_progress'
         when b.state <> 'held' then 'not_held'
-        when b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
-            < clock_timestamp() then 'deadline_passed'
+        when hold_deadline(b) < clock_timestamp() then 'deadline_passed'
         when p_method = 'offline' and show.offline_account_id is null
             or p_method <> 'offline' and p_method <> all (show.payment_methods) then 'no_such_method'
     end;

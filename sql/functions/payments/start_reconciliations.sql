@@ -10,7 +10,7 @@ begin
     with runs as (
         insert into reconciliations (gateway_account_id, cause, requested_by, window_from, window_to)
         select min(a.id), p_cause,
-            coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
+            acting(),
             greatest(p_from, to_timestamp(0)), least(p_to, clock_timestamp())
         from gateway_accounts a
         where a.provider <> 'offline'

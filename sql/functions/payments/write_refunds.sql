@@ -11,7 +11,7 @@ begin
         requested_by, params)
     select w.id, p.id, p_event, p.booking_id, w.amount, coalesce(p.captured_currency, p.currency),
         p_reason, p_cause,
-        coalesce(nullif(current_setting('usher.actor', true), ''), current_user),
+        acting(),
         jsonb_build_object(
             'payment_intent', p.gateway_ref,
             'amount', w.amount,

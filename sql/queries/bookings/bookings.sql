@@ -31,9 +31,7 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
             r.currency, 'state', r.state, 'created_at', r.created_at) ORDER BY r.id), '[]')
      FROM refunds r WHERE r.event_id = b.event_id AND r.booking_id = b.id) AS refunds
 FROM bookings b
-CROSS JOIN LATERAL (
-    SELECT b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
-        AS deadline) d
+CROSS JOIN LATERAL (SELECT hold_deadline(b) AS deadline) d
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
 
 -- list_bookings --
@@ -47,8 +45,7 @@ WITH last_seen AS (
 SELECT m.*, e.name AS event, e.starts_at
 FROM (
     (SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at,
-        b.deadline + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at))
-            AS deadline, false AS archived
+        hold_deadline(b) AS deadline, false AS archived
     FROM bookings b
     WHERE b.buyer_id = %(buyer_id)s AND (%(starting_after)s::uuid IS NULL
         OR (b.created_at, b.id) < (SELECT created_at, id FROM last_seen))

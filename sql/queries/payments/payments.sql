@@ -15,8 +15,7 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     p.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent,
     p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
     lapses_at(p) < clock_timestamp() + %(lapses_soon)s::interval AS lapsing,
-    CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN b.deadline
-        + least(interval '30 min', outage_overlap(b.gateway_account_id, b.created_at)) + %(charge_late)s
+    CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN hold_deadline(b) + %(charge_late)s
         < clock_timestamp() ELSE false END AS too_late,
     EXISTS (SELECT FROM outages o
             WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL

@@ -43,9 +43,3 @@ FROM organisations WHERE id = %(organisation_id)s
 ON CONFLICT (organisation_id, rule) DO UPDATE
 SET window_seconds = excluded.window_seconds, most = excluded.most, action = excluded.action
 RETURNING rule
-
--- audit --
--- What was changed about an organisation's rules.
-INSERT INTO audit_log (actor, action, detail)
-VALUES (coalesce(nullif(current_setting('usher.actor', true), ''), current_user), 'review rules changed',
-    %(detail)s)

@@ -90,8 +90,3 @@ ORDER BY d.event_id
 SELECT coalesce(sum(move_latecomers(event_id)), 0) AS moved
 FROM draws d
 WHERE EXISTS (SELECT FROM entries n WHERE n.event_id = d.event_id AND n.state = 'lobby')
-
--- log_action --
--- Who did what.
-INSERT INTO audit_log (actor, action, event_id, detail)
-VALUES (%(actor)s, %(action)s, %(event_id)s, %(detail)s)

@@ -1,3 +1,7 @@
+-- audit --
+-- One line of it.
+SELECT audit(%(action)s, %(event_id)s, %(detail)s)
+
 -- list_acts --
 -- The latest first, from the one given on.
 SELECT id, at, actor, action, event_id, detail FROM audit_log

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from db.connections import Conn, many
 from db.queries import load
 
-sql = load("maintenance/audit_log")
+sql = load("accounts/audit_log")
+
+
+def audit(conn: Conn, action: str, event_id: int | None, detail: dict[str, Any]) -> None:
+    """Write down what is done by whom the transaction was opened for."""
+    values = {"action": action, "event_id": event_id, "detail": Jsonb(detail)}
+    conn.execute(sql.audit, values)
 
 
 def list_acts(
