@@ -38,9 +38,8 @@ begin
     insert into lane_wakes (event_id, released)
     select n.event_id, bool_or(n.ended_at is not null)
     from old_rows o join new_rows n on n.event_id = o.event_id and n.id = o.id
-    where o.state in ('held', 'authorising', 'expiring', 'review', 'secured')
-        and n.state not in ('held', 'authorising', 'expiring', 'review', 'secured')
-        or o.state in ('confirmed', 'frozen') and n.state = 'cancelled'
+    where booking_is_open(o.state) and not booking_is_open(n.state)
+        or booking_is_sold(o.state) and n.state = 'cancelled'
     group by n.event_id;
     return null;
 end $$;

@@ -3,7 +3,7 @@ create or replace function tell_being_checked() returns trigger language plpgsql
 begin
     perform notify_buyers(b.event_id, array[b.id], 'being_checked') from bookings b
     where b.event_id = new.event_id and b.id = new.booking_id
-        and b.state in ('authorising', 'expiring', 'review', 'secured');
+        and booking_is_under_way(b.state);
     return null;
 end $$;
 

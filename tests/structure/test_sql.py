@@ -113,3 +113,45 @@ def test_what_is_asked_about_a_payment_says_of_which_event(conn: Conn) -> None:
     # What comes from the gateway names the payment alone.
     may = {"find_notified_payment", "take_notification", "is_archived", "restore_payment"}
     assert {row["proname"] for row in without} - may == set()
+
+
+@pytest.mark.parametrize(
+    ("index", "query"),
+    [
+        ("bookings_open", "select from bookings where event_id = 1 and booking_is_open(state)"),
+        ("payments_open", "select from payments where payment_is_open(state) order by id"),
+        (
+            "entries_one_active",
+            "select from entries where event_id = 1 and buyer_id = 1 and entry_is_active(state)",
+        ),
+        (
+            "entries_one_active",
+            "insert into entries select * from entries on conflict (event_id, buyer_id)"
+            " where entry_is_active(state) do nothing",
+        ),
+    ],
+)
+def test_groups_of_states_are_those_of_partial_indexes(conn: Conn, index: str, query: str) -> None:
+    """An index has the list, in the schema; all else calls the function, which is inlined."""
+    conn.execute("set enable_seqscan = off")
+    conn.execute("set enable_bitmapscan = off")
+    plan = conn.execute(f"explain {query}".encode()).fetchall()
+    lines = [row["QUERY PLAN"] for row in plan]
+    assert any(index in line for line in lines), lines
+    function = re.search(r"(\w+)\(state\)", query)
+    assert function and not any(function[1] in line for line in lines), lines
+
+
+def test_no_statement_lists_a_group_of_states_anew(conn: Conn) -> None:
+    """Invariants do: they rely on nothing that they check."""
+    groups = {
+        frozenset(re.findall(r"'(\w+)'", text)): path.stem
+        for path, text in texts("functions/**/*.sql").items()
+        if re.match(r"(booking|payment|entry)_(is|has)_", path.stem)
+    }
+    assert len(groups) == 7
+    for pattern in ("functions/**/*.sql", "triggers/*.sql", "queries/**/*.sql"):
+        for path, text in texts(pattern).items():
+            for states in re.findall(r"\bstate\s+(?:not )?in\s+\(('[^)]*)\)", text, re.I):
+                group = groups.get(frozenset(re.findall(r"'(\w+)'", states)))
+                assert group is None, f"{path}: {group}"

@@ -39,7 +39,7 @@ begin
                 terms_accepted_at)
             values (p_event, direct_number(), show.organisation_id, p_buyer, p_quantity, 'admitted', true, 'taken', clock_timestamp(), uuid7()::text, '',
                 case when p_accept_terms then clock_timestamp() end)
-            on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
+            on conflict (event_id, buyer_id) where entry_is_active(state)
                 do nothing
             returning * into mine;
             outcome := case when mine.id is null then 'already_waiting' end;
@@ -90,7 +90,7 @@ begin
         when p_show.gated then 'no_pass'
         when lane.paused or not lane_is_due(p_show.id, false) then 'paused'
         when lane.admission_rate is not null or exists (
-            select from entries where event_id = p_show.id and state in ('waiting', 'standby'))
+            select from entries where event_id = p_show.id and entry_is_waiting(state))
             then 'queue'
         when (select r.room from lane_room(p_show, lane, 1, p_per_second) r) = 0 then 'full'
     end;

@@ -6,5 +6,5 @@ language sql stable set enable_seqscan = off set enable_hashjoin = off set enabl
         select from bookings b
         join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
         where b.event_id = p_event and i.category = p_category
-            and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+            and booking_is_open(b.state))
 $$;

@@ -12,6 +12,6 @@ begin
         select count(*) from bookings b
         join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
         where b.buyer_id = p_buyer and b.event_id = p_event
-            and b.state not in ('expired', 'cancelled', 'failed') and i.returned_at is null)
+            and not booking_has_ended(b.state) and i.returned_at is null)
     where event_id = p_event and buyer_id = p_buyer;
 end $$;

@@ -25,7 +25,7 @@ begin
           group by b.buyer_id) r
     where c.event_id = p_event and c.buyer_id = r.buyer_id;
     update bookings b set state = 'cancelled', ended_at = clock_timestamp(), reason = p_reason
-    where b.event_id = p_event and b.id = any (p_bookings) and b.state in ('confirmed', 'frozen')
+    where b.event_id = p_event and b.id = any (p_bookings) and booking_is_sold(b.state)
         and not exists (select from booking_items i where i.event_id = b.event_id
                         and i.booking_id = b.id and i.returned_at is null);
     if p_resell then

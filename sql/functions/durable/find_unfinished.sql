@@ -20,9 +20,8 @@ begin
         from bookings b
         left join payments p on p.event_id = b.event_id and p.booking_id = b.id
         where b.event_id = l.event_id and b.id = l.booking_id
-            and (b.state in ('authorising', 'expiring', 'review', 'secured')
-                 or p.state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown')
-                 or b.state not in ('confirmed', 'frozen')
+            and (booking_is_under_way(b.state) or payment_is_open(p.state)
+                 or not booking_is_sold(b.state)
                     and p.captured > p.refunded + p.kept + coalesce((
                         select sum(d.amount) from disputes d
                         where d.payment_id = p.id and d.state = 'lost'), 0))

@@ -15,7 +15,7 @@ create or replace function open_business(p_event bigint) returns text language s
         when exists (select from receipts_due where event_id = p_event)
             then 'a receipt is not numbered'
         when exists (select from entries where event_id = p_event
-            and state in ('lobby', 'waiting', 'standby', 'admitted')) then 'an entry is in the queue'
+            and entry_is_active(state)) then 'an entry is in the queue'
         when exists (select from event_cancellations where event_id = p_event and finished_at is null)
             then 'it is being cancelled'
         when exists (select from reconciliation_differences

@@ -35,7 +35,7 @@ language sql set enable_seqscan = off set jit = off as $$
             then 'unknown_payment' end
         when not p.gateway_account_id = any (array(select same_gateway_accounts(p_account))) then null
         when p.gateway_ref <> g.id then case when not o.is_over then 'second_payment' end
-        when p.state in ('intended', 'unknown', 'requires_action', 'processing', 'authorised')
+        when payment_is_open(p.state)
             then case when g.state <> p.state or b.ended_at is not null
                 or b.state in ('secured', 'expiring') and p.state <> 'processing'
                 then 'payment_behind' end

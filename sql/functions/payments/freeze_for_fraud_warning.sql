@@ -8,7 +8,7 @@ begin
     select k.* into b from payments p
     join bookings k on k.event_id = p.event_id and k.id = p.booking_id
     where p.event_id = p_event and p.id = p_payment for update of k;
-    if b.state in ('held', 'authorising', 'expiring', 'review', 'secured')
+    if booking_is_open(b.state)
             and b.payment_id = p_payment then
         return null;
     end if;

@@ -10,5 +10,5 @@ language sql set enable_seqscan = off as $$
                     where d.payment_id = p.id and d.state = 'lost'), 0))
     from bookings b
     where p.id = any (p_payments) and b.event_id = p_event and b.id = p.booking_id
-        and b.state in ('expired', 'cancelled', 'failed');
+        and booking_has_ended(b.state);
 $$;

@@ -15,7 +15,7 @@ begin
     join bookings k on k.event_id = p.event_id and k.id = p.booking_id
     where p.event_id = p_event and p.id = p_payment for update of k;
     outcome := 'done'; booking_state := b.state;
-    if b.state in ('held', 'authorising', 'expiring', 'review', 'secured') and b.payment_id = p_payment then
+    if booking_is_open(b.state) and b.payment_id = p_payment then
         outcome := 'not_yet';
         return;
     end if;
@@ -29,7 +29,7 @@ begin
     from disputes d where d.event_id = b.event_id and d.booking_id = b.id and d.payment_id = b.payment_id;
     if open and b.state = 'confirmed' then
         perform freeze_booking(b.event_id, b.id);
-    elsif not open and lost and b.state in ('confirmed', 'frozen') then
+    elsif not open and lost and booking_is_sold(b.state) then
         places := array(select seat from booking_items where event_id = b.event_id
                             and booking_id = b.id and returned_at is null);
         perform return_seats(b.event_id, array_fill(b.id, array[cardinality(places)]), places, true,

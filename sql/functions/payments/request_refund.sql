@@ -45,7 +45,7 @@ begin
     outcome := case
         when b.id is null then 'no_booking'
         when b.state = 'frozen' and has_open_dispute(p_event, b.payment_id) then 'disputed'
-        when b.state not in ('confirmed', 'frozen') and (p_amount is null or p_tickets is not null)
+        when not booking_is_sold(b.state) and (p_amount is null or p_tickets is not null)
             then 'not_confirmed'
         when cardinality(p_tickets) <> coalesce(cardinality(returned), 0) then 'no_such_tickets'
         when amount % (select step from currencies where code = b.currency) <> 0 then 'not_a_multiple'

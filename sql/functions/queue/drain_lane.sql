@@ -201,7 +201,7 @@ begin
                 where b.event_id = p_show.id and b.buyer_id = e.buyer_id), 0) as over_cap
           from (select * from entries
                 where event_id = p_show.id and number = any (found_numbers)
-                    and state in ('waiting', 'standby')
+                    and entry_is_waiting(state)
                 order by number for update) e) e;
 end $$;
 
@@ -212,7 +212,7 @@ declare
     told integer;
 begin
     update entries set state = 'unavailable', decided_at = clock_timestamp(), reason = p_reason
-    where event_id = p_event and id = any (p_ids) and state in ('waiting', 'standby');
+    where event_id = p_event and id = any (p_ids) and entry_is_waiting(state);
     get diagnostics told = row_count;
     return told;
 end $$;
@@ -222,7 +222,7 @@ create or replace function hope_has_ended(p_event bigint) returns boolean
 language sql stable as $$
     select not exists (
             select from bookings where event_id = p_event
-                and state in ('held', 'authorising', 'expiring', 'review', 'secured'))
+                and booking_is_open(state))
         or exists (
             select from event_categories c
             where c.event_id = p_event

@@ -44,13 +44,13 @@ begin
         p_together, p_accessible, wanted, p_admission, p_key, p_sha256,
         case when p_accept_terms then clock_timestamp() end
     from take_number(show) place
-    on conflict (event_id, buyer_id) where state in ('lobby', 'waiting', 'standby', 'admitted')
+    on conflict (event_id, buyer_id) where entry_is_active(state)
         do nothing
     returning * into mine;
     outcome := 'joined';
     if not found then
         select * into mine from entries where event_id = p_event and buyer_id = p_buyer
-            and state in ('lobby', 'waiting', 'standby', 'admitted');
+            and entry_is_active(state);
         outcome := 'already_waiting';
     end if;
     id := mine.id; number := mine.number; state := mine.state; joined_at := mine.joined_at;

@@ -36,7 +36,7 @@ create or replace function paying_through(p_account bigint) returns bigint langu
     select (select count(*) from bookings where event_id = any (ids)
                 and deadline between now() - interval '45 min'
                     and now() + make_interval(secs => longest + 60)
-                and state in ('held', 'authorising', 'expiring', 'secured')
+                and booking_is_open(state) and state <> 'review'
                 and (state <> 'secured' or deadline > now()))
         + (select count(*) from entries where event_id = any (ids)
                 and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())

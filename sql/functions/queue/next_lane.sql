@@ -34,7 +34,7 @@ begin
         where (l.paused or l.stalled or l.rest_until > moment)
             and (v.state <> 'on_sale' or moment >= v.off_sale_at)
             and exists (select from entries e where e.event_id = l.event_id
-                and e.state in ('waiting', 'standby')));
+                and entry_is_waiting(e.state)));
     update lanes set busy = false
     where event_id in (
         select event_id from lanes

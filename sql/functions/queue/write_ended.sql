@@ -22,7 +22,7 @@ begin
     update entries e
     set state = 'unavailable', decided_at = clock_timestamp(), reason = lane.told_reason
     from (select id from entries
-          where event_id = p_event and number = any (numbers) and state in ('waiting', 'standby')
+          where event_id = p_event and number = any (numbers) and entry_is_waiting(state)
           order by number for update) w
     where e.event_id = p_event and e.id = w.id;
     get diagnostics written = row_count;

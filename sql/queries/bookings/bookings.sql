@@ -10,7 +10,7 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
     b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
-    b.state IN ('authorising', 'expiring', 'review', 'secured') AND EXISTS (
+    booking_is_under_way(b.state) AND EXISTS (
         SELECT FROM dead_letters l JOIN outbox o ON o.id = l.task_id
         WHERE l.booking_id = b.id AND l.resolved_at IS NULL AND l.actor = 'advance') AS being_checked,
     CASE WHEN b.state IN ('held', 'authorising')

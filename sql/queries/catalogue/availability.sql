@@ -37,8 +37,7 @@ SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.c
         WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = e.id AND s.state = 'free'
                      AND s.allocation IS NULL)
             THEN CASE WHEN l.paused THEN 'paused' ELSE 'open' END
-        WHEN EXISTS (SELECT FROM bookings b WHERE b.event_id = e.id AND b.state IN
-                     ('held', 'authorising', 'expiring', 'review', 'secured'))
+        WHEN EXISTS (SELECT FROM bookings b WHERE b.event_id = e.id AND booking_is_open(b.state))
             THEN 'all_held'
         ELSE 'sold_out' END AS sale
 FROM lanes l

@@ -27,7 +27,7 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS bookings, count(*) FILTER (WHERE state = 'cancelled') AS cancelled
     FROM bookings
     WHERE event_id = c.event_id AND confirmed_at IS NOT NULL
-        AND (state IN ('confirmed', 'frozen') OR reason = 'event_cancelled')) b
+        AND (booking_is_sold(state) OR reason = 'event_cancelled')) b
 CROSS JOIN LATERAL (
     SELECT count(*) AS requested,
         count(*) FILTER (WHERE state = 'pending') AS pending,

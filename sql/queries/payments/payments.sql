@@ -95,7 +95,7 @@ SELECT p.id, p.event_id, p.booking_id, b.code AS booking_code, b.state AS bookin
         SELECT min(d.id) FROM dead_letters d
         WHERE d.booking_id = b.id AND d.resolved_at IS NULL) AS dead_letter
 FROM payments p JOIN bookings b ON b.event_id = p.event_id AND b.id = p.booking_id
-WHERE p.state IN ('intended', 'requires_action', 'processing', 'authorised', 'unknown')
+WHERE payment_is_open(p.state)
     AND p.updated_at < clock_timestamp() - make_interval(secs => %(older_than)s)
     AND (p.state <> 'requires_action' OR b.deadline < clock_timestamp()) AND b.state <> 'review'
     AND (p.state <> 'processing' OR EXISTS (

@@ -32,7 +32,7 @@ WITH mine AS (
     UPDATE entries SET state = 'left', decided_at = clock_timestamp(), pass_state = NULL,
         pass_until = NULL
     WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
-        AND state IN ('lobby', 'waiting', 'standby', 'admitted')
+        AND entry_is_active(state)
     RETURNING id
 ), room AS (
     INSERT INTO lane_wakes (event_id)

@@ -25,7 +25,7 @@ WITH lane AS (
     WHERE e.event_id = %(event_id)s
         AND CASE WHEN lane.told_through IS NULL
             THEN e.state = 'waiting' OR e.state = 'standby' AND e.number >= lane.standby_from
-            ELSE e.state IN ('waiting', 'standby') AND e.number > lane.told_from END
+            ELSE entry_is_waiting(e.state) AND e.number > lane.told_from END
     ORDER BY e.number LIMIT 1
 ), told AS (
     UPDATE entries e SET state = 'unavailable', decided_at = clock_timestamp(), reason = 'error'

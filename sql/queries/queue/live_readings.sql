@@ -5,7 +5,7 @@ FROM unnest(%(event_ids)s::bigint[], %(buyer_ids)s::bigint[]) w(event_id, buyer_
 CROSS JOIN LATERAL (
     SELECT id FROM entries
     WHERE event_id = w.event_id AND buyer_id = w.buyer_id
-    ORDER BY state IN ('lobby', 'waiting', 'standby', 'admitted') DESC, joined_at DESC
+    ORDER BY entry_is_active(state) DESC, joined_at DESC
     LIMIT 1) e
 
 -- read_entries --

@@ -1,0 +1,5 @@
+/* Whether a booking is over, and its seats are free for others. */
+create or replace function booking_has_ended(p_state text) returns boolean
+language sql immutable parallel safe as $$
+    select p_state in ('expired', 'cancelled', 'failed')
+$$;
