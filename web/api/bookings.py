@@ -7,16 +7,16 @@ from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.bookings import bookings
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit, transaction
 from db.payments import payments
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
 from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
-from web.support.fields import METHODS, Digits, Shape, Text, Whole
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.support.fields import METHODS, Shape, Text, Whole
+from web.support.pages import PageByUUID
 
 blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
 
@@ -118,11 +118,6 @@ class MyBooking(BookingSummary):
     )
 
 
-class MyPage(Shape):
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
-
-
 class NewPayment(Shape):
     method = fields.String(
         load_default="card",
@@ -165,33 +160,23 @@ class NewBooking(SeatsWish):
 
 @blp.route("/events/<id:event_id>/bookings", methods=["POST"])
 @buyers_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewBooking)
-@blp.response(201, Booking)
-def book(given: dict[str, Any], event_id: int) -> Response:
+@blp.idempotent(Booking)
+def book(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Book at once, with a pass; without one where the event is not gated and no entry waits."""
-    required_key()
     token = given.pop("queue_pass")
     entry_id = read_pass(token, event_id, buyer_id()) if token else None
     asked = given | {"event_id": event_id, "buyer_id": buyer_id(), "entry_id": entry_id}
-
-    def work() -> dict[str, Any]:
-        booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
-        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
-
-    with transaction(buyer()) as conn:
-        return answer_once(conn, buyer(), asked, work, Booking())
+    booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
+    return bookings.get_booking(conn, event_id, booking_id, buyer_id())
 
 
 @blp.route("/me/bookings")
 @buyers_only
-@blp.arguments(MyPage, location="query")
-@blp.response(200, MyBooking(many=True))
-def list_bookings(page: dict[str, Any]) -> Any:
+@blp.paginated(MyBooking, PageByUUID)
+def list_bookings(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Your bookings, latest first."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        return page_of(bookings.list_bookings(conn, buyer_id(), after, limit + 1), limit)
+    return bookings.list_bookings(conn, buyer_id(), **page)
 
 
 @blp.route(BOOKING)
@@ -216,20 +201,13 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 
 @blp.route(f"{BOOKING}/payment", methods=["POST"])
 @buyers_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewPayment)
-@blp.response(202, PaymentAnswer)
-def pay(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+@blp.idempotent(PaymentAnswer, 202)
+def pay(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Begin to pay for a held booking; then read it: with 3-D Secure, and offline, there is a
     next_action."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        asked = given | {"address_hash": client_hash()}
-        started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
-        state = "requires_action" if given["method"] == "offline" else "intended"
-        payment = {"id": started["payment_id"], "state": state}
-        return {"payment": payment, "state": started["booking_state"]}
-
-    with transaction(buyer()) as conn:
-        return answer_once(conn, buyer(), given, work, PaymentAnswer(), 202)
+    asked = given | {"address_hash": client_hash()}
+    started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
+    state = "requires_action" if given["method"] == "offline" else "intended"
+    payment = {"id": started["payment_id"], "state": state}
+    return {"payment": payment, "state": started["booking_state"]}

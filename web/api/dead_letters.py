@@ -4,11 +4,12 @@ from typing import Any
 
 from marshmallow import fields, post_load, validate
 
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit, transaction
 from db.durable import dead_letters
 from web.support.auth import caller, operators_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Digits, Shape, Text, Whole
+from web.support.pages import Page
 
 blp = Blueprint("dead_letters", __name__, url_prefix="/v1", description="Tasks that were given up")
 
@@ -25,7 +26,7 @@ class Choice(Shape):
     reason = Text(metadata={"description": "a part of it, in any case"})
 
 
-class LetterPage(Choice):
+class LetterPage(Choice, Page):
     event_id = Digits(least=1)
     buyer_id = Digits(least=1)
     older_than = Digits(most=LONGEST, metadata={"description": "seconds since it died"})
@@ -36,7 +37,6 @@ class LetterPage(Choice):
         metadata={"description": "resolved: retried, discarded, or done after all"},
     )
     starting_after = Digits(least=1, metadata={"description": "the last id you have"})
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class ManyToRetry(Choice):
@@ -115,16 +115,12 @@ class Discard(Shape):
 
 @blp.route(LETTERS)
 @operators_only
-@blp.arguments(LetterPage, location="query")
-@blp.response(200, Letter(many=True))
-def list_letters(page: dict[str, Any]) -> Any:
+@blp.paginated(Letter, LetterPage)
+def list_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Tasks that were given up, the latest first."""
     limit, state = page.pop("limit"), page.pop("state")
     wanted = page | {"open": {"open": True, "resolved": False, "all": None}[state]}
-    with autocommit() as conn:
-        rows = dead_letters.list_letters(conn, wanted, limit + 1)
-    page.pop("starting_after", None)
-    return page_of(rows, limit, state=state, **{name: str(page[name]) for name in page})
+    return dead_letters.list_letters(conn, wanted, limit)
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>")

@@ -3,24 +3,22 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response
 from marshmallow import fields
 
-from db.connections import autocommit, transaction
+from db.connections import Conn
 from db.payments import disputes
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.support.fields import Digits, Shape, Text, Whole
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape, Text, Whole
+from web.support.pages import Page
 
 blp = Blueprint(
     "disputes", __name__, url_prefix="/v1/events/<id:event_id>", description="Disputed payments"
 )
 
 
-class DisputePage(Shape):
+class DisputePage(Page):
     starting_after = Text(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class FreezeCause(Shape):
@@ -61,40 +59,27 @@ class Released(Shape):
 
 @blp.route("/bookings/<uuid:booking_id>/release", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Release)
-@blp.response(201, Released)
-def dismiss_fraud_warning(given: dict[str, str], event_id: int, booking_id: UUID) -> Response:
+@blp.idempotent(Released)
+def dismiss_fraud_warning(
+    conn: Conn, given: dict[str, str], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Take tickets off hold of which fraud was suspected; the other way out is a refund."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return disputes.dismiss_fraud_warning(conn, caller().scope, event_id, booking_id, **given)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, given, work, Released())
+    return disputes.dismiss_fraud_warning(conn, caller().scope, event_id, booking_id, **given)
 
 
 @blp.route("/disputes")
 @organisations_only
-@blp.arguments(DisputePage, location="query")
-@blp.response(200, Dispute(many=True))
-def list_disputes(page: dict[str, Any], event_id: int) -> Any:
+@blp.paginated(Dispute, DisputePage)
+def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's disputed payments, latest first; their bookings are frozen until decided."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = disputes.list_disputes(conn, caller().scope, event_id, after, limit + 1)
-    return page_of(rows, limit)
+    return disputes.list_disputes(conn, caller().scope, event_id, **page)
 
 
 @blp.route("/fraud-warnings")
 @organisations_only
-@blp.arguments(DisputePage, location="query")
-@blp.response(200, FraudWarning(many=True))
-def list_warnings(page: dict[str, Any], event_id: int) -> Any:
+@blp.paginated(FraudWarning, DisputePage)
+def list_warnings(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Payments of which an issuer of cards suspects fraud, latest first; their bookings are frozen
     until released or refunded."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = disputes.list_warnings(conn, caller().scope, event_id, after, limit + 1)
-    return page_of(rows, limit)
+    return disputes.list_warnings(conn, caller().scope, event_id, **page)

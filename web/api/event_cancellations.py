@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from flask import Response
 from marshmallow import fields
 
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit
 from db.payments import event_cancellations
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import Shape, Text, Whole, YesNo
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
 
 blp = Blueprint(
     "cancellations",
@@ -48,18 +46,11 @@ class Cancellation(Shape):
 
 @blp.route("/cancel", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewCancellation)
-@blp.response(202, Cancellation)
-def cancel_event(given: dict[str, Any], event_id: int) -> Response:
+@blp.idempotent(Cancellation, 202)
+def cancel_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Cancel an event for good: the queue is told, holds end, all bookings are given back."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return event_cancellations.cancel_event(conn, caller().scope, event_id, **given)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, given, work, Cancellation(), 202)
+    return event_cancellations.cancel_event(conn, caller().scope, event_id, **given)
 
 
 @blp.route("/cancellation")

@@ -3,13 +3,12 @@
 from decimal import Decimal
 from typing import Any
 
-from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
 from web.support.auth import caller, caller_if_any, organisations_only
-from web.support.blueprint import Blueprint, Page, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import (
     METHODS,
     Moment,
@@ -22,7 +21,6 @@ from web.support.fields import (
     YesNo,
     unique,
 )
-from web.support.idempotency import KEY_HEADER, answer_once
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
 
@@ -178,29 +176,19 @@ class Event(EventSummary):
 
 @blp.route("", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[KEY_HEADER])
 @blp.arguments(NewEvent)
-@blp.response(201, Event)
-def add_event(given: dict[str, Any]) -> Response:
+@blp.idempotent(Event, key_required=False)
+def add_event(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
     """Add an event, as a draft; every category of its plan needs a price."""
-    asked, scope = dict(given), caller().scope
-
-    def work() -> dict[str, Any]:
-        prices = given.pop("categories")
-        return events.get_event(conn, events.add_event(conn, scope, given, prices), scope)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, asked, work, Event())
+    prices = given.pop("categories")
+    return _get(conn, events.add_event(conn, caller().scope, given, prices))
 
 
 @blp.route("")
-@blp.arguments(Page, location="query")
-@blp.response(200, EventSummary(many=True))
-def list_events(page: dict[str, int]) -> Any:
+@blp.paginated(EventSummary)
+def list_events(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """Events that are on sale or announced."""
-    with autocommit() as conn:
-        rows = events.list_events(conn, page["starting_after"], page["limit"] + 1)
-    return page_of(rows, page["limit"])
+    return events.list_events(conn, **page)
 
 
 @blp.route("/<id:event_id>")

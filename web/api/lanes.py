@@ -5,9 +5,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from db.catalogue import events
-from db.connections import autocommit, transaction
+from db.connections import Conn, transaction
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import Blueprint, Page, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Shape, Text, Whole, unique
 
 blp = Blueprint(
@@ -83,14 +83,10 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 @blp.route("/changes")
 @organisations_only
-@blp.arguments(Page, location="query")
-@blp.response(200, Change(many=True))
-def list_changes(page: dict[str, int], event_id: int) -> Any:
+@blp.paginated(Change)
+def list_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
     """What was changed about the sale, latest first: pause, weight, caps, rate, its state."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = events.list_changes(conn, caller().scope, event_id, after, limit + 1)
-    return page_of(rows, limit)
+    return events.list_changes(conn, caller().scope, event_id, **page)
 
 
 def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:

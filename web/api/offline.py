@@ -3,16 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response
 from marshmallow import fields
 
-from db.connections import autocommit, transaction
+from db.connections import Conn, transaction
 from db.payments import offline
 from web.api.refunds import Refund, Settlement
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.support.fields import Digits, Shape, Text, Whole
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape, Text, Whole
+from web.support.pages import PageByUUID
 
 blp = Blueprint(
     "offline", __name__, url_prefix="/v1/events/<id:event_id>", description="Money paid offline"
@@ -37,11 +36,9 @@ class ReceiptAnswer(Shape):
     )
 
 
-class OfflinePage(Shape):
+class OfflinePage(PageByUUID):
     code = Text(load_default=None, metadata={"description": "the booking's, as the buyer gave it"})
     waiting = fields.Boolean(load_default=False, metadata={"description": "only those not paid"})
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class OfflinePayment(Shape):
@@ -60,32 +57,19 @@ class OfflinePayment(Shape):
 
 @blp.route("/offline-payments")
 @organisations_only
-@blp.arguments(OfflinePage, location="query")
-@blp.response(200, OfflinePayment(many=True))
-def list_payments(page: dict[str, Any], event_id: int) -> Any:
+@blp.paginated(OfflinePayment, OfflinePage)
+def list_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings that are paid offline, latest first; find one by its code."""
-    limit = page["limit"]
-    with autocommit() as conn:
-        wanted = page | {"limit": limit + 1}
-        rows = offline.list_payments(conn, caller().scope, event_id, wanted)
-    query = {"code": page["code"]} if page["code"] else {}
-    return page_of(rows, limit, **query, **({"waiting": "true"} if page["waiting"] else {}))
+    return offline.list_payments(conn, caller().scope, event_id, page)
 
 
 @blp.route(f"{BOOKING}/payment/paid", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Receipt)
-@blp.response(202, ReceiptAnswer)
-def mark_paid(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+@blp.idempotent(ReceiptAnswer, 202)
+def mark_paid(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Mark a booking as paid; it is confirmed within a moment."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return offline.record_payment(conn, caller().scope, event_id, booking_id, given)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, given, work, ReceiptAnswer(), 202)
+    return offline.record_payment(conn, caller().scope, event_id, booking_id, given)
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/paid", methods=["POST"])

@@ -5,26 +5,25 @@ from typing import Any
 from marshmallow import fields, validate
 
 from db.accounts import audit_log
-from db.connections import autocommit
+from db.connections import Conn
 from db.durable import outbox
 from db.mail import emails
 from db.payments import payments
 from web.support.auth import operators_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Digits, Shape, Text, Whole
+from web.support.pages import Page, PageByUUID
 
 blp = Blueprint("operators", __name__, url_prefix="/v1", description="How the machinery stands")
 
 
-class TaskPage(Shape):
+class TaskPage(Page):
     state = Text(
         validate=validate.OneOf(["due", "leased", "waiting", "failing"]),
         metadata={"description": "failing: tried, and not done"},
     )
     actor = Text()
     event_id = Digits(least=1)
-    starting_after = Digits(load_default=0, metadata={"description": "the last id you have"})
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Task(Shape):
@@ -49,12 +48,10 @@ class Task(Shape):
     dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
 
 
-class DoubtPage(Shape):
+class DoubtPage(PageByUUID):
     older_than = Digits(
         most=10**8, load_default=60, metadata={"description": "seconds for which nothing happened"}
     )
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Doubt(Shape):
@@ -74,13 +71,11 @@ class Doubt(Shape):
     dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
 
 
-class MailPage(Shape):
+class MailPage(PageByUUID):
     state = Text(validate=validate.OneOf(["failed", "pending"]), load_default="failed")
     older_than = Digits(
         most=10**8, load_default=0, metadata={"description": "seconds since it was written"}
     )
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Mail(Shape):
@@ -97,11 +92,10 @@ class Mail(Shape):
     created_at = fields.AwareDateTime()
 
 
-class AuditPage(Shape):
+class AuditPage(Page):
     actor = Text(metadata={"description": "who, as in operator:3"})
     action = Text()
     starting_after = Digits(least=1)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Act(Shape):
@@ -115,44 +109,32 @@ class Act(Shape):
 
 @blp.route("/tasks")
 @operators_only
-@blp.arguments(TaskPage, location="query")
-@blp.response(200, Task(many=True))
-def list_tasks(page: dict[str, Any]) -> Any:
+@blp.paginated(Task, TaskPage)
+def list_tasks(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Durable tasks that are not done, the oldest first."""
-    return _page(outbox.list_tasks, page)
+    return outbox.list_tasks(conn, **page)
 
 
 @blp.route("/payments-in-doubt")
 @operators_only
-@blp.arguments(DoubtPage, location="query")
-@blp.response(200, Doubt(many=True))
-def list_doubts(page: dict[str, Any]) -> Any:
+@blp.paginated(Doubt, DoubtPage)
+def list_doubts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Payments of which it is not known, for longer than it should take, whether they went through;
     the latest first."""
-    return _page(payments.list_doubts, page)
+    return payments.list_doubts(conn, **page)
 
 
 @blp.route("/emails-in-trouble")
 @operators_only
-@blp.arguments(MailPage, location="query")
-@blp.response(200, Mail(many=True))
-def list_mails(page: dict[str, Any]) -> Any:
+@blp.paginated(Mail, MailPage)
+def list_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """E-mails that could not be sent, or not yet; the latest first."""
-    return _page(emails.list_troubled, page)
+    return emails.list_troubled(conn, **page)
 
 
 @blp.route("/audit")
 @operators_only
-@blp.arguments(AuditPage, location="query")
-@blp.response(200, Act(many=True))
-def list_acts(page: dict[str, Any]) -> Any:
+@blp.paginated(Act, AuditPage)
+def list_acts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """What organisers and operators did, the latest first."""
-    return _page(audit_log.list_acts, page)
-
-
-def _page(read: Any, page: dict[str, Any]) -> Any:
-    limit = page["limit"]
-    with autocommit() as conn:
-        rows = read(conn, **page | {"limit": limit + 1})
-    asked = {n: str(v) for n, v in page.items() if n not in ("limit", "starting_after")}
-    return page_of(rows, limit, **asked)
+    return audit_log.list_acts(conn, **page)

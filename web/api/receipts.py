@@ -5,13 +5,14 @@ from uuid import UUID
 
 from marshmallow import fields
 
-from db.connections import autocommit
+from db.connections import Conn, autocommit
 from db.payments import receipts
 from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
 from web.support.auth import buyer_id, buyers_only, caller, organisations_only
-from web.support.blueprint import Blueprint, Page, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Digits, Shape, Whole
+from web.support.pages import Page
 
 blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, without gaps")
 
@@ -72,15 +73,10 @@ def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any
 
 @blp.route("/receipts")
 @organisations_only
-@blp.arguments(ReceiptsPage, location="query")
-@blp.response(200, IssuedReceipt(many=True))
-def list_receipts(page: dict[str, Any]) -> Any:
+@blp.paginated(IssuedReceipt, ReceiptsPage)
+def list_receipts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """What you issued, in the order of the numbers."""
     organisation_id = caller().scope or page["organisation_id"]
     if organisation_id is None:
         raise InvalidRequest("Say whose: organisation_id.", path="organisation_id")
-    event_id, after, limit = page["event_id"], page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = receipts.list_of_organisation(conn, organisation_id, event_id, after, limit + 1)
-    wanted = {"organisation_id": page["organisation_id"], "event_id": event_id}
-    return page_of(rows, limit, **{name: str(id) for name, id in wanted.items() if id})
+    return receipts.list_of_organisation(conn, **page | {"organisation_id": organisation_id})

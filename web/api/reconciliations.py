@@ -4,11 +4,12 @@ from typing import Any
 
 from marshmallow import fields
 
-from db.connections import autocommit
+from db.connections import Conn, autocommit
 from db.payments import reconciliations
 from web.support.auth import operators_only
-from web.support.blueprint import Blueprint, Page, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Shape, Whole
+from web.support.pages import Page
 
 blp = Blueprint(
     "reconciliations",
@@ -79,14 +80,10 @@ class DifferencePage(Page):
 
 @blp.route("")
 @operators_only
-@blp.arguments(Page, location="query")
-@blp.response(200, Reconciliation(many=True))
-def list_runs(page: dict[str, int]) -> Any:
+@blp.paginated(Reconciliation)
+def list_runs(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """Runs, latest first."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = reconciliations.list_runs(conn, after, limit + 1)
-    return page_of(rows, limit)
+    return reconciliations.list_runs(conn, **page)
 
 
 @blp.route("/<id:reconciliation_id>")
@@ -100,30 +97,17 @@ def get_run(reconciliation_id: int) -> dict[str, Any]:
 
 @blp.route("/<id:reconciliation_id>/differences")
 @operators_only
-@blp.arguments(DifferencePage, location="query")
-@blp.response(200, Difference(many=True))
-def list_differences_of_run(page: dict[str, Any], reconciliation_id: int) -> Any:
+@blp.paginated(Difference, DifferencePage)
+def list_differences_of_run(
+    conn: Conn, page: dict[str, Any], reconciliation_id: int
+) -> list[dict[str, Any]]:
     """What a run saw first, or last, latest first."""
-    return _differences(page, reconciliation_id)
+    return reconciliations.list_differences(conn, reconciliation_id, **page)
 
 
 @blp.route("/differences")
 @operators_only
-@blp.arguments(DifferencePage, location="query")
-@blp.response(200, Difference(many=True))
-def list_differences(page: dict[str, Any]) -> Any:
+@blp.paginated(Difference, DifferencePage)
+def list_differences(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """What all runs saw, latest first."""
-    return _differences(page, None)
-
-
-def _differences(page: dict[str, Any], run_id: int | None) -> Any:
-    limit = page["limit"]
-    with autocommit() as conn:
-        rows = reconciliations.list_differences(
-            conn,
-            run_id,
-            open=page["open"],
-            starting_after=page["starting_after"],
-            limit=limit + 1,
-        )
-    return page_of(rows, limit, **({"open": "true"} if page["open"] else {}))
+    return reconciliations.list_differences(conn, **page)

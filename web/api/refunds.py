@@ -3,16 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit, transaction
 from db.payments import refunds
 from web.api.wishes import MOST_SEATS
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.support.fields import Digits, Shape, Text, Whole, YesNo
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape, Text, Whole, YesNo
+from web.support.pages import PageByUUID
 
 blp = Blueprint(
     "refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Money that goes back"
@@ -89,12 +88,10 @@ class Settlement(Shape):
     how = Text(most=500, required=True, metadata={"description": "for example: by bank transfer"})
 
 
-class RefundPage(Shape):
+class RefundPage(PageByUUID):
     owed = fields.Boolean(
         load_default=False, metadata={"description": "only those that failed and are still owed"}
     )
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class BookingBalance(Shape):
@@ -111,18 +108,13 @@ class BookingBalance(Shape):
 
 @blp.route(f"{BOOKING}/refunds", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(NewRefund)
-@blp.response(201, RefundAnswer)
-def request_refund(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+@blp.idempotent(RefundAnswer)
+def request_refund(
+    conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Give money back for tickets, or an amount alone; never more than was paid."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return refunds.request_refund(conn, caller().scope, event_id, booking_id, given)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, given, work, RefundAnswer())
+    return refunds.request_refund(conn, caller().scope, event_id, booking_id, given)
 
 
 @blp.route(f"{BOOKING}/refunds")
@@ -136,31 +128,18 @@ def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
 
 @blp.route("/refunds")
 @organisations_only
-@blp.arguments(RefundPage, location="query")
-@blp.response(200, Refund(many=True))
-def list_event_refunds(page: dict[str, Any], event_id: int) -> Any:
+@blp.paginated(Refund, RefundPage)
+def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's refunds, latest first; with owed=true the money that buyers still have to get."""
-    limit = page["limit"]
-    more = page | {"limit": limit + 1}
-    with autocommit() as conn:
-        rows = refunds.list_event_refunds(conn, caller().scope, event_id, **more)
-    query = {"owed": "true"} if page["owed"] else {}
-    return page_of(rows, limit, **query)
+    return refunds.list_event_refunds(conn, caller().scope, event_id, **page)
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
-@blp.response(201, Refund)
-def retry_refund(event_id: int, booking_id: UUID, refund_id: UUID) -> Response:
+@blp.idempotent(Refund)
+def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
     """Try a refund that failed anew, as another refund."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, {}, work, Refund())
+    return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])

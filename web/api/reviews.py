@@ -3,25 +3,19 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response
 from marshmallow import fields, validate
 
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit, transaction
 from db.payments import reviews
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import MAX_LIMIT, Blueprint, page_of
-from web.support.fields import Digits, Shape, Text, Whole
-from web.support.idempotency import REQUIRED_KEY_HEADER, answer_once, required_key
+from web.support.blueprint import Blueprint
+from web.support.fields import Shape, Text, Whole
+from web.support.pages import PageByUUID
 
 blp = Blueprint("reviews", __name__, url_prefix="/v1", description="Payments that are looked at")
 
 EVENT = "/events/<id:event_id>"
 RISK = "/organisations/<id:organisation_id>/risk"
-
-
-class ReviewPage(Shape):
-    starting_after = fields.UUID(load_default=None)
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class Reason(Shape):
@@ -104,30 +98,21 @@ class Risk(RiskFields):
 
 @blp.route(f"{EVENT}/reviews")
 @organisations_only
-@blp.arguments(ReviewPage, location="query")
-@blp.response(200, Review(many=True))
-def list_reviews(page: dict[str, Any], event_id: int) -> Any:
+@blp.paginated(Review, PageByUUID)
+def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings whose payment waits for a review, the next deadline first."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        rows = reviews.list_reviews(conn, caller().scope, event_id, after, limit + 1)
-    return page_of(rows, limit)
+    return reviews.list_reviews(conn, caller().scope, event_id, **page)
 
 
 @blp.route(f"{EVENT}/bookings/<uuid:booking_id>/review", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Decision)
-@blp.response(201, Decided)
-def decide_review(given: dict[str, Any], event_id: int, booking_id: UUID) -> Response:
+@blp.idempotent(Decided)
+def decide_review(
+    conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Approve: the money is taken. Reject: it is given back, and the seats are free."""
-    required_key()
-
-    def work() -> dict[str, Any]:
-        return reviews.decide_review(conn, caller().scope, event_id, booking_id, given)
-
-    with transaction(caller().name) as conn:
-        return answer_once(conn, caller().name, given, work, Decided())
+    return reviews.decide_review(conn, caller().scope, event_id, booking_id, given)
 
 
 @blp.route(RISK)

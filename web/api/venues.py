@@ -11,10 +11,10 @@ from marshmallow import fields
 
 from db.catalogue import plans, venues
 from db.catalogue.seating import MAX_BYTES, Plan, read_plan
-from db.connections import autocommit, transaction
+from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import Busy, InvalidRequest
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import Blueprint, Page, page_of
+from web.support.blueprint import Blueprint
 from web.support.fields import Name, Shape, TimeZone, Whole
 from web.support.idempotency import KEY_HEADER, answer_once
 
@@ -85,32 +85,24 @@ PLAN_BODY = {
 
 @blp.route("/venues", methods=["POST"])
 @organisations_only
-@blp.doc(parameters=[KEY_HEADER])
 @blp.arguments(NewVenue)
-@blp.response(201, Venue)
-def add_venue(given: dict[str, Any]) -> Response:
+@blp.idempotent(Venue, key_required=False)
+def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
     """Add a hall."""
-    asked = dict(given)
     owner = given.pop("organisation_id") or caller().organisation_id
     if owner is None:
         raise InvalidRequest("Say whose hall it is.", path="organisation_id")
     if caller().scope not in (None, owner):
         raise InvalidRequest("That is not your organisation.", path="organisation_id")
-    with transaction(caller().name) as conn:
-        return answer_once(
-            conn, caller().name, asked, lambda: venues.add_venue(conn, owner, **given), Venue()
-        )
+    return venues.add_venue(conn, owner, **given)
 
 
 @blp.route("/venues")
 @organisations_only
-@blp.arguments(Page, location="query")
-@blp.response(200, Venue(many=True))
-def list_venues(page: dict[str, int]) -> Any:
+@blp.paginated(Venue)
+def list_venues(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """The halls of your organisation."""
-    after, limit = page["starting_after"], page["limit"]
-    with autocommit() as conn:
-        return page_of(venues.list_venues(conn, caller().scope, after, limit + 1), limit)
+    return venues.list_venues(conn, caller().scope, **page)
 
 
 @blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
@@ -136,7 +128,7 @@ def _import_plan(given_name: str | None, scope: int | None, venue_id: int) -> Re
         return plans.add_version(conn, scope, plan_id, plan, source)
 
     with transaction(caller().name, IMPORT_SECONDS) as conn:
-        return answer_once(conn, caller().name, [name, _hash(source)], work, PlanVersion())
+        return answer_once(conn, [name, _hash(source)], work, PlanVersion())
 
 
 @blp.route("/plans/<id:plan_id>/versions", methods=["POST"])
@@ -157,7 +149,6 @@ def _import_version(scope: int | None, plan_id: int) -> Response:
     with transaction(caller().name, IMPORT_SECONDS) as conn:
         return answer_once(
             conn,
-            caller().name,
             _hash(source),
             lambda: plans.add_version(conn, scope, plan_id, plan, source),
             PlanVersion(),

@@ -173,3 +173,8 @@ def buyer_id() -> int:
 def buyer() -> str:
     """The signed-in buyer, for logs of who did what."""
     return f"buyer:{g.buyer_id}"
+
+
+def acting() -> str:
+    """Who acts, by role and id, behind buyers_only or organisations_only."""
+    return caller().name if "caller" in g else buyer()

@@ -1,7 +1,7 @@
-"""What all blueprints share: strict bodies, ids in paths, lists in pages."""
+"""What all blueprints share: strict bodies, ids in paths, pages, requests that are done once."""
 
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Request, abort, request
 from flask_smorest import Blueprint as SmorestBlueprint
@@ -9,10 +9,12 @@ from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.routing import IntegerConverter, Map
 
-from web.support.fields import BIGGEST_ID, Digits, Shape
+from web.support import idempotency, pages
+from web.support.fields import BIGGEST_ID
 
 MAX_BODY = 64 * 2**10
-MAX_LIMIT = 100
+
+View = Callable[..., Any]
 
 
 class Parser(FlaskParser):
@@ -36,6 +38,33 @@ class Blueprint(SmorestBlueprint):
         # An instance, since webargs makes a new one for every request of a class: 0.1 ms.
         return super().arguments(schema(), **options)
 
+    def idempotent(
+        self, answer: type[Schema], status: int = 201, *, key_required: bool = True
+    ) -> Callable[[View], View]:
+        """The view takes a connection, in a transaction of its caller, and returns what it did; the
+        same Idempotency-Key again does nothing, and is answered the same.
+        """
+        header = idempotency.KEY_HEADER | ({"required": True} if key_required else {})
+
+        def decorate(view: View) -> View:
+            once = idempotency.idempotent(view, answer(), status, key_required=key_required)
+            documented: View = self.doc(parameters=[header])(self.response(status, answer)(once))
+            return documented
+
+        return decorate
+
+    def paginated(
+        self, row: type[Schema], page: type[Schema] = pages.Page
+    ) -> Callable[[View], View]:
+        """The view takes a connection and the page that is asked for, and returns its rows."""
+
+        def decorate(view: View) -> View:
+            answered = self.response(200, row(many=True))(pages.paginated(view))
+            documented: View = self.arguments(page, location="query")(answered)
+            return documented
+
+        return decorate
+
 
 class IdConverter(IntegerConverter):
     """Ids in paths: those that a bigint can hold."""
@@ -44,28 +73,8 @@ class IdConverter(IntegerConverter):
         super().__init__(map, min=1, max=BIGGEST_ID)
 
 
-class Page(Shape):
-    """Which part of a list."""
-
-    starting_after = Digits(load_default=0, metadata={"description": "the last id you have"})
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
-
-
 def refuse_other_bodies() -> None:
     """415 for a body that is not said to be JSON."""
     has_body = request.content_length or "Transfer-Encoding" in request.headers
     if has_body and not request.is_json and request.path.startswith("/v1/"):
         abort(415, "Send JSON, with Content-Type: application/json.")
-
-
-def page_of(
-    rows: list[dict[str, Any]], limit: int, **query: str
-) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
-    """The rows of a page, read with a limit one higher, and a Link to the next if there is one.
-
-    query: what else the request asked for, which the link repeats.
-    """
-    if len(rows) <= limit:
-        return rows, 200, {}
-    following = urlencode(query | {"starting_after": rows[limit - 1]["id"], "limit": limit})
-    return rows[:limit], 200, {"Link": f'<{request.path}?{following}>; rel="next"'}

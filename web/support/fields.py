@@ -114,7 +114,7 @@ class TimeZone(Text):
     """A name of the time zone database, as in Europe/Berlin."""
 
     def __init__(self, **kwargs: Any) -> None:
-        names = available_timezones() - {"localtime", "Factory"}  # of this machine, and of none
+        names = sorted(available_timezones() - {"localtime", "Factory"})  # of this machine, of none
         rule = validate.OneOf(names, error="Not a time zone's name.")
         super().__init__(validate=rule, **kwargs)
 

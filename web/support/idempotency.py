@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from flask import Response, abort, jsonify, request
 from marshmallow import Schema
 
 from db.accounts import idempotency
-from db.connections import Conn
+from db.connections import Conn, transaction
+from web.support.auth import acting
 
 KEY_HEADER = {
     "in": "header",
@@ -42,9 +44,23 @@ def fingerprint(asked: Any) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
+def idempotent(
+    view: Callable[..., Any], shape: Schema, status: int, *, key_required: bool
+) -> Callable[..., Response]:
+    """Call view(conn, …) in a transaction, unless it was answered before."""
+
+    @wraps(view)
+    def once(*given: Any, **path: Any) -> Response:
+        if key_required:
+            required_key()
+        with transaction(acting()) as conn:
+            return answer_once(conn, given, lambda: view(conn, *given, **path), shape, status)
+
+    return once
+
+
 def answer_once(
     conn: Conn,
-    principal: str,
     asked: Any,
     work: Callable[[], Any],
     shape: Schema,
@@ -58,7 +74,7 @@ def answer_once(
     if key is None:
         return _answer(shape.dump(work()), status)
     route = f"{request.method} {request.path}"
-    wanted = idempotency.Request(principal, route, key, fingerprint(asked))
+    wanted = idempotency.Request(acting(), route, key, fingerprint(asked))
     if earlier := idempotency.find_answer(conn, wanted):
         answer = _answer(earlier[1], earlier[0])
         answer.headers["Idempotent-Replayed"] = "true"

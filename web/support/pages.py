@@ -1,0 +1,47 @@
+"""Lists in pages: a query says which, a Link in the answer leads to the next."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+from marshmallow import fields
+
+from db.connections import autocommit
+from web.support.fields import Digits, Shape
+
+MAX_LIMIT = 100
+
+
+class Page(Shape):
+    """Which part of a list."""
+
+    starting_after: fields.Field[Any] = Digits(
+        load_default=0, metadata={"description": "the last id you have"}
+    )
+    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+
+
+class PageByUUID(Page):
+    starting_after = fields.UUID(load_default=None)
+
+
+def paginated(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Call view(conn, page, …) for one row more than the page has: the next begins after the last.
+
+    The link repeats what else the request asked for.
+    """
+
+    @wraps(view)
+    def read_page(page: dict[str, Any], **path: Any) -> tuple[Any, int, dict[str, str]]:
+        limit = page["limit"]
+        with autocommit() as conn:
+            rows = view(conn, page | {"limit": limit + 1}, **path)
+        if len(rows) <= limit:
+            return rows, 200, {}
+        last = {"starting_after": rows[limit - 1]["id"], "limit": limit}
+        following = urlencode(request.args.to_dict() | last)
+        return rows[:limit], 200, {"Link": f'<{request.path}?{following}>; rel="next"'}
+
+    return read_page
