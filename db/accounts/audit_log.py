@@ -11,7 +11,7 @@ sql = load("accounts/audit_log")
 
 
 def audit(conn: Conn, action: str, event_id: int | None, detail: dict[str, Any]) -> None:
-    """Write down what is done by whom the transaction was opened for."""
+    """Add an entry about who acts in this transaction."""
     values = {"action": action, "event_id": event_id, "detail": Jsonb(detail)}
     conn.execute(sql.audit, values)
 

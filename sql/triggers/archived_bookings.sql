@@ -1,5 +1,5 @@
-/* With a booking that leaves the archive the log of it comes back, whose months may have been dropped:
-   else it would be gone when the booking is archived anew. */
+/* Restores the state log of a booking that leaves the archive: the log's partition may have been dropped,
+   and the log would be lost when the booking is archived again. */
 create or replace function put_log_back() returns trigger language plpgsql
 set enable_seqscan = off set timezone = 'UTC' as $$
 declare

@@ -19,8 +19,8 @@ end $$;
 create or replace trigger bookings_stay_while_referred after delete on bookings
     referencing old table as old_rows for each statement execute function keep_referred_bookings();
 
-/* What calls for a receipt, or for what corrects one, is noted in the transaction in which it happens,
-   whatever did it; tasks/receipts.py gives it its number later. */
+/* Notes that a receipt is due, in the transaction that confirms the booking. tasks/receipts.py numbers it
+   later. */
 create or replace function note_receipt() returns trigger language plpgsql as $$
 begin
     insert into receipts_due (organisation_id, event_id, booking_id, occasion)
@@ -32,7 +32,8 @@ create or replace trigger bookings_receipt_due after update of confirmed_at on b
     for each row when (old.confirmed_at is null and new.confirmed_at is not null and new.total > 0)
     execute function note_receipt();
 
-/* A booking that is settled, one way or the other, may change what standby entries can hope for. */
+/* Wakes the lane when bookings have ended or are confirmed: it may change the prospects of standby
+   entries. */
 create or replace function wake_lanes() returns trigger language plpgsql as $$
 begin
     insert into lane_wakes (event_id, released)

@@ -1,4 +1,4 @@
-/* What was published stays as it was. */
+/* Refuses changes to the published columns of a draw. */
 create or replace function keep_draw() returns trigger language plpgsql as $$
 begin
     if new.secret <> old.secret

@@ -2,9 +2,9 @@ create or replace trigger entries_moves after update on entries
     referencing old table as old_rows new table as new_rows
     for each statement execute function check_moves('entry', 'unlogged');
 
-/* Adds to the counts of blocks of 32 numbers, and to those of the wider blocks around them. A slot that
-   another transaction is changing is passed by, so that counting never waits for a transaction that holds
-   another's entries. */
+/* Adds leavers to the counts of blocks of 32 numbers, and of the wider blocks around them. Each block has
+   several counters; one that another transaction is changing is skipped, so that counting never waits for a
+   transaction that has locked other entries. */
 create or replace function add_leavers(p_event bigint, p_blocks bigint[], p_leavers bigint[])
 returns void language sql
 set jit = off set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off
@@ -29,7 +29,8 @@ set enable_seqscan = off as $$
     select p_event, level, block, leavers from chosen where slot is null
 $$;
 
-/* Counts entries that end without a booking, in queue_leavers; those of a lobby have no number yet. */
+/* Counts entries that end without a booking in queue_leavers. Entries of a lobby have no number yet and do
+   not count. */
 create or replace function count_leavers() returns trigger language plpgsql
 set enable_nestloop = off set jit = off as $$
 begin

@@ -6,8 +6,8 @@ create or replace trigger refunds_birth after insert on refunds
     referencing new table as new_rows
     for each statement execute function log_birth('refund');
 
-/* payments.refunded is the sum of a payment's refunds that have not failed: counted here and nowhere
-   else, so that its constraint (never more than was captured) holds whatever writes a refund. */
+/* Keeps payments.refunded equal to the sum of the payment's refunds that have not failed. Only this trigger
+   writes it, so that its constraint (never more than was captured) holds for every writer. */
 create or replace function count_refunds() returns trigger language plpgsql
 set enable_seqscan = off as $$
 declare
@@ -18,7 +18,7 @@ begin
     else
         touched := array(select distinct payment_id from new_rows);
     end if;
-    -- Locked first: what others have committed meanwhile is seen by the next statement only.
+    -- Locks first: only the next statement sees what other transactions have committed meanwhile.
     perform from payments where id = any (touched) order by id for update;
     update payments p set refunded = r.amount
     from (select t.id, coalesce(sum(f.amount) filter (where f.state <> 'failed'), 0) as amount
@@ -36,7 +36,8 @@ create or replace trigger refunds_counted_update after update on refunds
 create or replace trigger refunds_counted_delete after delete on refunds
     referencing old table as old_rows for each statement execute function count_refunds();
 
-/* An unexpected payment has no receipt, and its refund no credit note. */
+/* Notes that a credit note or its reversal is due. An unexpected payment has no receipt, so its refund has
+   no credit note. */
 create or replace function note_credit() returns trigger language plpgsql
 set enable_seqscan = off as $$
 begin
@@ -57,7 +58,7 @@ create or replace trigger refunds_receipt_due after update of state, settled_at 
         or old.settled_at is null and new.settled_at is not null)
     execute function note_credit();
 
-/* One that was made elsewhere may have succeeded before we know of it; one that comes back from the
-   archive has its note. */
+/* An adopted refund may have succeeded before it is inserted; a refund that is restored from the archive
+   has its note already. */
 create or replace trigger refunds_receipt_due_at_birth after insert on refunds
     for each row when (new.state = 'succeeded') execute function note_credit();

@@ -1,5 +1,5 @@
-/* Secured for a charge at once, which the buyer has to approve first: its seats can expire again. False:
-   see secure_booking. */
+/* Moves a booking from secured back to authorising: its payment is charged at once, and the buyer has to
+   approve that first. The seats can expire again. False: see secure_booking. */
 create or replace function await_buyer(p_event bigint, p_booking uuid, p_payment uuid)
 returns boolean language plpgsql as $$
 begin

@@ -1,10 +1,10 @@
-/* Books seats at once: with the pass of an admitted entry (p_entry), or, where an event is not gated,
-   without having queued. Named seats (p_guids), or best available. outcome: 'booked', with the booking's
-   id; or why not, and then the caller rolls back: as check_wish and keeps_from_booking, 'pass_over',
+/* Books seats at once: with the pass of an admitted entry (p_entry), or as a direct booking if the event is
+   not gated. Seats are named (p_guids), or best available. outcome: 'booked', with the booking's id; or why
+   not, and then the caller must roll back: a reason of check_wish or keeps_from_booking, or 'pass_over',
    'pass_too_small', 'already_waiting', 'seats_taken', 'not_together', 'sold_out'.
 
-   Lock order: the sale (shared); where there is a cap in flight, a lock that only direct bookings of the
-   event take; entry, seats by id (SKIP LOCKED), buyer_seats. The lane is only read. */
+   Lock order: the sale (shared); if the lane has a cap, a lock that only direct bookings of the event take;
+   entry; seats by id (SKIP LOCKED); buyer_seats. The lane is only read. */
 create or replace function book_seats(
     p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
     p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
@@ -45,7 +45,7 @@ begin
             outcome := case when mine.id is null then 'already_waiting' end;
         end if;
     end if;
-    -- The cap again, now that no other request of this buyer's is on its way.
+    -- Checks the cap again: the lock is held now, so no other request of this buyer can change the count.
     if outcome is null and p_quantity > seats_allowed(show, p_buyer) then
         outcome := 'over_cap';
     end if;
@@ -68,15 +68,15 @@ begin
     end if;
     perform hold_seats(show, array[mine.id], array[p_buyer], array[p_quantity], got.owners, got.held,
         got.held_category);
-    if p_entry is not null then  -- released: fewer seats than others had to leave for this pass
+    if p_entry is not null then  -- fewer seats are in flight than the pass had reserved
         insert into lane_wakes (event_id, released) values (p_event, p_quantity < mine.quantity);
     end if;
     outcome := 'booked';
     select e.booking_id into booking_id from entries e where e.event_id = p_event and e.id = mine.id;
 end $$;
 
-/* Why a buyer may not book without having queued: 'no_pass' (the event is gated), 'paused', 'queue'
-   (others are waiting, or let in at a rate), 'full' (as many are paying as can); null: they may. */
+/* Says why a direct booking is not allowed: 'no_pass' (the event is gated), 'paused', 'queue' (entries are
+   waiting, or are admitted at a rate), 'full' (the cap in flight is reached). Null: it is allowed. */
 create or replace function keeps_from_booking(p_show events, p_per_second double precision)
 returns text language plpgsql as $$
 declare
@@ -96,8 +96,9 @@ begin
     end;
 end $$;
 
-/* A number for who does not queue, below all others and of no meaning: one of the queue's would count as
-   somebody before those who do. By the microsecond, and by chance. */
+/* Makes a number for a direct booking: below all numbers of the queue, and without meaning. A number of the
+   queue would count as an entry before the waiting ones. It is made from the microsecond and a random
+   part. */
 create or replace function direct_number() returns bigint language sql volatile as $$
     select -1024 * (extract(epoch from clock_timestamp()) * 1000000)::bigint
         - floor(random() * 1024)::bigint

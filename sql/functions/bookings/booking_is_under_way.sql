@@ -1,4 +1,4 @@
-/* Whether a booking is being paid for: a task carries it on, or a person looks at it. */
+/* Tells whether a booking is being paid: its saga has not ended. */
 create or replace function booking_is_under_way(p_state text) returns boolean
 language sql immutable parallel safe as $$
     select p_state in ('authorising', 'expiring', 'review', 'secured')

@@ -1,5 +1,5 @@
-/* What a booking costs, a line for each seat, and one (seat null) for its own fee. Price and fee contain
-   the tax. */
+/* Returns the price of a booking: a line for each seat, and one (seat null) for the booking's own fee. Price
+   and fee contain the tax. */
 create or replace function booking_lines(p_event bigint, p_booking uuid)
 returns table (seat integer, category smallint, price bigint, fee bigint, tax_rate numeric, tax bigint)
 language sql stable as $$

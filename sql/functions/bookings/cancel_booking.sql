@@ -1,11 +1,12 @@
-/* A buyer gives a booking up. Held: cancelled, its seats come free. Being paid, or looked at: expiring,
-   which the saga resolves with the gateway. Returns the state that it was in, null if it is not the buyer's. */
+/* Cancels a buyer's booking. If it is held, its seats are released. If it is being paid or in review, it
+   becomes 'expiring', and the saga asks the gateway. Returns the state that it was in; null: it is not the
+   buyer's. */
 create or replace function cancel_booking(p_event bigint, p_booking uuid, p_buyer bigint)
 returns text language plpgsql as $$
 declare
     found_in text;
 begin
-    -- Task before booking, as the saga locks them.
+    -- Task before booking: the order in which the saga locks them.
     perform from outbox where actor = 'advance' and key = p_booking::text for update;
     select b.state into found_in from bookings b
     where b.event_id = p_event and b.id = p_booking and b.buyer_id = p_buyer

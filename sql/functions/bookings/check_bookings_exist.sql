@@ -1,13 +1,12 @@
-/* Foreign keys checked a statement at a time: seats and booking_items are written in batches of
-   thousands, and PostgreSQL's own checks go row by row (ops/docs/decisions/bookings.md has the figures).
-   The other direction is kept by refusing to delete bookings that something refers to
-   (sql/triggers/bookings.sql). */
+/* Checks a foreign key once per statement: seats and booking_items are written in batches of thousands, and
+   PostgreSQL's own checks go row by row (ops/docs/decisions/bookings.md has the figures). For the other
+   direction a trigger refuses to delete a booking that has references (sql/triggers/bookings.sql). */
 create or replace function check_bookings_exist() returns trigger language plpgsql
 set enable_seqscan = off set jit = off as $$
 declare
     orphan record;
 begin
-    -- Planned anew each time: a plan from when there were few bookings reads all of the event's for each
+    -- Planned anew each time. A plan from a time with few bookings reads all bookings of the event for each
     -- seat, by the wrong index, until the next analyze: 70 times the work.
     execute '
         select n.event_id, n.seat, n.booking_id

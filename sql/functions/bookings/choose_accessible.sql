@@ -1,7 +1,8 @@
-/* Seats for an entry that asks for accessible places: p_quantity side by side of which p_places are
-   accessible, with as few accessible ones beyond that as can be. Where no row has that and the group
-   may be split, the accessible places alone: companions are then seated as everybody is. Null: none.
-   p_owner: by seat, 0 where it is free for this batch. Rare, so it asks the table anew each time. */
+/* Chooses seats for an entry that asks for accessible seats: p_quantity neighbours, p_places of them
+   accessible, and as few other accessible seats as possible. If no row has such seats and the group may be
+   split, it chooses the accessible seats alone; the companions then get seats like any other group. Null:
+   there are none. p_owner: by seat, 0 if it is free for this batch. Such entries are rare, so the table is
+   read anew each time. */
 create or replace function choose_accessible(
     p_event bigint, p_quantity integer, p_category integer, p_together boolean, p_places integer,
     p_owner integer[])

@@ -1,17 +1,17 @@
 /* Chooses free seats for a batch of entries, strictly in their order: entry i is decided before i + 1.
-   Reads only; the caller locks what was chosen and, where another was faster, calls again with those
-   seats in p_avoid.
+   It only reads. The caller locks the chosen seats; if another transaction was faster, it calls again with
+   those seats in p_avoid.
 
    p_quantity, p_category (0: any), p_together, p_accessible: one element per entry.
    p_named_entry, p_named_seat: the seats asked for by name, as pairs (entry, seat) in that order.
    Returns the pairs (entry, seat) that were chosen, and the entries that cannot be met now.
 
    Consecutive seat integers are neighbours (db/catalogue/seating.py), so a run of free seats is a run of
-   integers. Per category the runs form a linked list, best first, that ends in an empty run. A run
-   never grows, so one forward-moving pointer per category and size finds a run in constant time:
-   roomy passes over runs that would leave a single seat, fitting takes what holds the group. Runs are
-   loaded piece by piece, as far as the batch reaches. owner is kept only where seats are also taken
-   by name or as accessible places; a run is cut at such a seat when it is met. */
+   integers. The runs of a category form a linked list, best first, that ends in an empty run. A run never
+   grows, so one pointer per category and size, which only moves forward, finds a run in constant time:
+   roomy skips runs in which a single seat would be left, fitting takes any run that holds the group. Runs
+   are loaded in pieces, as far as the batch needs them. owner is used only if seats are also taken by name
+   or as accessible seats; a run is cut at such a seat when the walk reaches it. */
 create or replace function choose_seats(
     p_event bigint, p_quantity integer[], p_category integer[], p_together boolean[],
     p_accessible integer[], p_named_entry integer[], p_named_seat integer[], p_avoid integer[],
@@ -50,7 +50,7 @@ begin
     tail := array(select generate_series(1, categories));
     roomy := array(select greatest(g / sizes, 1) from generate_series(1, categories * sizes + sizes) g);
     fitting := roomy;
-    -- Runs are of free seats, so that only seats named need a look; accessible ones are looked for.
+    -- Runs consist of free seats, so only named seats have to be checked; accessible ones are searched for.
     if cardinality(p_named_seat) > 0 and not 0 < any (p_accessible) then
         owner := array_fill(0, array[(select max(t.seat) from seats t where t.event_id = p_event)]);
         for s in
@@ -157,8 +157,8 @@ begin
                     continue search;
                 end if;
 
-                -- As near to the row's middle as the run allows, and no single seat at either end; a run
-                -- that divides into such groups goes on doing so.
+                -- As near to the row's middle as the run allows, and without a single seat at either end. A
+                -- run that divides into groups of this size still does so afterwards.
                 len := hi[r] - lo[r] + 1 - size;
                 skip := least(greatest(-middle[r] - (size - 1) / 2, 0), len);
                 if len % size = 0 then

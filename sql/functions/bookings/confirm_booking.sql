@@ -1,4 +1,5 @@
-/* The saga's last step: the seats are sold, and the tickets issued. False: see secure_booking. */
+/* Confirms a booking, the saga's last step: sells its seats and issues its tickets. False: see
+   secure_booking. */
 create or replace function confirm_booking(p_event bigint, p_booking uuid, p_payment uuid)
 returns boolean language plpgsql set enable_seqscan = off as $$
 begin

@@ -1,4 +1,4 @@
-/* Free seats of a kind, counted up to p_most. */
+/* Counts free seats, up to p_most. */
 create or replace function count_free(
     p_event bigint, p_category integer, p_accessible integer, p_most integer)
 returns integer language sql stable as $$

@@ -1,4 +1,4 @@
-/* Ends a booking that no payment can carry any more: releases its seats and tells the buyer. False: see
+/* Ends a booking that cannot be paid any more: releases its seats and tells the buyer. False: see
    secure_booking. */
 create or replace function end_booking(
     p_event bigint, p_booking uuid, p_from text[], p_state text, p_reason text)

@@ -1,7 +1,7 @@
-/* Expires holds past their deadline, at most p_limit of them: held bookings end and their seats come
-   free. One that is being paid is 'expiring' first, which the saga resolves with the gateway; an
-   attempt that was not yet sent, or is being sent, keeps p_grace more, because our own backlog is not
-   the buyer's fault. Returns the numbers of bookings expired and set expiring. */
+/* Expires holds whose deadline has passed, at most p_limit. Held bookings end and their seats are released.
+   A booking that is being paid becomes 'expiring', and the saga asks the gateway. An attempt that is not
+   sent yet, or is being sent, has p_grace more time, because the buyer does not cause Usher's backlog.
+   Returns how many bookings expired, and how many became 'expiring'. */
 create or replace function expire_holds(
     p_limit integer, p_grace interval default '60 s',
     out expired integer, out expiring integer)
@@ -32,7 +32,8 @@ begin
             perform notify_buyers(due.event_id, due.held, 'expired');
             expired := expired + cardinality(due.held);
         end if;
-        -- The saga locks its task before the booking: we hold the booking, and must not wait for a task.
+        -- The saga locks its task before the booking. Here the booking is locked already, so this must not
+        -- wait for a task.
         select array_agg(a.id) into due.authorising from unnest(due.authorising) a(id)
         where not exists (select from outbox where actor = 'advance' and key = a.id::text)
             or a.id::text = any (array(

@@ -1,7 +1,7 @@
-/* Runs of free seats of a category, from p_after on, in seat order; accessible places are no
-   part of them. Looks at p_limit seats; the last run, where it may go on, is left for the next call.
-   looked_at: the p_after of the next call, null when there is no more. One row with first null tells
-   that nothing was found. middle: the centre offset of the first seat. */
+/* Returns runs of free seats of a category after p_after, in seat order, without kept seats. It reads
+   p_limit seats; a last run that may continue is left for the next call. looked_at: the p_after of the next
+   call; null: there are no more seats. One row with first null: no run was found. middle: the centre
+   offset of the first seat. */
 create or replace function free_runs(
     p_event bigint, p_category integer, p_after integer, p_limit integer, p_avoid integer[])
 returns table (first integer, last integer, middle integer, looked_at integer)

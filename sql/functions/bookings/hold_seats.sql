@@ -1,8 +1,7 @@
-/* Writes the bookings of a batch and gives them their seats, all set-based. The caller holds the
-   locks on entries and seats.
-   A booking that costs anything carries the event's booking fee; one of free tickets alone does not.
-   p_ids, p_buyers, p_quantities: of the batch's entries. p_owner[j] is the place in them of the entry
-   that gets p_seat[j]. Returns the number of bookings. */
+/* Writes the bookings of a batch and holds their seats, all set-based. The caller has locked the entries
+   and the seats. A booking has the event's booking fee unless all its tickets are free.
+   p_ids, p_buyers, p_quantities: of the batch's entries. p_owner[j]: the position in them of the entry that
+   gets p_seat[j]. Returns the number of bookings. */
 create or replace function hold_seats(
     p_show events, p_ids uuid[], p_buyers bigint[], p_quantities integer[],
     p_owner integer[], p_seat integer[], p_category integer[])
@@ -68,7 +67,7 @@ begin
     if free_ids is not null then
         perform issue_tickets(p_show.id, free_ids);
     end if;
-    -- A buyer who has not begun to pay by half of the time gets a reminder; the actor looks again then.
+    -- A buyer who has not begun to pay at half of the time gets a reminder; the actor checks that then.
     insert into outbox (actor, queue, args, event_id, run_at, resend_at)
     select 'remind', 'mail', jsonb_build_object('booking_id', booking_ids[o.entry]), p_show.id,
         moment + make_interval(secs => p_show.hold_seconds / 2.0),
@@ -78,7 +77,7 @@ begin
     return cardinality(entry_at);
 end $$;
 
-/* A code that a person can read out: eight letters and digits, from the random part of the id. */
+/* Makes a booking code that a person can read out: eight letters and digits, from the id's random part. */
 create or replace function booking_code(p_id uuid) returns text
 language sql immutable parallel safe as $$
     select translate(upper(encode(substring(uuid_send(p_id) from 11 for 6), 'base64')),

@@ -1,5 +1,5 @@
-/* Whether seats of a category are held by bookings that are not settled. Most often the first booking
-   that is looked at says so. */
+/* Tells whether bookings that may still end have seats of a category. Usually the first booking that is
+   read has one. */
 create or replace function is_pending(p_event bigint, p_category integer) returns boolean
 language sql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
     select exists (

@@ -1,4 +1,4 @@
-/* Tickets for bookings that are confirmed in the caller's transaction, and their e-mail. */
+/* Issues the tickets of bookings that the caller's transaction confirms, and writes their e-mail. */
 create or replace function issue_tickets(p_event bigint, p_bookings uuid[]) returns void
 language sql as $$
     insert into tickets (event_id, booking_id, seat)

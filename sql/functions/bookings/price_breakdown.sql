@@ -1,5 +1,5 @@
-/* What a booking's total is made of: {total, net, tax, fees, booking_fee, taxes: [{rate, net, tax,
-   total}]}. fees: those of its tickets and its own, which is booking_fee, too. */
+/* Returns the parts of a booking's total: {total, net, tax, fees, booking_fee, taxes: [{rate, net, tax,
+   total}]}. fees: of its tickets, and booking_fee. */
 create or replace function price_breakdown(p_event bigint, p_booking uuid) returns jsonb
 language sql stable as $$
     select sum_taxes(jsonb_agg(jsonb_build_object('rate', trim_scale(tax_rate),

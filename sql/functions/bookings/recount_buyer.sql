@@ -1,5 +1,5 @@
-/* Counts what a buyer has of an event anew. With the counter locked no other is in the midst of
-   changing what it counts: a later change adds to the new count. */
+/* Counts a buyer's seats of an event anew. The counter is locked, so no other transaction is changing what
+   it counts; a later change adds to the new count. */
 create or replace function recount_buyer(p_event bigint, p_buyer bigint) returns void
 language plpgsql set enable_seqscan = off as $$
 begin

@@ -1,5 +1,5 @@
-/* Gives the seats of ended bookings back and wakes the lane. The caller has locked the bookings and
-   moves them to their end in the same transaction. Seats are locked by id, then the counters. */
+/* Releases the seats of bookings that end, and wakes the lane. The caller has locked the bookings and ends
+   them in the same transaction. Locks the seats by id, then the counters. */
 create or replace function release_seats(p_event bigint, p_bookings uuid[]) returns integer
 language plpgsql as $$
 declare

@@ -1,6 +1,6 @@
-/* Declined: the buyer may pay again until the deadline, with a new attempt. One that was secured for a
-   charge at once, which may take days, is not opened again after its deadline. False: see
-   secure_booking. */
+/* Moves a booking back to held after its payment was declined: the buyer may pay with a new attempt until
+   the deadline. A booking that was secured for a charge at once, which may take days, is not reopened after
+   its deadline. False: see secure_booking. */
 create or replace function reopen_booking(p_event bigint, p_booking uuid, p_payment uuid)
 returns boolean language plpgsql as $$
 begin

@@ -1,6 +1,6 @@
-/* Takes seats of confirmed bookings back, p_seats[j] from p_bookings[j]: tickets void, seats free or,
-   where they are not to be sold again, blocked, the buyers' counters lower. A booking that has none left
-   is cancelled. The caller has locked the bookings, in the order of their ids. */
+/* Takes seats of confirmed bookings back, p_seats[j] from p_bookings[j]: voids their tickets, sets the seats
+   free (or blocked, if they are not to be sold again), and lowers the buyers' counters. A booking without a
+   seat left is cancelled. The caller has locked the bookings, in the order of their ids. */
 create or replace function return_seats(
     p_event bigint, p_bookings uuid[], p_seats integer[], p_resell boolean, p_reason text)
 returns void language plpgsql set jit = off set enable_seqscan = off as $$

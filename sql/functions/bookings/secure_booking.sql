@@ -1,8 +1,8 @@
-/* Seats of a secured booking can no longer expire.
+/* Secures a booking: its seats can no longer expire.
 
-   The outcomes of the saga's steps (this one, confirm_booking, await_buyer, reopen_booking and
-   end_booking) are each a compare-and-set that names the state it expects and the attempt; false means
-   that another transaction was first, and nothing was changed. */
+   Each outcome of a step of the saga (this function, confirm_booking, await_buyer, reopen_booking and
+   end_booking) is a compare-and-set that names the expected state and the attempt. False: another
+   transaction was first, and nothing was changed. */
 create or replace function secure_booking(p_event bigint, p_booking uuid, p_payment uuid)
 returns boolean language plpgsql as $$
 begin

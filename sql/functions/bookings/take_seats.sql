@@ -1,7 +1,8 @@
-/* Chooses seats for a batch of entries, in their order, and locks them; where another was faster,
-   chooses again without those. The caller holds the entries. One element per entry: see choose_seats.
-   Returns for each seat, in seat order, the place in p_ids of the entry that gets it, and the seat's
-   category; the places of entries that cannot be met now; and whether another was faster. */
+/* Chooses seats for a batch of entries, in their order, and locks them. If another transaction was faster,
+   it chooses again without those seats. The caller has locked the entries. One element per entry: see
+   choose_seats. Returns for each seat, in seat order, the position in p_ids of the entry that gets it, and
+   the seat's category; the positions of entries that cannot be met now; and whether another transaction
+   was faster. */
 create or replace function take_seats(
     p_event bigint, p_ids uuid[], p_quantities integer[], p_wanted integer[], p_together boolean[],
     p_accessible integer[],

@@ -1,4 +1,4 @@
-/* Moves bookings of an event into its archive, with all that belongs to them. */
+/* Moves bookings of an event into its archive, with all rows that belong to them. */
 create or replace function archive_bookings(p_event bigint, p_month date, ids uuid[])
 returns void language plpgsql set jit = off set enable_seqscan = off as $$
 declare
@@ -27,7 +27,7 @@ begin
     perform recount_buyer(p_event, buyer) from unnest(buyers) buyer order by buyer;
 end $$;
 
-/* Bookings b of an event as documents: each with the rows of its parts, and what the log tells of it. */
+/* Writes bookings b of an event as documents, each with the rows of its parts and its state log. */
 create or replace function booking_documents(
     p_event bigint, p_bookings uuid[], out id uuid, out document jsonb)
 returns setof record language plpgsql set jit = off set enable_seqscan = off as $$
@@ -48,7 +48,7 @@ begin
     using p_event, p_bookings;
 end $$;
 
-/* That condition as SQL, of x and b. */
+/* Returns the condition of a part (see archive_parts) as SQL about x and b. */
 create or replace function part_condition(p_of_event boolean, p_condition text) returns text
 language sql immutable as $$
     select case when p_of_event then 'x.event_id = b.event_id and ' else '' end || p_condition

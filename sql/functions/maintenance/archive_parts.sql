@@ -1,6 +1,6 @@
-/* The tables that belong to a booking, in the order in which its rows can be deleted: from what refers to
-   what is referred to. condition: which rows x belong to booking b, beside that of the event where
-   of_event. A table that refers to one of these must be here, too (a test sees to it). */
+/* Lists the tables that belong to a booking, in the order in which its rows can be deleted: a table that
+   refers to another comes first. condition: which rows x belong to booking b; if of_event, the event must
+   be the same as well. Every table that refers to one of these must be listed too (a test checks it). */
 create or replace function archive_parts(
     out n integer, out part text, out of_table text, out of_event boolean, out condition text)
 returns setof record language sql immutable as $$

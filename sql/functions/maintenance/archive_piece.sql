@@ -1,7 +1,7 @@
-/* Moves a piece of an event that is long over into its archive, or all that is left when no booking and no
-   entry is. moved: how many of those; done: it is all there; why: it cannot be moved now. Whoever brings
-   new business for a booking waits for the locks taken before it is asked for, and then finds the
-   booking in the archive. */
+/* Moves a batch of bookings or entries of an old event into its archive; when none is left, the rest of the
+   event. moved: how many; done: the whole event is archived; why: it cannot be archived now. It takes the
+   locks before it looks for open business: a transaction with new business for a booking waits for them,
+   and then finds the booking in the archive. */
 create or replace function archive_piece(
     p_event bigint, p_retention interval, p_limit integer,
     out moved integer, out done boolean, out why text)
@@ -32,8 +32,8 @@ begin
     end if;
 end $$;
 
-/* Begins to archive an event, or goes on: the month of its archive. Null: it is not long enough over, or
-   done. It is not sold any more. */
+/* Begins to archive an event, or goes on with it; the event is no longer on sale. Returns the month of its
+   archive; null: it ended too recently, or is archived already. */
 create or replace function begin_archive(p_event bigint, p_retention interval) returns date
 language plpgsql as $$
 declare
@@ -57,7 +57,7 @@ begin
     return e.archive_month;
 end $$;
 
-/* Moves some of those who did not book: how many. */
+/* Moves entries without a booking into the archive. Returns how many. */
 create or replace function archive_entries(p_event bigint, p_month date, p_limit integer)
 returns integer language plpgsql set jit = off set enable_seqscan = off as $$
 declare
@@ -71,8 +71,8 @@ begin
     return cardinality(ids);
 end $$;
 
-/* The end of it: the event itself, with its seats, lane and whatever else is by event. It stays in the
-   catalogue. Of an event whose archive was opened again, what is new is added. */
+/* Archives the rest of an event: its seats, its lane and all other rows by event. The event itself stays in
+   the catalogue. If a booking was restored since, what is new is added. */
 create or replace function archive_rest(p_event bigint, p_month date) returns void language plpgsql as $$
 declare
     kept constant jsonb := (

@@ -1,5 +1,5 @@
-/* What organisers and operators change about a sale is written down, whatever program did it: old and new
-   value of each field, and the actor of the transaction. */
+/* Writes changes of a sale to the audit log, for every program: old and new value of each field, and who
+   acts in the transaction. */
 create or replace function audit_changes() returns trigger language plpgsql as $$
 declare
     before constant jsonb := to_jsonb(old);

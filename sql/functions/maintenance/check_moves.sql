@@ -1,5 +1,5 @@
-/* Every change of state is checked against legal_moves from OLD and NEW, a whole statement at once;
-   those of bookings, payments and refunds are written to state_log, which nothing else may write. */
+/* Checks every change of state against legal_moves, all rows of a statement at once. Changes of bookings,
+   payments and refunds are also written to state_log, which only triggers may write. */
 create or replace function check_moves() returns trigger language plpgsql
 set enable_nestloop = off set jit = off as $$
 declare

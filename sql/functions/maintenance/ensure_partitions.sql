@@ -1,5 +1,5 @@
-/* Makes the monthly partitions of state_log for this month and the next ones; the clock and every
-   migration run call it. Two at once are safe: creation is serialised by an advisory lock. */
+/* Makes the monthly partitions of state_log for this month and the next ones. The clock and every migration
+   run call it; an advisory lock lets only one call at a time make partitions. */
 create or replace function ensure_partitions(p_months integer default 3) returns integer
 language plpgsql set timezone = 'UTC' as $$
 declare

@@ -1,4 +1,4 @@
-/* A trigger for TRUNCATE is not handed down to partitions. */
+/* Adds a trigger against TRUNCATE to each partition: partitions do not inherit it. */
 create or replace function guard_log() returns void language plpgsql as $$
 declare
     log_table regclass;

@@ -1,5 +1,5 @@
-/* Partitions of a table, oldest first: the month of each, and whether it is still attached, is being
-   detached, or stands alone because a process died between detaching and dropping it. */
+/* Lists partitions of a table, the oldest first: the month of each, and whether it is attached, is being
+   detached, or is detached because a process died before it dropped it. */
 create or replace function list_partitions(
     p_table text, out name text, out month date, out state text)
 returns setof record language sql stable as $$

@@ -1,5 +1,5 @@
-/* Makes the partition of a month, unless it is there. It is made apart and then attached, which takes
-   no lock that readers or writers would wait for. The time zone is that of the bounds. */
+/* Makes the partition of a month, unless it exists. It is made as a table and then attached, because that
+   takes no lock that readers or writers would wait for. The time zone is that of the bounds. */
 create or replace function make_partition(p_table text, p_month date) returns boolean
 language plpgsql set timezone = 'UTC' as $$
 declare

@@ -1,4 +1,4 @@
-/* What is still to come of an event, so that it cannot be archived yet; null: nothing. */
+/* Says why an event cannot be archived yet; null: it can. */
 create or replace function open_business(p_event bigint) returns text language sql stable as $$
     select case
         when exists (select from bookings where event_id = p_event and state not in

@@ -1,5 +1,6 @@
-/* Brings a booking back from the archive, as it was: late news came for it, or an organiser has to give its
-   money back. Its event is archived anew when that has come to its end. False: it is not there. */
+/* Restores a booking from the archive as it was, because a late notification is about it, or because an
+   organiser refunds it. Its event is archived again when there is no open business left. False: the
+   booking is not in the archive. */
 create or replace function restore_booking(p_event bigint, p_booking uuid) returns boolean
 language plpgsql as $$
 declare
@@ -17,7 +18,7 @@ begin
     end if;
     delete from archived_payments
     where month = kept.month and event_id = p_event and booking_id = p_booking;
-    perform set_config('usher.acting', 'archive', true);  -- in the log: this is no business of today
+    perform set_config('usher.acting', 'archive', true);  -- in the log: no change of today
     perform put_back('bookings', jsonb_build_array(kept.document -> 'booking'));
     for part in select * from archive_parts() order by n desc loop
         perform put_back(part.of_table, kept.document -> part.part);
@@ -29,8 +30,8 @@ begin
     return true;
 end $$;
 
-/* Puts rows of a document back into their table. Columns that are newer than the document have their
-   default, those that are no more are left out. */
+/* Puts rows of a document back into their table. Columns that are newer than the document get their
+   default; columns that no longer exist are left out. */
 create or replace function put_back(p_table text, p_rows jsonb) returns void language plpgsql as $$
 declare
     columns constant text := (

@@ -1,4 +1,4 @@
-/* The same, by a payment that the gateway speaks of: its own id, or the gateway's. */
+/* Restores the booking of a payment from the archive, by Usher's id of the payment or by the gateway's. */
 create or replace function restore_payment(p_payment uuid, p_gateway_ref text) returns boolean
 language sql as $$
     select coalesce(bool_or(restore_booking(event_id, booking_id)), false)

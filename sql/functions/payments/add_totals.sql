@@ -1,5 +1,5 @@
-/* Adds what a page has of money to the run's totals; in the phases of ours, p_there is [{ours: id}] of
-   what the gateway does not know of. */
+/* Adds the money of a page to the run's totals. In a phase that begins with "our", p_there is [{ours: id}]:
+   the ids that the gateway does not know. */
 create or replace function add_totals(p_run bigint, p_account bigint, p_phase text, p_there jsonb)
 returns void language sql set enable_seqscan = off set jit = off as $$
     insert into reconciliation_totals as t

@@ -1,6 +1,6 @@
-/* Takes over a refund that was made at the gateway, past us: of money alone, no seat is touched; the
-   buyer is told. outcome: 'adopted'; 'known'; 'failed': no money has moved; 'not_yet': its payment is
-   still under way here; 'too_much': the rest of what was captured is promised already. */
+/* Adopts a refund that was made in the gateway's dashboard. It concerns money alone: no seat is released;
+   the buyer is told. outcome: 'adopted'; 'known'; 'failed': no money has moved; 'not_yet': its payment has
+   not ended here; 'too_much': it is more than the refundable rest of the payment. */
 create or replace function adopt_refund(
     p_event bigint, p_payment uuid, p_gateway_ref text, p_state text, p_amount bigint,
     p_currency text,

@@ -1,5 +1,5 @@
-/* One batch of an event's cancellation. Returns how many bookings it took back, and how many are still
-   under way: being paid, which the saga ends or confirms, or just confirmed. */
+/* Cancels a batch of an event's bookings. taken: how many confirmed bookings were cancelled; under_way:
+   how many have not ended yet. The saga ends or confirms those that are being paid. */
 create or replace function cancel_batch(
     p_event bigint, p_limit integer, p_spread double precision,
     out taken integer, out under_way integer)
@@ -18,8 +18,8 @@ begin
     where event_id = p_event;
 end $$;
 
-/* Ends bookings that are not paid, p_limit at most: held ones at once, those that are being paid,
-   or looked at, when the gateway has been asked. */
+/* Ends bookings that are not paid, p_limit at most. Held ones end at once; those that are being paid or
+   in review end when the saga has asked the gateway. */
 create or replace function end_unpaid(p_event bigint, p_limit integer) returns void
 language plpgsql set jit = off as $$
 declare
@@ -27,7 +27,7 @@ declare
 begin
     ids := array(select id from bookings where event_id = p_event and state in ('authorising', 'review')
                  order by id limit p_limit);
-    -- Task before booking, as the saga locks them.
+    -- Task before booking: the order in which the saga locks them.
     perform from outbox where actor = 'advance' and key = any (ids::text[]) order by id for update;
     perform from bookings where event_id = p_event and id = any (ids) order by id for update;
     ids := array(select id from bookings where event_id = p_event and id = any (ids)
@@ -46,8 +46,9 @@ begin
     perform notify_buyers(p_event, ids, 'event_cancelled');
 end $$;
 
-/* Takes the tickets of confirmed bookings back and gives their money back, p_limit at most; with the
-   fees, the bookings' own goes back, too. The j-th refund is sent p_spread * j seconds from now. Returns how many. */
+/* Cancels confirmed bookings, p_limit at most, and refunds them. p_with_fees: the fees are refunded as
+   well, including the booking's own. The j-th refund is sent p_spread * j seconds from now. Returns how
+   many bookings there were. */
 create or replace function refund_bookings(
     p_event bigint, p_limit integer, p_reason text, p_with_fees boolean, p_spread double precision)
 returns integer language plpgsql
@@ -95,7 +96,7 @@ begin
     return cardinality(ids);
 end $$;
 
-/* Buyers of cancelled bookings are told why, and what they get back. */
+/* Writes e-mails that tell the buyers of cancelled bookings the reason and the amount of their refund. */
 create or replace function tell_of_cancellation(p_event bigint, p_bookings uuid[], p_reason text)
 returns void language sql set jit = off as $$
     with written as (

@@ -1,4 +1,4 @@
-/* Half-open to closed: the gateway can be used again. p_probe: see open_circuit. */
+/* Moves a circuit from half-open to closed: the gateway can be used again. p_probe: see open_circuit. */
 create or replace function close_circuit(p_account bigint, p_probe integer)
 returns boolean language plpgsql as $$
 begin

@@ -1,4 +1,5 @@
-/* p_there: [{id, made_at, state: the gateway's own word, amount, currency, payment_gateway_ref}]. */
+/* Compares a page of disputes, see compare_payments. p_there: [{id, made_at, state: the gateway's own
+   word, amount, currency, payment_gateway_ref}]. */
 create or replace function compare_disputes(p_account bigint, p_there jsonb) returns setof difference
 language sql set enable_seqscan = off set jit = off as $$
     select 'dispute_behind', g.id, g.made_at, is_under_way('look_at_dispute', g.id),

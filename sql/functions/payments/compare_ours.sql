@@ -1,5 +1,5 @@
-/* What we have and the gateway has not: p_ids are ours, of a phase, that it does not know; null: those of
-   which it was never told, and never will be. */
+/* Returns differences for objects that the tables have and the gateway does not. p_ids: ids of the
+   phase's kind that the gateway does not know, or that were never sent to it. */
 create or replace function compare_ours(p_phase text, p_ids text[]) returns setof difference
 language sql set enable_seqscan = off set jit = off as $$
     select case when p.gateway_ref is null then 'payment_forgotten' else 'payment_missing' end, p.id::text,

@@ -1,11 +1,11 @@
-/* Compares one page of what the gateway has with the tables, in one statement (as compare_refunds,
-   compare_disputes and compare_ours do): the differences alone, by kind. Nothing is changed.
+/* Compares one page of the gateway's payments with the tables, in one statement, as compare_refunds,
+   compare_disputes and compare_ours do. Returns the differences and changes nothing.
 
-   Kinds end in _missing where the gateway does not know of what we have. What a task works on, or what
-   has changed since the page was asked for, is in flight: a later run sees what has become of it.
+   A kind that ends in _missing means that the gateway does not know an object of the tables. An object is
+   in flight if a task works on it, or if it changed after the page was asked for: a later run compares it.
 
-   p_there: [{id, made_at, state, amount, currency, captured, refunded, payment_id: of our marks, or
-   null}], state in our words or 'processing'. */
+   p_there: [{id, made_at, state, amount, currency, captured, refunded, payment_id: from the metadata that
+   Usher sent, or null}]. state: one of Usher's states, or 'processing'. */
 create or replace function compare_payments(p_account bigint, p_there jsonb) returns setof difference
 language sql set enable_seqscan = off set jit = off as $$
     select k.kind, case when p.id is null or k.kind = 'second_payment' then g.id else p.id::text end,
@@ -51,7 +51,7 @@ language sql set enable_seqscan = off set jit = off as $$
     order by g.id
 $$;
 
-/* Of the money of a payment that has no seats any more, what is not decided about. */
+/* Returns the money of a payment without seats that no refund, decision or dispute accounts for. */
 create or replace function unclaimed(p payments) returns bigint language sql stable as $$
     select p.captured - p.kept - (
             select coalesce(sum(r.amount), 0) from refunds r where r.payment_id = p.id

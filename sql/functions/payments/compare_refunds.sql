@@ -1,5 +1,6 @@
-/* p_there: [{id, made_at, state, amount, currency, payment_gateway_ref, refund_id: of our marks, or
-   null}]. One that is not of a payment of ours is left out. */
+/* Compares a page of refunds, see compare_payments. p_there: [{id, made_at, state, amount, currency,
+   payment_gateway_ref, refund_id: from the metadata that Usher sent, or null}]. Refunds of payments that
+   are not Usher's are left out. */
 create or replace function compare_refunds(p_account bigint, p_there jsonb) returns setof difference
 language sql set enable_seqscan = off set jit = off as $$
     select k.kind, case when k.kind = 'refund_unknown' then g.id else r.id::text end, g.made_at,

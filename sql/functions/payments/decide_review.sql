@@ -1,6 +1,6 @@
-/* An organiser decides. p_scope: the caller's organisation, null for all. p_payment: the attempt that was
-   looked at, null: whichever it is. outcome: 'done', or why not: 'no_booking', 'not_in_review',
-   'other_payment'. */
+/* Approves or rejects a payment in review for an organiser. p_scope: the caller's organisation; null: all
+   organisations. p_payment: the attempt that the organiser saw; null: any. outcome: 'done', or why not:
+   'no_booking', 'not_in_review', 'other_payment'. */
 create or replace function decide_review(
     p_event bigint, p_scope bigint, p_booking uuid, p_payment uuid, p_decision text, p_reason text,
     out outcome text, out booking_state text)
@@ -8,7 +8,7 @@ language plpgsql as $$
 declare
     b bookings;
 begin
-    -- Task before booking, as the saga locks them.
+    -- Task before booking: the order in which the saga locks them.
     perform from outbox where actor = 'advance' and key = p_booking::text for update;
     select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)

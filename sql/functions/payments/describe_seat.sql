@@ -1,4 +1,4 @@
-/* A line of a document, about a seat: where it is. */
+/* Describes a seat for a line of a document: its place and category. */
 create or replace function describe_seat(p_event bigint, p_seat integer, p_category integer)
 returns jsonb language sql stable as $$
     select jsonb_build_object('what', 'ticket', 'zone', s.zone, 'row', s.row_label,

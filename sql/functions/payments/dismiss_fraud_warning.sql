@@ -1,5 +1,6 @@
-/* An organiser has found nothing wrong, for all that the bank suspects. p_scope: the caller's
-   organisation, null for all. outcome: 'done', 'no_booking', 'not_frozen', 'disputed'. */
+/* Dismisses a fraud warning for an organiser who trusts the payment, and unfreezes the booking. p_scope:
+   the caller's organisation; null: all organisations. outcome: 'done', 'no_booking', 'not_frozen',
+   'disputed'. */
 create or replace function dismiss_fraud_warning(
     p_event bigint, p_scope bigint, p_booking uuid, p_reason text,
     out outcome text, out booking_state text)

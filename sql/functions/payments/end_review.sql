@@ -1,6 +1,6 @@
-/* The end of a review. The caller has locked the task, then the booking, which is in review. Approved: the
-   saga captures. Rejected: the seats are free at once, since no capture can succeed any more; the saga gives
-   back what is reserved. */
+/* Ends a review. The caller has locked the task, then the booking. If it is approved, the saga captures the
+   payment. If it is rejected, the seats are released at once, because no capture can follow; the saga voids
+   the authorisation. */
 create or replace function end_review(p_booking bookings, p_decision text, p_reason text, p_code text)
 returns void language plpgsql as $$
 begin

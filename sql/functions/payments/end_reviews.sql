@@ -1,5 +1,5 @@
-/* Reviews that were not decided in time, p_limit at most, as their organisations want them to end.
-   Returns how many. */
+/* Ends reviews that were not decided in time, p_limit at most, with the decision that their organisations
+   have set. Returns how many. */
 create or replace function end_reviews(p_limit integer) returns integer
 language plpgsql set jit = off as $$
 declare

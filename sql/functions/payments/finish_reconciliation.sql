@@ -1,4 +1,4 @@
-/* The end of a run: what it had to see, and did not, is gone. */
+/* Finishes a run. Differences of its window that it did not see again are resolved. */
 create or replace function finish_reconciliation(p_run bigint) returns void language plpgsql as $$
 declare
     run reconciliations;

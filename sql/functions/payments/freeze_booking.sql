@@ -1,4 +1,4 @@
-/* Puts the tickets of a confirmed booking, which the caller has locked, on hold. */
+/* Freezes a confirmed booking that the caller has locked. */
 create or replace function freeze_booking(p_event bigint, p_booking uuid) returns void
 language plpgsql as $$
 begin

@@ -1,5 +1,5 @@
-/* A payment of which fraud is suspected. Returns its booking's state, null: it is being confirmed, and
-   nothing was changed. */
+/* Records a fraud warning about a payment and freezes its booking. Returns the booking's state; null: the
+   booking is being confirmed, and nothing was changed. */
 create or replace function freeze_for_fraud_warning(p_event bigint, p_payment uuid) returns text
 language plpgsql set enable_seqscan = off as $$
 declare

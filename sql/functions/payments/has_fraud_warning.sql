@@ -1,4 +1,4 @@
-/* Whether a payment's bank suspects fraud, and it is not decided about. */
+/* Tells whether a payment has a fraud warning that is not decided. */
 create or replace function has_fraud_warning(p_event bigint, p_payment uuid) returns boolean
 language sql stable as $$
     select exists (select from fraud_warnings

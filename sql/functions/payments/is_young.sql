@@ -1,4 +1,5 @@
-/* A change so fresh that the gateway's list may not have it yet, or the task that follows be on its way. */
+/* Tells whether a change is so recent that the gateway's lists may not have it yet, or that its task may
+   not have run. */
 create or replace function is_young(p_at timestamptz) returns boolean language sql volatile as $$
     select p_at > clock_timestamp() - interval '2 min'
 $$;

@@ -1,5 +1,5 @@
-/* After a decision about a booking that has ended, what is neither given back, owed nor lost
-   is kept. */
+/* Marks the rest of payments as kept, after a decision about a booking that has ended: the money that is
+   neither refunded, owed nor lost in a dispute. */
 create or replace function keep_the_rest(p_event bigint, p_payments uuid[]) returns void
 language sql set enable_seqscan = off as $$
     update payments p

@@ -1,4 +1,4 @@
-/* When the authorisation of a payment lapses: as the gateway says, else after the week that cards have. */
+/* Returns when the authorisation of a payment lapses: the gateway's time, else a week, as for cards. */
 create or replace function lapses_at(p payments) returns timestamptz language sql immutable as $$
     select coalesce(p.capture_before, p.first_sent_at + interval '7 days')
 $$;

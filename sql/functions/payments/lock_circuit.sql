@@ -1,4 +1,4 @@
-/* The row of an account's circuit, made when it is first asked for. */
+/* Locks the circuit of a gateway account; the first call makes its row. */
 create or replace function lock_circuit(p_account bigint) returns gateway_circuits language plpgsql as $$
 declare
     c gateway_circuits;

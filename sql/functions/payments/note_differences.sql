@@ -1,4 +1,4 @@
-/* All differences of a page; the run counts them. */
+/* Records all differences of a page, and counts them in the run. */
 create or replace function note_differences(p_run bigint, p_found difference[]) returns void
 language plpgsql as $$
 declare
@@ -12,8 +12,8 @@ begin
     where id = p_run;
 end $$;
 
-/* Writes a difference down, once for as long as it lasts, and has it repaired; one whose repair did not
-   help, or that has none, becomes a dead letter, and another only if it changes after that was closed.
+/* Records a difference, once for as long as it lasts, and starts its repair. If the repair did not help, or
+   there is none, it becomes a dead letter; after that is closed, it becomes another one only if it changes.
    Returns what was done: 'repair', 'dead_letter', 'known', or null while it is in flight. */
 create or replace function note_difference(p_run bigint, d difference) returns text
 language plpgsql as $$
@@ -59,8 +59,8 @@ begin
     return done;
 end $$;
 
-/* Sends the repair of a difference on its way. An unexpected payment is refunded at once; all
-   others are tasks, which look at what the gateway has. */
+/* Starts the repair of a difference. An unexpected payment is refunded at once; every other repair is a
+   task that asks the gateway. */
 create or replace function send_repair(d difference) returns void language plpgsql as $$
 begin
     if d.repair = 'refund_unexpected' then
@@ -70,7 +70,7 @@ begin
     end if;
 end $$;
 
-/* The dead letter of a difference. No task: there is nothing to try again. */
+/* Adds the dead letter of a difference. It has no task, because there is nothing to try again. */
 create or replace function write_letter(d difference, p_first timestamptz) returns bigint
 language sql as $$
     insert into dead_letters (task_id, actor, queue, key, args, event_id, booking_id, reason, claims,
@@ -81,7 +81,7 @@ language sql as $$
     returning id
 $$;
 
-/* What a person has to do about a difference that cannot mend itself. */
+/* Says what a person has to do about a difference that cannot be repaired automatically. */
 create or replace function advise(d difference) returns text language sql immutable as $$
     select case d.kind
         when 'unknown_payment' then 'The gateway has a payment with our marks that is not in these tables'

@@ -1,6 +1,6 @@
-/* Numbers what is due of an organisation, in the order in which it happened, p_limit at most. Only one
-   does at a time: the organisation's row is locked, in a way that new references to it do not wait for.
-   Returns how many. */
+/* Numbers the documents of an organisation that are due, in the order in which they became due, p_limit at
+   most. Only one transaction does so at a time: it locks the organisation's row, in a mode that does not
+   block new references to it. Returns how many. */
 create or replace function number_receipts(p_organisation bigint, p_limit integer) returns integer
 language plpgsql set jit = off set enable_seqscan = off as $$
 declare

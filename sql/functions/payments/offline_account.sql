@@ -1,4 +1,4 @@
-/* The account of an organisation for such money, made when it is first needed. */
+/* Returns the gateway account of an organisation for offline payments; the first call makes it. */
 create or replace function offline_account(p_organisation bigint) returns bigint
 language sql as $$
     insert into gateway_accounts (organisation_id, provider) values (p_organisation, 'offline')

@@ -1,10 +1,9 @@
-/* The moves of an account's circuit (this one and close_circuit) are shared by all workers. An outage is
-   written down from its opening to its closing, in the same transactions. p_probe: the call that found
-   out, null for one that began while the circuit was closed; one that finds the circuit moved on
-   changes nothing.
+/* Opens a circuit that is closed or half-open. It stays open for a random time below p_rest seconds (full
+   jitter); the bound doubles with each failed probe, up to p_longest.
 
-   Closed or half-open to open, for anything up to p_rest seconds, doubled with each probe that failed and
-   p_longest at most: full jitter. */
+   All workers share the circuit of an account. The transactions that open and close it (see close_circuit)
+   also record the outage. p_probe: the number of the probe that failed; null: a call that began while the
+   circuit was closed. If the circuit has changed since, nothing is changed. */
 create or replace function open_circuit(
     p_account bigint, p_probe integer, p_rest double precision, p_longest double precision)
 returns boolean language plpgsql as $$

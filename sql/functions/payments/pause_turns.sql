@@ -1,4 +1,4 @@
-/* The gateway says that it is called too often: it, or the endpoint, is not called for a while. */
+/* Gives no slots at an endpoint for some seconds, after the gateway refused a call for its rate. */
 create or replace function pause_turns(p_account bigint, p_endpoint text, p_seconds double precision)
 returns void language sql as $$
     update gateway_turns

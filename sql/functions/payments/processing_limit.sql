@@ -1,4 +1,4 @@
-/* How long the gateway may process a payment before a person is called: banks take days for a debit. */
+/* Returns how long the gateway may process a payment before it becomes a dead letter. Debits take days. */
 create or replace function processing_limit(p_method text) returns interval
 language sql immutable parallel safe as $$
     select case when p_method in ('sepa_debit', 'us_bank_account') then interval '14 days'

@@ -1,5 +1,5 @@
-/* Why a payment has to be reviewed: [{rule, value, most, window_seconds}], null: it need not be, or
-   its money was taken at once, and could only be given back. */
+/* Returns the rules for which a payment has to be reviewed: [{rule, value, most, window_seconds}]. Null: no
+   review is needed; or the payment was charged at once, so that only a refund would be possible. */
 create or replace function reasons_for_review(p_event bigint, p_payment uuid) returns jsonb
 language sql stable set jit = off as $$
     select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
@@ -12,9 +12,8 @@ language sql stable set jit = off as $$
     where p.event_id = p_event and p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
 $$;
 
-/* What a rule counts for a payment, at least up to p_most + 1; or, for numbers of buyers and bookings,
-   among the latest 500 attempts: what it costs does not grow with the crowd. A booking may be paid a day
-   after it was made. */
+/* Measures a payment by a rule, counting at least up to p_most + 1. Buyers and bookings are counted among
+   the latest 500 attempts, so that the cost has a limit. A booking may be paid a day after it was made. */
 create or replace function measure_review_rule(
     p_rule text, p_paid payments, p_buyer bigint, p_since timestamptz, p_most integer)
 returns bigint language plpgsql stable

@@ -1,5 +1,5 @@
-/* Writes down what a dispute is now, and has its booking follow: frozen while one is open; cancelled, its
-   tickets void and its seats back on sale, when one is lost; else confirmed as before. The buyer is told.
+/* Records the state of a dispute and changes its booking: frozen while a dispute is open; cancelled, with
+   void tickets and released seats, when one is lost; otherwise confirmed again. The buyer is told.
    outcome: 'done', or 'not_yet': the booking is being confirmed, and nothing was changed. */
 create or replace function record_dispute(
     p_event bigint, p_payment uuid, p_id text, p_state text, p_reason text, p_amount bigint,

@@ -1,11 +1,10 @@
-/* Money paid at the box office, or into a bank account: what the organiser says is the gateway here, and
-   the saga looks at it as at any other.
+/* Marks a booking as paid offline, for an organiser, and wakes its saga. For an offline payment the
+   organiser's word is the gateway's: the saga reads it as it reads any other gateway.
 
-   An organiser marks a booking as paid: written down, once, and the saga is told to look. p_scope: the
-   caller's organisation, null for all. outcome: 'done', or why not: 'no_booking', 'not_offline',
-   'already_paid', 'wrong_money' (amount and currency: what was asked for), 'reference_used',
-   'payment_ending' (the saga is giving the payment up just now). late: the booking had ended before, and
-   the money goes back. */
+   p_scope: the caller's organisation; null: all organisations. outcome: 'done', or why not: 'no_booking',
+   'not_offline', 'already_paid', 'wrong_money' (amount and currency: what has to be paid),
+   'reference_used', 'payment_ending' (the saga is just giving the payment up). late: the booking had ended
+   before, and the money is refunded. */
 create or replace function record_offline_payment(
     p_event bigint, p_scope bigint, p_booking uuid, p_reference text, p_amount bigint,
     p_currency text, out outcome text, out payment_id uuid, out late boolean, out amount bigint,
@@ -17,7 +16,7 @@ declare
     p payments;
     known offline_payments;
 begin
-    -- Task before booking, as the saga locks them.
+    -- Task before booking: the order in which the saga locks them.
     perform from outbox where actor = 'advance' and key = p_booking::text for update;
     select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
@@ -40,7 +39,7 @@ begin
     end if;
 end $$;
 
-/* The part of record_offline_payment that writes. outcome: 'done', 'reference_used', 'payment_ending'. */
+/* Writes what record_offline_payment has checked. outcome: 'done', 'reference_used', 'payment_ending'. */
 create or replace function write_offline_payment(p_paid payments, p_reference text, p_late boolean)
 returns text language plpgsql as $$
 begin

@@ -1,5 +1,5 @@
-/* An organiser says that a refund of such money was paid. outcome: 'done', 'no_refund', 'not_offline',
-   'not_pending'. */
+/* Marks a refund of an offline payment as paid, for an organiser. outcome: 'done', 'no_refund',
+   'not_offline', 'not_pending'. */
 create or replace function record_offline_refund(
     p_event bigint, p_scope bigint, p_booking uuid, p_refund uuid, p_how text)
 returns text language plpgsql set enable_seqscan = off as $$

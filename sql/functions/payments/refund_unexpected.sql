@@ -1,4 +1,4 @@
-/* An unexpected payment goes back, all of it, once; the buyer is told. */
+/* Refunds an unexpected payment, whole and only once, and tells the buyer. */
 create or replace function refund_unexpected(p_event bigint, p_payment uuid, p_reason text)
 returns void language plpgsql set enable_seqscan = off as $$
 declare

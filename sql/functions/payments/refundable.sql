@@ -1,5 +1,5 @@
-/* What of a payment could still be given back: what was refunded, at the gateway or otherwise, or is
-   disputed, cannot. */
+/* Returns how much of a payment is refundable: what was captured, without what was refunded, at the gateway
+   or otherwise, or is disputed. */
 create or replace function refundable(p_event bigint, p_payment uuid) returns bigint
 language sql stable as $$
     select greatest(0, p.captured - p.refunded - coalesce((

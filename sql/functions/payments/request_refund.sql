@@ -1,12 +1,12 @@
-/* An organiser gives money back: for the given tickets, for all (p_tickets and p_amount null), or an
-   amount alone. What the tickets cost, or p_amount; never more than is left of what was captured: of the
-   payment that the tickets were bought with; for an amount alone, of another (an unexpected one) once
-   that has nothing left. With the fees, the booking's own goes back with its last ticket.
-   p_scope: the caller's organisation, null for all. outcome: 'done', or why not: 'no_booking',
-   'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of what its currency can be paid
-   in), 'too_much'. refund_id: null where nothing is to be
-   given back, as for free tickets. available: what could have been given back. returned: the tickets
-   that are void now. */
+/* Refunds a booking for an organiser: the given tickets, all of them (p_tickets and p_amount null), or
+   p_amount alone. The amount is the price of the tickets, or p_amount, and never more than is refundable
+   of the payment of the tickets. An amount alone may come from another payment (an unexpected one) when
+   the first has nothing left. p_with_fees: the fees are refunded as well; the booking's own fee with its
+   last ticket.
+   p_scope: the caller's organisation; null: all organisations. outcome: 'done', or why not: 'no_booking',
+   'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of the currency step), 'too_much'.
+   refund_id: null if no money is to be refunded, as for free tickets. available: how much is refundable.
+   returned: the tickets that are void now. */
 create or replace function request_refund(
     p_event bigint, p_scope bigint, p_booking uuid, p_tickets uuid[], p_amount bigint,
     p_with_fees boolean, p_reason text, p_resell boolean,

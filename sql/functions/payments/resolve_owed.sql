@@ -1,4 +1,4 @@
-/* The dead letter of a refund that failed needs nobody any more. */
+/* Resolves the dead letter of a refund that failed and is no longer owed. */
 create or replace function resolve_owed(p_event bigint, p_refund uuid, p_resolution text) returns void
 language sql as $$
     update dead_letters set resolved_at = clock_timestamp(), resolution = p_resolution

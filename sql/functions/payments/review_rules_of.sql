@@ -1,11 +1,11 @@
-/* The rules of an organisation: what is counted, in which window, how much is let pass, and whether more
-   than that is reviewed. Those about cards and addresses are off until an organisation wants them: a
-   company's card and an office's address have many buyers.
+/* Returns the review rules of an organisation: the time window of each, the most that passes, and whether
+   more leads to a review. Rules about cards and addresses are off until an organisation sets them: the card
+   of a company and the address of an office have many buyers.
 
-   buyer_attempts: attempts to pay by the buyer. buyer_seats: seats that the buyer has paid, or is paying.
-   card_buyers, card_bookings: who tried to pay with the card, and for how many bookings.
-   address_buyers: who tried to pay from the address. gateway_review: 1 where the gateway wants a person
-   to look at it. risk_level: what the gateway makes of it, 1 elevated, 2 highest. */
+   buyer_attempts: attempts of the buyer to pay. buyer_seats: seats that the buyer has paid, or is paying.
+   card_buyers, card_bookings: buyers who tried to pay with the card, and their bookings.
+   address_buyers: buyers who tried to pay from the address. gateway_review: 1 if the gateway wants a
+   review. risk_level: the gateway's opinion, 1 elevated, 2 highest. */
 create or replace function review_rules_of(p_organisation bigint)
 returns table (rule text, window_seconds integer, most smallint, action text)
 language sql stable as $$

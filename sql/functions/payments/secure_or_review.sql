@@ -1,6 +1,6 @@
-/* An authorised payment: the seats are the buyer's, or a person has to look at it first. Until then they
-   can expire no more than if they were secured. Returns the state that the booking has now, null: another
-   was first. The review ends a day before the authorisation would lapse, and when the event begins. */
+/* Secures the booking of an authorised payment, or begins a review of it. The seats of a booking in review
+   cannot expire either. The review ends a day before the authorisation lapses, or when the event begins.
+   Returns the booking's state now; null: another transaction was first, and nothing was changed. */
 create or replace function secure_or_review(p_event bigint, p_booking uuid, p_payment uuid)
 returns text language plpgsql as $$
 declare
@@ -10,7 +10,7 @@ begin
     perform from bookings
     where event_id = p_event and id = p_booking and state = 'expiring' and reason <> 'deadline' for update;
     if found then
-        return null;  -- given up while the gateway was asked: what it reserved is voided
+        return null;  -- given up while the gateway was asked: the saga voids the authorisation
     end if;
     if reasons is null then
         return case when secure_booking(p_event, p_booking, p_payment) then 'secured' end;

@@ -1,5 +1,5 @@
-/* What was owed because a refund failed, and the buyer's bank has taken by a dispute that is lost: paid
-   with that, or it is paid twice. Where it took less, a person decides. The caller has
+/* Settles owed refunds of a payment by lost disputes, because the buyer's bank has taken the money:
+   otherwise it would be paid twice. If a dispute took less than is owed, a person decides. The caller has
    locked the booking. */
 create or replace function settle_by_disputes(p_event bigint, p_payment uuid) returns void
 language plpgsql set enable_seqscan = off as $$

@@ -1,5 +1,5 @@
-/* A refund that failed is owed: p_settlement says how it was paid otherwise; null: it is tried anew, as
-   another refund. outcome: 'done', 'no_refund', 'not_owed', 'too_much'. */
+/* Settles an owed refund. p_settlement: how it was paid otherwise; null: it is tried again, as another
+   refund. outcome: 'done', 'no_refund', 'not_owed', 'too_much'. */
 create or replace function settle_owed(
     p_event bigint, p_scope bigint, p_booking uuid, p_refund uuid, p_settlement text,
     out outcome text, out refund_id uuid)

@@ -1,6 +1,6 @@
-/* An organiser cancels an event for good: its queue is told by the next drains, its bookings by the task.
-   outcome: 'started', 'no_event', 'already'; 'archived': its bookings are in the archive, some at least,
-   and would not be given back. p_scope: the caller's organisation, null for all. */
+/* Cancels an event for good, for an organiser. The drain tells the queue; the task cancels the bookings.
+   outcome: 'started', 'no_event', 'already'; 'archived': some bookings are in the archive, where the task
+   would not find them. p_scope: the caller's organisation; null: all organisations. */
 create or replace function start_cancellation(
     p_event bigint, p_scope bigint, p_reason text, p_with_fees boolean)
 returns text language plpgsql as $$
@@ -21,7 +21,7 @@ begin
     insert into event_cancellations (event_id, reason, with_fees, requested_by)
     values (p_event, p_reason, p_with_fees,
         acting());
-    -- Entries that wait are told by the drain, which serves no lane that is paused.
+    -- The drain tells the waiting entries, and it does not serve a paused lane.
     update lanes set paused = false where event_id = p_event and paused;
     insert into lane_wakes (event_id) select event_id from lanes where event_id = p_event;
     perform enqueue('cancel_event', 'payments', p_event::text,

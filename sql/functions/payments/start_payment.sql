@@ -1,8 +1,8 @@
-/* The buyer, present, pays for a booking: writes the attempt with the exact parameters that the
-   gateway will get, and the task that carries it on. p_method: one of the event's, or 'offline';
-   p_payment_method: what the gateway calls the buyer's card or account; p_address: a hash of where the
-   buyer is. outcome: 'started', or why not: 'no_booking', 'payment_in_progress', 'not_held',
-   'deadline_passed', 'no_such_method'. */
+/* Starts a payment of a held booking: writes the attempt, with the exact parameters for the gateway, and
+   the saga's task. p_method: one of the event's payment methods, or 'offline'; p_payment_method: the
+   gateway's id of the buyer's card or bank account; p_address: a hash of the buyer's network address.
+   outcome: 'started', or why not: 'no_booking', 'payment_in_progress', 'not_held', 'deadline_passed',
+   'no_such_method'. */
 create or replace function start_payment(
     p_event bigint, p_booking uuid, p_buyer bigint, p_payment_method text, p_return_url text,
     p_method text default 'card', p_address bytea default null,
@@ -43,7 +43,7 @@ begin
         jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
 end $$;
 
-/* What the gateway is sent. A debit needs the buyer's mandate, which our page has asked for. */
+/* Returns the parameters for the gateway. A debit needs the buyer's mandate, which the shop asked for. */
 create or replace function payment_params(
     p_booking bookings, p_payment uuid, p_method text, p_payment_method text, p_return_url text)
 returns jsonb language sql stable as $$
@@ -64,8 +64,8 @@ returns jsonb language sql stable as $$
             'booking_id', p_booking.id::text, 'payment_id', p_payment::text)))
 $$;
 
-/* It waits for the organiser to mark it as paid; the buyer, who is mailed how to pay, has longer. There is
-   no gateway to be asked, and so no task. */
+/* Lets an offline payment wait until the organiser marks it as paid, and extends the deadline. An e-mail
+   tells the buyer how to pay. There is no gateway to ask, so there is no task. */
 create or replace function await_offline_payment(p_booking bookings, p_show events, p_payment uuid)
 returns void language plpgsql as $$
 declare

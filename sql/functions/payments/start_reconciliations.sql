@@ -1,5 +1,5 @@
-/* Begins a run for each account at the gateway, unless the clock's last one is still under way; one whose
-   task was thrown away is given up. Returns their ids; none where the window is empty. */
+/* Begins a run for each account at the gateway, unless the clock's last run has not ended. A run whose
+   task was discarded is given up. Returns the new runs' ids; none if the window is empty. */
 create or replace function start_reconciliations(
     p_cause text, p_from timestamptz, p_to timestamptz) returns bigint[] language plpgsql as $$
 declare

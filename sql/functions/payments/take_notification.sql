@@ -1,10 +1,10 @@
-/* Stores a notification of the gateway once, and enqueues the tasks that look at what it is about. is_new:
-   false, it was known already. payment_id: the payment of ours that it is about, null: none is. The payment
-   is locked against being archived: the archive either sees the task or is waited for, and then the payment
-   is not found.
-   p_payment, p_gateway_ref: our id and the gateway's of the payment. p_object: the gateway's id of the
-   object that the notification carries. p_says, p_refund_says: the state that the payment or the refund is
-   in, in our words, null: it does not tell. p_money_back: it is about a refund or a dispute. */
+/* Stores a notification of the gateway once, and enqueues the tasks that read the objects it is about.
+   is_new: false if it was stored before. payment_id: Usher's payment that it is about; null: none. The
+   payment is locked so that it is not archived meanwhile: the archive either sees the task, or was first,
+   and then the payment is not found.
+   p_payment, p_gateway_ref: Usher's id and the gateway's id of the payment. p_object: the gateway's id of
+   the object in the notification. p_says, p_refund_says: the state of the payment or the refund, in
+   Usher's words; null: unknown. p_money_back: it is about a refund or a dispute. */
 create or replace function take_notification(
     p_id text, p_type text, p_payload jsonb, p_payment uuid, p_gateway_ref text, p_says text,
     p_money_back boolean, p_object text, p_refund uuid, p_refund_ref text, p_refund_says text,
@@ -32,7 +32,7 @@ begin
         p_refund_says) t;
 end $$;
 
-/* A payment by our id or by the gateway's, which only Stripe's notifications have. */
+/* Finds a payment by Usher's id or by the gateway's, which only Stripe's notifications have. */
 create or replace function find_notified_payment(p_payment uuid, p_gateway_ref text) returns payments
 language sql volatile as $$
     select * from payments
@@ -46,10 +46,9 @@ language sql volatile as $$
     for key share
 $$;
 
-/* The table of kinds: which notification starts which task. A payment is looked at by its saga; when it had
-   failed and has money after all, that is an unexpected payment. A refund is looked at when it is news; a
-   charge that was refunded tells of those that the gateway had not yet carried out; a refund that was made
-   past us is adopted. */
+/* Lists which notification starts which task. A payment is read by its saga; if it had failed here and has
+   money at the gateway, it is an unexpected payment. A refund is read if its state is new; a refunded
+   charge starts the tasks of its pending refunds; a refund that was made in the dashboard is adopted. */
 create or replace function tasks_of_notification(
     p_mine payments, p_type text, p_says text, p_money_back boolean, p_object text, p_refund uuid,
     p_refund_ref text, p_refund_says text

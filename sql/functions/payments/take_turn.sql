@@ -1,14 +1,13 @@
-/* A turn at an endpoint of the gateway, which is booked, and what the account's circuit says of it. Two
-   buckets have to have room: the account's and the endpoint's. Each fills at so many a second and holds
-   what comes in p_burst seconds; one that is empty is booked ahead. How far depends on who asks: the
-   account's up to p_book seconds, where a negative number leaves so much in it for others; the endpoint's
-   up to p_wait seconds. Who has to leave something also lets those wait less than half a second
-   who need not.
-   state: 'open' (no turn; to be asked again in `seconds`), 'half-open' (the one call that finds out whether
-   the gateway is back; no other has a turn for p_probe seconds) or 'closed'. seconds: until the turn;
-   null: too far away, none was booked.
-   A turn that a crash of the server forgets was given for nothing: its commit need not be waited for, so
-   that the next call at the same row does not wait for it either. */
+/* Takes a slot for one call to an endpoint of the gateway, if the account's circuit allows it. Two token
+   buckets must have room: the account's and the endpoint's. Each fills at its rate and holds the slots of
+   p_burst seconds. An empty bucket gives slots in the future: the account's up to p_book seconds ahead,
+   the endpoint's up to p_wait seconds. A negative p_book leaves the slots of that many seconds to other
+   calls, and also lets calls go first that took a slot of the last half second with a p_book of 0 or more.
+   state: 'open' (no slot; ask again in `seconds`), 'half-open' (this call is the probe; no other call gets
+   a slot for p_probe seconds) or 'closed'. seconds: until the slot; null: it would be too late, so none was
+   taken.
+   A slot that a crash of the server forgets does no harm. So the commit is asynchronous, and the next call
+   at the same row need not wait for it. */
 create or replace function take_turn(
     p_account bigint, p_endpoint text, p_per_second double precision,
     p_account_per_second double precision, p_burst double precision, p_book double precision,
@@ -19,7 +18,7 @@ declare
     c gateway_circuits := lock_circuit(p_account);
     moment constant timestamptz := clock_timestamp();
     endpoint_at timestamptz;
-    account_wait double precision;  -- negative: so many seconds' worth is left in the bucket
+    account_wait double precision;  -- negative: slots of so many seconds are left in the bucket
     endpoint_wait double precision;
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -53,7 +52,7 @@ begin
         set next_at = greatest(t.next_at, moment) + make_interval(secs => 1 / p_per_second);
 end $$;
 
-/* Seconds until a bucket that is booked up to p_next_at has room for one more. */
+/* Returns the seconds until a bucket whose slots are taken up to p_next_at has room for one more. */
 create or replace function bucket_wait(
     p_next_at timestamptz, p_moment timestamptz, p_per_second double precision, p_burst double precision)
 returns double precision language sql immutable as $$

@@ -1,4 +1,5 @@
-/* The tickets are good again; or, where the event was cancelled meanwhile, can be given back now. */
+/* Unfreezes a booking: its tickets are valid again. If the event was cancelled meanwhile, the task that
+   cancels it is woken. */
 create or replace function unfreeze_booking(p_event bigint, p_booking uuid) returns void
 language plpgsql as $$
 begin

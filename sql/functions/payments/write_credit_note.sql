@@ -11,10 +11,11 @@ language sql stable set enable_seqscan = off as $$
     from refunds r where r.event_id = p_event and r.id = p_refund
 $$;
 
-/* A refund by rate of tax, as sum_taxes takes it, all negative: first what its seats and the booking's
-   fee cost, as far as the documents so far leave that; then in proportion to what they leave. Who gets
-   the last of a rate gets the last of its tax, so that all of a booking's refunds together have its tax.
-   What exceeds the receipt (a refund that failed was paid twice) has no tax. */
+/* Divides a refund by rate of tax, in the form that sum_taxes takes, all negative. First comes the price of
+   its seats and the booking's fee, as far as earlier documents leave it; the rest is divided in proportion
+   to what they leave. The refund that takes the last amount of a rate takes the last of its tax, so that
+   all refunds of a booking together have the booking's tax. An amount beyond the receipt (a failed refund
+   that was paid twice) has no tax. */
 create or replace function tax_refund(p_refund refunds) returns jsonb
 language plpgsql stable set enable_seqscan = off as $$
 declare

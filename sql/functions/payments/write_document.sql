@@ -1,4 +1,4 @@
-/* The document that is due, and the number of the one that it corrects. */
+/* Writes the document that is due, with the number of the document that it corrects. */
 create or replace function write_document(
     p_due receipts_due, out breakdown jsonb, out corrects bigint)
 language plpgsql stable set enable_seqscan = off as $$

@@ -1,5 +1,5 @@
-/* Writes refunds, p_amounts[j] of p_payments[j], with the exact parameters that the gateway will get and
-   the tasks that carry them out, the j-th p_spread * j seconds from now. Returns their ids, in order. */
+/* Writes refunds, p_amounts[j] of p_payments[j], with the exact parameters for the gateway, and their
+   tasks. The j-th task runs p_spread * j seconds from now. Returns the refunds' ids, in order. */
 create or replace function write_refunds(
     p_event bigint, p_payments uuid[], p_amounts bigint[], p_cause text, p_reason text,
     p_spread double precision default 0)

@@ -1,4 +1,4 @@
-/* Whether an entry is still to be decided by the drain. */
+/* Tells whether an entry waits for the drain. */
 create or replace function entry_is_waiting(p_state text) returns boolean
 language sql immutable parallel safe as $$
     select p_state in ('waiting', 'standby')

@@ -1,5 +1,5 @@
 -- list_due --
--- Events that are over for so long, and of which nothing is still to come.
+-- Events that ended long enough ago and have no open business.
 SELECT id AS event_id FROM events
 WHERE archived_at IS NULL AND state <> 'draft'
     AND greatest(starts_at, off_sale_at) < clock_timestamp() - make_interval(days => %(days)s)
@@ -8,13 +8,13 @@ WHERE archived_at IS NULL AND state <> 'draft'
 ORDER BY greatest(starts_at, off_sale_at) LIMIT %(limit)s
 
 -- archive_piece --
--- Some more of an event.
+-- Archives a piece of an event.
 SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %(days)s), %(limit)s)
 
 -- restore_payment --
--- The booking of a payment that the gateway speaks of.
+-- Restores the booking of a payment that a notification is about.
 SELECT restore_payment(%(payment_id)s, %(gateway_ref)s) AS restored
 
 -- restore_booking --
--- Of the caller who may see it.
+-- Restores a booking.
 SELECT restore_booking(%(event_id)s, %(booking_id)s) AS restored

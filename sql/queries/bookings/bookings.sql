@@ -1,12 +1,12 @@
 -- book_seats --
--- With a pass, or without having queued where that is allowed.
+-- Books seats with a pass, or by a direct booking if that is allowed.
 SELECT outcome, booking_id
 FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(category)s, %(together)s,
     %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s)
 
 -- get_booking --
--- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes what an
--- outage of the gateway is credited. being_checked: a person was called, and we go on trying.
+-- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes the credit.
+-- being_checked: the task has an open dead letter and is tried again.
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
     b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
@@ -35,7 +35,7 @@ CROSS JOIN LATERAL (SELECT hold_deadline(b) AS deadline) d
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
 
 -- list_bookings --
--- A buyer's own, latest first, from the one given on; those in the archive, too.
+-- A buyer's own bookings, including archived ones; the latest first, after the given one.
 WITH last_seen AS (
     SELECT created_at, id FROM bookings WHERE buyer_id = %(buyer_id)s AND id = %(starting_after)s
     UNION ALL
@@ -61,12 +61,12 @@ JOIN events e ON e.id = m.event_id
 ORDER BY m.created_at DESC, m.id DESC LIMIT %(limit)s
 
 -- cancel_booking --
--- The state that it was in, null if it is not the buyer's.
+-- Cancels a buyer's booking; the state that it was in, null if it is not the buyer's.
 SELECT cancel_booking(%(event_id)s, %(booking_id)s, %(buyer_id)s) AS was
 
 -- list_tickets --
--- Of a buyer's own booking; one row with nulls when it has none yet. While the payment is disputed they
--- are on hold, and have no code.
+-- Tickets of a buyer's own booking; one row with nulls if it has none yet. Tickets of a frozen booking have
+-- no code.
 SELECT t.id, s.guid, s.zone, s.row_label AS row, s.number,
     CASE WHEN b.state <> 'frozen' THEN t.secret END AS secret,
     CASE WHEN b.state = 'frozen' AND t.state = 'valid' THEN 'on_hold' ELSE t.state END AS state
@@ -78,7 +78,7 @@ WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buy
 ORDER BY t.seat, t.issued_at
 
 -- get_secret --
--- What the code of a buyer's own valid ticket says.
+-- The secret in the code of a buyer's own valid ticket.
 SELECT t.secret
 FROM tickets t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.booking_id
 WHERE t.event_id = %(event_id)s AND t.booking_id = %(booking_id)s AND t.id = %(ticket_id)s

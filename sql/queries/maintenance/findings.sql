@@ -1,7 +1,7 @@
 -- next_span --
--- The part of the log to go through next, a minute at most. Whatever is written into it later has a later
--- time: no transaction began before its end that has not ended by now. Those of ten minutes and more are
--- not waited for, and those of other users cannot be seen, but have %(slack)s to end.
+-- The part of the state log to check next, a minute at most. All transactions that began before its end have
+-- ended, so every row that is still to be written has a later time. Transactions of ten minutes or more are
+-- not waited for. Those of other database users cannot be seen; they have %(slack)s to end.
 SELECT a.until AS since, least(a.until + interval '1 min', n.bound) AS until, n.bound
 FROM audits a CROSS JOIN LATERAL (
     SELECT least(clock_timestamp() - %(slack)s::interval, CASE WHEN min(xact_start) IS NOT NULL
@@ -11,7 +11,7 @@ FROM audits a CROSS JOIN LATERAL (
 WHERE a.name = 'changes'
 
 -- list_touched --
--- Whose bookings, payments and refunds changed then, by event.
+-- The buyers whose bookings, payments or refunds changed in that time, by event.
 WITH log AS MATERIALIZED (
     SELECT DISTINCT event_id, noun, id FROM state_log WHERE at >= %(since)s AND at < %(until)s
 ), touched AS (
@@ -26,12 +26,12 @@ FROM touched t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.id
 GROUP BY b.event_id ORDER BY b.event_id
 
 -- move_on --
--- That part of the log is done; unless another worker was there.
+-- Records that this part of the log is checked, unless another worker has done so.
 UPDATE audits SET until = %(until)s WHERE name = 'changes' AND until = %(since)s
 
 -- begin_whole --
--- What was checked of the whole audit that is going on. One that was finished, or is a day old, is begun
--- anew.
+-- The invariants that the present whole audit has checked. An audit that was finished, or began a day ago,
+-- begins anew.
 UPDATE audits a
 SET done = CASE WHEN n.anew THEN '{}' ELSE a.done END, slow = CASE WHEN n.anew THEN '{}' ELSE a.slow END,
     started_at = CASE WHEN n.anew THEN clock_timestamp() ELSE a.started_at END
@@ -42,18 +42,18 @@ WHERE a.name = 'whole'
 RETURNING a.done
 
 -- mark_done --
--- It was checked, or could not be in time.
+-- Records that an invariant was checked, or could not be checked in time.
 UPDATE audits
 SET done = array_append(done, %(invariant)s),
     slow = CASE WHEN %(slow)s THEN array_append(slow, %(invariant)s) ELSE slow END
 WHERE name = 'whole'
 
 -- list_slow --
--- What the last whole audit could not check.
+-- The invariants that the last whole audit could not check in time.
 SELECT slow FROM audits WHERE name = 'whole'
 
 -- open_finding --
--- A letter for what is wrong; no row: it has one.
+-- Adds a finding as a dead letter; no row: there is an open one.
 INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, buyer_id, reason, claims,
     errors, created_at)
 VALUES (0, 'audit', 'audit', %(key)s, %(args)s, %(event_id)s, %(booking_id)s, %(buyer_id)s, %(reason)s, 0,
@@ -62,20 +62,20 @@ ON CONFLICT (key) WHERE actor = 'audit' AND resolved_at IS NULL DO NOTHING
 RETURNING id
 
 -- close_findings --
--- What was wrong is so no more.
+-- Closes findings that their invariant no longer returns.
 UPDATE dead_letters SET resolved_at = clock_timestamp(), resolution = 'no longer so'
 WHERE actor = 'audit' AND resolved_at IS NULL AND args ->> 'invariant' = %(invariant)s
     AND key <> ALL (%(keys)s)
 RETURNING key
 
 -- count_findings --
--- How much is wrong, by invariant.
+-- Open findings by invariant.
 SELECT args ->> 'invariant' AS invariant, count(*) AS findings
 FROM dead_letters WHERE actor = 'audit' AND resolved_at IS NULL
 GROUP BY 1 ORDER BY 1
 
 -- booking_under_way_forgotten --
--- The task that carries it on, again.
+-- Adds the task of a booking again.
 SELECT enqueue('advance', 'payments', id::text,
     jsonb_build_object('event_id', event_id, 'booking_id', id), event_id)
 FROM bookings
@@ -83,19 +83,19 @@ WHERE event_id = %(event_id)s AND id = %(booking_id)s
     AND state IN ('authorising', 'expiring', 'secured')
 
 -- payment_forgotten --
--- The task that finds out what became of it, again.
+-- Adds the task that finds out a payment's outcome again.
 SELECT enqueue('advance', 'payments', booking_id::text,
     jsonb_build_object('event_id', event_id, 'booking_id', booking_id), event_id)
 FROM payments WHERE id = %(payment_id)s AND state IN ('intended', 'authorised', 'unknown')
 
 -- refund_forgotten --
--- The task that asks the gateway for it, again.
+-- Adds the task of a refund again.
 SELECT enqueue('refund', 'payments', id::text, jsonb_build_object('event_id', event_id, 'booking_id',
     booking_id, 'refund_id', id), event_id)
 FROM refunds WHERE id = %(refund_id)s AND state = 'pending'
 
 -- email_forgotten --
--- The task that sends it, again.
+-- Adds the task that sends a mail again.
 SELECT enqueue('send_email', 'mail', NULL, jsonb_build_object('email_id', id), event_id)
 FROM emails m
 WHERE id = %(email_id)s AND state = 'pending'
@@ -103,14 +103,14 @@ WHERE id = %(email_id)s AND state = 'pending'
                     WHERE o.actor = 'send_email' AND o.args ->> 'email_id' = m.id::text)
 
 -- stalled_for_ever --
--- The lane looks again.
+-- Makes the lane ready again.
 INSERT INTO lane_wakes (event_id) VALUES (%(event_id)s)
 
 -- standby_without_hope --
--- The lane looks again at those on standby; one wake is enough for all of them.
+-- Wakes the lane's standby entries; one wake is enough for all of them.
 INSERT INTO lane_wakes (event_id)
 SELECT %(event_id)s WHERE NOT EXISTS (SELECT FROM lane_wakes WHERE event_id = %(event_id)s)
 
 -- buyer_counted_wrongly --
--- Counted anew.
+-- Counts a buyer's seats anew.
 SELECT recount_buyer(%(event_id)s, %(buyer_id)s)

@@ -3,7 +3,7 @@
 SELECT max(version) AS version FROM schema_version
 
 -- count_queues --
--- People waiting in the lanes that are on sale, up to 10,000 each.
+-- Entries that wait, by lane, up to 10,000 each; of events that are on sale.
 SELECT l.event_id, (
     SELECT count(*) FROM (
         SELECT FROM entries e
@@ -14,7 +14,7 @@ WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp()
 ORDER BY l.event_id DESC LIMIT 50
 
 -- count_seats --
--- Of the events that are on sale.
+-- Seats by state, of events that are on sale.
 SELECT s.event_id, s.state, count(*) AS seats
 FROM seats s
 WHERE s.event_id = ANY (ARRAY(
@@ -23,7 +23,7 @@ WHERE s.event_id = ANY (ARRAY(
 GROUP BY s.event_id, s.state
 
 -- count_tasks --
--- Durable tasks that are due and not leased, and how late the oldest is.
+-- Durable tasks that are due and not leased, and the seconds since the oldest was due.
 SELECT queue, actor, count(*) AS depth,
     extract(epoch FROM greatest(clock_timestamp() - min(run_at), interval '0'))::float8 AS age
 FROM (SELECT queue, actor, run_at FROM outbox
@@ -32,49 +32,51 @@ FROM (SELECT queue, actor, run_at FROM outbox
 GROUP BY queue, actor
 
 -- count_dead_letters --
--- Those that are not resolved, and since when the oldest.
+-- Open dead letters, and the age of the oldest.
 SELECT actor, count(*) AS open,
     extract(epoch FROM greatest(clock_timestamp() - min(died_at), interval '0'))::float8 AS age
 FROM dead_letters WHERE resolved_at IS NULL GROUP BY actor
 
 -- count_doubts --
--- Payments at no end of which nothing was heard for five minutes. Those that are charged at once may
--- take days; a buyer who is asked for something has the time of the booking, and a review its own.
+-- Payments in doubt that have not changed for five minutes. Not in doubt are a payment that waits for the
+-- buyer within the booking's time, one in review within the review's time, and one that is charged at once:
+-- it may take days.
 SELECT count(*) AS payments
 FROM payments p JOIN bookings b ON b.event_id = p.event_id AND b.id = p.booking_id
 WHERE p.state IN ('intended', 'authorised', 'unknown') AND b.state <> 'review'
     AND p.updated_at < clock_timestamp() - interval '5 min'
 
 -- list_outages --
--- Gateways that cannot be used, and since when.
+-- Gateways that cannot be used, and the beginning of their outage.
 SELECT gateway_account_id,
     extract(epoch FROM greatest(clock_timestamp() - opened_at, interval '0'))::float8 AS age
 FROM outages WHERE closed_at IS NULL
 
 -- measure_server --
--- What it takes on the disk; and the oldest snapshot, behind which nothing can be cleaned up.
+-- The database's size, and the age of the oldest database snapshot: vacuum cannot remove rows that died
+-- after it.
 SELECT pg_database_size(current_database()) AS bytes, coalesce((
     SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
     WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
         AND datname = current_database()), 0)::float8 AS snapshot
 
 -- list_circuits --
--- Of the gateways that are called at all.
+-- Circuits of the gateway accounts that are called.
 SELECT gateway_account_id, state FROM gateway_circuits ORDER BY gateway_account_id LIMIT 1000
 
 -- count_differences --
--- Those that reconciliation has found so far, and what has become of them.
+-- Differences that reconciliation has found, by what was done about them.
 SELECT kind, CASE WHEN resolved_at IS NOT NULL THEN 'gone' WHEN dead_letter_id IS NULL THEN 'repairing'
         ELSE 'reported' END AS state, count(*) AS differences
 FROM reconciliation_differences GROUP BY 1, 2
 
 -- get_reconciliation_age --
--- None before the first.
+-- Seconds since the last reconciliation; null before the first.
 SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8 AS age
 FROM reconciliations WHERE state = 'finished' HAVING count(*) > 0
 
 -- count_bookings --
--- By state, in the events that are on sale.
+-- Bookings by state, of events that are on sale.
 SELECT state, count(*) AS bookings FROM bookings
 WHERE event_id = ANY (ARRAY(
     SELECT id FROM events WHERE state = 'on_sale' AND off_sale_at > clock_timestamp()

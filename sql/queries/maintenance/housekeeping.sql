@@ -1,24 +1,24 @@
 -- purge_idempotency_keys --
--- Keys are kept for 24 hours at least.
+-- Deletes idempotency keys, which are kept for at least 24 hours.
 DELETE FROM idempotency_keys WHERE (principal, route, key) IN (
     SELECT principal, route, key FROM idempotency_keys
     WHERE created_at < clock_timestamp() - interval '25 h' ORDER BY created_at LIMIT %(limit)s)
 
 -- purge_webhook_inbox --
--- What the gateway told us, when it repeats it no more.
+-- Deletes old notifications, which the gateway no longer repeats.
 DELETE FROM webhook_inbox WHERE id IN (
     SELECT id FROM webhook_inbox
     WHERE received_at < clock_timestamp() - make_interval(days => %(days)s)
     ORDER BY received_at LIMIT %(limit)s)
 
 -- purge_audit_log --
--- What organisers and operators did, long ago.
+-- Deletes old entries of the audit log.
 DELETE FROM audit_log WHERE id IN (
     SELECT id FROM audit_log WHERE at < clock_timestamp() - make_interval(days => %(days)s)
     ORDER BY at LIMIT %(limit)s)
 
 -- purge_dead_letters --
--- Those that were resolved, unless a difference in the books refers to them.
+-- Deletes resolved dead letters, unless a difference refers to them.
 DELETE FROM dead_letters WHERE id IN (
     SELECT id FROM dead_letters l
     WHERE resolved_at < clock_timestamp() - make_interval(days => %(days)s)
@@ -26,7 +26,7 @@ DELETE FROM dead_letters WHERE id IN (
     ORDER BY resolved_at LIMIT %(limit)s)
 
 -- purge_emails --
--- Mails about no booking, sign-in codes above all; those of bookings go with them.
+-- Deletes mails without a booking, mostly sign-in codes. Mails of bookings are archived with them.
 DELETE FROM emails WHERE id IN (
     SELECT id FROM emails
     WHERE booking_id IS NULL AND state <> 'pending'
@@ -34,8 +34,8 @@ DELETE FROM emails WHERE id IN (
     ORDER BY created_at LIMIT %(limit)s)
 
 -- list_old_log --
--- Partitions of the log whose months are over for so long, but those in which an event had begun that is
--- not archived: its bookings are still to be told of.
+-- Old partitions of the state log, without those since whose month an event is not archived: its bookings
+-- take their part of the log into the archive.
 SELECT name, state FROM list_partitions('state_log')
 WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
     AND (state <> 'attached' OR NOT EXISTS (
@@ -43,13 +43,13 @@ WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(d
         WHERE archived_at IS NULL AND state <> 'draft' AND created_at < month + interval '1 month'))
 
 -- list_old_archives --
--- Partitions of an archive whose months are over for so long.
+-- Old partitions of an archive.
 SELECT name, state FROM list_partitions(%(table)s)
 WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
 
 -- sum_up_day --
--- What a day (UTC) brought. Written anew, it is what is known of it now, unless that is less since the
--- event is in the archive. Bookings that come back from there are nothing new.
+-- Writes the totals of a day (UTC). A day that is written again gets the present totals, unless they are
+-- lower because the event is archived. Bookings that are restored from the archive do not count.
 WITH changed AS MATERIALIZED (
     SELECT DISTINCT noun, event_id, id FROM state_log
     WHERE at >= %(day)s::date::timestamp AT TIME ZONE 'utc'

@@ -1,11 +1,11 @@
 -- bare --
--- What goes before each invariant: a finding of the auditor does not mean that an operator was called for,
--- or it would vanish with its own letter.
+-- The text before each invariant: it hides findings, because an invariant that asks for a dead letter would
+-- otherwise hold as soon as its own finding is one.
 WITH dead_letters AS (SELECT * FROM dead_letters WHERE actor <> 'audit')
 
 -- among --
--- The same, and every table that has to do with bookings is only what some buyers of an event have. What
--- is joined stays together, so nothing seems to be missing; seats that no item names are not there.
+-- The same, and each table of bookings is limited to some buyers of an event. Joined rows stay together, so
+-- that no row seems to be missing; seats that no item names are left out.
 WITH dead_letters AS (SELECT * FROM dead_letters WHERE actor <> 'audit'),
 bookings AS MATERIALIZED (
     SELECT * FROM bookings WHERE buyer_id = ANY (%(buyers)s) AND event_id = %(event_id)s),

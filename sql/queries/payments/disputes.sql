@@ -1,26 +1,26 @@
 -- find_case --
--- The payment that a dispute is about, and whose account it is at.
+-- The payment of a dispute, and its gateway account.
 SELECT p.event_id, p.id AS payment_id, p.gateway_account_id, a.provider
 FROM payments p JOIN gateway_accounts a ON a.id = p.gateway_account_id
 WHERE p.id = %(payment_id)s
 
 -- record_dispute --
--- What it is now; its booking follows.
+-- Records the state of a dispute, and changes its booking.
 SELECT outcome, booking_state
 FROM record_dispute(%(event_id)s, %(payment_id)s, %(id)s, %(state)s, %(reason)s, %(amount)s,
     %(currency)s, %(respond_by)s)
 
 -- freeze_for_fraud_warning --
--- Its booking's tickets are on hold; null: it is still being confirmed.
+-- Freezes the booking of a payment; null: the booking is being confirmed.
 SELECT freeze_for_fraud_warning(%(event_id)s, %(payment_id)s) AS booking_state
 
 -- dismiss_fraud_warning --
--- An organiser has found nothing wrong.
+-- Dismisses a fraud warning for an organiser.
 SELECT outcome, booking_state
 FROM dismiss_fraud_warning(%(event_id)s, %(scope)s, %(booking_id)s, %(reason)s)
 
 -- list_disputes --
--- Of an event, latest first, from the one given on.
+-- Disputes of an event, the latest first, after the given one.
 SELECT d.gateway_ref AS id, d.booking_id, b.code AS booking_code, b.state AS booking_state, d.payment_id,
     d.state, d.reason, d.amount, d.currency, d.respond_by, d.created_at, d.updated_at
 FROM disputes d JOIN bookings b ON b.event_id = d.event_id AND b.id = d.booking_id
@@ -31,7 +31,7 @@ WHERE d.event_id = %(event_id)s
 ORDER BY d.created_at DESC, d.gateway_ref DESC LIMIT %(limit)s
 
 -- list_warnings --
--- Of an event, latest first, from the one given on.
+-- Fraud warnings of an event, the latest first, after the given one.
 SELECT w.gateway_ref AS id, w.booking_id, b.code AS booking_code, b.state AS booking_state, w.payment_id,
     w.kind, w.actionable, w.dismissed_at AS released_at, w.created_at
 FROM fraud_warnings w JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id

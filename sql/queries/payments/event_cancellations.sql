@@ -1,24 +1,24 @@
 -- start_cancellation --
--- The event is over for good; a task takes everything back.
+-- Cancels an event for good; a task cancels its bookings.
 SELECT start_cancellation(%(event_id)s, %(scope)s, %(reason)s, %(with_fees)s) AS outcome
 
 -- lock_sale --
--- Until all that saw the event on sale have booked, or not.
+-- Waits until all transactions that saw the event on sale have ended.
 SELECT lock_sale(%(event_id)s, true)
 
 -- count_waiting --
--- Refunds of an event that the gateway is still to be asked for, those far ahead left out.
+-- Refunds of an event that are soon to be sent to the gateway.
 SELECT count(*) AS waiting FROM outbox
 WHERE actor = 'refund' AND event_id = %(event_id)s
     AND run_at < clock_timestamp() + interval '5 min'
 
 -- cancel_batch --
--- Takes some more bookings back.
+-- Cancels a batch of bookings.
 SELECT taken, under_way FROM cancel_batch(%(event_id)s, %(limit)s, %(spread)s)
 
 -- get_cancellation --
--- How far it has come. bookings: those that were confirmed; of them cancelled. Refunds that were tried
--- anew count once.
+-- The progress of an event cancellation. bookings: those that were confirmed; cancelled: how many of them
+-- are cancelled. A refund that was tried again counts once.
 SELECT c.event_id, c.reason, c.with_fees, c.requested_by, c.requested_at, c.finished_at,
     b.bookings, b.cancelled, r.requested, r.pending, r.succeeded, r.failed, r.amount, r.owed
 FROM event_cancellations c

@@ -1,29 +1,29 @@
 -- find_payment --
--- What is known of money paid offline; no row: nothing yet.
+-- What the organiser said about an offline payment; no row: nothing yet.
 SELECT cancelled_at, reference, amount, currency FROM offline_payments WHERE payment_id = %(payment_id)s
 
 -- cancel --
--- Gives a payment up, unless it was marked as paid before.
+-- Gives an offline payment up, unless it was marked as paid before.
 INSERT INTO offline_payments (payment_id, gateway_account_id, cancelled_at)
 VALUES (%(payment_id)s, %(gateway_account_id)s, clock_timestamp())
 ON CONFLICT (payment_id) DO NOTHING
 
 -- find_refund --
--- Whether the organiser says that it was paid.
+-- One row if the organiser marked the refund as paid.
 SELECT paid_at FROM offline_refunds WHERE refund_id = %(refund_id)s
 
 -- record_offline_payment --
--- An organiser marks a booking as paid.
+-- Marks a booking as paid, for an organiser.
 SELECT outcome, payment_id, late, amount, currency
 FROM record_offline_payment(%(event_id)s, %(scope)s, %(booking_id)s, %(reference)s, %(amount)s,
     %(currency)s)
 
 -- record_offline_refund --
--- An organiser says that money was given back.
+-- Marks a refund as paid, for an organiser.
 SELECT record_offline_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s, %(how)s) AS outcome
 
 -- list_payments --
--- An event's payments offline, latest first, from the one given on.
+-- Offline payments of an event, the latest first, after the given one.
 SELECT p.id, p.booking_id, b.code AS booking_code, b.state AS booking_state, p.state, p.amount,
     p.currency, b.deadline AS due_at, o.reference, o.received_at, o.recorded_by
 FROM payments p

@@ -1,10 +1,10 @@
 -- start_payment --
--- The buyer pays: the attempt and its task.
+-- Starts a payment: writes the attempt and its task.
 SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(payment_method)s,
     %(return_url)s, %(method)s, %(address_hash)s)
 
 -- get_progress --
--- How far a booking and an attempt to pay have come: the present one, unless another is named.
+-- The progress of a booking and an attempt to pay: its latest, unless another is given.
 SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
     b.buyer_id, b.total, b.currency,
     p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.method,
@@ -26,13 +26,13 @@ LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 
 -- mark_sent --
--- Recorded before the gateway is called: from now on its outcome may be unknown to us.
+-- Records, before the gateway is called, that an attempt is sent: its outcome may be unknown from now on.
 UPDATE payments
 SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
 
 -- record --
--- What the gateway says the payment is, unless it has moved on since we read it.
+-- Records what the gateway says about a payment, if its state is the one that was read.
 UPDATE payments
 SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
     captured = %(captured)s,
@@ -51,43 +51,43 @@ WHERE id = %(payment_id)s AND state = %(expected)s
 RETURNING id
 
 -- refund_unexpected --
--- The refund of an unexpected payment; the mail to the buyer.
+-- Refunds an unexpected payment, and writes the mail to the buyer.
 SELECT refund_unexpected(%(event_id)s, %(payment_id)s, %(reason)s)
 
 -- use_next_key --
--- The key's fate is known to be nothing: the next attempt is sent under a new one.
+-- Changes the idempotency key: the gateway has done nothing under the present one.
 UPDATE payments
 SET idempotency_n = idempotency_n + 1, first_sent_at = NULL, updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND idempotency_n = %(idempotency_n)s AND state IN ('intended', 'unknown')
 
 -- secure_booking --
--- Its seats can no longer expire.
+-- Secures a booking: its seats can no longer expire.
 SELECT secure_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 
 -- secure_or_review --
--- Its seats can no longer expire; or a person looks at the payment first.
+-- Secures a booking, or begins a review of its payment.
 SELECT secure_or_review(%(event_id)s, %(booking_id)s, %(payment_id)s) AS became
 
 -- confirm_booking --
--- Seats sold, tickets issued, e-mail on its way.
+-- Confirms a booking: sells its seats, issues the tickets and writes the e-mail.
 SELECT confirm_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 
 -- await_buyer --
--- Its seats can expire again: it is the buyer's turn.
+-- Lets the seats of a secured booking expire again, while the buyer has to approve the charge.
 SELECT await_buyer(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 
 -- reopen_booking --
--- Back to held, for another attempt to pay.
+-- Moves a booking back to held, for another attempt to pay.
 SELECT reopen_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 
 -- end_booking --
--- Seats released, buyer told.
+-- Ends a booking: releases its seats and tells the buyer.
 SELECT end_booking(%(event_id)s, %(booking_id)s, %(from_states)s, %(state)s, %(reason)s) AS done
 
 -- list_doubts --
--- Whose end is not known, and nothing was heard of for a while; the latest first, from the one given on.
--- A buyer who is asked for something may take the time that the booking has, and a review its own; a
--- bank may take its days, until a person was called.
+-- Payments in doubt that have not changed for a while; the latest first, after the given one. Not in doubt
+-- are a payment that waits for the buyer within the booking's time, a payment in review within the review's
+-- time, and a debit that has no dead letter yet: a bank may take days.
 SELECT p.id, p.event_id, p.booking_id, b.code AS booking_code, b.state AS booking_state, b.buyer_id,
     p.state, p.amount, p.currency, p.gateway_ref, p.created_at, p.updated_at, (
         SELECT o.id FROM outbox o

@@ -1,6 +1,7 @@
 -- wake --
--- A task for each organisation that has something to number and no task yet: to tell one that runs to run
--- again would wait for its batch. What comes while a task ends is found by the next look.
+-- Adds a task for each organisation that has documents to number and no task yet. An existing task is not
+-- marked to run again: that would wait for its batch. Documents that become due while a task ends are found
+-- by the next run.
 WITH RECURSIVE owing AS (
     (SELECT organisation_id FROM receipts_due ORDER BY organisation_id LIMIT 1)
     UNION ALL
@@ -17,11 +18,11 @@ FROM (SELECT enqueue('number_receipts', 'payments', organisation_id::text,
       OFFSET 0) w
 
 -- number_receipts --
--- The next ones of an organisation.
+-- Numbers the next documents of an organisation.
 SELECT number_receipts(%(organisation_id)s, %(limit)s) AS numbered
 
 -- list_of_booking --
--- A buyer's own, in order; one row with nulls when there is none yet.
+-- Documents of a buyer's own booking, in order; one row with nulls if there is none yet.
 SELECT r.number, r.kind, r.corrects, r.refund_id, r.event_id, b.id AS booking_id, r.currency, r.issued_at,
     r.breakdown
 FROM bookings b LEFT JOIN receipts r ON r.event_id = b.event_id AND r.booking_id = b.id
@@ -29,7 +30,7 @@ WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buy
 ORDER BY r.number
 
 -- list_of_organisation --
--- An organisation's, in order, from the number given on; of one event, where it is named.
+-- Documents of an organisation, in order, after the given number; of one event if it is given.
 SELECT r.number AS id, r.number, r.kind, r.corrects, r.refund_id, r.event_id, r.booking_id, r.currency,
     r.issued_at, r.breakdown
 FROM receipts r

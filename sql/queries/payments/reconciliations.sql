@@ -1,20 +1,20 @@
 -- start_reconciliations --
--- Runs over a window, and their tasks.
+-- Begins runs over a window, with their tasks.
 SELECT coalesce(start_reconciliations(%(cause)s, %(from)s, %(to)s), '{}') AS ids
 
 -- start_back --
--- Runs over the time until now.
+-- Begins runs over a window that ends now.
 SELECT coalesce(start_reconciliations(%(cause)s, clock_timestamp() - %(back)s::interval,
     clock_timestamp()), '{}') AS ids
 
 -- get_run --
--- How far it has come.
+-- The progress of a run.
 SELECT r.id, r.gateway_account_id, a.provider, r.window_from, r.window_to, r.state, r.phase, r.cursor
 FROM reconciliations r JOIN gateway_accounts a ON a.id = r.gateway_account_id
 WHERE r.id = %(id)s
 
 -- move_on --
--- From one page to the next, or the next phase; no other has.
+-- Moves a run to the next page or phase, if no other worker has done so.
 UPDATE reconciliations
 SET phase = %(next_phase)s, cursor = %(next_cursor)s, checked = checked + %(checked)s,
     foreign_objects = foreign_objects + %(foreign)s
@@ -22,33 +22,33 @@ WHERE id = %(id)s AND state = 'running' AND phase = %(phase)s AND cursor IS NOT 
 RETURNING id
 
 -- mark_seen --
--- What the gateway has, for the look at what we have.
+-- Records the ids that the gateway has, for the phases that read the tables.
 INSERT INTO reconciliation_seen (reconciliation_id, gateway_ref)
 SELECT %(id)s, unnest(%(gateway_ids)s::text[]) ON CONFLICT DO NOTHING
 
 -- compare_payments --
--- A page of theirs.
+-- Compares a page of the gateway's payments.
 SELECT note_differences(%(id)s, array(SELECT d FROM compare_payments(%(account)s, %(there)s) d))
 
 -- compare_refunds --
--- A page of theirs.
+-- Compares a page of the gateway's refunds.
 SELECT note_differences(%(id)s, array(SELECT d FROM compare_refunds(%(account)s, %(there)s) d))
 
 -- compare_disputes --
--- A page of theirs.
+-- Compares a page of the gateway's disputes.
 SELECT note_differences(%(id)s, array(SELECT d FROM compare_disputes(%(account)s, %(there)s) d))
 
 -- compare_ours --
--- What the gateway does not know of, or was never told.
+-- Records differences for objects that the gateway does not know, or that were never sent to it.
 SELECT note_differences(%(id)s, array(SELECT d FROM compare_ours(%(phase)s, %(ids)s) d))
 
 -- add_totals --
--- Captured and refunded, as both sides have it.
+-- Adds a page's captured and refunded money of both sides to the run's totals.
 SELECT add_totals(%(id)s, %(account)s, %(phase)s, %(there)s)
 
 -- list_our_payments --
--- Those made in the window, a block of a thousand: of them what was sent and may have money, and was not
--- seen; the last id of the block; null: it was the last block.
+-- Payments of a block of a thousand in the window that were sent, may have money, and were not seen at the
+-- gateway; and the last id of the block; null: it was the last block.
 WITH block AS (
     SELECT p.id, p.state, p.gateway_ref, p.captured, p.gateway_account_id, p.first_sent_at
     FROM payments p
@@ -70,7 +70,7 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_ref', ga
     END AS next_cursor
 
 -- list_our_refunds --
--- As of payments: those that went through, or may.
+-- The same for refunds that have succeeded or may succeed.
 WITH block AS (
     SELECT r.id, r.state, r.gateway_ref, r.payment_id FROM refunds r
     WHERE r.id > coalesce(%(cursor)s::uuid, uuid7_at(%(from)s)) AND r.id < uuid7_at(%(to)s)
@@ -89,7 +89,7 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', id, 'gateway_ref', ga
     END AS next_cursor
 
 -- list_our_disputes --
--- As of payments: those that are open.
+-- The same for open disputes.
 WITH unseen AS (
     SELECT d.gateway_ref FROM disputes d JOIN payments p ON p.id = d.payment_id
     WHERE d.created_at >= %(from)s AND d.created_at < %(to)s AND is_open(d.state)
@@ -104,11 +104,11 @@ SELECT coalesce((SELECT jsonb_agg(jsonb_build_object('id', gateway_ref, 'gateway
         THEN (SELECT gateway_ref FROM unseen ORDER BY gateway_ref DESC LIMIT 1) END AS next_cursor
 
 -- finish_reconciliation --
--- What it had to see, and did not, is gone.
+-- Finishes a run, and resolves the differences that it did not see again.
 SELECT finish_reconciliation(%(id)s)
 
 -- list_runs --
--- Latest first, from the one given on, or one alone; their totals by currency.
+-- Runs with their totals by currency: the latest first, after the given one, or one alone.
 SELECT r.id, r.gateway_account_id, r.cause, r.requested_by, r.window_from, r.window_to, r.state, r.phase,
     r.checked, r.foreign_objects, r.differences, r.repairs, r.dead_letters, r.started_at, r.finished_at,
     coalesce((SELECT jsonb_agg(jsonb_build_object('currency', t.currency,
@@ -121,7 +121,7 @@ WHERE (%(id)s::bigint IS NULL OR r.id = %(id)s)
 ORDER BY r.id DESC LIMIT %(limit)s
 
 -- list_differences --
--- Of a run, those that it found or saw again, or of all; latest first, from the one given on.
+-- Differences that a run found or saw again, or all differences; the latest first, after the given one.
 SELECT d.id, d.kind, d.subject, d.made_at, d.event_id, d.booking_id, d.payment_id, d.here, d.there,
     d.repair, d.repairs, d.dead_letter_id, d.found_by, d.found_at, d.seen_by, d.seen_at, d.resolved_at
 FROM reconciliation_differences d

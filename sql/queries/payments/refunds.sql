@@ -1,10 +1,10 @@
 -- request_refund --
--- Tickets void, seats back, the refund and its task written.
+-- Refunds tickets or an amount: voids tickets, returns seats, writes the refund and its task.
 SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)s::uuid[], %(amount)s,
     %(with_fees)s, %(reason)s, %(resell)s)
 
 -- get_balance --
--- What was taken for a booking, and what became of it. No row: it is not the caller's.
+-- The money of a booking: captured, refunded, refundable and owed. No row: it is not within the scope.
 SELECT b.state AS booking_state, b.currency,
     coalesce(sum(p.captured), 0)::bigint AS captured,
     coalesce(sum(p.refunded), 0)::bigint AS refunded,
@@ -18,7 +18,7 @@ WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 GROUP BY b.event_id, b.id
 
 -- list_refunds --
--- Of an event, a booking of it, or one alone, latest first, from the one given on.
+-- Refunds of an event or of one booking, or one refund alone; the latest first, after the given one.
 SELECT r.id, r.booking_id, r.amount, r.currency, r.state, r.cause, r.reason, r.requested_by, r.gateway_ref,
     r.failure_code, r.failure_message, r.retried_by, r.settled_at, r.settlement, r.created_at,
     r.updated_at,
@@ -36,11 +36,11 @@ WHERE r.event_id = %(event_id)s
 ORDER BY r.id DESC LIMIT %(limit)s
 
 -- settle_owed --
--- A refund that failed is tried anew, or was paid otherwise.
+-- Settles an owed refund, or tries it again.
 SELECT * FROM settle_owed(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s, %(settlement)s)
 
 -- get_progress --
--- How far a refund has come, locked.
+-- The progress of a refund, which is locked.
 SELECT r.id AS refund_id, r.event_id, r.booking_id, r.state, r.cause, r.amount, r.currency, r.params,
     r.idempotency_n, r.gateway_ref, p.gateway_ref AS payment_gateway_ref, p.gateway_account_id,
     a.provider,
@@ -53,20 +53,20 @@ WHERE r.id = %(refund_id)s
 FOR UPDATE OF r
 
 -- mark_sent --
--- Recorded before the gateway is called: from now on its outcome may be unknown to us.
+-- Records, before the gateway is called, that a refund is sent: its outcome may be unknown from now on.
 UPDATE refunds
 SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
 WHERE id = %(refund_id)s AND state = 'pending' AND gateway_ref IS NULL
 
 -- use_next_key --
--- The key's fate is known to be nothing: the next attempt is sent under a new one.
+-- Changes the idempotency key: the gateway has done nothing under the present one.
 UPDATE refunds
 SET idempotency_n = idempotency_n + 1, first_sent_at = NULL, updated_at = clock_timestamp()
 WHERE id = %(refund_id)s AND idempotency_n = %(idempotency_n)s AND state = 'pending'
     AND gateway_ref IS NULL
 
 -- record --
--- What the gateway says the refund is, unless it has moved on since we read it.
+-- Records what the gateway says about a refund, if its state is the one that was read.
 UPDATE refunds
 SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
     failure_code = %(failure_code)s, failure_message = %(failure_message)s,
@@ -75,22 +75,22 @@ WHERE id = %(refund_id)s AND state = %(expected)s
 RETURNING id
 
 -- lock_booking --
--- Before a refund is written down as failed: no dispute of its booking is decided meanwhile.
+-- Locks a refund's booking before the refund is recorded as failed: no dispute is decided meanwhile.
 SELECT FROM bookings WHERE event_id = %(event_id)s AND id = %(booking_id)s FOR UPDATE
 
 -- settle_by_disputes --
--- What a lost dispute has taken is not owed.
+-- Settles owed refunds by lost disputes.
 SELECT settle_by_disputes(event_id, payment_id) FROM refunds WHERE id = %(refund_id)s
 
 -- is_owed --
--- Whether a refund that failed was not paid otherwise.
+-- Tells whether a failed refund is owed: it was not settled.
 SELECT settled_at IS NULL AS owed FROM refunds WHERE id = %(refund_id)s
 
 -- adopt_refund --
--- A refund that was made at the gateway, past us.
+-- Adopts a refund that was made in the gateway's dashboard.
 SELECT outcome FROM adopt_refund(%(event_id)s, %(payment_id)s, %(gateway_ref)s, %(state)s, %(amount)s,
     %(currency)s)
 
 -- tell_of_refund --
--- A mail to the buyer about it.
+-- Writes a mail to the buyer about a refund.
 SELECT tell_of_refund(%(event_id)s, %(refund_id)s, %(template)s)

@@ -1,5 +1,5 @@
 -- list_reviews --
--- Bookings of an event in review, those to be decided first at the front, from the one given on.
+-- Bookings of an event in review: those with the earliest end first, after the given one.
 SELECT b.id, b.code, b.buyer_id, b.quantity, b.total, b.currency, b.review_until AS decide_by,
     b.review_reasons AS reasons, b.created_at,
     jsonb_build_object('id', p.id, 'card_fingerprint', p.card_fingerprint,
@@ -13,22 +13,22 @@ WHERE b.event_id = %(event_id)s AND b.state = 'review'
 ORDER BY b.review_until, b.id LIMIT %(limit)s
 
 -- decide_review --
--- An organiser approves or rejects; the saga captures or gives back.
+-- Approves or rejects a payment, for an organiser; the saga captures or voids it.
 SELECT outcome, booking_state
 FROM decide_review(%(event_id)s, %(scope)s, %(booking_id)s, %(payment_id)s, %(decision)s, %(reason)s)
 
 -- end_reviews --
--- Those past their time.
+-- Ends reviews that were not decided in time.
 SELECT end_reviews(%(limit)s) AS ended
 
 -- get_settings --
--- How an organisation reviews, and its rules.
+-- The review settings of an organisation, with its rules.
 SELECT o.review_seconds, o.review_ends,
     (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.rule) FROM review_rules_of(o.id) r) AS rules
 FROM organisations o WHERE o.id = %(organisation_id)s
 
 -- change_settings --
--- Only what is given; reviews that are under way keep their time.
+-- Changes the given settings; a review that has begun keeps its end.
 UPDATE organisations
 SET review_seconds = coalesce(%(review_seconds)s, review_seconds),
     review_ends = coalesce(%(review_ends)s, review_ends)
@@ -36,7 +36,7 @@ WHERE id = %(organisation_id)s
 RETURNING id
 
 -- set_rule --
--- Instead of the default, or of what it was.
+-- Sets a rule of an organisation.
 INSERT INTO review_rules (organisation_id, rule, window_seconds, most, action)
 SELECT id, %(rule)s, %(window_seconds)s, %(most)s, %(action)s
 FROM organisations WHERE id = %(organisation_id)s
