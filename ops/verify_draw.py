@@ -1,6 +1,6 @@
-"""Check the draw of a lobby, trusting nobody: python -m ops.verify_draw https://…/v1/events/7
+"""Check the draw of a lobby from public data: python -m ops.verify_draw https://…/v1/events/7
 
-What is checked, and can be checked with any other tool, too:
+The checks, which any other tool can repeat:
 - the commitment, published before the lobby opened, is the sha256 of the secret;
 - the list's hash, published when the lobby had closed, is the sha256 of the sorted account ids,
   each followed by a line feed;
@@ -8,9 +8,9 @@ What is checked, and can be checked with any other tool, too:
 - the numbers 1, 2, 3 … are the accounts in the order of HMAC-SHA256(seed, account id as decimal
   text).
 
-Commitment and hash bind the organiser only if somebody kept them: --save writes all that is public
-now to a file, --earlier compares with such a file. A file can be checked instead of an address.
-Needs nothing but Python, so that this one file can be handed around.
+Commitment and hash bind the organiser only if others kept them. --save writes what is public now to
+a file, and --earlier compares with such a file. A file can be checked instead of an address. This
+program needs only Python, so that it can be passed on by itself.
 """
 
 import argparse
@@ -26,17 +26,17 @@ from pathlib import Path
 from typing import Any
 
 Proof = dict[str, Any]
-"""{lobby: what GET …/lobby says, list: text or null, order: text or null}, as published."""
+"""{lobby: the answer of GET …/lobby, list: text or null, order: text or null}."""
 
 Check = tuple[bool, str]
-"""Whether it is so, and what."""
+"""Whether a statement holds, and the statement."""
 
 FETCH_TIMEOUT = 60  # seconds
 MARKS = {True: "ok   ", False: "WRONG"}
 
 
 def fetch_proof(url: str) -> Proof:
-    """All that is public about the draw of …/v1/events/7. Errors: OSError, ValueError."""
+    """Fetch all public data of the draw of …/v1/events/7. Errors: OSError, ValueError."""
     base = url.rstrip("/").removesuffix("/lobby") + "/lobby"
     return {
         "lobby": json.loads(_get(base) or "null"),
@@ -46,7 +46,7 @@ def fetch_proof(url: str) -> Proof:
 
 
 def _get(url: str) -> str | None:
-    """None: not published yet."""
+    """Fetch a text; None when it is not published yet."""
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is neither a file nor an address that begins with http")
     try:
@@ -59,7 +59,7 @@ def _get(url: str) -> str | None:
 
 
 def read_proof(source: str) -> Proof:
-    """From a file that --save wrote, or from an address. Errors: OSError, ValueError."""
+    """Read a proof from a file of --save, or from an address. Errors: OSError, ValueError."""
     proof = json.loads(Path(source).read_text()) if Path(source).is_file() else fetch_proof(source)
     if not (isinstance(proof, dict) and isinstance(proof.get("lobby"), dict)):
         raise ValueError(f"{source} has no lobby")
@@ -67,7 +67,7 @@ def read_proof(source: str) -> Proof:
 
 
 def check_draw(proof: Proof) -> Iterator[Check]:
-    """Each check of a draw that was made."""
+    """All checks of a draw that has been made."""
     lobby = proof["lobby"]
     secret, seed = bytes.fromhex(lobby["secret"]), bytes.fromhex(lobby["seed"])
     accounts = [int(line) for line in proof["list"].splitlines()]
@@ -110,7 +110,7 @@ def check_list(lobby: dict[str, Any], text: str, accounts: list[int]) -> Iterato
 
 
 def check_times(lobby: dict[str, Any]) -> Iterator[Check]:
-    """In which order things happened, as the organiser's server says."""
+    """Check the order of the steps, by the times that the organiser's server gives."""
     steps = ["committed_at", "opens_at", "closes_at", "closed_at", "value_given_at", "drawn_at"]
     times = [datetime.fromisoformat(lobby[step]) for step in steps if lobby[step]]
     yield (
@@ -120,14 +120,14 @@ def check_times(lobby: dict[str, Any]) -> Iterator[Check]:
 
 
 def compare(now: dict[str, Any], earlier: dict[str, Any]) -> Iterator[Check]:
-    """What was public earlier must be the same now; the times of a lobby may have been moved."""
+    """Check that what was public earlier is unchanged, except for the times of the lobby."""
     for name in ("event_id", "commitment", "public_source", "list_sha256", "public_value", "seed"):
         if earlier[name] is not None:
             yield earlier[name] == now[name], f"{name} is what it was in the earlier file."
 
 
 def place_of(proof: Proof, account: int) -> str:
-    """What the draw gave an account."""
+    """Say which number the draw gave to an account."""
     for line in proof["order"].splitlines():
         number, _, drawn = line.partition(" ")
         if drawn == str(account):
@@ -136,16 +136,16 @@ def place_of(proof: Proof, account: int) -> str:
 
 
 def verdict(lobby: dict[str, Any]) -> str:
-    """What the checks prove, and what is left to be looked up."""
+    """Say what the checks prove, and what is left to compare."""
     if lobby["public_source"] is None:
         return (
-            "No public value was named beforehand: the draw is random, not provable. Whoever knew"
-            " the secret could have known the order while the lobby was open."
+            "No public value was named beforehand: the draw is random, but cannot be proved. With"
+            " the secret, the order could be computed while the lobby was open."
         )
     return (
-        f"Compare yourself: the public value was to be: {lobby['public_source']}\n"
-        f"and it is said to have been: {lobby['public_value']}\n"
-        f"Nobody may have known it before {lobby['closed_at']}, when the list was published."
+        f"Compare yourself. The public value announced: {lobby['public_source']}\n"
+        f"The public value used: {lobby['public_value']}\n"
+        f"It must have been unknown before {lobby['closed_at']}, when the list was published."
     )
 
 
@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def report(proof: Proof, earlier: Proof | None, account: int | None) -> int:
-    """Print each check in a sentence. 0: all hold; 1: one does not, or nothing was drawn yet."""
+    """Print each check in a sentence. 0: all hold; 1: one fails, or there is no draw yet."""
     lobby = proof["lobby"]
     checks = list(compare(lobby, earlier["lobby"])) if earlier else []
     drawn = lobby["state"] == "drawn"
@@ -179,14 +179,14 @@ def report(proof: Proof, earlier: Proof | None, account: int | None) -> int:
         try:
             checks += check_draw(proof)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            checks.append((False, f"The proof is incomplete or garbled: {error!r}"))
+            checks.append((False, f"The proof is incomplete or damaged: {error!r}"))
     for holds, sentence in checks:
         print(MARKS[holds], sentence)
     if not drawn:
         print(f"Nothing was drawn yet: the lobby is {lobby['state']}.")
         return 1
     if not all(holds for holds, _ in checks):
-        print("The draw is NOT what was promised.")
+        print("The draw is NOT as published.")
         return 1
     print(verdict(lobby))
     if account is not None:

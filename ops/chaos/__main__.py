@@ -1,14 +1,19 @@
-"""`make chaos`: a sale in which everything breaks; nothing is lost, and nothing is done twice.
+"""`make chaos`: a sale with faults in every server and process; nothing may be lost or done twice.
 
     python -m ops.chaos [--seed 7] [--minutes 30] [--bookings 1000] [--form NAME] [--out FILE]
 
-Buyers queue, book directly and with passes, pay and get their e-mails, over HTTP, while processes
-of every kind are killed, at random and at each named point, Redis is flushed, stopped, paused and
-restarted empty, Postgres crashes, loses connections in the middle of COMMIT and has no room for
-more, messages come twice, late and at once, a snapshot is held open, and the gateway and the mail
-server misbehave. Then the faults end, everything comes to its end, and what was promised is held
-against what is. Ends with 0 only if nothing is wrong; FILE (var/chaos.json) has the figures. The
-seed repeats the plan of buyers and faults.
+Buyers queue, book directly and with passes, pay and get their e-mails, all over HTTP. Meanwhile:
+
+  - processes of every kind are killed, at random and at each crash point;
+  - Redis is flushed, stopped, paused, and restarted empty;
+  - Postgres crashes, loses connections during COMMIT, and has no free connections;
+  - a transaction holds an old snapshot;
+  - messages are delivered again, at once and late;
+  - the gateway and the mail server answer late, wrongly or not at all.
+
+Then the faults end, all tasks are finished, and the tables, the gateway and the mails are compared
+with what buyers were promised. Exits with 0 only if nothing is wrong; FILE (var/chaos.json) has the
+figures. The seed repeats the plan of buyers and faults.
 """
 
 import argparse
@@ -42,8 +47,8 @@ SETTINGS = {"max_connections": "120"}
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
-    parser.add_argument("--form", choices=FORMS, help="a short one, instead of so many minutes")
-    parser.add_argument("--bookings", type=int, help="buyers who come; default: by the minutes")
+    parser.add_argument("--form", choices=FORMS, help="a short form, instead of --minutes")
+    parser.add_argument("--bookings", type=int, help="number of buyers (default: by the minutes)")
     parser.add_argument("--seed", type=int, help="default: a new one")
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "chaos.json")
     args = parser.parse_args()
@@ -56,17 +61,17 @@ def main() -> None:
 def run(
     form: Form, seed: int, out: Path, var_dir: Path, say: Callable[[str], object] = print
 ) -> Json:
-    """A whole campaign; the object that is written to `out`."""
+    """Run a whole campaign; return the object that is written to `out`."""
     return conduct(Everything, text, form, seed, out, var_dir, say)
 
 
 class WiredStack(Stack):
-    """Its processes reach Postgres through a wire that can be cut; direct_url is for observers."""
+    """A stack whose processes reach Postgres through a wire; direct_url is for observers."""
 
     def _start_database(self, starting: contextlib.ExitStack) -> None:
         super()._start_database(starting)
         if self.postgres is None:
-            sys.exit("this breaks Postgres and Redis: unset DATABASE_URL and REDIS_URL")
+            sys.exit("a campaign breaks Postgres and Redis: unset DATABASE_URL and REDIS_URL")
         self.wire = starting.enter_context(Wire(self.postgres.port))
         self.direct_url = self.database_url
         self.database_url = self.wire.url_of(self.database_url)
@@ -78,7 +83,7 @@ def connect(stack: WiredStack) -> Conn:
 
 @dataclass
 class Everything(Campaign):
-    """A campaign in which the servers break, too."""
+    """A campaign with faults in the servers too."""
 
     stack: WiredStack
 
@@ -124,17 +129,17 @@ class Everything(Campaign):
         self.conn = connect(self.stack)
 
     def _tell(self, stages: dict[str, int]) -> None:
-        with contextlib.suppress(psycopg.OperationalError):  # which is being broken
+        with contextlib.suppress(psycopg.OperationalError):  # Postgres may be down
             self._connect_again()
             super()._tell(stages)
             self._check_seats()
 
     def _check_seats(self) -> None:
         if (now := promises.count_seats(self.conn)) != self.seats:
-            self.failures.append(f"seats of the events: {self.seats}, and later {now}")
+            self.failures.append(f"seats of the events: {self.seats}, later {now}")
 
     def judge(self) -> Json:
-        """All that holds of a campaign of money, and what everybody was promised."""
+        """Run the checks of a campaign of money, and compare with what buyers were promised."""
         self._check_seats()
         money = super().judge()
         kept = promises.examine(self.conn, self.told)
@@ -166,7 +171,7 @@ class Everything(Campaign):
 
 
 def text(result: Json) -> str:
-    """The report that people read."""
+    """The report that is printed."""
     faults = result["faults"]
     broken = {what: n for what, n in faults.items() if isinstance(n, int)}
     lines = [

@@ -1,7 +1,7 @@
-"""What one buyer does in a campaign. Whatever breaks on the way, only the public API is used.
+"""One buyer of a campaign. Only the public API is used, whatever fails.
 
-Each manner is a method of Buyer. They end when there is nothing more that the buyer would do; what
-becomes of the booking is then watched until it is at an end.
+Each manner is a method of Buyer. It returns when the buyer has nothing more to do; then the booking
+is watched until its end.
 """
 
 import asyncio
@@ -25,18 +25,18 @@ WAITING = ("lobby", "waiting", "standby")
 PAYING = ("authorising", "review", "secured")
 UNDER_WAY = ("held", "authorising", "expiring", "review", "secured")
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.4, 1.5, 3.0
-LONGEST_WAIT_S = 1.5  # between looks at one's entry: holds are short
+LONGEST_WAIT_S = 1.5  # between polls of the buyer's entry: holds are short
 NOT_NOW = ("payment_in_progress", "not_held", "deadline_passed")
 QUEUE_INSTEAD = ("queue", "full", "paused", "no_pass")
 
 
 @dataclass
 class Told:
-    """What a buyer was told. states: the booking's, as they were seen one after another.
+    """What a buyer was told. states: the booking's states in the order in which they were seen.
 
-    accepted: what was answered with a 2xx and now has to come to an end: its id, by what it is
-    ("entry", "booking", "payment 1", "refund"). account: who asked for it.
-    error: something that must not be answered, whatever is broken.
+    accepted: the ids of what was answered with a 2xx and has to reach an end, by kind ("entry",
+    "booking", "payment 1", "refund"). account: the buyer's. error: an answer that must not be given
+    even while faults last.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Told:
 
 
 class Buyer:
-    """`stage`: coming, acting, watching, done."""
+    """One buyer. `stage`: coming, acting, watching, done."""
 
     def __init__(self, api: Api, person: Person, event: Json, organiser: str) -> None:
         self.api, self.person, self.organiser = api, person, organiser
@@ -68,7 +68,7 @@ class Buyer:
         self.attempts = 0
 
     async def act(self) -> None:
-        """Get seats, and do with them what this buyer's manner is. Errors: Unexpected."""
+        """Get seats, then act in this buyer's manner. Errors: Unexpected."""
         self.stage = "acting"
         await self._sign_up()
         booking_id = await self._get_seats()
@@ -81,7 +81,7 @@ class Buyer:
         await self._wish()
 
     async def watch(self) -> None:
-        """Until the booking is at an end."""
+        """Poll the booking until its end."""
         self.stage = "watching"
         if self.told.booking_id:
             await self._settled(*UNDER_WAY)
@@ -96,7 +96,7 @@ class Buyer:
         self.token, self.told.account = account.token, account.id
 
     async def _get_seats(self) -> str | None:
-        """The booking's id; None: turned away."""
+        """Get seats; return the booking's id, or None when the buyer was turned away."""
         wish = {"quantity": self.person.quantity, "together": False}
         if not self.gated:
             booking_id = await self._book(wish)
@@ -136,11 +136,11 @@ class Buyer:
                 return None
             pause = min(pause * LOOK_GROWS, LONGEST_WAIT_S)
 
-    # Looking and paying.
+    # Polling and paying.
 
     async def _ask(self, method: str, path: str, body: Json | None = None, *, key: str = "",
                    expect: tuple[int, ...] = (200,), token: str = "") -> Answer:  # fmt: skip
-        """A call below the event's path that is repeated until it is answered."""
+        """Call a path below the event's, again and again until it is answered."""
         while True:
             answer = await self.api.call(
                 method, self.path + path, body, token=token or self.token,
@@ -158,7 +158,7 @@ class Buyer:
         self.told.reason = self.booking["reason"] or ""
 
     async def _settled(self, *while_in: str) -> str:
-        """Look until the booking is in none of these states; the one that it is in then."""
+        """Poll until the booking is in none of these states; return its state."""
         pause = FIRST_LOOK_S
         await self.look()
         while self.booking["state"] in while_in:
@@ -168,9 +168,9 @@ class Buyer:
         return str(self.booking["state"])
 
     async def _pay(self, card: str) -> bool:
-        """Begin an attempt; whether it was taken."""
+        """Begin an attempt; return whether it was accepted."""
         self.attempts += 1
-        attempt = self.attempts  # another tab may begin the next meanwhile
+        attempt = self.attempts  # another tab may begin the next one meanwhile
         answer = await self._ask(
             "POST", f"/bookings/{self.told.booking_id}/payment", {"payment_method": card},
             key=f"pay-{attempt}", expect=(202, 409),
@@ -186,7 +186,7 @@ class Buyer:
         return await self._settled(*PAYING)
 
     async def _bank_page(self, card: str = CAUTIOUS) -> str | None:
-        """Pay with a card that asks for authentication: the bank's page; None: there is none."""
+        """Pay with a card that asks for authentication; return the bank's page, if there is one."""
         if not await self._pay(card):
             return None
         pause = FIRST_LOOK_S
@@ -209,7 +209,7 @@ class Buyer:
         await self._ask("DELETE", path, expect=(202, 204, 409))
 
     async def _until_deadline(self, spread: float) -> None:
-        """Sleep until about the end of the hold, give or take."""
+        """Sleep until the end of the hold, plus or minus a random time."""
         left = self.booking["seconds_left"] or 0
         await asyncio.sleep(max(0, left + self.dice.uniform(-spread, spread)))
 
@@ -230,7 +230,7 @@ class Buyer:
         await self._settled(*PAYING)
 
     async def authenticates_late(self) -> None:
-        """Just as the hold ends."""
+        """Authenticate about when the hold ends."""
         url = await self._bank_page()
         await self._until_deadline(0.8)
         await self._press(url, "approve")
@@ -250,7 +250,7 @@ class Buyer:
             await asyncio.gather(self._pay(GOOD), self._pay(GOOD))
 
     async def cancels(self) -> None:
-        """While the payment is under way."""
+        """Cancel while the payment is under way."""
         await self._pay(self.dice.choice([GOOD, GOOD, CAUTIOUS, NO_FUNDS]))
         await asyncio.sleep(self.dice.uniform(0, 1.2))
         await self._cancel()
@@ -274,7 +274,7 @@ class Buyer:
     async def failing_refund(self) -> None:
         await self._pay_to_the_end(FAILING_REFUND)
 
-    # What is wanted of a booking that is paid: the organiser gives money back.
+    # What happens to a booking that is paid: the organiser refunds it.
 
     async def _wish(self) -> None:
         refunds = self.person.manner in ("slow_refund", "failing_refund")

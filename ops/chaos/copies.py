@@ -1,6 +1,6 @@
-"""Delivers every message of Dramatiq again: at once, so that two workers have it, and late.
+"""Deliver every message of Dramatiq again: at once, so that two workers have it, and late.
 
-It watches Redis from outside (MONITOR) and puts copies of what is enqueued into the same queues.
+Watches Redis from outside (MONITOR) and enqueues copies of every message in the same queue.
 """
 
 import heapq
@@ -25,7 +25,7 @@ AGAIN_S = 0.2
 
 
 class Copies(Background):
-    """Runs while a `with` block lasts. done: how many copies were put in, at_once and late."""
+    """Runs for the time of a `with` block. done: number of copies enqueued, at_once and late."""
 
     def __init__(self, url: str, seed: int, late_s: tuple[float, float] = (2, 20)) -> None:
         super().__init__("copies")
@@ -41,13 +41,13 @@ class Copies(Background):
                 with redis.Redis.from_url(self.url, socket_timeout=5) as client:
                     self._watch(client)
             except (redis.RedisError, OSError):
-                self.stopping.wait(AGAIN_S)  # it is being broken, too
+                self.stopping.wait(AGAIN_S)  # Redis may be down
 
     def _watch(self, client: "redis.Redis") -> None:
         with client.monitor() as monitor:  # type: ignore[no-untyped-call]
             while not self.stopping.is_set():
                 message = next_message(monitor.connection)
-                # Where Redis does not know the script yet, the call comes once more.
+                # If Redis does not know the script yet, the call is repeated.
                 if message and message["options"]["redis_message_id"] != self._last:
                     self._last = message["options"]["redis_message_id"]
                     self._put(client, message, "at_once")
@@ -67,7 +67,7 @@ class Copies(Background):
 
 
 def next_message(connection: Any) -> Json | None:
-    """What the next command enqueues, if there is one that does."""
+    """The message that the next command enqueues, if any."""
     if not connection.can_read(timeout=LOOK_S):
         return None
     line = connection.read_response()
@@ -75,7 +75,7 @@ def next_message(connection: Any) -> Json | None:
 
 
 def read_message(line: str) -> Json | None:
-    """The message of a monitored line, if that enqueues one."""
+    """The message of a monitored line, if the line enqueues one."""
     words = WORD.findall(line)
     try:
         message = json.loads(words[-1].replace('\\"', '"').replace("\\\\", "\\"))

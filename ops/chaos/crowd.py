@@ -1,11 +1,11 @@
-"""The buyers of a campaign: a process of its own, that knows nothing but URLs and its plan.
+"""The buyers of a campaign, in a process of their own that knows only URLs and its plan.
 
     python -m ops.chaos.crowd --web URL --plan FILE --results FILE
 
 FILE of the plan: {"people": [Person…], "organiser": key,
     "events": [{"id": 1, "gated": true, "passes": false}…]}.
-Prints {"stages": {…}} once a second, and ends when every buyer was told an end, or on SIGTERM;
-either way it writes what each was told to the other FILE, a JSON object a line (buyer.Told).
+Prints {"stages": {…}} once a second. Ends when every buyer was told an outcome, or on SIGTERM. Then
+it writes what each was told to the other FILE, a JSON object a line (buyer.Told).
 """
 
 import argparse
@@ -25,12 +25,12 @@ from ops.crowd.process import asking, tell
 from ops.crowd.told import write_told
 
 CONNECTIONS = 64
-# On a slow machine buyers come more slowly, or nobody would be in time to pay for what they get.
+# Limits the buyers who act at once: on a slow machine, holds would expire before they could pay.
 AT_ONCE = 200
 
 
 async def live(buyer: Buyer, door: asyncio.Semaphore) -> None:
-    """One buyer's trouble is a result of the campaign, not its end."""
+    """Let one buyer act. Its error is recorded in what it was told; the campaign goes on."""
     await asyncio.sleep(buyer.person.arrives_s)
     try:
         async with door:
@@ -52,11 +52,11 @@ async def run(web_url: str, plan: Path, results: Path) -> None:
         events = given["events"]
         buyers = [Buyer(api, one, events[one.show], given["organiser"]) for one in people]
         door = asyncio.Semaphore(AT_ONCE)
-        everybody = asyncio.gather(*(live(buyer, door) for buyer in buyers))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, everybody.cancel)
+        lives = asyncio.gather(*(live(buyer, door) for buyer in buyers))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lives.cancel)
         telling = asyncio.create_task(tell(partial(progress, buyers)))
         with contextlib.suppress(asyncio.CancelledError):
-            await everybody
+            await lives
         telling.cancel()
     write_told(results, (buyer.told for buyer in buyers))
 

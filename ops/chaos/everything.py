@@ -1,11 +1,11 @@
-"""The forms of the campaign in which everything breaks (ops/chaos/__main__.py)."""
+"""The forms of `make chaos` (ops/chaos/__main__.py)."""
 
 from dataclasses import replace
 
 from ops.chaos.forms import FAULTS, LONG
 from ops.chaos.plan import Break, Form, Show
 
-# Milder than in a campaign of money, which is about nothing else.
+# Milder than in a campaign of money, which has no other faults.
 MILD = {
     **FAULTS,
     "spike_rate": 0.05,
@@ -19,7 +19,7 @@ MANNERS = {
     "last_moment": 4, "walks_away": 6,
 }  # fmt: skip
 
-# Who commits: see reach_commit in db/runtime/faults.py.
+# The names of threads that commit: see reach_commit in db/runtime/faults.py.
 COMMITTERS = (
     "buyer", "gateway", "drain", "relay", "web", "worker", "mailer", "clock", "clock:expire_holds",
     "clock:expire_passes", "clock:number_receipts", "task:advance", "task:send_email",
@@ -42,12 +42,12 @@ BREAKS = {
 
 MINUTES = 3.0
 PACE = 0.12
-"""Seconds between two buyers: what this leaves of a small machine, with everything broken."""
+"""Seconds between two buyers: what a small machine manages during the faults."""
 
 
 def long_form(minutes: float, bookings: int | None = None) -> Form:
-    """Buyers come for half of the time; the other half is for what is still under way, and for
-    the examination."""
+    """A form in which buyers come during the first half of the time; the second half is for
+    finishing what is under way, and for the checks."""
     arrive_s = minutes * 60 * 0.5
     return replace(
         LONG,
@@ -113,7 +113,7 @@ SHORT = replace(
     patience_s=60,
 )
 
-# Forms that try one guard hard, for ops/chaos/mutants.py: nothing else goes wrong.
+# Forms with one kind of fault that tests one guard, for ops/chaos/mutants.py.
 QUIET = replace(
     SHORT,
     manners={"pays": 1},

@@ -1,10 +1,10 @@
-"""The forms that a campaign of money can take."""
+"""The forms of a campaign of money."""
 
 from dataclasses import replace
 
 from ops.chaos.plan import Form, Show
 
-# Stripe's limits, which the sandbox enforces in every form.
+# Stripe's rate limits, which the sandbox enforces in every form.
 LIMITS = {"account_rate": 100, "endpoint_rate": 25}
 
 MANNERS = {
@@ -89,7 +89,7 @@ SHORT = replace(
     patience_s=60,
 )
 
-# Forms that try one guard hard, for ops/chaos/mutants.py. Short, and nothing else goes wrong.
+# Short forms with one kind of fault that tests one guard, for ops/chaos/mutants.py.
 CALM = replace(
     SHORT,
     bookings=60,
@@ -124,7 +124,7 @@ FROZEN_DISPUTES = replace(
     pace=0.02,
     bank_s=2,
 )
-# Each worker is frozen once, for so long that the others see its payments through meanwhile.
+# Each worker is frozen once, for so long that other workers finish its payments meanwhile.
 FROZEN_PAYMENTS = replace(
     FROZEN_DISPUTES,
     bookings=120,

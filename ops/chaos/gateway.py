@@ -1,4 +1,4 @@
-"""The gateway's part in a campaign: its faults, and the bank that decides disputes."""
+"""The gateway in a campaign: its faults, and the bank that decides disputes."""
 
 import random
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Gateway:
         self.sandbox.faults(**self.usual, seed=self.seed)
 
     def storm(self, act: Act) -> Act:
-        """It does what it is asked, and hardly ever answers."""
+        """Let the gateway do what is asked, but drop nearly all of its answers."""
         self.storms += 1
         self.sandbox.faults(**STORM)
         return Act(act.at_s + act.lasts_s, "calm")
@@ -37,25 +37,25 @@ class Gateway:
         self.sandbox.faults(**self.usual)
 
     def rest(self) -> None:
-        """No more faults; what is late is still on its way."""
+        """End the faults; delayed notifications are still delivered."""
         names = {*self.usual, *STORM}
         self.sandbox.faults(**{name: 0 for name in names if name.endswith("_rate")})
 
     def decide_disputes(self) -> None:
-        """The bank looks at what is open, and decides about half of it."""
+        """Let the bank decide about half of the open disputes."""
         for dispute in self.sandbox.ledger()["disputes"]:
             if dispute["status"] == "needs_response" and self.dice.random() < 0.5:
                 self.sandbox.close_dispute(dispute["id"], self.dice.choice(["won", "lost"]))
 
     def injected(self) -> dict[str, int]:
-        """How often each kind of fault came about."""
+        """Count the faults that occurred, by kind."""
         return dict(sorted(self.sandbox.calls()["faults"].items()))
 
     def unfinished(self) -> dict[str, int]:
-        """What is still open at its end."""
+        """Count what is still open at the gateway, by kind."""
         by_status = self.sandbox.ledger(totals="1")["intents_by_status"]
         open_ones = ("requires_action", "requires_capture", "processing")
         return {
             **{f"intents {status}": by_status.get(status, 0) for status in open_ones},
-            "notifications on their way": self.sandbox.calls()["webhooks"]["pending"],
+            "notifications not delivered": self.sandbox.calls()["webhooks"]["pending"],
         }

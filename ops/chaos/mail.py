@@ -1,4 +1,4 @@
-"""The mail server's part in a campaign: what it does wrong, and what it got in the end."""
+"""The mail server in a campaign: its faults, and the mails that it received."""
 
 import random
 from collections import Counter
@@ -30,7 +30,7 @@ WHERE b.confirmed_at IS NOT NULL AND NOT EXISTS (
 
 
 class Mail:
-    """done: how often each trouble began."""
+    """The mail server's faults. done: how often each was started."""
 
     def __init__(self, catcher_url: str, seed: int) -> None:
         self.url, self.dice = catcher_url, random.Random(f"mail {seed}")
@@ -56,14 +56,14 @@ class Mail:
         requests.post(f"{self.url}/faults", json=faults, timeout=5).raise_for_status()
 
     def caught(self) -> Counter[str]:
-        """How often each Message-ID came."""
+        """Count the mails received, by Message-ID."""
         answer = requests.get(f"{self.url}/messages", timeout=60)
         return Counter(mail["message_id"] for mail in answer.json())
 
 
 @dataclass(frozen=True)
 class Post:
-    """What was to be sent, and what came. missing, doubled: sentences."""
+    """The mails of the tables, compared with those received. missing, doubled: sentences."""
 
     sent: int
     repeated: int
@@ -72,7 +72,7 @@ class Post:
 
 
 def compare(conn: Conn, caught: Counter[str]) -> Post:
-    """Each mail came, under the one Message-ID that it has for good. (That may come twice.)"""
+    """Check that each mail came under its own Message-ID. (The same one may come twice.)"""
     rows = conn.execute(ROWS).fetchall()
     ids = {row["id"]: f"<{row['id']}@usher.example>" for row in rows}
     gone = [row for row in rows if row["state"] == "sent" and not caught[ids[row["id"]]]]
@@ -83,11 +83,11 @@ def compare(conn: Conn, caught: Counter[str]) -> Post:
         sent=sum(row["state"] == "sent" for row in rows),
         repeated=caught.total() - len(caught),
         missing=[
-            *some("e-mails were sent and never came", list(names(gone))),
+            *some("e-mails were sent but never received", list(names(gone))),
             *some("e-mails were not sent", list(names(unsent))),
             *some("bookings were confirmed without an e-mail", silent),
         ],
-        doubled=list(some("e-mails came under a Message-ID that is not theirs", strange)),
+        doubled=list(some("e-mails came with an unknown Message-ID", strange)),
     )
 
 

@@ -1,12 +1,12 @@
-"""`make chaos-money`: a sale in which everything breaks that can, and the books agree all the same.
+"""`make chaos-money`: a sale with faults at the gateway and killed processes; the books must agree.
 
     python -m ops.chaos.money [--form short] [--bookings 2000] [--seed 7] [--out FILE]
 
-Buyers pay in every manner there is, over HTTP, while the gateway is slow, fails, or drops replies
-of what it has done, notifications come late, twice and in any order, and processes are killed. Then
-the faults end, everything comes to its end, and the gateway's ledger is held against the tables.
-Ends with 0 only if all agrees; FILE (var/chaos-money.json) has the figures. The seed repeats the
-plan of buyers and faults.
+Buyers pay in every manner, over HTTP. Meanwhile the gateway is slow, fails, or drops the answers to
+calls that it has done; notifications come late, twice and in any order; processes are killed. Then
+the faults end, all tasks are finished, and the gateway's ledger is compared with the tables. Exits
+with 0 only if all agrees; FILE (var/chaos-money.json) has the figures. The seed repeats the plan of
+buyers and faults.
 """
 
 import argparse
@@ -47,7 +47,7 @@ STATES = "SELECT state, count(*) AS n FROM bookings GROUP BY state ORDER BY stat
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos-money", description=__doc__)
     parser.add_argument("--form", choices=FORMS, default="long")
-    parser.add_argument("--bookings", type=int, help="buyers who come; default: the form's")
+    parser.add_argument("--bookings", type=int, help="number of buyers (default: the form's)")
     parser.add_argument("--seed", type=int, help="default: a new one")
     parser.add_argument("--out", type=Path, default=ROOT / "var" / "chaos-money.json")
     args = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
 def run(
     form: Form, seed: int, out: Path, var_dir: Path, say: Callable[[str], object] = print
 ) -> Json:
-    """A whole campaign; the object that is written to `out`."""
+    """Run a whole campaign; return the object that is written to `out`."""
     return conduct(Campaign, text, form, seed, out, var_dir, say)
 
 
@@ -71,7 +71,7 @@ def conduct(
     kind: "type[Campaign]", text: Callable[[Json], str], form: Form, seed: int, out: Path,
     var_dir: Path, say: Callable[[str], object],
 ) -> Json:  # fmt: skip
-    """A campaign of a kind, from the first server to its report in `text`."""
+    """Run a campaign of a kind, from starting the servers to the report of `text`."""
     began = time.monotonic()
     say(f"seed {seed}: {form.bookings} buyers over {form.arrive_s:.0f} s")
     orders = var_dir.resolve() / "orders"
@@ -116,7 +116,7 @@ class Campaign:
     def staged(
         cls, form: Form, seed: int, orders: Path, say: Callable[[str], object]
     ) -> Iterator["Campaign"]:
-        """With everything running beside the folder in which orders to die are left."""
+        """Start the stack; `orders` is the folder of orders to die at crash points."""
         with (
             Stack(orders.parent, **stack_options(form, orders, say)) as stack,
             connected(stack.database_url) as conn,
@@ -131,7 +131,7 @@ class Campaign:
         return draw_acts(self.form, self.seed)
 
     def sell(self) -> None:
-        """From the first buyer to the last one told an end; faults end when all have acted."""
+        """Run the crowd until every buyer was told an outcome; faults end when all have acted."""
         self.shows.open()
         timeline = Timeline(self.acts(), self.doings)
         with self._crowd(self._write_plan()) as words:
@@ -141,7 +141,7 @@ class Campaign:
                     if not stages.get("coming") and not stages.get("acting"):
                         break
                     if self._stands_still(stages):
-                        self.failures.append(f"buyers get no further: {listed(stages)}")
+                        self.failures.append(f"buyers make no progress: {listed(stages)}")
                         break
             self.say("faults are over")
             self._see_out(words)
@@ -149,14 +149,14 @@ class Campaign:
 
     @contextmanager
     def broken(self) -> Iterator[None]:
-        """What goes wrong all the time, and what is mended when the block ends."""
+        """Faults that last for the whole block, and end with it."""
         self.gateway.trouble()
         yield
         self.gateway.rest()
         self.killer.rest()
 
     def _write_plan(self) -> Path:
-        """For the crowd."""
+        """Write the crowd's plan to a file."""
         people = draw_people(self.form, self.seed)
         plan = self.stack.var_dir / "crowd.json"
         plan.write_text(
@@ -185,7 +185,7 @@ class Campaign:
             self._tell(stages)
 
     def _stands_still(self, stages: dict[str, int]) -> bool:
-        """Whether nobody has got anywhere for as long as patience lasts, or the longest hold."""
+        """Whether no buyer has made progress for patience_s and the longest hold."""
         if stages != self._stages:
             self._stages, self._moved_at = stages, time.monotonic()
         longest = max(show.hold_seconds for show in self.form.shows)
@@ -200,18 +200,18 @@ class Campaign:
         )
 
     def _see_out(self, words: Iterator[dict[str, int]]) -> None:
-        """Until every buyer was told an end, or patience is over: the others are asked for it."""
+        """Wait until every buyer was told an outcome, at most for patience_s."""
         deadline = time.monotonic() + self.form.patience_s
         for stages in words:
             if time.monotonic() > deadline:
-                self.failures.append(f"buyers still wait to be told: {listed(stages)}")
+                self.failures.append(f"buyers were not told an outcome: {listed(stages)}")
                 return
             self._help_on()
             self._while_selling(stages)
 
     def come_to_rest(self) -> None:
-        """Wait until nothing is under way any more."""
-        self.say("waiting for everything to end")
+        """Wait until nothing is under way."""
+        self.say("waiting until nothing is under way")
 
         def look() -> dict[str, int]:
             return open_ends(self.conn) | self.gateway.unfinished()
@@ -236,7 +236,7 @@ class Campaign:
             self.say(f"{time.monotonic() - self.began:6.0f} s  open: {what}")
 
     def judge(self) -> Json:
-        """Hold the gateway's ledger against the tables, and all else against what must be."""
+        """Compare the gateway's ledger with the tables, and run all other checks."""
         ledger = self.stack.sandbox.ledger(by="booking_id")
         books = verdict.read_books(self.conn)
         pairs = verdict.beside_ledger(books, ledger)
@@ -269,11 +269,11 @@ class Campaign:
 
     def _unexplained(self) -> Iterator[str]:
         if dead := self.killer.unexplained():
-            yield f"{dead} processes ended by themselves: see {self.stack.log_dir}"
+            yield f"{dead} processes ended without an order: see {self.stack.log_dir}"
 
 
 def total(ledger: Json, what: str) -> int:
-    """In minor units, of all currencies."""
+    """The total of all currencies in minor units."""
     return sum(currency[what] for currency in ledger["currencies"].values())
 
 
@@ -282,7 +282,7 @@ def listed(counts: dict[str, int]) -> str:
 
 
 def text(result: Json) -> str:
-    """The report that people read."""
+    """The report that is printed."""
     lines = [
         f"  bookings   {result['bookings']}: {listed(result['ends'])}",
         f"  faults     {listed(result['faults'])}",

@@ -1,13 +1,13 @@
-"""`make mutants`: each guard is shown to matter.
+"""`make mutants`: show that each guard is needed.
 
     python -m ops.chaos.mutants [name …]
 
-A mutant is a throw-away copy of the tree in which one guard is taken out by replacing text that
-must be there exactly once; else the guard has moved, and this breaks off. A campaign in a form that
-tries this guard hard must fail there ("killed"), and pass with the same form and seed where the
-guard is in its place. Where another guard does the same work, it is put aside beforehand, in the
-control as well, and the description says so. Writes var/mutants.json, and ends with 0 only if all
-were killed.
+A mutant is a temporary copy of the tree without one guard. The guard is removed by replacing a text
+that must occur exactly once; if it does not, the guard has moved, and this program stops. A
+campaign whose form tests the guard must fail in the mutant ("killed"), and must pass with the same
+form and seed in the control, which has the guard. Where a second guard does the same work, it is
+removed from both beforehand, and the description says so. Writes var/mutants.json, and exits with 0
+only if all mutants were killed.
 """
 
 import argparse
@@ -30,12 +30,12 @@ Json = dict[str, Any]
 
 SEED = 1
 TIMEOUT_S = 300
-SHOWN = 300  # characters of how it showed
+SHOWN = 300  # characters of a failure
 
 
 @dataclass(frozen=True)
 class Change:
-    """In one file, a text that is there exactly once, and what stands there instead."""
+    """A text that occurs exactly once in a file, and its replacement."""
 
     path: str
     old: str
@@ -44,8 +44,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """form: of the campaign of money (ops/chaos/forms.py), or of that in which everything breaks
-    (ops/chaos/everything.py). aside: guards that are put aside beforehand."""
+    """One guard to remove. form: of a campaign of money (ops/chaos/forms.py), or of `make chaos`
+    (ops/chaos/everything.py). aside: other guards that are removed from the control too."""
 
     name: str
     guard: str
@@ -56,7 +56,7 @@ class Mutant:
 
 
 class GuardMoved(Exception):
-    """The text of a guard is not, or not only, where the mutant has it: change the mutant."""
+    """The text of a guard does not occur exactly once: change the mutant."""
 
 
 NO_FENCING = Change(
@@ -76,7 +76,7 @@ MUTANTS = (
     Mutant(
         name="idempotency_key",
         guard="a payment is sent under the same idempotency key at each try",
-        description="tasks/gateways/stripe/payments.py sends a fresh random key at each try",
+        description="tasks/gateways/stripe/payments.py sends a new random key at each try",
         form="lost_replies",
         changes=(
             Change(
@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant(
         name="refund_key",
         guard="a refund is sent under the same idempotency key at each try",
-        description="tasks/gateways/stripe/refunds.py sends a fresh random key at each try",
+        description="tasks/gateways/stripe/refunds.py sends a new random key at each try",
         form="lost_replies",
         changes=(
             Change(
@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         name="one_live_payment",
         guard="at most one live payment of a booking, by a partial unique index",
-        description="the index payments_one_live is not unique; as start_payment, which locks the"
-        " booking, would not come to it, its look whether the booking is being paid is gone, too",
+        description="the index payments_one_live is not unique; start_payment no longer checks"
+        " whether the booking is being paid, since this check comes before the index",
         form="two_tabs",
         changes=(
             Change(
@@ -128,9 +128,9 @@ MUTANTS = (
     ),
     Mutant(
         name="paid_while_held",
-        guard="an attempt to pay begins by comparing the booking's state: only while it is held",
-        description="start_payment begins an attempt whatever state the booking is in, unless it"
-        " is being paid",
+        guard="an attempt to pay begins only while the booking is held",
+        description="start_payment begins an attempt in every state of the booking, unless it is"
+        " being paid",
         form="last_moment",
         changes=(
             Change(
@@ -149,10 +149,10 @@ MUTANTS = (
     ),
     Mutant(
         name="compare_and_set",
-        guard="what the gateway said is written only over the state in which the attempt was read",
-        description="payments are recorded, and bookings secured, confirmed and reopened, whatever"
-        " state they are in; the triggers that know the legal moves say the same thing and go with"
-        " it. Fencing stands before it and is put aside, in the control as well",
+        guard="an answer of the gateway is only written over the attempt's state as it was read",
+        description="payments are recorded, and bookings secured, confirmed and reopened, in every"
+        " state; the triggers for legal moves check the same thing and are removed too. Fencing"
+        " comes before this guard and is removed from the control as well",
         form="frozen_payments",
         aside=(NO_FENCING,),
         changes=(
@@ -192,16 +192,16 @@ MUTANTS = (
     Mutant(
         name="lease_fencing",
         guard="every transaction of a task begins by locking its row by id and lease token",
-        description="Lease.transaction() goes on when the row is somebody else's, or gone",
+        description="Lease.transaction() goes on when the row is gone or leased to another worker",
         form="frozen_disputes",
         changes=(NO_FENCING,),
     ),
     Mutant(
         name="deleted_with_effect",
         guard="a task is deleted in the transaction of its effect",
-        description="Lease.finish() deletes the task in a transaction of its own, just before that"
-        " of the effect commits; the lock on the row, which this would wait for, is gone. The"
-        " auditor would begin forgotten tasks anew, and is put aside, in the control as well",
+        description="Lease.finish() deletes the task in a transaction of its own, just before the"
+        " effect's transaction commits; rows are not locked, since this would wait for the lock."
+        " The auditor would repair lost tasks, and is removed from the control as well",
         form="deaths",
         aside=(NO_REPAIRS,),
         changes=(
@@ -222,8 +222,8 @@ MUTANTS = (
     ),
     Mutant(
         name="again",
-        guard="a task that is asked for while it ends runs again",
-        description="finishing a task deletes it, whatever it was told meanwhile",
+        guard="a task that is enqueued again while it runs is run again",
+        description="finishing a task deletes it even if it was enqueued again meanwhile",
         form="changes_of_mind",
         changes=(
             Change("sql/queries/durable/outbox.sql", "%(token)s AND NOT again\n", "%(token)s\n"),
@@ -234,8 +234,8 @@ MUTANTS = (
     ),
     Mutant(
         name="answer_once",
-        guard="a request that is repeated under its Idempotency-Key is not done again",
-        description="no earlier answer is found; that it is kept stays, or repeating would fail",
+        guard="a request that is repeated with its Idempotency-Key is not executed again",
+        description="an earlier answer is never found; storing it twice is made harmless",
         form="cut_answers",
         changes=(
             Change(
@@ -254,7 +254,7 @@ MUTANTS = (
     Mutant(
         name="sent_again",
         guard="a message that is lost, with all of Redis, is sent again",
-        description="the relay sends each task once, and again only after a day",
+        description="the relay sends each task again only after a day",
         form="flushes",
         changes=(
             Change(
@@ -266,7 +266,7 @@ MUTANTS = (
     ),
     Mutant(
         name="one_message_id",
-        guard="a mail has one Message-ID for good, however often it is sent",
+        guard="a mail keeps its Message-ID, however often it is sent",
         description="tasks/mail/compose.py makes a new one each time",
         form="quiet",
         changes=(
@@ -305,7 +305,7 @@ def main() -> None:
 
 
 def check_texts(mutants: Iterable[Mutant]) -> None:
-    """Before anything is run. Errors: GuardMoved."""
+    """Check all texts before a campaign runs. Errors: GuardMoved."""
     for mutant in mutants:
         for change in (*mutant.aside, *mutant.changes):
             apply(change, ROOT, dry=True)
@@ -322,7 +322,7 @@ def apply(change: Change, tree: Path, *, dry: bool = False) -> None:
 
 
 def try_all(mutants: Iterable[Mutant]) -> Iterator[Json]:
-    """Each against its control; one control serves all mutants of a form that put nothing aside."""
+    """Run each mutant and its control. Mutants of a form without `aside` share one control."""
     controls: dict[tuple[str, tuple[Change, ...]], Json] = {}
     for mutant in mutants:
         began = time.monotonic()
@@ -345,7 +345,7 @@ def try_all(mutants: Iterable[Mutant]) -> Iterator[Json]:
 
 
 def judge(control: Json, found: Json) -> tuple[str, str]:
-    """killed, survived, or invalid: it fails although the guard is there, or it broke off."""
+    """Say killed, survived, or invalid: the control failed, or the mutant did not finish."""
     if control["failures"]:
         return "invalid", f"the control fails: {control['failures'][0][:SHOWN]}"
     if "seed" not in found:
@@ -356,8 +356,8 @@ def judge(control: Json, found: Json) -> tuple[str, str]:
 
 
 def campaign(form: str, changes: Iterable[Change]) -> Json:
-    """The result of a campaign in a copy of the tree with changes; of one that broke off, only
-    {failures: why}."""
+    """Run a campaign in a changed copy of the tree; return its result, or only {failures: why}
+    when it did not finish."""
     with copy_of_tree() as tree:
         for change in changes:
             apply(change, tree)
@@ -381,7 +381,7 @@ def campaign(form: str, changes: Iterable[Change]) -> Json:
 
 @contextmanager
 def copy_of_tree() -> Iterator[Path]:
-    """This checkout, to be changed and thrown away."""
+    """A temporary copy of this checkout."""
     with tempfile.TemporaryDirectory(prefix="usher-mutant-") as folder:
         copy_checkout(Path(folder))
         yield Path(folder)

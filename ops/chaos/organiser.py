@@ -1,4 +1,4 @@
-"""The organiser's part in a campaign: putting shows on sale, cancelling, paying what is owed."""
+"""The organiser in a campaign: puts shows on sale, cancels one, settles owed refunds."""
 
 import json
 import random
@@ -56,7 +56,7 @@ class Shows:
         )
 
     def listing(self) -> list[Json]:
-        """For the crowd."""
+        """The events, for the crowd's plan."""
         return [
             {"id": event_id, "gated": show.gated, "passes": show.passes}
             for event_id, show in zip(self.ids, self.form.shows, strict=True)
@@ -67,7 +67,7 @@ class Shows:
         self._insist(lambda: self._post(path, {"reason": "The star is ill"}, "cancel"))
 
     def pay_what_is_owed(self) -> None:
-        """Refunds that failed: some are tried anew, most were paid otherwise."""
+        """Settle owed refunds: some are tried again, most were paid in another way."""
         for event_id in self.ids:
             for refund in self._insist(partial(self._get_owed, event_id)).json():
                 self._settle(event_id, refund)
@@ -92,7 +92,7 @@ class Shows:
         return self.api.http.post(self.api.web_url + path, json=body, headers=headers, timeout=10)
 
     def _insist(self, ask: Callable[[], requests.Response]) -> requests.Response:
-        """Ask until there is an answer; a conflict is one, since somebody may have been first."""
+        """Ask until an answer comes; a conflict is one, since an earlier try may have succeeded."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             trouble: object

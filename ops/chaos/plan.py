@@ -1,7 +1,7 @@
-"""What a campaign does, drawn from its seed: who comes when and pays how, and what breaks when.
+"""The plan of a campaign, drawn from its seed: when buyers come, how they pay, what fails when.
 
-The same form and seed give the same plan. What comes of it differs from run to run, as the races
-that it provokes go one way or the other.
+The same form and seed give the same plan. Outcomes still differ from run to run, because of the
+races that the plan provokes.
 """
 
 import random
@@ -21,8 +21,8 @@ LASTS = 1.5
 
 @dataclass(frozen=True)
 class Show:
-    """An event of the campaign. share: of all buyers; cancelled: by its organiser, half-way. free:
-    nothing costs anything. passes: its queue gives passes, with which seats are booked directly."""
+    """An event of the campaign. share: its share of all buyers. cancelled: the organiser cancels it
+    half-way. free: all seats cost nothing. passes: its queue gives passes for direct bookings."""
 
     share: float
     hold_seconds: int
@@ -35,7 +35,7 @@ class Show:
 
 @dataclass(frozen=True)
 class Break:
-    """Something that breaks about every so often, and for how long. Seconds."""
+    """A fault: seconds between two of its starts on average, and seconds that it lasts."""
 
     every_s: float
     lasts_s: float = 0
@@ -43,17 +43,17 @@ class Break:
 
 @dataclass(frozen=True)
 class Form:
-    """How a campaign is made up. Times in seconds; weights need not add up to anything.
+    """The parameters of a campaign. Times are in seconds; weights need not add up to 1.
 
-    arrive_s: over which buyers come. manners: how they pay (ops/chaos/buyer.py), by weight. wishes:
-    what they, or the organiser, want of a booking that is paid. faults: the sandbox's settings.
-    kills: which processes are killed, by weight, every kill_every_s. die_every_s: between deaths at
-    the named points of db/runtime/faults.py. freezes: so many times a worker stands still for
-    freeze_s. storms: so many times the gateway does what it is asked, and hardly ever answers.
-    breaks: what else does, by name (ops/chaos/servers.py, mail.py). points: more of them to die
-    at. copies: every message is delivered again, at once and late. bank_s: between a bank's looks
-    at its disputes. pace: see TASK_PACE. hasten: when the faults are over, the clocks of holds and
-    of requests on their way are turned forward. patience_s: until everything has come to an end.
+    arrive_s: time over which buyers come. manners: how they pay (ops/chaos/buyer.py), by weight.
+    wishes: what happens to a paid booking, by weight. faults: the sandbox's settings. kills:
+    processes that are killed every kill_every_s, by weight. die_every_s: between deaths at crash
+    points (db/runtime/faults.py). freezes: how often a worker is stopped for freeze_s. storms: how
+    often the gateway acts but drops nearly all answers. breaks: other faults by name
+    (ops/chaos/servers.py, mail.py). points: additional crash points. copies: deliver every message
+    again, at once and late. bank_s: between two decisions of the bank on disputes. pace: see
+    TASK_PACE. hasten: after the faults, move deadlines of holds and of calls under way forward.
+    patience_s: the longest wait until nothing is under way.
     """
 
     bookings: int
@@ -81,7 +81,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Person:
-    """One buyer: comes at arrives_s, thinks for thinks_s before paying. dice: seeds the rest."""
+    """One buyer: comes at arrives_s, waits thinks_s before paying. dice: a seed for the rest."""
 
     number: int
     arrives_s: float
@@ -95,7 +95,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Act:
-    """Something breaks: what, whom, at_s seconds after the first buyers came, and for how long."""
+    """One fault: what, to which process, at_s seconds after the start, and how long it lasts."""
 
     at_s: float
     what: str
@@ -111,7 +111,7 @@ def draw_people(form: Form, seed: int) -> list[Person]:
 
 def draw_person(number: int, form: Form, dice: random.Random) -> Person:
     show = draw_weighted(dice, {n: one.share for n, one in enumerate(form.shows)})
-    # Nobody comes for what is cancelled: all are there before.
+    # All buyers of a cancelled event come before its cancellation.
     latest = form.arrive_s * (0.5 if form.shows[show].cancelled else 1)
     return Person(
         number=number,
@@ -126,7 +126,7 @@ def draw_person(number: int, form: Form, dice: random.Random) -> Person:
 
 
 def draw_acts(form: Form, seed: int) -> list[Act]:
-    """Deaths go on for longer than buyers come, if buyers are still paying then."""
+    """Draw all faults. Deaths go on after the last buyers came, while some still pay."""
     dice = random.Random(f"acts {seed}")
     acts = [*draw_kills(form, dice), *draw_deaths(form, dice), *draw_freezes(form, dice)]
     acts += draw_breaks(form, dice)
@@ -149,7 +149,7 @@ def draw_kills(form: Form, dice: random.Random) -> Iterator[Act]:
 
 
 def draw_deaths(form: Form, dice: random.Random) -> Iterator[Act]:
-    """Each point once, in any order, and again, as often as there is time."""
+    """Draw each crash point once, in random order, then all again while time is left."""
     points = [*named_points(), *form.points]
     dice.shuffle(points)
     for at_s, point in zip(moments(LASTS * form.arrive_s, form.die_every_s, dice), cycle(points)):
@@ -170,7 +170,7 @@ def draw_breaks(form: Form, dice: random.Random) -> Iterator[Act]:
 
 
 def moments(end: float, every: float, dice: random.Random) -> Iterator[float]:
-    """About every so often; never if `every` is 0."""
+    """Random moments, `every` seconds apart on average; none if it is 0."""
     at = dice.uniform(0.5, 1) * every
     while every and at < end:
         yield at
@@ -178,7 +178,7 @@ def moments(end: float, every: float, dice: random.Random) -> Iterator[float]:
 
 
 def named_points() -> list[str]:
-    """Where a process can be told to die: all that the code names."""
+    """All crash points that the code names."""
     texts = (path.read_text() for path in sorted((ROOT / "tasks").rglob("*.py")))
     return sorted({point for text in texts for point in find_points(text)})
 
@@ -188,6 +188,6 @@ def find_points(text: str) -> Iterable[str]:
 
 
 def seats_for(form: Form, show: Show) -> int:
-    """Enough that nobody is turned away, whoever comes."""
+    """The number of seats that is enough for all buyers of a show."""
     total = sum(each.share for each in form.shows)
     return round(form.bookings * show.share / total * MEAN_QUANTITY * 1.5) + 100

@@ -1,4 +1,4 @@
-"""Kills processes, at random and where they were told to die, and lets some stand still."""
+"""Kill processes, at random and at crash points, and freeze workers."""
 
 import signal
 from collections import Counter
@@ -10,7 +10,7 @@ from ops.local.supervisor import Supervisor
 
 
 class Killer:
-    """killed: how often each kind of process was, by signal. died: by the point they had reached.
+    """killed: number of kills by kind of process. died: number of deaths by crash point.
 
     `orders` is the folder that DIE_AT names.
     """
@@ -32,14 +32,14 @@ class Killer:
             self.killed[act.whom.partition(".")[0]] += 1
 
     def order(self, act: Act) -> None:
-        """Whoever reaches the point next dies there."""
+        """Order the next process that reaches the crash point to die there."""
         self.died[act.whom] += not (self.orders / act.whom).exists()
         for name in self.supervisor.processes:
             self._expect_death(name)
         (self.orders / act.whom).touch()
 
     def _expect_death(self, name: str) -> None:
-        """It is started again at once, as if it had lived for long."""
+        """Let the supervisor start the process again at once, without its pause."""
         for process in self.supervisor.select(name):
             process.started_at = 0
 
@@ -53,7 +53,7 @@ class Killer:
         self.supervisor.kill(act.whom, signal.SIGCONT)
 
     def rest(self) -> None:
-        """No more deaths: orders that nobody came to follow are taken back."""
+        """End the deaths: withdraw the orders that no process has followed."""
         for name in list(self.frozen):
             self.thaw(Act(0, "thaw", name))
         for order in self.orders.iterdir():
@@ -62,9 +62,9 @@ class Killer:
         self.died = +self.died
 
     def deaths(self) -> int:
-        """How often processes were started again."""
+        """Count how often processes were started again."""
         return sum(process.starts - 1 for process in self.supervisor.processes.values())
 
     def unexplained(self) -> int:
-        """Of the deaths, those that nobody ordered."""
+        """Count the deaths that were not ordered."""
         return max(0, self.deaths() - self.killed.total() - self.died.total())

@@ -1,4 +1,4 @@
-"""What was accepted has come to an end, once: everything that the crowd was answered with a 2xx."""
+"""Check that everything the crowd was promised with a 2xx has reached an end, and only once."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from ops.crowd.told import some
 
 Json = dict[str, Any]
 
-# For each kind of thing: what is in the tables under its id, if anything, and its ends.
+# For each kind of promise: a query for the states of rows with these ids, and the final states.
 STATES = {
     "entry": "SELECT id::text, state FROM entries WHERE id = ANY (%s)",
     "booking": "SELECT id::text, state FROM bookings WHERE id = ANY (%s)",
@@ -24,7 +24,7 @@ ENDS = {
     "payment": ("captured", "voided", "failed"),
     "refund": ("succeeded", "failed"),
 }
-# Each buyer asks for one of each; repeated requests carry their key.
+# Each buyer asks for one of each; repeated requests have the same key.
 TWICE = """
 SELECT 'bookings of account ' || buyer_id AS what, count(*) AS n FROM bookings
 WHERE buyer_id = ANY (%(accounts)s) GROUP BY buyer_id HAVING count(*) > 1
@@ -40,7 +40,7 @@ SEATS = "SELECT event_id, count(*) AS n FROM seats GROUP BY event_id"
 
 @dataclass
 class Kept:
-    """accepted: how many, by kind. lost, doubled: sentences, one for each."""
+    """accepted: number of promises by kind. lost, doubled: a sentence for each."""
 
     accepted: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Kept:
 
 
 def examine(conn: Conn, told: Iterable[Told]) -> Kept:
-    """Hold what buyers were promised against the tables."""
+    """Compare what buyers were promised with the tables."""
     told, kept = list(told), Kept()
     for kind, query in STATES.items():
         ids = [id for one in told for what, id in one.accepted.items() if what.split()[0] == kind]
@@ -62,13 +62,13 @@ def examine(conn: Conn, told: Iterable[Told]) -> Kept:
 
 
 def lost(kind: str, ids: Iterable[str], states: dict[str, str]) -> list[str]:
-    """Those that are not there, or at no end."""
+    """Find promises that are missing from the tables, or not in a final state."""
     found = ((id, states.get(id, "not there")) for id in ids)
     return [f"{kind} {id} is {state}" for id, state in found if state not in ENDS[kind]]
 
 
 def count_seats(conn: Conn) -> dict[int, int]:
-    """In whatever state, by event."""
+    """Count the seats of each event, in any state."""
     return {row["event_id"]: row["n"] for row in conn.execute(SEATS)}
 
 

@@ -1,4 +1,4 @@
-"""Waits until everything has come to an end, and says what has not."""
+"""Wait until nothing is under way, and say what still is."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from db.connections import Conn, only
 
 LOOK_S = 0.5
 
-# A reminder of a hold that has ended waits for its moment and does nothing then.
+# A reminder of a hold that has ended is due later and then does nothing.
 OPEN = """
 SELECT json_object_agg(what, n) AS open FROM (
     SELECT 'bookings ' || state AS what, count(*) AS n FROM bookings
@@ -33,8 +33,8 @@ SELECT json_object_agg(what, n) AS open FROM (
 ) open WHERE n > 0
 """
 
-# What was sent to the gateway a while ago has arrived, or never will, since nothing is wrong any
-# more: no need to wait for as long as in a world where that is not known.
+# The faults are over, so a call from a while ago has either reached the gateway or never will: the
+# long time limit that Usher needs in production is not needed here.
 TURN_CLOCKS = """
 WITH held AS (
     UPDATE bookings SET deadline = clock_timestamp() - interval '61 s'
@@ -57,7 +57,7 @@ def open_ends(conn: Conn) -> dict[str, int]:
 
 
 def turn_clocks(conn: Conn) -> None:
-    """Forward, for holds and for requests that are long on their way."""
+    """Move deadlines of holds, and of calls that were sent a while ago, forward."""
     conn.execute(TURN_CLOCKS)
 
 
@@ -65,7 +65,7 @@ def wait_for_quiet(
     look: Callable[[], Mapping[str, Any]], help_on: Callable[[], None], patience_s: float,
     say: Callable[[str], object],
 ) -> dict[str, Any]:  # fmt: skip
-    """Until look() finds nothing open; what it finds when patience ends. help_on: in each round."""
+    """Wait until look() finds nothing; return what it found last. help_on: called each round."""
     deadline = time.monotonic() + patience_s
     while True:
         help_on()

@@ -1,4 +1,4 @@
-"""What breaks of the servers: Postgres, the way to it, and Redis."""
+"""Faults of the servers: Postgres, the connections to it, and Redis."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +22,12 @@ WHERE application_name = 'usher' AND pid <> pg_backend_pid()
 
 
 class Servers:
-    """done: how often each thing was broken."""
+    """done: number of faults, by kind."""
 
     def __init__(self, postgres: Postgres, wire: Wire, redis_server: Redis, url: str) -> None:
         self.postgres, self.wire, self.redis, self.url = postgres, wire, redis_server, url
         self.done: Counter[str] = Counter()
-        # Servers die with the thread that started them, so not in that of the timeline.
+        # A server dies with the thread that started it, so the timeline's must not start one.
         self._hands = ThreadPoolExecutor(1, "servers")
         self._crowd: list[psycopg.Connection[Any]] = []
         self._snapshot: psycopg.Connection[Any] | None = None
@@ -52,13 +52,13 @@ class Servers:
         self.wire.cut(act.what.removeprefix("cut "))  # type: ignore[arg-type]
 
     def restart_postgres(self, act: Act) -> None:
-        """As after a crash of its machine: with recovery."""
+        """Restart Postgres as after a crash of its machine, with recovery."""
         self.make_room(act)
         self._hands.submit(self.postgres.restart, "immediate").result()
         self.done[act.what] += 1
 
     def exhaust(self, act: Act) -> Act:
-        """Everybody is thrown out, and we take all the room that there is."""
+        """End all connections, then take every free one."""
         with suppress(Crowded):
             while True:
                 self._crowd.append(psycopg.connect(self.url, autocommit=True))
@@ -72,7 +72,7 @@ class Servers:
             self._crowd.pop().close()
 
     def hold_snapshot(self, act: Act) -> Act:
-        """All the time, but for the moments in which it was lost together with the server."""
+        """Hold an old snapshot, and take a new one when the server's restart has ended it."""
         with suppress(psycopg.OperationalError):
             if self._snapshot is None or self._snapshot.closed:
                 self._snapshot = psycopg.connect(self.url)
@@ -113,12 +113,12 @@ class Servers:
             self.redis.resume()
 
     def broken(self) -> dict[str, int]:
-        """How often each thing was broken, wires included."""
+        """Count the faults by kind, those of the wire included."""
         cuts = {f"cut {how}": n for how, n in self.wire.done.items()}
         return dict(sorted((self.done + Counter(cuts)).items()))
 
     def rest(self) -> None:
-        """Everything is as it should be."""
+        """End all faults."""
         act = Act(0, "rest")
         self.wire.rest()
         self.make_room(act)

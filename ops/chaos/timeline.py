@@ -1,4 +1,4 @@
-"""Carries a plan of acts out, in a thread of its own, each at its moment."""
+"""Carry out a plan of acts in a thread of its own, each at its time."""
 
 import heapq
 import time
@@ -10,13 +10,13 @@ from ops.chaos.plan import Act
 from ops.local.background import Background
 
 Doing = Callable[[Act], Act | None]
-"""Does an act; what it returns is done later."""
+"""Does an act; an act that it returns is done later."""
 
 
 class Timeline(Background):
-    """Runs while a `with` block lasts. `doings`: how each kind of act is done.
+    """Runs for the time of a `with` block. `doings`: the function for each kind of act.
 
-    done: how many of each kind; errors: what went wrong in doing them.
+    done: number of acts by kind; errors: a sentence for each act that failed.
     """
 
     def __init__(self, acts: Iterable[Act], doings: Mapping[str, Doing]) -> None:

@@ -1,5 +1,5 @@
-"""What has to be true after a campaign of money. The oracle is the gateway's ledger, read from
-outside. Each check gives sentences on what is wrong.
+"""The checks after a campaign of money, against the gateway's ledger. Each gives sentences about
+what is wrong.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 ENDED = ("expired", "cancelled", "failed")
 
-# settled: refunds that failed and were paid otherwise: the gateway still has that money.
+# settled: refunds that failed and were paid in another way: the gateway still has that money.
 BOOKS = """
 SELECT b.id::text, b.state, b.reason, b.total, b.currency,
     coalesce(p.captured, 0)::bigint AS captured, coalesce(p.kept, 0)::bigint AS kept,
@@ -37,18 +37,18 @@ NOTHING = {"captured": 0, "captures": 0, "refunded": 0, "disputed": 0, "held": 0
 
 
 def read_books(conn: Conn) -> list[Json]:
-    """Of every booking: what it cost, what we believe was taken and given back, in minor units."""
+    """For every booking: its total, captured and refunded amounts in the tables, in minor units."""
     return conn.execute(BOOKS).fetchall()
 
 
 def beside_ledger(books: Iterable[Json], ledger: Json) -> list[tuple[Json, Json]]:
-    """Each booking of ours with the gateway's."""
+    """Pair each booking of the tables with the gateway's."""
     theirs = ledger["bookings"]
     return [(ours, NOTHING | theirs.get(ours["id"], {})) for ours in books]
 
 
 def difference(pairs: Iterable[tuple[Json, Json]]) -> int:
-    """Minor units, booking by booking, so that no two errors cancel each other out."""
+    """Add up the difference of each booking in minor units, so that errors cannot cancel out."""
     return sum(
         abs(ours["captured"] - theirs["captured"]) + abs(ours["refunded"] - theirs["refunded"])
         for ours, theirs in pairs
@@ -57,7 +57,7 @@ def difference(pairs: Iterable[tuple[Json, Json]]) -> int:
 
 def check_agreement(pairs: list[tuple[Json, Json]], ledger: Json) -> Iterator[str]:
     yield from some(
-        "bookings whose money the gateway has otherwise",
+        "bookings differ from the gateway's ledger",
         [
             f"{ours['id']}: captured {ours['captured']}, the gateway {theirs['captured']};"
             f" refunded {ours['refunded']}, the gateway {theirs['refunded']}"
@@ -67,7 +67,7 @@ def check_agreement(pairs: list[tuple[Json, Json]], ledger: Json) -> Iterator[st
     )
     known = {ours["id"] for ours, _ in pairs}
     yield from some(
-        "intents of no booking",
+        "intents have no booking",
         [
             f"{intent['id']} {intent['metadata']}"
             for intent in ledger["intents"]
@@ -78,7 +78,7 @@ def check_agreement(pairs: list[tuple[Json, Json]], ledger: Json) -> Iterator[st
 
 def check_ends(pairs: list[tuple[Json, Json]]) -> Iterator[str]:
     yield from some(
-        "bookings are at no end",
+        "bookings are not in a final state",
         [f"{o['id']} {o['state']}" for o, _ in pairs if o["state"] not in (*ENDED, "confirmed")],
     )
     yield from some(
@@ -91,7 +91,7 @@ def check_ends(pairs: list[tuple[Json, Json]]) -> Iterator[str]:
         ],
     )  # fmt: skip
     yield from some(
-        "ended, and the gateway has money that nobody decided to keep",
+        "ended, and the gateway has money that should be refunded",
         [
             f"{ours['id']} {ours['state']} ({ours['reason']}): {theirs}"
             for ours, theirs in pairs
@@ -102,34 +102,35 @@ def check_ends(pairs: list[tuple[Json, Json]]) -> Iterator[str]:
         "captured twice", [f"{o['id']}: {theirs}" for o, theirs in pairs if theirs["captures"] > 1]
     )
     yield from some(
-        "have money reserved that nobody will take",
+        "have an authorisation that was never voided",
         [f"{ours['id']} {ours['state']}: {theirs}" for ours, theirs in pairs if theirs["held"]],
     )
 
 
 def is_given_back(ours: Json, theirs: Json) -> bool:
-    """Of a booking that has ended: the gateway has only what was kept, or paid back otherwise.
+    """Whether the gateway of an ended booking has only what was kept, or paid back elsewhere.
 
-    A bank that takes the whole does not ask what was paid back otherwise before: then it has less.
+    After a lost dispute it may have less: the bank takes the whole amount, whatever was paid back
+    elsewhere.
     """
     left = theirs["captured"] - theirs["refunded"] - theirs["disputed"]
     decided = ours["kept"] + ours["settled"]
     return bool(left == decided or (ours["lost"] and left < decided))
 
 
-# Why a booking that was confirmed may end.
+# Reasons for which a confirmed booking may end.
 TAKEN_BACK = ("refunded", "event_cancelled", "dispute_lost")
 
 
 def check_told(told: list[Told], books: Iterable[Json]) -> Iterator[str]:
-    """What buyers were told is so, and stays so."""
+    """Check that buyers were told an outcome, and that it lasts."""
     state = {row["id"]: row for row in books}
     yield from some(
-        "buyers met what must not be",
+        "buyers met an error",
         [f"{one.number} ({one.manner}): {one.error}" for one in told if one.error],
     )
     yield from some(
-        "buyers were not told an end",
+        "buyers were not told an outcome",
         [
             f"{one.number} ({one.manner}) {one.booking_id}: {one.states}"
             for one in told
@@ -138,7 +139,7 @@ def check_told(told: list[Told], books: Iterable[Json]) -> Iterator[str]:
         ],
     )  # fmt: skip
     yield from some(
-        "buyers were told an end that did not last",
+        "buyers were told an outcome that did not last",
         [
             f"{one.number} {one.booking_id}: {one.states}, then {state[one.booking_id]['state']}"
             for one in told

@@ -1,11 +1,11 @@
-"""A TCP proxy before Postgres, which cuts connections at the worst moments.
+"""A TCP proxy before Postgres that cuts connections at the worst moments.
 
     with Wire(postgres.port) as wire:
         processes connect to wire.url_of(postgres.url)
         wire.cut("before commit")
 
-It knows as much of the protocol as it needs: that psycopg sends COMMIT as a simple query, and that
-the server says nothing unless it is asked.
+It relies on two facts of the protocol: psycopg sends COMMIT as a simple query, and the server sends
+nothing unless it is asked.
 """
 
 import asyncio
@@ -19,17 +19,16 @@ from ops.local.background import Background
 
 HOST = "127.0.0.1"
 COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
-QUERIES = b"QPB"  # how messages begin that ask for something: simple query, Parse, Bind
+QUERIES = b"QPB"  # first bytes of messages that are requests: simple query, Parse, Bind
 CHUNK = 2**16
 
 How = Literal["before commit", "after commit", "before answer"]
-"""Before commit: the server never sees it. After commit, before answer: the server has done what
-was asked, and nobody is told; the latter whatever was asked, so also one statement that commits by
-itself."""
+"""before commit: the server does not get the COMMIT. after commit: the server commits, and its
+answer is lost. before answer: the same for any request, also a single statement in autocommit."""
 
 
 class Wire(Background):
-    """Runs while a `with` block lasts. done: how many connections were cut, by how."""
+    """Runs for the time of a `with` block. done: number of connections cut, by How."""
 
     def __init__(self, port: int) -> None:
         super().__init__("wire")
@@ -40,14 +39,14 @@ class Wire(Background):
         self._ready = threading.Event()
 
     def cut(self, how: How) -> None:
-        """Whoever gets to that moment next is cut off."""
+        """Cut the connection that reaches this moment next."""
         self._orders.append(how)
 
     def rest(self) -> None:
         self._orders.clear()
 
     def url_of(self, url: str) -> str:
-        """The URL of a database, through this."""
+        """The URL of a database through this proxy."""
         parts = urlsplit(url)
         who = parts.netloc.rpartition("@")[0]
         return parts._replace(netloc=f"{who}@{HOST}:{self.port}").geturl()
@@ -81,7 +80,7 @@ class Wire(Background):
         link.close()
 
     def take_order(self, data: bytes) -> How | None:
-        """What to do with somebody who sends this."""
+        """The order for a connection that sends this, if it has reached the ordered moment."""
         if not self._orders:
             return None
         commits = data.endswith(COMMIT)

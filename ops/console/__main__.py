@@ -1,4 +1,4 @@
-"""Look after a running Usher from the terminal.
+"""Operate a running Usher from the terminal.
 
 python -m ops.console api-key create --role organiser --name "box office" --new-organisation Opera
 python -m ops.console api-key list
@@ -57,19 +57,19 @@ def add_key_commands(nouns: "argparse._SubParsersAction[argparse.ArgumentParser]
     verbs = noun.add_subparsers(required=True, metavar="create|list|revoke")
     create = verbs.add_parser("create", help="make a key and print it, once")
     create.add_argument("--role", choices=["organiser", "operator"], required=True)
-    create.add_argument("--name", required=True, help="whose it is, for people")
+    create.add_argument("--name", required=True, help="a name that people recognise")
     whose = create.add_mutually_exclusive_group()
     whose.add_argument("--organisation-id", type=int, metavar="N")
     whose.add_argument("--new-organisation", metavar="NAME")
     create.set_defaults(run=create_key)
     verbs.add_parser("list", help="all keys").set_defaults(run=list_keys)
-    revoke = verbs.add_parser("revoke", help="let a key open nothing any more")
+    revoke = verbs.add_parser("revoke", help="make a key invalid")
     revoke.add_argument("key", type=int, metavar="ID")
     revoke.set_defaults(run=revoke_key)
 
 
 def user_name() -> str:
-    """Who is at the terminal, for the audit log."""
+    """The name of the terminal's user, for the audit log."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name
@@ -77,7 +77,7 @@ def user_name() -> str:
 
 
 def list_jobs(wanted: argparse.Namespace) -> None:
-    """The clock's periodic jobs: how often, the last success, the next tick, what went wrong."""
+    """Print the clock's periodic jobs: interval, last success, next tick, failures."""
     with transaction() as conn:
         found = jobs.list_jobs(conn)
     for job in found:
@@ -90,7 +90,7 @@ def list_jobs(wanted: argparse.Namespace) -> None:
 
 def read_command(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m ops.console", description="Look after a running Usher."
+        prog="python -m ops.console", description="Operate a running Usher."
     )
     nouns = parser.add_subparsers(required=True, metavar="NOUN")
     add_key_commands(nouns)
@@ -98,7 +98,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_task_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)
-    nouns.add_parser("jobs", help="what the clock does, and when").set_defaults(run=list_jobs)
+    nouns.add_parser("jobs", help="the clock's periodic jobs").set_defaults(run=list_jobs)
     wanted = parser.parse_args(arguments)
     if getattr(wanted, "role", None) == "organiser" and not (
         wanted.organisation_id or wanted.new_organisation

@@ -1,6 +1,6 @@
-"""The console's commands for comparing the gateway's list with the tables.
+"""The console's commands for reconciliations.
 
-A worker does it; the command begins it, waits, and shows what came of it.
+A command starts a reconciliation, waits until a worker has done it, and shows the result.
 """
 
 import argparse
@@ -16,16 +16,16 @@ LOOK_EVERY = 0.5
 
 
 def reconcile(wanted: argparse.Namespace) -> None:
-    """Begin runs over a window, and print what each found. Errors: InvalidRequest."""
+    """Start runs over a window, and print what each found. Errors: InvalidRequest."""
     with transaction(wanted.who) as conn:
         runs = reconciliations.start(conn, wanted.since, wanted.until)
-    print("waiting for a worker; after Ctrl-C it goes on by itself", file=sys.stderr)
+    print("waiting for a worker; the run continues after Ctrl-C", file=sys.stderr)
     for run_id in runs:
         show(wait_for(run_id))
 
 
 def wait_for(run_id: int) -> dict[str, Any]:
-    """The run, when it is through."""
+    """Wait until the run has finished; return it."""
     while True:
         with autocommit() as conn:
             run = reconciliations.find_run(conn, run_id)
@@ -35,12 +35,12 @@ def wait_for(run_id: int) -> dict[str, Any]:
 
 
 def show(run: dict[str, Any]) -> None:
-    """A run with its totals and differences."""
+    """Print a run with its totals and differences."""
     print(describe(run))
     for row in run["totals"]:
         for what in ("captured", "refunded"):
             here, there = row[f"{what}_here"], row[f"{what}_there"]
-            print(f"  {row['currency']} {what}: here {here}, there {there}, apart {there - here}")
+            print(f"  {row['currency']} {what}: here {here}, there {there}, diff {there - here}")
     with autocommit() as conn:
         rows = reconciliations.list_differences(conn, run["id"], starting_after=0, limit=1000)
     for row in rows:
@@ -51,7 +51,7 @@ def describe(run: dict[str, Any]) -> str:
     window = f"{run['window_from']:%Y-%m-%d %H:%M} to {run['window_to']:%Y-%m-%d %H:%M}"
     return (
         f"{run['id']:>6}  {window}  {run['state']}: {run['checked']} compared, "
-        f"{run['foreign_objects']} of others, {run['differences']} different, "
+        f"{run['foreign_objects']} not Usher's, {run['differences']} different, "
         f"{run['repairs']} sent to be repaired, {run['dead_letters']} reported"
     )
 
@@ -65,7 +65,7 @@ def become_of(difference: dict[str, Any]) -> str:
 
 
 def list_runs(_wanted: argparse.Namespace) -> None:
-    """The latest runs."""
+    """Print the latest runs."""
     with autocommit() as conn:
         runs = reconciliations.list_runs(conn, 0, 20)
     for run in runs:
@@ -73,12 +73,12 @@ def list_runs(_wanted: argparse.Namespace) -> None:
 
 
 def moment(text: str) -> datetime:
-    """A date, or a date and time; of this machine's time zone where it names none."""
+    """Parse a date, or a date and time; without a zone, the machine's time zone is meant."""
     return datetime.fromisoformat(text).astimezone()
 
 
 def add_reconcile_commands(nouns: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    verb = nouns.add_parser("reconcile", help="compare the gateway's list with the tables")
+    verb = nouns.add_parser("reconcile", help="compare the gateway's lists with the tables")
     for name, into, words in (("--from", "since", "from"), ("--to", "until", "to before")):
         verb.add_argument(
             name, dest=into, type=moment, required=True, metavar="TIME", help=f"{words} this moment"

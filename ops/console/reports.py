@@ -35,7 +35,7 @@ def chosen_events(conn: Conn, event_id: int | None) -> list[dict[str, Any]]:
 
 
 def as_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    """Columns side by side; numbers to the right."""
+    """Format rows as aligned columns, with numbers to the right."""
     cells = [list(columns), *([shown(row[column]) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     right = [all(isinstance(row[column], int | float) for row in rows) for column in columns]

@@ -34,7 +34,7 @@ def show_letter(wanted: argparse.Namespace) -> None:
 
 
 def retry_letters(wanted: argparse.Namespace) -> None:
-    """Those that are named, each for itself; or as many as --limit of those that are chosen."""
+    """Retry the named dead letters one by one; or up to --limit of those that the filters match."""
     if not wanted.letters and not wanted.all:
         raise InvalidRequest("Name the dead letters to retry, or choose them: --all --actor …")
     with transaction(wanted.who) as conn:
@@ -55,7 +55,7 @@ def discard_letter(wanted: argparse.Namespace) -> None:
 
 
 def chosen(wanted: argparse.Namespace) -> dict[str, Any]:
-    """What of CHOICES was given."""
+    """The filters of CHOICES that were given."""
     return {name: getattr(wanted, name) for name in dead_letters.CHOICES}
 
 
@@ -78,7 +78,7 @@ def list_tasks(wanted: argparse.Namespace) -> None:
 
 
 def list_actors(wanted: argparse.Namespace) -> None:
-    """What is declared at the actors: queue, retries, and what becomes of a task that cannot be."""
+    """Print each actor's policy: queue, lease, retries, and what happens when they are used up."""
     from tasks.durable.leases import MAX_CLAIMS, policies
     from tasks.main import broker  # declares them
 
@@ -88,13 +88,13 @@ def list_actors(wanted: argparse.Namespace) -> None:
     )
     for name, policy in sorted(policies.items()):
         backoff = f"{policy.base_delay:g}..{policy.longest_delay:g} s"
-        end = "dead letter, and tried on" if policy.keep else "dead letter"
+        end = "dead letter, retried" if policy.keep else "dead letter"
         about = (broker.get_actor(name).fn.__doc__ or "").split(". ")[0].split("\n")[0]
         print(
             f"{name:<18} {policy.queue:<9} {policy.batch:>5} {policy.lease:>4g} s "
             f"{policy.failures:>8} {backoff:>12}  {end:<26} {about}"
         )
-    print(f"\nEach is a dead letter, too, after {MAX_CLAIMS} leases without an outcome.")
+    print(f"\nAny task is a dead letter after {MAX_CLAIMS} leases without an outcome.")
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_letter_commands(nouns: Nouns) -> None:
-    noun = nouns.add_parser("dead-letter", help="tasks that were given up")
+    noun = nouns.add_parser("dead-letter", help="tasks that failed for good")
     verbs = noun.add_subparsers(required=True, metavar="list|show|retry|discard")
     listing = verbs.add_parser("list", help="the latest first")
     listing.add_argument("--state", choices=["open", "resolved", "all"], default="open")
@@ -120,10 +120,10 @@ def add_letter_commands(nouns: Nouns) -> None:
     show.set_defaults(run=show_letter)
     retry = verbs.add_parser("retry", help="try the tasks again; repeating it does no harm")
     retry.add_argument("letters", type=int, nargs="*", metavar="ID")
-    retry.add_argument("--all", action="store_true", help="those that are open and chosen by:")
+    retry.add_argument("--all", action="store_true", help="all open ones that these filters match:")
     add_choices(retry)
     retry.set_defaults(run=retry_letters)
-    discard = verbs.add_parser("discard", help="close one for good, with its task")
+    discard = verbs.add_parser("discard", help="close one and delete its task")
     discard.add_argument("letter", type=int, metavar="ID")
     discard.add_argument("--reason", dest="because", required=True, metavar="WHY")
     discard.set_defaults(run=discard_letter)
@@ -139,4 +139,4 @@ def add_task_commands(nouns: Nouns) -> None:
     listing.add_argument("--starting-after", type=int, default=0, metavar="ID")
     listing.add_argument("--limit", type=int, default=50, metavar="N")
     listing.set_defaults(run=list_tasks)
-    nouns.add_parser("actors", help="who does the tasks, and how").set_defaults(run=list_actors)
+    nouns.add_parser("actors", help="actors and their policies").set_defaults(run=list_actors)

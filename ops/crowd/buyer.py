@@ -1,4 +1,4 @@
-"""What all buyers do alike: signing up, and answering their bank."""
+"""What all buyers do alike: sign up, and answer their bank."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Account:
 
 
 async def sign_up(api: Api, name: str, emails: Iterable[str]) -> Account:
-    """A guest's account. A lost answer leaves one behind: the next address then.
+    """Make a guest's account. After a lost answer the address is taken: the next one is used.
 
     Errors: Unexpected when all addresses are taken.
     """
@@ -33,7 +33,7 @@ async def sign_up(api: Api, name: str, emails: Iterable[str]) -> Account:
 
 
 async def press(api: Api, url: str, outcome: str) -> None:
-    """A button on the bank's page: approve or fail. Errors: Unexpected."""
+    """Press a button on the bank's page: approve or fail. Errors: Unexpected."""
     form = aiohttp.FormData({"outcome": outcome})
     async with api.session.post(url, data=form, allow_redirects=False) as response:
         if response.status >= 400:

@@ -1,7 +1,7 @@
-"""The process in which a crowd lives: it shares nothing with the service but its URL.
+"""The process of a crowd, which shares only the service's URL with the service.
 
-It prints a JSON object a second on how far its buyers are, and before it ends writes what each was
-told to a file (`told`).
+It prints a JSON object a second about its buyers' progress. Before it ends, it writes what each
+buyer was told to a file (`told`).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @contextmanager
 def crowd(module: str, web_url: str, results: Path, *options: str) -> Iterator[Iterator[Json]]:
-    """Run a crowd until the block ends; what it prints, and after that it has ended by itself."""
+    """Run a crowd until the block ends; yields what it prints, until it ends by itself."""
     command = [sys.executable, "-m", module, "--web", web_url, "--results", str(results), *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -33,7 +33,7 @@ def crowd(module: str, web_url: str, results: Path, *options: str) -> Iterator[I
         finally:
             process.terminate()
     if process.returncode:
-        sys.exit(f"the crowd broke off with exit code {process.returncode}")
+        sys.exit(f"the crowd failed with exit code {process.returncode}")
 
 
 def words(process: "subprocess.Popen[str]") -> Iterator[Json]:
@@ -44,14 +44,14 @@ def words(process: "subprocess.Popen[str]") -> Iterator[Json]:
 
 @asynccontextmanager
 async def asking(web_url: str, connections: int) -> AsyncIterator[Api]:
-    """How the buyers of a crowd ask, all over so many connections."""
+    """An Api for all buyers of a crowd, over that many connections."""
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
         yield Api(session, web_url)
 
 
 async def tell(progress: Callable[[], bytes]) -> None:
-    """Print it once a second, until cancelled."""
+    """Print the progress once a second, until cancelled."""
     while True:
         print(progress().decode(), flush=True)
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""What buyers were told, as a file of JSON objects, and sentences on what is wrong."""
+"""The file of what buyers were told, and sentences about what is wrong."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ LISTED = 5
 
 
 def write_told(results: Path, told: Iterable[object]) -> None:
-    """told: dataclasses."""
+    """Write dataclasses, one JSON object a line."""
     with results.open("wb") as file:
         file.writelines(orjson.dumps(each) + b"\n" for each in told)
 
@@ -23,7 +23,7 @@ def read_told(results: Path, kind: Callable[..., T]) -> list[T]:
 
 
 def some(what: str, cases: list[str]) -> Iterator[str]:
-    """One sentence for all cases, with the first few of them."""
+    """One sentence for all cases, with the first few of them; nothing without a case."""
     if cases:
         more = ", ..." if len(cases) > LISTED else ""
         yield f"{len(cases)} {what}: {'; '.join(cases[:LISTED])}{more}"

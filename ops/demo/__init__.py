@@ -1,6 +1,6 @@
-"""A whole on-sale on this machine: a hall is put on sale and a crowd sells it out over HTTP.
+"""A whole on-sale on this machine: a crowd of buyers buys all seats of an event over HTTP.
 
-`crowd` is a process of its own that plays the buyers (`people` says who they are, `buyer` what each
-one does, with what ops/crowd has for all), `check` looks at the outcome from outside, and `report`
-tells of it.
+`crowd` is a process of its own with the buyers: `people` draws them, `buyer` is what each one does,
+and ops/crowd has what they share with bench and chaos. `check` examines the outcome from outside,
+and `report` prints it.
 """

@@ -1,7 +1,7 @@
-"""`make demo`: sell a hall out on this machine, from queue to inbox, and prove it was done right.
+"""`make demo`: sell an event out on this machine, from queue to inbox, and check the outcome.
 
-Starts everything, puts the plan on sale over HTTP, lets a crowd of buyers at it, and looks at the
-outcome from outside. Ends with 0 only if every check holds; var/demo.json has the figures.
+Starts everything, puts a plan on sale over HTTP, starts a crowd of buyers, and examines the outcome
+from outside. Exits with 0 only if every check holds; var/demo.json has the figures.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from ops.local.supervisor import ROOT
 
 THEATRE = ROOT / "ops" / "plans" / "theatre.json"
 BUYERS = 3000
-RUSH = 2.5  # as many seats are asked for, in larger halls
-LARGE_HALL = 5000  # seats; above, a sale takes minutes, and holds have to live through them
-# The sandbox allows more than Stripe, by default, does: a demo is not to wait for it.
+RUSH = 2.5  # seats asked for, divided by seats on sale, for larger plans
+LARGE_PLAN = 5000  # seats; selling more takes minutes, so holds are longer
+# The sandbox's rate limit is off, so Usher's own is raised too: a demo need not wait for it.
 GATEWAY_LIMIT = "200"
 
 Json = dict[str, Any]
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--plan", type=Path, default=THEATRE, help="a seating plan")
-    parser.add_argument("--buyers", type=int, help="default: enough to sell the hall out")
+    parser.add_argument("--buyers", type=int, help="default: enough to sell all seats")
     parser.add_argument("--seed", type=int, default=1, help="of the crowd")
     parser.add_argument("--hold-seconds", type=int, help="default: short, for a short demo")
     args = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var_dir: Path) -> Json:
-    """A whole demo; the object of demo.json."""
+    """Run a whole demo; return the object of demo.json."""
     began = time.monotonic()
     seats = len(read_plan(plan.read_bytes()).seats)
     buyers = buyers or max(BUYERS, math.ceil(RUSH * seats / MEAN_QUANTITY))
@@ -69,9 +69,9 @@ def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var
 
 
 def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
-    """Short holds, so that what walks away is sold again within the demo; and not more of them at
-    once than one machine, with the crowd on it, can see paid in that time."""
-    large = seats > LARGE_HALL
+    """Holds are short, so that abandoned seats are sold again within the demo. The cap keeps their
+    number to what one machine, which runs the crowd too, can process before they expire."""
+    large = seats > LARGE_PLAN
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
         "hold_seconds": hold_seconds or (60 if large else 15),
@@ -80,7 +80,7 @@ def sale_options(seats: int, buyers: int, hold_seconds: int | None) -> Json:
 
 
 def send_crowd(stack: Stack, event_id: int, buyers: int, seed: int) -> tuple[list[Told], Json]:
-    """Run the crowd, showing how it goes; what each buyer was told, and its last word."""
+    """Run the crowd and show its progress; return what each buyer was told, and the last line."""
     results = stack.var_dir / "crowd.jsonl"
     options = ["--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)]
     with crowd("ops.demo.crowd", stack.web_url, results, *options) as words:

@@ -1,4 +1,4 @@
-"""What one buyer does, from signing up to being told an end. Only the public API is used."""
+"""One buyer, from signing up to the outcome. Only the public API is used."""
 
 import asyncio
 import time
@@ -14,25 +14,25 @@ Json = dict[str, Any]
 WAITING = ("waiting", "standby")
 ENDED = ("confirmed", "expired", "cancelled", "failed")
 
-# Bookings say nothing of when to look again: soon at first, since most payments take a moment.
+# Bookings do not say when to poll again: first soon, since most payments take a moment, then less.
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
-# Whoever stood in the queue for so long does not walk away from seats any more.
+# A buyer who has waited in the queue for longer than this does not abandon seats.
 LONG_WAIT_S = 8.0
-# The public document says whose turn it is; one's own entry is read now and then all the same.
+# The public document says whose turn it is; the buyer's own entry is still read now and then.
 OWN_LOOK_S = 120.0
-# Between looks at an entry whose turn it was and that could not be decided: seats may come back.
-# Well below the demo's hold time, in which they have to be paid.
+# Between polls of a standby entry, for which seats may come back. Well below the demo's hold time,
+# in which a booking has to be paid.
 STANDBY_LOOK_S = 4.0
-# The end of a sale is read from one's own entry a moment later, since everybody does so then.
+# At the end of a sale all buyers read their own entries, so each waits a random moment first.
 LAST_LOOK_S = 1.0, 4.0
 
 
 @dataclass
 class Told:
-    """How it ended for one buyer, as far as the buyer knows.
+    """The outcome for one buyer, as far as the buyer knows.
 
     outcome: confirmed, unavailable, left, expired, cancelled, failed, refused (the join), or error
-    (not an end: something that must not happen).
+    (something happened that must not happen).
     """
 
     number: int
@@ -68,7 +68,7 @@ class Sale:
 
 
 class Buyer:
-    """One person at the service. `stage` is for the progress line."""
+    """One person who uses the service. `stage` is for the progress line."""
 
     def __init__(self, sale: Sale, person: Person) -> None:
         self.sale, self.person = sale, person
@@ -85,7 +85,7 @@ class Buyer:
         self.told.email, self.token = account.email, account.token
 
     async def buy(self) -> None:
-        """From the queue to an end."""
+        """Go from the queue to an outcome."""
         wish = await self._wish()
         entry = await self._join(wish)
         if entry is None:
@@ -110,7 +110,7 @@ class Buyer:
         return wish
 
     async def _seats_by_name(self) -> list[str] | None:
-        """Chosen on the chart; whoever comes late looks for a place that only its name sells."""
+        """Choose seats on the chart. Late buyers look for a seat that is only sold by its name."""
         path = f"{self.sale.path}/availability"
         taken = set((await self.sale.edge.get(path))["taken"])
         if not self.person.late:
@@ -119,7 +119,7 @@ class Buyer:
         return [kept[self.person.number % len(kept)]] if kept else None
 
     async def _join(self, wish: Json) -> Json | None:
-        """The entry; None when the sale was over already."""
+        """Join and return the entry; None when the sale was already over."""
         key = f"join-{self.sale.run}-{self.person.number}"
         self.joined_at = time.monotonic()
         if self.person.asks_twice:
@@ -149,7 +149,7 @@ class Buyer:
             await asyncio.sleep(0.3)
 
     async def _wait_in_queue(self, entry: Json) -> str | None:
-        """The booking that came of it, or None."""
+        """Wait until the entry is decided; return the booking's id, or None."""
         path = f"{self.sale.path}/queue/{entry['id']}"
         if self.person.leaves_queue:
             await asyncio.sleep(self.person.dice.uniform(0, 1))
@@ -175,7 +175,7 @@ class Buyer:
         return str(entry["booking_id"])
 
     async def _choose(self, path: str, entry: Json) -> Json:
-        """With a pass: seats found on the chart, else the best there are; the entry after that."""
+        """Use a pass: book seats chosen on the chart, else the best available; return the entry."""
         taken = (await self.api.call("POST", f"{path}/pass", token=self.token)).body
         wishes: list[Json] = [{"quantity": entry["quantity"], "together": False}]
         if seats := await self._seats_by_name():
@@ -193,14 +193,14 @@ class Buyer:
         return (await self.api.call("GET", path, token=self.token)).body
 
     def _pause(self, entry: Json) -> float:
-        """Until the next look at one's own entry; never shorter than asked for."""
+        """Seconds until the buyer reads its entry again; never less than the service asks for."""
         called = entry["number"] <= self.sale.board.serving
         least = STANDBY_LOOK_S if called else OWN_LOOK_S
         asked: float = entry["poll_after_s"] or 0
         return max(least, asked) * self.person.dice.uniform(1, 1.3)
 
     async def _take(self, booking_id: str) -> None:
-        """From the hold to its end."""
+        """Go from the hold to its end."""
         self.stage = "holding"
         self.told.booking_id = booking_id
         booking = await self._look(booking_id)
@@ -224,7 +224,7 @@ class Buyer:
         return await self._look(booking["id"])
 
     async def _pay(self, booking: Json) -> Json:
-        """Pay in one's own manner; the booking as it is then: ended, or left alone."""
+        """Pay in this person's manner; return the booking after that."""
         manner = self.person.manner
         if manner == "walks_away" and not self._waited_long():
             return booking
@@ -263,7 +263,7 @@ class Buyer:
         return booking
 
     async def _give_up(self, booking: Json) -> Json:
-        """Half say that they do not want the seats any more; the others just go."""
+        """Half of these buyers cancel the booking; the others let it expire."""
         if self.person.dice.random() < 0.5 or self._waited_long():
             path = f"{self.sale.path}/bookings/{booking['id']}"
             await self.api.call("DELETE", path, token=self.token, expect=(202, 204, 409))

@@ -1,5 +1,5 @@
-"""What has to be true after a sale: outside, for buyers, the gateway and mailboxes, and inside, in
-the database. Each function gives sentences on what is wrong."""
+"""Check a sale from outside (buyers, gateway, mailboxes) and inside (the database). Each function
+gives sentences about what is wrong."""
 
 import re
 import time
@@ -49,7 +49,7 @@ SEATS = "SELECT state, count(*) AS seats FROM seats WHERE event_id = %s GROUP BY
 
 @dataclass
 class Findings:
-    """What was found out, and what is wrong."""
+    """What was found, and what is wrong with it."""
 
     failures: list[str]
     inside: Json
@@ -79,7 +79,7 @@ def wait_until_quiet(conn: Conn) -> list[str]:
 def examine(
     conn: Conn, event_id: int, told: list[Told], ledger: Json, catcher_url: str
 ) -> Findings:
-    """Everything, for the report. `ledger` is the gateway's, by booking."""
+    """Run all checks, for the report. `ledger` is the gateway's, by booking."""
     late = wait_until_quiet(conn)
     inside = only(conn.execute(INSIDE, {"event": event_id}).fetchall())
     seats = count_seats(conn, event_id)
@@ -104,7 +104,7 @@ def count_seats(conn: Conn, event_id: int) -> Counter[str]:
 
 def check_everybody_told(told: list[Told]) -> Iterator[str]:
     yield from some(
-        "were not told an end",
+        "were not told an outcome",
         [f"{one.email}: {one.reason}" for one in told if one.outcome in ("", "error")],
     )
     yield from some(
@@ -130,7 +130,7 @@ def check_seats(told: list[Told], seats: Counter[str]) -> Iterator[str]:
 
 
 def oversold(told: list[Told]) -> list[str]:
-    """Seats for which several buyers have a ticket."""
+    """Find seats for which several buyers have a ticket."""
     owners = Counter(seat for one in told for seat in one.tickets)
     return [f"{seat} has {count}" for seat, count in owners.items() if count > 1]
 
@@ -140,13 +140,13 @@ def wanted(told: list[Told]) -> int:
 
 
 def resold(told: list[Told]) -> int:
-    """Seats sold after another booking of them had ended."""
+    """Count seats that were sold after another booking of them had ended."""
     given_back = {seat for one in told if one.outcome != "confirmed" for seat in one.seats}
     return len(given_back & {seat for one in told for seat in one.tickets})
 
 
 def check_money(told: list[Told], ledger: Json, inside: Json) -> Iterator[str]:
-    """The gateway's own books: who was confirmed has paid the total once, all others nothing."""
+    """Compare with the gateway's ledger: only confirmed bookings are paid, and those once."""
     paid = ledger["bookings"]
     yield from some(
         "confirmed but not paid once and whole",
@@ -168,9 +168,9 @@ def check_money(told: list[Told], ledger: Json, inside: Json) -> Iterator[str]:
     )
     captured = ledger_captured(ledger)
     if captured != inside["captured"]:
-        yield f"the gateway captured {captured}, we believe {inside['captured']}"
+        yield f"the gateway captured {captured}, the tables have {inside['captured']}"
     if inside["on_receipts"] != inside["captured"] - inside["refunded"]:
-        yield f"receipts come to {inside['on_receipts']}, which is not what stayed"
+        yield f"receipts add up to {inside['on_receipts']}, not to captured minus refunded"
 
 
 def is_paid(row: Json, total: int) -> bool:
@@ -182,7 +182,7 @@ def ledger_captured(ledger: Json) -> int:
 
 
 def check_mail(told: list[Told], catcher_url: str) -> tuple[int, list[str]]:
-    """How many buyers got their confirmation, and who did not get it exactly once."""
+    """Count the buyers who got their confirmation; name those who did not get exactly one."""
     confirmed = [one for one in told if one.outcome == "confirmed"]
     found = confirmations(catcher_url, {one.code for one in confirmed})
     wrong = [
@@ -194,7 +194,7 @@ def check_mail(told: list[Told], catcher_url: str) -> tuple[int, list[str]]:
 
 
 def confirmations(catcher_url: str, codes: set[str]) -> dict[tuple[str, str], set[str]]:
-    """Message-IDs of caught mails with tickets, by recipient and the booking code in their text."""
+    """Message-IDs of caught confirmations, by recipient and the booking code in their text."""
     found: dict[tuple[str, str], set[str]] = {}
     with requests.Session() as http:
         for mail in http.get(f"{catcher_url}/messages", timeout=60).json():

@@ -1,9 +1,9 @@
-"""The crowd: a process of its own, that shares nothing with the service but its URL.
+"""The crowd: a process of its own, which shares only the service's URL with the service.
 
     python -m ops.demo.crowd --web URL --event 1 --buyers 3000 --seed 1 --results FILE
 
 Prints one JSON object a second: how many buyers are at which stage, and what they were told. Writes
-what became of each buyer to FILE, a JSON object a line (see buyer.Told).
+the outcome of each buyer to FILE, a JSON object a line (see buyer.Told).
 """
 
 import argparse
@@ -39,7 +39,7 @@ class Crowd:
         self._signing_up = asyncio.Semaphore(SIGN_UPS_AT_ONCE)
 
     async def sell_out(self) -> None:
-        """Everybody comes, waits and is told; then those who come late take what is left."""
+        """Let all buyers buy in time; then let the late ones take what is left."""
         event = (await self.sale.api.call("GET", self.sale.path)).body
         self.opening = time.monotonic() + seconds_until_sale(event)
         late = [buyer for buyer in self.buyers if buyer.person.late]
@@ -80,7 +80,7 @@ class Crowd:
 
 @contextlib.contextmanager
 def noting_errors(buyer: Buyer) -> Iterator[None]:
-    """One buyer's trouble is a result of the demo, not its end."""
+    """Record an error of one buyer as its outcome; the demo goes on."""
     try:
         yield
     except Exception as error:
@@ -109,7 +109,7 @@ async def run(args: argparse.Namespace) -> None:
 
 
 async def first_of(*tasks: asyncio.Task[None]) -> None:
-    """Wait until one of them ends, which must not be by an error, and end the others."""
+    """Wait until one task ends, and cancel the others. Errors: those of the task."""
     done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--event", type=int, required=True)
     parser.add_argument("--buyers", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trickle", type=float, default=8, help="seconds over which the last come")
+    parser.add_argument("--trickle", type=float, default=8, help="seconds until the last comes")
     parser.add_argument("--results", type=Path, required=True)
     uvloop.run(run(parser.parse_args()))
 

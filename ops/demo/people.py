@@ -1,4 +1,4 @@
-"""Who comes, and what they want: drawn from a seed, so that a crowd can be had again."""
+"""The buyers and what they want, drawn from a seed, so that a crowd can be repeated."""
 
 import random
 from collections import defaultdict
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 QUANTITIES = {1: 20, 2: 42, 3: 12, 4: 18, 5: 4, 6: 4}
 MEAN_QUANTITY = mean(QUANTITIES)
 
-# Shares of the crowd, out of 1.
+# Shares of the crowd, from 0 to 1.
 ACCESSIBLE = 0.02
 NAMED = 0.10
 FLEXIBLE = 0.15
@@ -38,8 +38,8 @@ ASKS_TWICE = 0.02
 class Person:
     """One buyer. `arrives_s` counts from the opening; `late` ones come when the others are done.
 
-    `flexible`: alone, and any seat will do. `named`: chooses seats on the chart, before queueing
-    or, `with_pass`, after it.
+    `flexible`: wants one seat, and accepts any. `named`: chooses seats on the chart before joining
+    the queue or, `with_pass`, after it.
     """
 
     number: int
@@ -62,7 +62,7 @@ class Person:
 
 
 class Hall:
-    """The chart, as people look at it to choose seats by name."""
+    """The chart, for buyers who choose seats by name."""
 
     def __init__(self, seats: Iterable[Json]) -> None:
         self.seats = list(seats)
@@ -76,7 +76,7 @@ class Hall:
         self.accessible = sum(seat["accessible"] for seat in self.seats)
 
     def choose(self, quantity: int, taken: set[str], dice: random.Random) -> list[str] | None:
-        """Seats side by side that were free when somebody last looked; None: found none."""
+        """Choose neighbouring seats that are not in `taken`; None when none are found."""
         for row in dice.sample(self.rows, min(len(self.rows), 20)):
             free = [seat["guid"] for seat in row if seat["guid"] not in taken]
             if len(free) >= quantity:
@@ -85,17 +85,17 @@ class Hall:
         return None
 
     def kept(self, taken: set[str]) -> list[str]:
-        """Free places for wheelchairs and companions."""
+        """Free accessible seats and companion seats."""
         return [s["guid"] for s in self.seats if is_kept(s) and s["guid"] not in taken]
 
 
 def is_kept(seat: Json) -> bool:
-    """Sold only to those who say that they need an accessible place."""
+    """Whether a seat is only sold to buyers who ask for an accessible seat."""
     return bool(seat["accessible"] or seat["companion"])
 
 
 def gather(count: int, seed: int, hall: Hall, trickle_s: float) -> list[Person]:
-    """A crowd: most are there at the opening, TRICKLE of them come within `trickle_s` after it."""
+    """Draw a crowd: most come at the opening, a share of TRICKLE within `trickle_s` after it."""
     dice = random.Random(seed)
     late = max(1, round(count * LATE))
     return [draw(number, number >= count - late, dice, hall, trickle_s) for number in range(count)]
@@ -127,7 +127,7 @@ def draw(number: int, late: bool, dice: random.Random, hall: Hall, trickle_s: fl
 
 def draw_kind(dice: random.Random, hall: Hall) -> str:
     value = dice.random()
-    # Halls with many accessible places draw those who need them.
+    # Plans with many accessible seats attract buyers who need them.
     share = max(ACCESSIBLE, 3 * hall.accessible / len(hall.seats)) if hall.accessible else 0
     for kind, part in (("accessible", share), ("named", NAMED), ("flexible", FLEXIBLE)):
         if value < part:
@@ -137,5 +137,5 @@ def draw_kind(dice: random.Random, hall: Hall) -> str:
 
 
 def demand(people: Sequence[Person]) -> int:
-    """Seats that the crowd asks for, all together."""
+    """Count the seats that the whole crowd asks for."""
     return sum(person.quantity for person in people)

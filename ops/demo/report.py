@@ -1,4 +1,4 @@
-"""What is told of a demo: a line a second, a report at the end, and var/demo.json."""
+"""A demo's reports: a line a second, a summary at the end, and var/demo.json."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """What was done. `seconds`: from the first server to the last check; `crowd`: its last word."""
+    """A demo that was run. `seconds`: from first server to last check; `crowd`: its last line."""
 
     plan: Path
     buyers: int
@@ -27,7 +27,7 @@ GOOD = "  Every seat sold once, paid once, mailed once."
 SENTENCES = {
     "plan": "{plan}: {seats:,} seats, {buyers:,} buyers",
     "sold": "{sold_seats:,} seats in {confirmed_bookings:,} bookings, {oversold_seats} sold twice",
-    "money": "{captured} captured, {ledger_captured} in the gateway's books",
+    "money": "{captured} captured, {ledger_captured} in the gateway's ledger",
     "e-mails": "{emails_delivered:,} of {confirmed_bookings:,} confirmations in their inboxes",
     "told otherwise": "{unavailable:,} unavailable, {expired} expired, {cancelled} gave up,"
     " {left} left the queue",
@@ -90,14 +90,14 @@ def summary(run: Run, told: list[Told], found: Findings) -> Json:
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """Of sorted values; 0 if there are none."""
+    """A percentile of sorted values; 0 if there are none."""
     if not values:
         return 0.0
     return round(values[min(len(values) - 1, len(values) * percent // 100)], 2)
 
 
 def text(result: Json) -> str:
-    """The report that people read."""
+    """The summary that is printed."""
     money = {
         name: written(result[f"{name}_minor"], EURO) for name in ("captured", "ledger_captured")
     }

@@ -2,8 +2,8 @@
 
 pgmigrate applies the migrations that were not applied yet. Then one transaction creates all
 functions and triggers anew and fills the reference data of sql/data. Running it again changes
-nothing; two at once take turns. Connect directly: a pooler in transaction mode cannot hold the
-lock.
+nothing. A lock keeps two runs apart. Connect directly: a pooler in transaction mode cannot hold
+the lock.
 """
 
 import argparse
@@ -27,9 +27,9 @@ LOCK_POLL_S = 0.1
 def migrate(database_url: str, sql: Path = SQL) -> None:
     """Migrate under an advisory lock, since pgmigrate has none of its own.
 
-    Errors: pgmigrate.MigrateError when a migration fails (nothing of it stays, if it can run in a
-    transaction), psycopg.Error when a function cannot be created (the migrations stay, and all
-    functions, triggers and data are as they were before).
+    Errors: pgmigrate.MigrateError when a migration fails (it is rolled back if it can run in a
+    transaction), psycopg.Error when a function cannot be created (the migrations stay; functions,
+    triggers and data are as before).
     """
     with psycopg.connect(database_url, autocommit=True) as lock:
         wait_for_lock(lock)
@@ -39,7 +39,8 @@ def migrate(database_url: str, sql: Path = SQL) -> None:
 
 
 def wait_for_lock(conn: psycopg.Connection) -> None:
-    """Poll: a statement that waits has a snapshot, which CREATE INDEX CONCURRENTLY waits for."""
+    """Poll for the lock. A waiting statement would hold a snapshot, and CREATE INDEX CONCURRENTLY
+    would wait for that."""
     while True:
         row = conn.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
         if row == (True,):
@@ -65,8 +66,8 @@ def apply_migrations(database_url: str, sql: Path) -> None:
 
 
 def create_functions(conn: psycopg.Connection, sql: Path) -> None:
-    """Create functions in any order, then check their bodies against all the others; then run
-    triggers and data. The caller's transaction: all of it, or none."""
+    """Create functions in any order, check their bodies once all exist, then run triggers and
+    data. All of it happens in the caller's transaction."""
     functions = sorted((sql / "functions").rglob("*.sql"))
     conn.execute("SET LOCAL check_function_bodies = off")
     run_files(conn, functions)
@@ -94,14 +95,14 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     given_up = threading.Event()
     timer = threading.Timer(WAIT_FOR_POSTGRES, given_up.set)
-    timer.daemon = True  # a release that is done does not wait for it
+    timer.daemon = True  # so that a finished release does not wait for the timer
     timer.start()
     if not wait_for_postgres(given_up):
         sys.exit("Postgres does not answer at DATABASE_URL: nothing was migrated")
     try:
         migrate(settings().database_url)
     except pgmigrate.MigrateError as error:
-        sys.exit(f"{error}: nothing was kept of it, if it can run in a transaction")
+        sys.exit(f"{error}: it was rolled back, if it can run in a transaction")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Make the stand-in for psycopg2, a wheel without code that asks for psycopg2-binary instead.
+"""Make the stand-in for psycopg2: a wheel without code that requires psycopg2-binary instead.
 
-yandex-pgmigrate asks for psycopg2, which pip can only build: with a compiler and libpq's headers.
-psycopg2-binary is the same module, built. The stand-in has a version above all of psycopg2's, so
-that pip and uv prefer it wherever `--find-links ops/deploy/wheels` is said; the locks say so.
+yandex-pgmigrate requires psycopg2, which pip has to build with a compiler and libpq's headers.
+psycopg2-binary is the same module, already built. The stand-in's version is above all versions of
+psycopg2, so that pip and uv prefer it where the locks' `--find-links ops/deploy/wheels` applies.
 """
 
 import base64
@@ -20,12 +20,12 @@ FILES = {
 
 
 def digest(text: str) -> str:
-    """The hash as RECORD wants it."""
+    """The hash in the format of RECORD."""
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 
 
 def make(path: Path) -> None:
-    """Write the wheel: always the same bytes, as the locks have its hash."""
+    """Write the wheel; its bytes are always the same, since the locks have its hash."""
     folder = f"psycopg2-{VERSION}.dist-info"
     files = {f"{folder}/{name}": text for name, text in FILES.items()}
     lines = [f"{name},sha256={digest(text)},{len(text)}" for name, text in files.items()]

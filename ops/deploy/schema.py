@@ -1,4 +1,4 @@
-"""Write sql/schema.sql: the tables that the migrations add up to, chapter by chapter.
+"""Write sql/schema.sql: all tables after all migrations, chapter by chapter.
 
     make schema
 
@@ -61,7 +61,7 @@ INDEXES = """
 def describe_schema(conn: Conn) -> str:
     """All tables and types, as SQL.
 
-    Errors: ValueError when no migration says of which chapter a table is.
+    Errors: ValueError when no migration creates a table, so that its chapter is unknown.
     """
     relations = {row["name"]: row for row in conn.execute(RELATIONS)}
     placed = [place for place in read_chapters() if place[1] in relations]
@@ -104,7 +104,7 @@ def describe_relation(conn: Conn, relation: dict[str, Any]) -> str:
 
 
 def describe_column(column: dict[str, Any]) -> str:
-    """A column as CREATE TABLE has it."""
+    """Write a column as in CREATE TABLE."""
     words = [column["name"], column["type"]]
     if column["required"]:
         words.append("NOT NULL")
@@ -120,7 +120,7 @@ def describe_column(column: dict[str, Any]) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="usher-schema-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # as root, the database server is another user
+        folder.chmod(0o711)  # for root, since the database server then runs as another user
         with Postgres(folder / "pg") as postgres:
             url = postgres.create_database("usher")
             migrate(url)

@@ -2,8 +2,8 @@
 
     make docs
 
-Rewrites the pictures and leaves the sentences alone. States are drawn in the order of their
-sentences, so a state without a sentence is an error.
+Rewrites the pictures and keeps the sentences. States are drawn in the order of their sentences, so
+a state without a sentence is an error.
 """
 
 import re
@@ -27,7 +27,7 @@ BEGINS = {
     "payment": ["intended", "requires_action"],
     "refund": ["pending", "succeeded"],
 }
-"""The states in which a row can be inserted; no table has them."""
+"""The states in which a row can be inserted; the database has no table of them."""
 
 MACHINE = re.compile(r"^## (\w+)\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 PICTURE = re.compile(r"(?<=^```mermaid\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
@@ -46,9 +46,9 @@ def read_moves(conn: Conn) -> Moves:
 
 
 def redraw(page: str, moves: Moves) -> str:
-    """The page with each picture drawn anew.
+    """Draw each picture of the page anew.
 
-    Errors: ValueError when a machine or a state has no words in the page, or words have no machine.
+    Errors: ValueError when the page and `legal_moves` differ in their machines or states.
     """
     described = set(MACHINE.findall(page))
     if described != moves.keys():
@@ -57,7 +57,7 @@ def redraw(page: str, moves: Moves) -> str:
 
 
 def redraw_machine(section: re.Match[str], moves: set[tuple[str, str]]) -> str:
-    """One section of the page, with its picture drawn anew."""
+    """Draw the picture of one section anew."""
     states = SENTENCE.findall(section[0])
     known = {state for move in moves for state in move}
     if set(states) != known:
@@ -67,7 +67,7 @@ def redraw_machine(section: re.Match[str], moves: set[tuple[str, str]]) -> str:
 
 
 def draw(moves: set[tuple[str, str]], states: list[str], begins: list[str]) -> str:
-    """A mermaid picture; a state that nothing leaves is an end."""
+    """Draw a mermaid picture; a state without a move to another is an end."""
     arrows = [("[*]", state) for state in begins]
     arrows += sorted(moves, key=lambda move: (states.index(move[0]), states.index(move[1])))
     left = {old for old, _ in moves}

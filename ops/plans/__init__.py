@@ -1,1 +1,1 @@
-"""Seating plans of our own: a theatre to show Usher with, arenas of any size to measure it with."""
+"""Seating plans: a theatre for the demo, and arenas of any size for measurements."""

@@ -1,4 +1,4 @@
-"""Arenas of any size, to measure and test with: blocks of straight rows in rings around a pitch."""
+"""Arenas of any size, for measurements: blocks of straight rows in rings around a pitch."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ CATEGORIES = ["Lower tier", "Middle tier", "Upper tier"]
 
 
 def arena(seats: int) -> dict[str, Any]:
-    """A plan of exactly so many seats, filled block by block from the pitch outwards, as JSON."""
+    """A plan of exactly `seats` seats, filled block by block from the pitch outwards, as JSON."""
     size = ROWS * SEATS
     return {
         "name": f"Arena of {seats}",
@@ -25,7 +25,7 @@ def arena(seats: int) -> dict[str, Any]:
 
 
 def block(number: int, seats: int) -> dict[str, Any]:
-    """A zone of so many seats; the blocks of a ring are numbered around the pitch."""
+    """A zone of `seats` seats; the blocks of a ring are numbered around the pitch."""
     return {
         "name": f"Block {number + 1}",
         "position": {"x": 0, "y": 0},

@@ -1,4 +1,4 @@
-"""A plan of as many seats as are asked for, in one category."""
+"""A plan with any number of seats in one category."""
 
 from typing import Any
 

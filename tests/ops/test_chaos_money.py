@@ -119,7 +119,7 @@ def test_what_buyers_are_told_is_so_and_stays_so() -> None:
     assert told("held", "confirmed", "frozen", "confirmed") == []
     assert told(turned_away="sale_over", booking_id="") == []
     assert "error" in told("confirmed", error="error 500")[0]
-    assert "not told an end" in told("held", "authorising")[0]
+    assert "not told an outcome" in told("held", "authorising")[0]
     assert "did not last" in told("held", "expired")[0]
     taken_back = Told(1, "pays", "a", states=["confirmed"])
     ends = [books(state="cancelled", reason=reason) for reason in ("refunded", "buyer")]

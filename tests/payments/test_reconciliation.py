@@ -568,9 +568,9 @@ def test_the_console_begins_a_run_and_shows_it(
         wanted.run(wanted)
         shown = capsys.readouterr().out
         wait_until(lambda: not running.tasks("adopt_refund"))
-    assert "2 compared, 0 of others, 1 different, 1 sent to be repaired, 0 reported" in shown
-    assert "EUR captured: here 10500, there 10500, apart 0" in shown
-    assert "EUR refunded: here 0, there 1000, apart 1000" in shown
+    assert "2 compared, 0 not Usher's, 1 different, 1 sent to be repaired, 0 reported" in shown
+    assert "EUR captured: here 10500, there 10500, diff 0" in shown
+    assert "EUR refunded: here 0, there 1000, diff 1000" in shown
     assert "refund_unknown" in shown
     wanted = console.read_command(["reconciliations"])
     wanted.run(wanted)

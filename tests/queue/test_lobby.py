@@ -774,9 +774,9 @@ def swap_lines(text: str) -> str:
         ("order", swap_lines, "are in the order that the seed and the list give."),
         ("order", lambda text: text.rpartition("39 ")[0], "are in the order"),
         ("drawn_at", lambda _: "2020-01-01T00:00:00+00:00", "It was committed to before"),
-        ("secret", lambda _: None, "The proof is incomplete or garbled"),
-        ("secret", lambda _: "no hex", "The proof is incomplete or garbled"),
-        ("list", lambda _: None, "The proof is incomplete or garbled"),
+        ("secret", lambda _: None, "The proof is incomplete or damaged"),
+        ("secret", lambda _: "no hex", "The proof is incomplete or damaged"),
+        ("list", lambda _: None, "The proof is incomplete or damaged"),
         ("order", lambda _: None, "are in the order"),
     ],
 )
