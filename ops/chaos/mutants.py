@@ -140,10 +140,8 @@ MUTANTS = (
             ),
             Change(
                 "sql/functions/payments/start_payment.sql",
-                """            < clock_timestamp() then 'deadline_passed'
-""",
-                """            < clock_timestamp() - interval '1 day' then 'deadline_passed'
-""",
+                "hold_deadline(b) < clock_timestamp() then",
+                "hold_deadline(b) < clock_timestamp() - interval '1 day' then",
             ),
         ),
     ),

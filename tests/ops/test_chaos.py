@@ -166,5 +166,5 @@ def test_mails_that_never_came_or_came_as_another_are_noticed(running: Running) 
     assert (post.sent, post.repeated, post.missing, post.doubled) == (came.total(), 0, [], [])
     (one, *_) = came
     assert mail.compare(running.conn, came + Counter([one])).repeated == 1
-    assert "never came" in mail.compare(running.conn, Counter()).missing[0]
+    assert "never received" in mail.compare(running.conn, Counter()).missing[0]
     assert mail.compare(running.conn, came + Counter(["<other@usher.example>"])).doubled
