@@ -24,6 +24,6 @@ def list_acts(
     actor: str | None = None,
     action: str | None = None,
 ) -> list[dict[str, Any]]:
-    """{id, at, actor, action, event_id, detail}, the latest first."""
+    """Entries, the latest first: [{id, at, actor, action, event_id, detail}]."""
     values = {"limit": limit, "starting_after": starting_after, "actor": actor, "action": action}
     return many(conn.execute(sql.list_acts, values))

@@ -1,4 +1,4 @@
-"""Bookings as their buyers see them. Paying is in db/payments/payments.py."""
+"""Bookings as their buyers see them. For their payments see db/payments/payments.py."""
 
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,10 @@ sql = load("bookings/bookings")
 
 
 def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
-    """Book at once; the id of the booking. After an error conn has to be rolled back.
+    """Book seats at once, and return the booking's id. After an error conn must be rolled back.
 
     wish: {event_id, buyer_id, entry_id (of a pass, or None), quantity, category, together,
-    accessible, seats (guids or None), accept_terms}. per_second: payments that the gateway takes.
+    accessible, seats (guids or None), accept_terms}. per_second: payments a second at the gateway.
     Errors: NotFound; Conflict; InvalidRequest with `reason`.
     """
     row = one(conn.execute(sql.book_seats, wish | {"per_second": per_second}))
@@ -37,13 +37,14 @@ def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> d
 def list_bookings(
     conn: Conn, buyer_id: int, starting_after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """A buyer's own, latest first."""
+    """A buyer's own bookings, the latest first."""
     values = {"buyer_id": buyer_id, "starting_after": starting_after, "limit": limit}
     return many(conn.execute(sql.list_bookings, values))
 
 
 def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> str:
-    """The state it has now: 'cancelled', or 'expiring' while the gateway is asked.
+    """Cancel a booking, and return its state: 'cancelled', or 'expiring' while the gateway is
+    asked.
 
     Errors: NotFound; Conflict not_cancellable.
     """
@@ -55,14 +56,17 @@ def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -
         return "cancelled"
     if row["was"] in ("authorising", "review", "expiring"):
         return "expiring"
-    message = f"A booking that is {row['was']} cannot be given up."
+    message = f"A booking that is {row['was']} cannot be cancelled."
     raise Conflict(message, "not_cancellable")
 
 
 def list_tickets(
     conn: Conn, event_id: int, booking_id: UUID, buyer_id: int
 ) -> list[dict[str, Any]]:
-    """Void ones too; none before it is confirmed. Errors: NotFound (the booking)."""
+    """Tickets of a buyer's own booking, including void ones; none before it is confirmed.
+
+    Errors: NotFound (the booking).
+    """
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     rows = many(conn.execute(sql.list_tickets, values))
     if not rows:
@@ -71,7 +75,7 @@ def list_tickets(
 
 
 def get_secret(conn: Conn, event_id: int, booking_id: UUID, ticket_id: UUID, buyer_id: int) -> str:
-    """What the code of a buyer's own valid ticket says. Errors: NotFound."""
+    """The secret in the code of a buyer's own valid ticket. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id}
     values |= {"ticket_id": ticket_id, "buyer_id": buyer_id}
     row = maybe(conn.execute(sql.get_secret, values))

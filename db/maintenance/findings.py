@@ -1,7 +1,7 @@
-"""What the auditor keeps: how far it has come, and what it has found.
+"""The auditor's progress and its findings.
 
-A finding is a dead letter without a task, one for each invariant and subject; it is closed when
-what was wrong is so no more.
+A finding is a dead letter without a task, one for each invariant and subject. It is closed when
+the invariant no longer returns it.
 """
 
 import json
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 sql = load("maintenance/findings")
 
 SLACK = timedelta(seconds=10)
-"""For transactions of other database users to end; those of our own can be seen."""
+"""Seconds for transactions of other database users to end, which cannot be seen."""
 
 REPAIRS = {
     "booking_under_way_forgotten": sql.booking_under_way_forgotten,
@@ -35,12 +35,13 @@ REPAIRS = {
     "standby_without_hope": sql.standby_without_hope,
     "buyer_counted_wrongly": sql.buyer_counted_wrongly,
 }
-"""What may be put right without a person: tasks, wakes and a counter; no seats, and no money."""
+"""Repairs that need no person: they add tasks and wakes, and set a counter. They never change
+seats or money."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A part of the log of state changes; bound: up to where the whole of it could be read now."""
+    """A part of the state log. bound: the time up to which all of it can be read now."""
 
     since: datetime
     until: datetime
@@ -56,41 +57,41 @@ class Span:
 
 
 def next_span(conn: Conn) -> Span:
-    """The part of the log that the auditor has to read next; until is before since while some
-    transaction takes long."""
+    """The part of the state log to check next. While a transaction takes long, `until` is before
+    `since`."""
     return Span(**one(conn.execute(sql.next_span, {"slack": SLACK})))
 
 
 def list_touched(conn: Conn, span: Span) -> dict[int, list[int]]:
-    """The buyers whose bookings, payments or refunds changed in it, by event."""
+    """List the buyers whose bookings, payments or refunds changed in a span, by event."""
     rows = conn.execute(sql.list_touched, {"since": span.since, "until": span.until})
     return {row["event_id"]: row["buyers"] for row in rows}
 
 
 def move_on(conn: Conn, span: Span) -> None:
-    """That part was read."""
+    """Record that a span is checked."""
     conn.execute(sql.move_on, {"since": span.since, "until": span.until})
 
 
 def begin_whole(conn: Conn) -> list[Invariant]:
-    """What is still to be checked of the whole audit of today."""
+    """Begin the whole audit, or go on with it: the invariants that are still to be checked."""
     names = [invariant.name for invariant in invariants()]
     done = one(conn.execute(sql.begin_whole, {"names": names}))["done"]
     return [invariant for invariant in invariants() if invariant.name not in done]
 
 
 def mark_done(conn: Conn, invariant: Invariant, slow: bool) -> None:
-    """The whole audit need not check it again today; slow: it could not be, in time."""
+    """Record that the whole audit has checked an invariant; slow: it could not, in time."""
     conn.execute(sql.mark_done, {"invariant": invariant.name, "slow": slow})
 
 
 def list_slow(conn: Conn) -> str:
-    """The invariants that the last whole audit could not check in time."""
+    """Names of the invariants that the last whole audit could not check in time."""
     return ", ".join(one(conn.execute(sql.list_slow))["slow"])
 
 
 def subject_of(row: dict[str, Any]) -> str:
-    """What a row is about, so that it is known when it is found again."""
+    """The subject of a row, by which it is recognised when it is found again."""
     return " ".join(
         f"{name}={value}"
         for name, value in row.items()
@@ -99,8 +100,8 @@ def subject_of(row: dict[str, Any]) -> str:
 
 
 def report(conn: Conn, invariant: Invariant, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A letter for each that has none yet, with its repair if there is one. The subjects that are
-    new."""
+    """Add a dead letter for each row without one, start its repair if there is one, and return the
+    new subjects."""
     return [subject_of(row) for row in rows if _open_finding(conn, invariant, row)]
 
 
@@ -122,7 +123,7 @@ def _open_finding(conn: Conn, invariant: Invariant, row: dict[str, Any]) -> bool
 
 
 def _repair(conn: Conn, invariant: Invariant, row: dict[str, Any]) -> None:
-    """Once: a repair that does not help is a matter for a person."""
+    """Repair a finding, once: if that does not help, a person has to."""
     repair = REPAIRS.get(invariant.name)
     if repair is None:
         return
@@ -135,17 +136,17 @@ def _repair(conn: Conn, invariant: Invariant, row: dict[str, Any]) -> None:
 
 
 def close_others(conn: Conn, invariant: Invariant, rows: Sequence[dict[str, Any]]) -> int:
-    """Close the findings of an invariant that are not among these; how many."""
+    """Close findings of an invariant that are not among these rows, and return how many."""
     keys = [f"{invariant.name}: {subject_of(row)}" for row in rows]
     values = {"invariant": invariant.name, "keys": keys}
     return len(many(conn.execute(sql.close_findings, values)))
 
 
 def count_findings(conn: Conn) -> dict[str, int]:
-    """How much is wrong and known, by invariant; those without anything are left out."""
+    """Count open findings by invariant; invariants without any are left out."""
     return {row["invariant"]: row["findings"] for row in conn.execute(sql.count_findings)}
 
 
 def named(names: Collection[str]) -> list[Invariant]:
-    """The invariants of these names, as far as they still exist."""
+    """The invariants with these names, as far as they still exist."""
     return [invariant for invariant in invariants() if invariant.name in names]

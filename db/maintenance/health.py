@@ -1,4 +1,4 @@
-"""What the health checks and the gauges read. Costs are bounded by limits in the queries."""
+"""Values for health checks and gauges. Limits in the queries bound their cost."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class Gauge(NamedTuple):
 
 
 def get_version(conn: Conn) -> int:
-    """The highest migration that was applied, 0 where none was."""
+    """The highest migration that was applied; 0: none."""
     try:
         row = maybe(conn.execute(sql.get_version))
     except UndefinedTable:
@@ -35,7 +35,7 @@ def get_version(conn: Conn) -> int:
 
 
 def read_gauges(conn: Conn) -> Iterator[Gauge]:
-    """Depths and counts; each query is cut short after a second rather than weigh on sales."""
+    """Read all gauges. Each query may take a second, so that it does not slow down sales."""
     conn.execute("SET LOCAL statement_timeout = '1s'")
     for row in conn.execute(sql.count_queues):
         yield Gauge("queue_depth", {"event": str(row["event_id"])}, row["waiting"])
@@ -67,7 +67,7 @@ def _reconciliation_gauges(conn: Conn) -> Iterator[Gauge]:
 
 
 def _circuit_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
-    """One of a gateway account's states is 1, the others are 0."""
+    """Make a gauge for each state of a circuit: 1 for its present state, 0 for the others."""
     for row in rows:
         for state in CIRCUIT_STATES:
             labels = {"gateway_account": str(row["gateway_account_id"]), "state": state}
@@ -85,7 +85,7 @@ def _task_gauges(rows: list[dict[str, Any]]) -> Iterator[Gauge]:
 
 
 def _trouble_gauges(conn: Conn) -> Iterator[Gauge]:
-    """What alerts are about (ops/deploy/alerts/rules.yml)."""
+    """Read the gauges that alerts use (ops/deploy/alerts/rules.yml)."""
     for row in conn.execute(sql.count_dead_letters):
         labels = {"actor": row["actor"]}
         yield Gauge("dead_letters_open", labels, row["open"])

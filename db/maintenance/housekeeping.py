@@ -1,4 +1,4 @@
-"""What is kept for a while only: rows are deleted in batches, partitions of months dropped."""
+"""Retention: old rows are deleted in batches, old monthly partitions are dropped."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -13,11 +13,11 @@ sql = load("maintenance/housekeeping")
 
 ARCHIVES = ("archived_bookings", "archived_payments", "archived_entries", "archived_events")
 DETACH_TIMEOUT = "60s"
-"""For transactions that use a partition to end, until it can be taken off."""
+"""A partition can be detached when the transactions that use it have ended: so long it waits."""
 
 
 def purge_batch(conn: Conn, kind: str, limit: int) -> int:
-    """Delete some of what is old enough; how many."""
+    """Delete at most `limit` old rows of a kind, and return how many there were."""
     statement, days = _kinds()[kind]
     return conn.execute(statement, {"days": days, "limit": limit}).rowcount
 
@@ -40,7 +40,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
 
 @dataclass(frozen=True)
 class Partition:
-    """A month that may go. state: 'attached', 'detaching' or 'detached', as far as it has come."""
+    """A partition to be dropped. state: 'attached', 'detaching' or 'detached'."""
 
     table: str
     name: str
@@ -48,7 +48,7 @@ class Partition:
 
 
 def list_old_partitions(conn: Conn) -> list[Partition]:
-    """Of the log and of the archives."""
+    """List old partitions of the state log and of the archives."""
     rows = conn.execute(sql.list_old_log, {"days": settings().retention_log})
     found = [Partition("state_log", **row) for row in rows]
     for table in ARCHIVES:
@@ -59,10 +59,10 @@ def list_old_partitions(conn: Conn) -> list[Partition]:
 
 
 def drop_partition(conn: Conn, old: Partition) -> None:
-    """Take a partition off its table without a lock that others wait for, then drop it. conn is
-    in autocommit mode. Wherever it was interrupted, it can be called again.
+    """Detach a partition without a lock that others wait for, then drop it. conn is in autocommit
+    mode. After an interruption at any point it can be called again.
 
-    Errors: psycopg.errors.QueryCanceled when it was in use for too long.
+    Errors: psycopg.errors.QueryCanceled when the partition was in use for too long.
     """
     conn.execute("SELECT set_config('statement_timeout', %s, false)", [DETACH_TIMEOUT])
     try:
@@ -79,5 +79,5 @@ def drop_partition(conn: Conn, old: Partition) -> None:
 
 
 def sum_up_day(conn: Conn, day: date) -> int:
-    """Write down what a day (UTC) brought; for how many events."""
+    """Write the totals of a day (UTC), and return for how many events."""
     return conn.execute(sql.sum_up_day, {"day": day}).rowcount

@@ -1,4 +1,4 @@
-"""Checks sql/invariants.sql: what must never be, as queries that must return no row."""
+"""Invariants: the queries of sql/invariants.sql, each of which must return no row."""
 
 import re
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ PATH = Path(__file__).resolve().parents[2] / "sql" / "invariants.sql"
 SAMPLE_ROWS = 5
 
 ONLY_WHOLE = {
-    "waiting_without_lane": "it reads everybody who waits",
-    "receipt_numbers_with_gaps": "it counts all of an organisation's receipts",
+    "waiting_without_lane": "it reads all waiting entries",
+    "receipt_numbers_with_gaps": "it counts all receipts of an organisation",
 }
-"""What a look at what changed leaves out, and why."""
+"""Invariants that only the whole audit checks, and why."""
 
 
 @dataclass(frozen=True)
 class Invariant:
-    """A named query, and what a row of it would mean. text: as it stands in the file."""
+    """A named query and the meaning of its rows. text: the query in the file."""
 
     name: str
     meaning: str
@@ -36,13 +36,13 @@ class Invariant:
 
     @property
     def among(self) -> LiteralString:
-        """The same of some buyers' bookings: takes %(event_id)s and %(buyers)s."""
+        """The query about some buyers' bookings; its parameters are event_id and buyers."""
         return f"{sql.among}\n" + self.text.replace("%", "%%")
 
     @property
     def about(self) -> Literal["buyers", "queues", "all"]:
-        """What it can be checked of: some buyers' bookings, lanes and who waits in them, or only
-        everything there is."""
+        """What can be checked at a time: some buyers' bookings, some lanes with their entries, or
+        only all rows."""
         if self.name in ONLY_WHOLE:
             return "all"
         return "queues" if re.search(r"\blanes\b", self.text) else "buyers"
@@ -50,7 +50,7 @@ class Invariant:
 
 @dataclass(frozen=True)
 class Violation:
-    """An invariant that does not hold: how many rows its query returned, and some of them."""
+    """An invariant that does not hold: the number of its rows, and some of them."""
 
     name: str
     meaning: str
@@ -63,7 +63,7 @@ class Violation:
 
 @cache
 def invariants() -> list[Invariant]:
-    """All of sql/invariants.sql, in its order."""
+    """All invariants, in the order of the file."""
     parts = re.split(r"^-- (\w+) --$", PATH.read_text(), flags=re.MULTILINE)
     return [
         Invariant(name, _comment(text), text.strip().rstrip(";"))
@@ -76,9 +76,10 @@ def _comment(text: str) -> str:
 
 
 def violations(conn: Conn) -> list[Violation]:
-    """Those that do not hold; best on an autocommit connection, since each takes its own snapshot.
+    """Check all invariants, and return those that do not hold. An autocommit connection is best:
+    each query then takes its own database snapshot.
 
-    Takes under 2 s for 80,000 sold seats.
+    It takes less than 2 s for 80,000 sold seats.
     """
     found = []
     for invariant in invariants():
@@ -90,13 +91,13 @@ def violations(conn: Conn) -> list[Violation]:
 
 
 def find_rows(conn: Conn, invariant: Invariant, limit: int) -> list[dict[str, Any]]:
-    """What is wrong, anywhere; at most so many rows."""
+    """Run an invariant over all rows; at most `limit` rows are returned."""
     return conn.execute(invariant.query).fetchmany(limit)
 
 
 def find_rows_among(
     conn: Conn, invariant: Invariant, event_id: int, buyers: Sequence[int], limit: int
 ) -> list[dict[str, Any]]:
-    """What is wrong with the bookings of these buyers; at most so many rows."""
+    """Run an invariant over the bookings of these buyers; at most `limit` rows are returned."""
     values = {"event_id": event_id, "buyers": list(buyers)}
     return conn.execute(invariant.among, values).fetchmany(limit)

@@ -2,8 +2,8 @@
 
     psql -v event_id=1 -f sql/reports/revenue.sql
 
-They say `:event_id`, psql's way; here it becomes a parameter. Every column is text, an integer or a
-float, so that rows are JSON as they are.
+The files use psql's variable `:event_id`, which becomes a parameter here. Every column is text, an
+integer or a float, so that rows need no conversion for JSON.
 """
 
 import re
@@ -20,24 +20,24 @@ _VARIABLE = re.compile(r"(?<!:):event_id\b")  # but not a cast
 
 
 def report_names() -> list[str]:
-    """The reports there are, in alphabetical order."""
+    """Names of all reports, in alphabetical order."""
     return sorted(path.stem for path in FOLDER.glob("*.sql"))
 
 
 def check_complete(conn: Conn, event_id: int) -> None:
-    """Reports read what is not archived. Errors: Conflict, where they would leave something out."""
+    """Check that the event is not archived: reports do not read archives. Errors: Conflict."""
     query = "SELECT FROM events WHERE id = %s AND archive_month IS NOT NULL"
     if maybe(conn.execute(query, [event_id])) is not None:
-        message = "It is long over, and in the archive: its receipts tell what was sold."
+        message = "The event is in the archive: its receipts tell what was sold."
         raise Conflict(message, "archived")
 
 
 def run_report(conn: Conn, name: str, event_id: int) -> tuple[list[str], list[dict[str, Any]]]:
-    """A report on one event: the names of its columns, and its rows by column.
+    """Run a report on one event: the names of its columns, and its rows by column.
 
-    The caller's transaction can only read from then on, and each statement for 30 s at most.
+    From then on the caller's transaction is read-only, and each statement may take 30 s.
 
-    Errors: NotFound when there is no report of that name.
+    Errors: NotFound when there is no report with this name.
     """
     if name not in report_names():
         raise NotFound(f"There is no report {name!r}; there are {', '.join(report_names())}.")

@@ -1,6 +1,6 @@
-"""What all workers share about a gateway account: turns at its limits, and its circuit breaker.
+"""Slots and circuit of a gateway account, which all workers share.
 
-The database's clock decides, and one round trip before each call tells both.
+Times are by the database's clock. One round trip before each call reads both.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from db.runtime.settings import settings
 sql = load("payments/circuits")
 
 BURST = 0.25
-"""Seconds' worth of calls that may come at once where none came before."""
+"""Seconds of unused slots that a bucket holds."""
 REST = 10.0
-"""Seconds, at most, for which a circuit that opens refuses all calls; doubled by each probe that
-fails. Full jitter: anything below may come out."""
+"""The most seconds for which a circuit that opens refuses all calls; doubled by each failed probe.
+With full jitter: the time is random, between 0 and this."""
 LONGEST_REST = 60.0
 PROBE = 20.0
 """Seconds after which a probe counts as dead: longer than a call
@@ -24,10 +24,10 @@ may take with the wait for its turn."""
 
 
 class Priority(NamedTuple):
-    """How far ahead a call may be booked, in seconds.
+    """How far ahead a call may take a slot, in seconds.
 
-    book: in the account's bucket. Negative: so much of what it holds (BURST) is left for others,
-    and they go first, too, where they wait at their endpoints. wait: in the endpoint's bucket.
+    book: in the account's bucket. Negative: the slots of so many seconds are left in it for other
+    calls, and calls that wait at their endpoints go first. wait: in the endpoint's bucket.
     """
 
     book: float
@@ -36,11 +36,11 @@ class Priority(NamedTuple):
 
 @dataclass(frozen=True)
 class Turn:
-    """What a call may do.
+    """The slot of a call.
 
-    state: 'closed'; 'half-open': as the only one, its number is `probe`; 'open': nothing, and may
-    ask again in `seconds`. seconds: until its turn; None: too far away, none was taken.
-    failures: calls in a row that failed before it.
+    state: of the circuit. 'closed': the call may be made; 'half-open': it is the probe, with the
+    number `probe`; 'open': it may not be made, ask again in `seconds`. seconds: until the slot;
+    None: it would be too late, so none was taken. failures: calls in a row that failed before it.
     """
 
     state: str
@@ -50,7 +50,7 @@ class Turn:
 
 
 def take_turn(conn: Conn, account_id: int, endpoint: str, priority: Priority) -> Turn:
-    """Book a turn at an endpoint of the gateway, if its circuit allows."""
+    """Take a slot at an endpoint of the gateway, if the circuit allows it."""
     values = {"account_id": account_id, "endpoint": endpoint, **priority._asdict()}
     values |= {"per_second": settings().gateway_limit, "burst": BURST}
     values |= {"account_per_second": settings().gateway_account_limit}
@@ -60,7 +60,7 @@ def take_turn(conn: Conn, account_id: int, endpoint: str, priority: Priority) ->
 
 
 def pause_turns(conn: Conn, account_id: int, endpoint: str, seconds: float) -> None:
-    """No turns at an endpoint for so long."""
+    """Give no slots at an endpoint for so many seconds."""
     values = {"account_id": account_id, "endpoint": endpoint, "seconds": seconds}
     conn.execute(sql.pause_turns, values)
 
@@ -71,7 +71,8 @@ def has_opened(conn: Conn, account_id: int) -> bool:
 
 
 def count_failure(conn: Conn, account_id: int) -> int:
-    """How many there are in a row now, of all workers; 0 where the circuit is not closed."""
+    """Count a failure, and return how many of all workers there are in a row; 0 if the circuit is
+    not closed."""
     row = maybe(conn.execute(sql.count_failure, {"account_id": account_id}))
     return row["failures"] if row else 0
 
@@ -81,7 +82,7 @@ def forget_failures(conn: Conn, account_id: int) -> None:
 
 
 def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
-    """After failures, or after that of a probe. False: another worker was first."""
+    """Open the circuit after failures, or after a failed probe. False: another worker was first."""
     pace = settings().task_pace
     seconds = {"rest": REST * pace, "longest": LONGEST_REST * pace}
     values = {"account_id": account_id, "probe": probe, **seconds}
@@ -89,11 +90,11 @@ def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
 
 
 def close_circuit(conn: Conn, account_id: int, probe: int) -> bool:
-    """False: the probe was given up, and another one finds out, or has."""
+    """Close the circuit after a probe succeeded. False: another probe came after it."""
     values = {"account_id": account_id, "probe": probe}
     return bool(one(conn.execute(sql.close_circuit, values))["done"])
 
 
 def probe_gateways(conn: Conn) -> int:
-    """Have every gateway asked that could not be used lately. How many there are."""
+    """Add a probe's task for each circuit that is not closed, and return how many there are."""
     return len(many(conn.execute(sql.probe_gateways)))

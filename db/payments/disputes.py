@@ -1,4 +1,4 @@
-"""Disputes: a bank takes money back until a case is decided. Warnings of fraud: before that."""
+"""Disputes: a buyer's bank takes money back until it has decided. Fraud warnings come before."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ sql = load("payments/disputes")
 
 @dataclass(frozen=True)
 class Case:
-    """The payment that a dispute is about, and whose account it is at."""
+    """The payment of a dispute, and its gateway account."""
 
     event_id: int
     payment_id: UUID
@@ -25,7 +25,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Dispute:
-    """What the gateway says a dispute is. state: its own word. Amount in minor units."""
+    """A dispute as the gateway has it. state: the gateway's own word. Amount in minor units."""
 
     id: str
     state: str
@@ -36,7 +36,7 @@ class Dispute:
 
 
 def find_case(conn: Conn, payment_id: UUID | str) -> Case:
-    """Errors: NotFound."""
+    """Find the payment of a dispute. Errors: NotFound."""
     row = maybe(conn.execute(sql.find_case, {"payment_id": payment_id}))
     if row is None:
         raise NotFound
@@ -44,15 +44,16 @@ def find_case(conn: Conn, payment_id: UUID | str) -> Case:
 
 
 def record_dispute(conn: Conn, case: Case, dispute: Dispute) -> str | None:
-    """Write it down and have the booking follow: its state now; None: it is being confirmed."""
+    """Record the dispute and change its booking, whose state is returned; None: the booking is
+    being confirmed, and nothing was changed."""
     values = vars(dispute) | {"event_id": case.event_id, "payment_id": case.payment_id}
     row = one(conn.execute(sql.record_dispute, values))
     return None if row["outcome"] == "not_yet" else str(row["booking_state"])
 
 
 def freeze_for_fraud_warning(conn: Conn, event_id: int, payment_id: UUID | str) -> str | None:
-    """Put tickets on hold whose payment's issuer suspects fraud: their booking's state now; None:
-    it is being confirmed."""
+    """Record a fraud warning and freeze the booking, whose state is returned; None: the booking is
+    being confirmed, and nothing was changed."""
     values = {"event_id": event_id, "payment_id": payment_id}
     state: str | None = one(conn.execute(sql.freeze_for_fraud_warning, values))["booking_state"]
     return state
@@ -61,7 +62,7 @@ def freeze_for_fraud_warning(conn: Conn, event_id: int, payment_id: UUID | str) 
 def dismiss_fraud_warning(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID, reason: str
 ) -> dict[str, Any]:
-    """The organiser has found nothing wrong: {booking_state}, 'frozen' while a dispute is open.
+    """Dismiss a fraud warning: {booking_state}, which stays 'frozen' while a dispute is open.
 
     Errors: NotFound; Conflict not_frozen or disputed.
     """
@@ -72,7 +73,7 @@ def dismiss_fraud_warning(
     if row["outcome"] == "disputed":
         raise Conflict("The buyer's bank has the money: the dispute decides.", "disputed")
     if row["outcome"] == "not_frozen":
-        raise Conflict("The booking's tickets are not on hold.", "not_frozen")
+        raise Conflict("The booking is not frozen.", "not_frozen")
     return {"booking_state": row["booking_state"]}
 
 

@@ -1,4 +1,4 @@
-"""Cancelling an event: everything that was sold is taken back, batch by batch."""
+"""Event cancellations: all bookings of an event are cancelled and refunded, batch by batch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ sql = load("payments/event_cancellations")
 
 @dataclass(frozen=True)
 class Batch:
-    """taken: confirmed bookings that were taken back; under_way: those that have not ended yet."""
+    """taken: confirmed bookings that were cancelled; under_way: bookings that have not ended."""
 
     taken: int
     under_way: int
@@ -21,7 +21,7 @@ class Batch:
 def cancel_event(
     conn: Conn, scope: int | None, event_id: int, reason: str, *, with_fees: bool
 ) -> dict[str, Any]:
-    """End an event for good: as get_cancellation.
+    """Cancel an event for good, and return the cancellation, see get_cancellation.
 
     Errors: NotFound; Conflict already_cancelled or archived.
     """
@@ -32,14 +32,15 @@ def cancel_event(
     if outcome == "already":
         raise Conflict("The event was cancelled before.", "already_cancelled")
     if outcome == "archived":
-        message = "It is long over, and in the archive: give money back booking by booking."
+        message = "The event is in the archive: refund its bookings one by one."
         raise Conflict(message, "archived")
     return get_cancellation(conn, scope, event_id)
 
 
 def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
-    """{event_id, reason, with_fees, requested_by, requested_at, finished_at, bookings, cancelled,
-    requested, pending, succeeded, failed (numbers of refunds), amount, owed (minor units)}.
+    """The cancellation of an event: {event_id, reason, with_fees, requested_by, requested_at,
+    finished_at, bookings, cancelled, requested, pending, succeeded, failed (numbers of refunds),
+    amount, owed (minor units)}.
 
     Errors: NotFound.
     """
@@ -51,16 +52,16 @@ def get_cancellation(conn: Conn, scope: int | None, event_id: int) -> dict[str, 
 
 
 def await_sales(conn: Conn, event_id: int) -> None:
-    """Wait for all transactions that saw the event on sale: no booking is made after them."""
+    """Wait until all transactions that saw the event on sale have ended: no booking follows."""
     conn.execute(sql.lock_sale, {"event_id": event_id})
 
 
 def count_waiting(conn: Conn, event_id: int) -> int:
-    """Refunds of the event that are still to be sent to the gateway."""
+    """Count refunds of the event that are soon to be sent to the gateway."""
     return int(one(conn.execute(sql.count_waiting, {"event_id": event_id}))["waiting"])
 
 
 def cancel_batch(conn: Conn, event_id: int, limit: int, per_second: float) -> Batch:
-    """Take some more bookings back; their refunds are sent so many a second."""
+    """Cancel up to `limit` bookings; their refunds are sent at `per_second`."""
     values = {"event_id": event_id, "limit": limit, "spread": 1 / per_second}
     return Batch(**one(conn.execute(sql.cancel_batch, values)))

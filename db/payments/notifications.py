@@ -1,4 +1,4 @@
-"""The inbox of the gateway's notifications. They decide nothing: they only make us look."""
+"""The inbox of the gateway's notifications. They decide nothing: they only start tasks that ask."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ sql = load("payments/notifications")
 
 @dataclass(frozen=True)
 class Notification:
-    """money_back: it is about a refund or a dispute. says: the state that the payment is in, in our
-    words, None where it does not tell. payload: the JSON as it came. refund_id, refund_gateway_ref:
-    the refund that it is about, if it is about one; refund_says: as says, of the refund. object_id:
-    the gateway's id of whatever it is about.
+    """A notification, in Usher's words. money_back: it is about a refund or a dispute. says: the
+    state of the payment; None: unknown. payload: the JSON as it came. refund_id,
+    refund_gateway_ref: the refund that it is about, if there is one; refund_says: the refund's
+    state. object_id: the gateway's id of the object that it is about.
     """
 
     id: str
@@ -35,15 +35,15 @@ class Notification:
 
 
 def is_recent(conn: Conn, signed_at: int, seconds: int) -> bool:
-    """Whether something was signed at most so long ago, by the database's clock."""
+    """Tell whether a signature is at most so many seconds old, by the database's clock."""
     return bool(one(conn.execute(sql.is_recent, [signed_at, seconds]))["recent"])
 
 
 def take_notification(conn: Conn, notification: Notification) -> bool:
-    """Store it once and enqueue the task that looks at its payment or refund, if that is ours and
-    this is news. A booking that was archived is brought back.
+    """Store a notification once, and enqueue the tasks that read its payment or refund, if that is
+    Usher's and the state is new. An archived booking is restored.
 
-    Returns whether it was new.
+    Returns whether the notification was new.
     """
     values = {**vars(notification), "payload": Jsonb(notification.payload)}
     row = one(conn.execute(sql.take_notification, values))

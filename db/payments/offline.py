@@ -1,4 +1,4 @@
-"""Money paid at the box office, or into a bank account: what organisers say of it is the truth."""
+"""Offline payments, at the box office or by bank transfer: the organiser's word is the truth."""
 
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,8 @@ sql = load("payments/offline")
 
 
 def find_payment(conn: Conn, payment_id: UUID | None) -> dict[str, Any] | None:
-    """{cancelled_at, reference, amount, currency}, the last three once it was marked as paid."""
+    """What the organiser said: {cancelled_at, reference, amount, currency}; the last three are
+    None until it is marked as paid."""
     return maybe(conn.execute(sql.find_payment, {"payment_id": payment_id}))
 
 
@@ -25,7 +26,7 @@ def cancel(conn: Conn, progress: payments.PaymentProgress) -> None:
 
 
 def is_refunded(conn: Conn, progress: refunds.RefundProgress) -> bool:
-    """Whether the organiser says that the refund was paid."""
+    """Tell whether the organiser marked the refund as paid."""
     return maybe(conn.execute(sql.find_refund, {"refund_id": progress.refund_id})) is not None
 
 
@@ -35,8 +36,8 @@ def record_payment(
     """Mark a booking as paid; the saga confirms it. The same receipt again changes nothing.
 
     receipt: {reference, amount, currency}. Returns {payment_id, late}; late: the booking had ended,
-    and the money goes back. Errors: NotFound; Conflict not_offline, already_paid, payment_ending,
-    wrong_money; InvalidRequest (the reference is another payment's).
+    and the money is refunded. Errors: NotFound; Conflict not_offline, already_paid, payment_ending,
+    wrong_money; InvalidRequest (another payment has the reference).
     """
     values = receipt | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     row = one(conn.execute(sql.record_offline_payment, values))
@@ -64,7 +65,7 @@ REFUSALS = {
 def record_refund(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID, refund_id: UUID, how: str
 ) -> dict[str, Any]:
-    """Say that a refund was paid; the refund, as list_refunds has it.
+    """Mark a refund as paid, and return it, see list_refunds.
 
     Errors: NotFound; Conflict not_offline or not_pending.
     """
@@ -83,8 +84,8 @@ def record_refund(
 def list_payments(
     conn: Conn, scope: int | None, event_id: int, wanted: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """An event's payments offline, latest first. wanted: {code or None, waiting, starting_after or
-    None, limit}; waiting: only those not paid yet. Errors: NotFound.
+    """Offline payments of an event, the latest first. wanted: {code or None, waiting,
+    starting_after or None, limit}; waiting: only those that are not paid yet. Errors: NotFound.
     """
     events.check_owner(conn, scope, event_id)
     return many(conn.execute(sql.list_payments, wanted | {"event_id": event_id}))

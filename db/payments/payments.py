@@ -1,6 +1,6 @@
 """Payments: attempts to pay for a booking, and the steps of its saga.
 
-Every change is a compare-and-set that names the state it expects and the attempt; the functions
+Every change is a compare-and-set that names the expected state and the attempt. The functions
 return whether it took place.
 """
 
@@ -23,13 +23,14 @@ sql = load("payments/payments")
 
 @dataclass(frozen=True)
 class PaymentProgress:
-    """How far a booking and its present attempt to pay have come; no attempt: payment_id None.
+    """The progress of a booking and its latest attempt to pay; payment_id None: no attempt.
 
-    can_be_authorised: the money can be reserved before it is taken. overdue: the gateway has been
-    processing it for too long. The others as db/payments/time_limits.py says. key_too_old: not
-    trusted any more. just_sent: it may still arrive. lapsing: soon not reserved any more.
-    gateway_gone: its seats do not wait. too_late: it is to be charged at once, and no answer to
-    that is known.
+    can_be_authorised: the method can be authorised before the capture. overdue: the gateway has
+    been processing the payment for too long. For the others see db/payments/time_limits.py.
+    key_too_old: the idempotency key is not trusted any more. just_sent: the request may still
+    arrive. lapsing: the authorisation lapses soon. gateway_gone: the gateway has been away for so
+    long that the seats do not wait. too_late: the method is charged at once, no answer is known,
+    and the charge is not sent any more.
     """
 
     event_id: int
@@ -62,9 +63,9 @@ class PaymentProgress:
 
 @dataclass(frozen=True)
 class PaymentOutcome:
-    """What the gateway says a payment is. Amounts in minor units, currency in capitals.
+    """A payment as the gateway has it. Amounts in minor units, currency in capitals.
 
-    state: one of ours ('authorised', 'captured', 'requires_action', 'processing', 'failed',
+    state: one of Usher's ('authorised', 'captured', 'requires_action', 'processing', 'failed',
     'voided').
     """
 
@@ -89,10 +90,11 @@ def start_payment(
     payment_method: str | None,
     address_hash: bytes | None = None,
 ) -> dict[str, Any]:
-    """Begin to pay for a held booking: {payment_id, booking_state}.
+    """Start a payment of a held booking: {payment_id, booking_state}.
 
-    method: one of the event's payment_methods, or 'offline'; payment_method: what the gateway calls
-    the buyer's card or account, None offline; address_hash: where the buyer is, None: unknown.
+    method: one of the event's payment_methods, or 'offline'; payment_method: the gateway's id of
+    the buyer's card or bank account, None for offline; address_hash: of the buyer's network
+    address, None: unknown.
     Errors: NotFound; Conflict with reason payment_in_progress, not_held, deadline_passed or
     no_such_method.
     """
@@ -119,7 +121,7 @@ REFUSALS = {
 def get_progress(
     conn: Conn, event_id: int, booking_id: UUID | str, payment_id: UUID | str | None = None
 ) -> PaymentProgress:
-    """With the present attempt to pay, unless another is named. Errors: NotFound."""
+    """Read the progress of a booking and its latest attempt, or the given one. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
     row = maybe(conn.execute(sql.get_progress, values | TIME_LIMITS))
     if row is None:
@@ -141,7 +143,7 @@ def mark_sent(conn: Conn, payment_id: UUID) -> None:
 
 
 def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
-    """Write down what the gateway said, unless the payment is not as `progress` has it any more."""
+    """Record what the gateway said, if the payment's state is still that of `progress`."""
     values = {
         "payment_id": progress.payment_id,
         "expected": progress.payment_state,
@@ -160,13 +162,13 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
 
 
 def refund_unexpected(conn: Conn, progress: PaymentProgress, reason: str) -> None:
-    """Refund all that was captured, unless that was begun before; the buyer is told."""
+    """Refund an unexpected payment, once, and tell the buyer."""
     values = {"event_id": progress.event_id, "payment_id": progress.payment_id}
     conn.execute(sql.refund_unexpected, values | {"reason": reason})
 
 
 def use_next_key(conn: Conn, progress: PaymentProgress) -> None:
-    """Called when the gateway is known to have done nothing under the present key."""
+    """Change the idempotency key: the gateway has done nothing under the present one."""
     values = {"payment_id": progress.payment_id, "idempotency_n": progress.idempotency_n}
     conn.execute(sql.use_next_key, values)
 
@@ -176,8 +178,8 @@ def secure_booking(conn: Conn, progress: PaymentProgress) -> bool:
 
 
 def secure_or_review(conn: Conn, progress: PaymentProgress) -> str | None:
-    """The booking of an authorised payment is 'secured' now, or in 'review', where a person has to
-    look first; None: another change was first, and nothing was changed.
+    """Secure the booking of an authorised payment, or begin a review: 'secured' or 'review'. None:
+    another transaction was first, and nothing was changed.
     """
     values = {name: getattr(progress, name) for name in ("event_id", "booking_id", "payment_id")}
     became: str | None = one(conn.execute(sql.secure_or_review, values))["became"]
@@ -197,7 +199,7 @@ def reopen_booking(conn: Conn, progress: PaymentProgress) -> bool:
 
 
 def end_booking(conn: Conn, progress: PaymentProgress, state: str, reason: str) -> bool:
-    """Move the booking from the state it was read in to its end; seats are released."""
+    """End the booking, from the state in which it was read; its seats are released."""
     more = {"from_states": [progress.booking_state], "state": state, "reason": reason}
     return _done(conn, sql.end_booking, progress, more)
 
@@ -217,7 +219,7 @@ def _done(
 def list_doubts(
     conn: Conn, *, older_than: float, limit: int, starting_after: UUID | None = None
 ) -> list[dict[str, Any]]:
-    """Payments that are at no end, and of which nothing was heard for `older_than` seconds, with
-    their bookings, the task that finds out and the open dead letter; the latest first."""
+    """Payments in doubt that have not changed for `older_than` seconds, with their bookings, tasks
+    and open dead letters; the latest first."""
     values = {"older_than": older_than, "limit": limit, "starting_after": starting_after}
     return many(conn.execute(sql.list_doubts, values))

@@ -1,5 +1,5 @@
 """Receipts, credit notes and reversals: numbered without a gap in each organisation, and never
-changed. What is due is noted by triggers (sql/triggers/{bookings,refunds}.sql).
+changed. Triggers note which documents are due (sql/triggers/{bookings,refunds}.sql).
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ sql = load("payments/receipts")
 
 
 def wake(conn: Conn) -> int:
-    """A task for each organisation that has something to number; how many."""
+    """Add a task for each organisation that has documents to number, and return how many."""
     return int(one(conn.execute(sql.wake))["woken"])
 
 
 def number(conn: Conn, organisation_id: int, limit: int) -> int:
-    """Number the next ones, `limit` at most; how many there were."""
+    """Number the next documents, at most `limit`, and return how many there were."""
     values = {"organisation_id": organisation_id, "limit": limit}
     return int(one(conn.execute(sql.number_receipts, values))["numbered"])
 
@@ -26,7 +26,7 @@ def number(conn: Conn, organisation_id: int, limit: int) -> int:
 def list_of_booking(
     conn: Conn, event_id: int, booking_id: UUID, buyer_id: int
 ) -> list[dict[str, Any]]:
-    """A buyer's own documents, in order; none before they are numbered. Errors: NotFound."""
+    """Documents of a buyer's own booking that are numbered, in order. Errors: NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     rows = many(conn.execute(sql.list_of_booking, values))
     if not rows:
@@ -37,7 +37,7 @@ def list_of_booking(
 def list_of_organisation(
     conn: Conn, organisation_id: int, event_id: int | None, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
-    """An organisation's documents, in order; of one event, where it is named."""
+    """Documents of an organisation, in order; of one event if it is given."""
     values = {"organisation_id": organisation_id, "event_id": event_id}
     values |= {"starting_after": starting_after, "limit": limit}
     return [_flat(row) for row in conn.execute(sql.list_of_organisation, values)]

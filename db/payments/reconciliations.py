@@ -1,7 +1,7 @@
-"""Runs that compare what the gateway has with the tables, both ways, and the differences.
+"""Reconciliations: runs that compare the gateway's lists with the tables, and their differences.
 
-A run goes through PHASES page by page, each page a transaction of its own: what the gateway has of
-payments, refunds and disputes, then what we have that was not among it.
+A run goes through PHASES page by page, each page in its own transaction: first the payments,
+refunds and disputes of the gateway, then those of the tables that were not among them.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ sql = load("payments/reconciliations")
 PHASES = ("payments", "refunds", "disputes", "our payments", "our refunds", "our disputes")
 RECENT_EVERY, RECENT = timedelta(hours=1), timedelta(hours=3)
 DAYS_EVERY, DAYS = timedelta(days=1), timedelta(days=10)
-"""How often the clock begins runs, and how far back they go; days: longer than an authorisation
-lives, or most refunds are pending."""
+"""How often the clock begins runs, and how far back they go. Days: longer than the life of an
+authorisation, and than most refunds are pending."""
 LOOKUPS = 8
-"""Of ours that were not seen, so many are asked for one by one in a page: with the slowest answers
-within the lease of the task."""
+"""Unseen objects of a page that the gateway is asked about one by one: few enough that even the
+slowest answers come within the lease of the task."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """How far a run has come. Its window is from `window_from` to before `window_to`."""
+    """The progress of a run. Its window is from `window_from` to before `window_to`."""
 
     id: int
     gateway_account_id: int
@@ -46,8 +46,8 @@ class Run:
 class Payment:
     """A payment as the gateway has it. Amounts in minor units, currency in capitals.
 
-    state: one of ours, or 'processing'. refunded: what of the captured was given back, or is on its
-    way. payment_id: of the marks that we put on it; None: it is not ours.
+    state: one of Usher's, or 'processing'. refunded: the part of the captured money that is
+    refunded or on its way back. payment_id: from Usher's metadata; None: it is not Usher's.
     """
 
     id: str
@@ -62,7 +62,8 @@ class Payment:
 
 @dataclass(frozen=True)
 class Refund:
-    """A refund as the gateway has it, in our words. refund_id: of our marks, None: it has none."""
+    """A refund as the gateway has it. state: one of Usher's. refund_id: from Usher's metadata, or
+    None."""
 
     id: str
     made_at: datetime
@@ -75,7 +76,7 @@ class Refund:
 
 @dataclass(frozen=True)
 class Dispute:
-    """A dispute as the gateway has it. state: its own word."""
+    """A dispute as the gateway has it. state: the gateway's own word."""
 
     id: str
     made_at: datetime
@@ -90,7 +91,7 @@ Thing = Payment | Refund | Dispute
 
 @dataclass(frozen=True)
 class Page:
-    """Things of one kind, and where the next page begins; None: there is none."""
+    """Objects of one kind, and where the next page begins; None: it is the last page."""
 
     things: Sequence[Thing]
     next_cursor: str | None
@@ -98,16 +99,16 @@ class Page:
 
 @dataclass(frozen=True)
 class Unseen:
-    """Of ours, what the gateway's lists did not hold; [(our id, the gateway's or None)]."""
+    """Objects that the gateway's lists did not contain: [(Usher's id, the gateway's or None)]."""
 
     ids: list[tuple[str, str | None]]
     next_cursor: str | None
 
 
 def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
-    """Begin runs over a window, one for each account at the gateway: their ids.
+    """Begin runs over a window, one for each account at the gateway, and return their ids.
 
-    The window ends now at the latest. Errors: InvalidRequest.
+    A window ends now at the latest. Errors: InvalidRequest.
     """
     values = {"cause": "asked", "from": since, "to": until}
     ids = list(one(conn.execute(sql.start_reconciliations, values))["ids"])
@@ -117,12 +118,14 @@ def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
 
 
 def start_recent(conn: Conn) -> list[int]:
-    """Runs over the last hours, unless the last such is under way: what no notification told."""
+    """Begin runs over the last hours, which find what no notification told, unless the last such
+    runs have not ended."""
     return _start_back(conn, "recent", RECENT)
 
 
 def start_days(conn: Conn) -> list[int]:
-    """Runs over the last days, so that what changed long after it was made is found, too."""
+    """Begin runs over the last days, which also find objects that changed long after they were
+    made."""
     return _start_back(conn, "daily", DAYS)
 
 
@@ -132,7 +135,7 @@ def _start_back(conn: Conn, cause: str, back: timedelta) -> list[int]:
 
 
 def get_run(conn: Conn, run_id: int) -> Run:
-    """Errors: NotFound."""
+    """Read the progress of a run. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_run, {"id": run_id}))
     if row is None:
         raise NotFound
@@ -140,7 +143,7 @@ def get_run(conn: Conn, run_id: int) -> Run:
 
 
 def list_unseen(conn: Conn, run: Run) -> Unseen:
-    """In a phase of ours: the next that the gateway may not know of."""
+    """List the next objects that the gateway may not know, in a phase that reads the tables."""
     statements = {
         "our payments": sql.list_our_payments,
         "our refunds": sql.list_our_refunds,
@@ -155,9 +158,9 @@ def list_unseen(conn: Conn, run: Run) -> Unseen:
 
 
 def take_page(conn: Conn, run: Run, page: Page, missing: Sequence[str] = ()) -> bool:
-    """Compare a page, have differences repaired or reported, and move on to the next.
+    """Compare a page, repair or report its differences, and move on to the next page.
 
-    missing: ids of ours that the gateway does not know of. Whether the run was where it was read.
+    missing: ids that the gateway does not know. False: another worker has moved the run on.
     """
     phase, cursor = run.phase, page.next_cursor
     if cursor is None and phase != PHASES[-1]:
@@ -176,7 +179,7 @@ def take_page(conn: Conn, run: Run, page: Page, missing: Sequence[str] = ()) -> 
 
 
 def compare(conn: Conn, run: Run, things: Sequence[Thing]) -> None:
-    """One statement for all differences of a page."""
+    """Record all differences of a page, in one statement."""
     if not things:
         return
     kind = run.phase.removeprefix("our ")
@@ -193,7 +196,7 @@ def compare(conn: Conn, run: Run, things: Sequence[Thing]) -> None:
 
 
 def report_missing(conn: Conn, run: Run, ids: Sequence[str]) -> None:
-    """What we have, and the gateway has not."""
+    """Record differences for objects that the gateway does not know."""
     if not ids:
         return
     _add_totals(conn, run, run.phase, [{"ours": id} for id in ids])
@@ -206,19 +209,19 @@ def _add_totals(conn: Conn, run: Run, phase: str, there: list[dict[str, Any]]) -
 
 
 def _plain(value: Any) -> Any:
-    """For JSON."""
+    """Convert a value for JSON."""
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value
 
 
 def list_runs(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
-    """Latest first, with their totals by currency."""
+    """Runs with their totals by currency, the latest first."""
     return _list_runs(conn, None, starting_after, limit)
 
 
 def find_run(conn: Conn, run_id: int) -> dict[str, Any]:
-    """As in list_runs. Errors: NotFound."""
+    """A run as in list_runs. Errors: NotFound."""
     rows = _list_runs(conn, run_id, 0, 1)
     if not rows:
         raise NotFound
@@ -235,7 +238,7 @@ def _list_runs(
 def list_differences(
     conn: Conn, run_id: int | None = None, *, open: bool = False, starting_after: int, limit: int
 ) -> list[dict[str, Any]]:
-    """Latest first: those that a run saw, or all. Errors: NotFound."""
+    """Differences that a run saw, or all, the latest first. Errors: NotFound."""
     if run_id is not None:
         find_run(conn, run_id)
     values = {"run": run_id, "open": open, "starting_after": starting_after, "limit": limit}

@@ -1,6 +1,6 @@
-"""Refunds: asked for by organisers, or due for money that came too late; objects of their own.
+"""Refunds, which organisers ask for, or which send unexpected payments back.
 
-Every change is a compare-and-set that names the state it expects.
+Every change is a compare-and-set that names the expected state.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ sql = load("payments/refunds")
 
 @dataclass(frozen=True)
 class RefundProgress:
-    """How far a refund has come. Amount in minor units, currency in capitals.
+    """The progress of a refund. Amount in minor units, currency in capitals.
 
-    payment_gateway_ref, gateway_account_id, provider: of the payment that it gives back.
+    payment_gateway_ref, gateway_account_id, provider: of the refunded payment.
     """
 
     refund_id: UUID
@@ -44,7 +44,7 @@ class RefundProgress:
 
 @dataclass(frozen=True)
 class RefundOutcome:
-    """What the gateway says a refund is. state: one of ours, pending, succeeded or failed."""
+    """A refund as the gateway has it. state: one of Usher's, pending, succeeded or failed."""
 
     state: str
     gateway_ref: str | None
@@ -57,12 +57,12 @@ class RefundOutcome:
 def request_refund(
     conn: Conn, scope: int | None, event_id: int, booking_id: UUID, asked: dict[str, Any]
 ) -> dict[str, Any]:
-    """Give money back for tickets, which are void from then on, or an amount alone. A booking that
-    was archived is brought back.
+    """Refund tickets, which are void from then on, or an amount alone. An archived booking is
+    restored.
 
     asked: {tickets: ids or None, amount: minor units or None, with_fees, resell, reason}.
-    Returns {refund: as list_refunds has it, None where no money goes back; booking_state; returned:
-    ids of the tickets that are void now}.
+    Returns {refund: see list_refunds, None if no money is refunded; booking_state; returned: ids
+    of the tickets that are void now}.
     Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
     """
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
@@ -85,13 +85,13 @@ def _refusal(row: dict[str, Any]) -> NotFound | Conflict | InvalidRequest:
     if row["outcome"] == "no_booking":
         return NotFound()
     if row["outcome"] == "no_such_tickets":
-        message = "These are not all valid tickets of the booking; nothing was changed."
+        message = "Some of these are not valid tickets of the booking; nothing was changed."
         return InvalidRequest(message, path="tickets", reason="no_such_tickets")
     if row["outcome"] == "not_a_multiple":
-        message = "So much cannot be paid in this currency: it has no unit that is so small."
+        message = "This amount cannot be paid in this currency: it is not a multiple of its step."
         return InvalidRequest(message, path="amount", reason="not_a_multiple")
     if row["outcome"] == "too_much":
-        message = f"Only {row['available']} of what was paid is left to be given back."
+        message = f"Only {row['available']} of the payment can still be refunded."
         return Conflict(message, "more_than_captured", available=row["available"])
     state = row["booking_state"]
     if row["outcome"] == "disputed":
@@ -107,9 +107,9 @@ def settle_owed(
     refund_id: UUID,
     settlement: str | None,
 ) -> dict[str, Any]:
-    """A refund that failed was paid otherwise; or, settlement None, is tried anew, as another.
+    """Settle an owed refund that was paid otherwise; settlement None: try it again, as another one.
 
-    Returns that other one, or the one that was paid. Errors: NotFound; Conflict not_owed or
+    Returns the other refund, or the settled one. Errors: NotFound; Conflict not_owed or
     more_than_captured.
     """
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
@@ -118,7 +118,7 @@ def settle_owed(
     if row["outcome"] == "no_refund":
         raise NotFound
     if row["outcome"] == "too_much":
-        raise Conflict("So much of what was paid is not left any more.", "more_than_captured")
+        raise Conflict("Less than this amount can still be refunded.", "more_than_captured")
     if row["outcome"] != "done":
         raise Conflict("Only a refund that failed and is still owed can be settled.", "not_owed")
     return find_refund(conn, event_id, booking_id, row["refund_id"])
@@ -133,8 +133,8 @@ def find_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) ->
 
 
 def list_refunds(conn: Conn, scope: int | None, event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """{booking_state, currency, captured, refunded, available, owed, refunds: latest first}; also
-    of a booking in the archive.
+    """The money of a booking, also of an archived one: {booking_state, currency, captured,
+    refunded, available, owed, refunds: the latest first}.
 
     Errors: NotFound.
     """
@@ -165,7 +165,7 @@ def list_event_refunds(
     starting_after: UUID | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """All of an event, latest first; with `owed` those that failed and are still to be paid.
+    """Refunds of an event, the latest first; with `owed` only those that are owed.
 
     Errors: NotFound.
     """
@@ -179,7 +179,7 @@ def _list(conn: Conn, **wanted: Any) -> list[dict[str, Any]]:
 
 
 def get_progress(conn: Conn, refund_id: UUID | str) -> RefundProgress:
-    """Locks the refund. Errors: NotFound."""
+    """Read the progress of a refund and lock it. Errors: NotFound."""
     limits = {"key_trusted": time_limits.KEY_TRUSTED, "on_its_way": time_limits.ON_ITS_WAY}
     row = maybe(conn.execute(sql.get_progress, {"refund_id": refund_id} | limits))
     if row is None:
@@ -192,13 +192,13 @@ def mark_sent(conn: Conn, refund_id: UUID) -> None:
 
 
 def use_next_key(conn: Conn, progress: RefundProgress) -> None:
-    """Called when the gateway is known to have done nothing under the present key."""
+    """Change the idempotency key: the gateway has done nothing under the present one."""
     values = {"refund_id": progress.refund_id, "idempotency_n": progress.idempotency_n}
     conn.execute(sql.use_next_key, values)
 
 
 def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool:
-    """Write down what the gateway said, unless the refund is not as `progress` has it any more."""
+    """Record what the gateway said, if the refund's state is still that of `progress`."""
     values = {
         "refund_id": progress.refund_id,
         "expected": progress.state,
@@ -211,22 +211,22 @@ def record(conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> bool
 
 
 def lock_booking(conn: Conn, progress: RefundProgress) -> None:
-    """Booking before refund: the order in which all decisions lock them."""
+    """Lock the refund's booking. Every decision locks the booking before the refund."""
     values = {"event_id": progress.event_id, "booking_id": progress.booking_id}
     conn.execute(sql.lock_booking, values)
 
 
 def is_owed(conn: Conn, progress: RefundProgress) -> bool:
-    """Whether the buyer still waits for a refund that has just failed: not where a lost dispute has
-    taken the money. The booking is locked."""
+    """Tell whether a refund that has just failed is owed: not if a lost dispute has taken the
+    money. The booking is locked."""
     values = {"refund_id": progress.refund_id}
     conn.execute(sql.settle_by_disputes, values)
     return bool(one(conn.execute(sql.is_owed, values))["owed"])
 
 
 def adopt(conn: Conn, case: Case, outcome: RefundOutcome) -> str:
-    """A refund made at the gateway, past us: 'adopted' (the buyer is told), 'known', 'failed' (no
-    money has moved), 'not_yet' (its payment is under way here) or 'too_much'."""
+    """Adopt a refund that was made in the dashboard: 'adopted' (the buyer is told), 'known',
+    'failed' (no money has moved), 'not_yet' (its payment has not ended here) or 'too_much'."""
     values = {
         "event_id": case.event_id,
         "payment_id": case.payment_id,
@@ -239,6 +239,6 @@ def adopt(conn: Conn, case: Case, outcome: RefundOutcome) -> str:
 
 
 def tell_buyer(conn: Conn, progress: RefundProgress, template: str = "refunded") -> None:
-    """A mail that the money is on its way; or another."""
+    """Write a mail about the refund to the buyer: that the money is on its way, or another."""
     values = {"event_id": progress.event_id, "refund_id": progress.refund_id}
     conn.execute(sql.tell_of_refund, values | {"template": template})

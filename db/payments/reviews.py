@@ -1,6 +1,5 @@
-"""Risk: what the gateway tells of a payment, the rules that have a person look at one before its
-money is taken, and these reviews. `scope` is the organisation that the caller may act for; None:
-all of them."""
+"""Reviews: rules make a payment wait for a person before its money is captured. `scope` is the
+organisation that the caller may act for; None: all of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,14 +23,14 @@ RULES = (
     "gateway_review",
     "risk_level",
 )
-"""What each of them counts: sql/functions/payments/review_rules_of.sql."""
+"""sql/functions/payments/review_rules_of.sql says what each of them counts."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the gateway tells of a card and of how risky its payment is; None: it does not tell.
+    """The gateway's facts about a card and the risk of its payment; None: unknown.
 
-    gateway_review: it wants a person to look. capture_before: when the authorisation lapses.
+    gateway_review: the gateway wants a review. capture_before: when the authorisation lapses.
     """
 
     card_fingerprint: str | None = None
@@ -50,7 +49,7 @@ NO_FACTS = Facts()
 def list_reviews(
     conn: Conn, scope: int | None, event_id: int, starting_after: UUID | None, limit: int
 ) -> list[dict[str, Any]]:
-    """An event's bookings in review, those to be decided first at the front. Errors: NotFound."""
+    """Bookings of an event in review, those with the earliest end first. Errors: NotFound."""
     events.check_owner(conn, scope, event_id)
     values = {"event_id": event_id, "starting_after": starting_after, "limit": limit}
     return many(conn.execute(sql.list_reviews, values))
@@ -61,8 +60,8 @@ def decide_review(
 ) -> dict[str, Any]:
     """Approve or reject: {booking_state}, which is 'secured' or 'failed'.
 
-    asked: {decision: 'approve' or 'reject', reason, payment_id: the attempt that was looked at, or
-    None}. Errors: NotFound; Conflict not_in_review or other_payment.
+    asked: {decision: 'approve' or 'reject', reason, payment_id: the attempt that the organiser saw,
+    or None}. Errors: NotFound; Conflict not_in_review or other_payment.
     """
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     row = one(conn.execute(sql.decide_review, values))
@@ -77,12 +76,12 @@ def decide_review(
 
 
 def end_reviews(conn: Conn, limit: int) -> int:
-    """End those that were not decided in time. Returns how many."""
+    """End reviews that were not decided in time, and return how many there were."""
     return int(one(conn.execute(sql.end_reviews, {"limit": limit}))["ended"])
 
 
 def get_settings(conn: Conn, scope: int | None, organisation_id: int) -> dict[str, Any]:
-    """{review_seconds, review_ends, rules: [{rule, window_seconds, most, action}]}.
+    """The settings: {review_seconds, review_ends, rules: [{rule, window_seconds, most, action}]}.
 
     Errors: NotFound.
     """
@@ -96,7 +95,8 @@ def get_settings(conn: Conn, scope: int | None, organisation_id: int) -> dict[st
 def change_settings(
     conn: Conn, scope: int | None, organisation_id: int, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """given: {review_seconds, review_ends}, or less. As get_settings. Errors: NotFound."""
+    """Change settings, and return them, see get_settings. given: {review_seconds, review_ends}, or
+    only some of them. Errors: NotFound."""
     _check_scope(scope, organisation_id)
     values = {"review_seconds": None, "review_ends": None} | given
     _change(conn, organisation_id, sql.change_settings, values, given)
@@ -106,8 +106,8 @@ def change_settings(
 def set_rule(
     conn: Conn, scope: int | None, organisation_id: int, rule: str, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """given: {window_seconds, most, action: 'review' or 'none'}. As get_settings. Errors: NotFound
-    (the rule too)."""
+    """Set a rule, and return the settings, see get_settings. given: {window_seconds, most, action:
+    'review' or 'none'}. Errors: NotFound (the organisation or the rule)."""
     _check_scope(scope, organisation_id)
     if rule not in RULES:
         raise NotFound(f"There is no such rule; there are {', '.join(RULES)}.")

@@ -1,14 +1,15 @@
-"""Times by which the steps of payments and refunds are decided."""
+"""Time limits of the steps of payments and refunds."""
 
 from datetime import timedelta
 
 KEY_TRUSTED = timedelta(hours=20)
-"""From its first use on; the gateway forgets an idempotency key after a day."""
+"""An idempotency key is used for so long after its first use; the gateway forgets it after a day.
+"""
 ON_ITS_WAY = timedelta(minutes=1)
-"""After a request was sent it may still arrive."""
+"""A request may still arrive for so long after it was sent."""
 SEATS_WAIT = timedelta(minutes=15)
-"""For a gateway that is away, where the payment can be voided when it is back."""
+"""Seats wait for so long for a gateway that is away, if the payment can be voided afterwards."""
 CHARGE_LATE = timedelta(minutes=15)
-"""After the time to pay a charge is not sent any more: its buyer has gone."""
+"""So long after the deadline a charge is not sent any more, because the buyer has gone."""
 LAPSES_SOON = timedelta(hours=12)
-"""Before its end an authorisation that could not be captured is voided."""
+"""So long before it lapses, an authorisation that could not be captured is voided."""

@@ -252,7 +252,7 @@ def test_a_warning_puts_the_tickets_on_hold_until_they_are_released(running: Run
     assert release(running, booking) == "confirmed"
     assert {ticket["state"] for ticket in shown(running, booking)} == {"valid"}
     assert mails(running, booking) == {"confirmed", "frozen", "unfrozen"}
-    with pytest.raises(Conflict, match="not on hold"):
+    with pytest.raises(Conflict, match="not frozen"):
         release(running, booking)
     (warning,) = disputes.list_warnings(running.conn, None, running.sale.event, None, 10)
     assert warning["released_at"]

@@ -632,7 +632,7 @@ class Histories(RuleBasedStateMachine):
         booking = candidates[pick % len(candidates)]
         values = (booking.event_id, booking.id, booking.buyer)
         if booking.state in ("secured", "confirmed", "expired"):
-            with pytest.raises(Conflict, match="cannot be given up"):
+            with pytest.raises(Conflict, match="cannot be cancelled"):
                 bookings.cancel_booking(self.conn, *values)
         else:
             now = bookings.cancel_booking(self.conn, *values)
