@@ -1,1 +1,1 @@
-"""Everything around Usher: servers, processes, migrations, the demo, measurements and faults."""
+"""Everything around Usher: servers, processes, migrations, demo, measurements, campaigns."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prove that a stranger gets going: a minimal Debian with python3, python3-venv and make only, no
-# compiler, no network beyond the package index; a fresh clone of HEAD in a home that is empty and
-# private (0700); first as root, then as an ordinary user.
+# Prove that a new machine is enough: a minimal Debian with only python3, python3-venv and make, no
+# compiler, and no network except the package index. A fresh clone of HEAD is put into an empty,
+# private (0700) home; first as root, then as an ordinary user.
 #
 #   ops/prove_clean_root.sh [COMMAND...]       default: "make install" "make demo"
 #
@@ -36,7 +36,7 @@ mount_kernel_folders() {
     mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 }
 
-# How this machine reaches its package index is the machine's business, not the project's.
+# The settings for the package index are this machine's, and are not part of the project.
 copy_network_settings() {
     local file
     for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/xdg/pip "${PIP_CERT:-}" "${PIP_CONFIG_FILE:-}"; do

@@ -1,9 +1,9 @@
-"""Install locks into the environment that runs this, and say meanwhile how far it is.
+"""Install the packages of lock files into this program's environment, and print the progress.
 
 python ops/local/install.py requirements.txt requirements-dev.txt
 
-Needs the standard library alone. Hashes are checked, and nothing is compiled: the two packages that
-have no wheel are pure Python.
+Needs only the standard library. Hashes are checked, and nothing is compiled: the two packages
+without a wheel are pure Python.
 """
 
 import subprocess
@@ -20,13 +20,13 @@ PAUSE = 3.0  # seconds between two lines
 
 
 def count_packages(locks: list[str]) -> int:
-    """The packages that the locks name, those for other systems too."""
+    """Count the packages in the locks, including those for other systems."""
     lines = [line for lock in locks for line in Path(lock).read_text().splitlines()]
     return len({line.split()[0] for line in lines if "==" in line})
 
 
 def follow(lines: Iterable[str], total: int, began: float) -> None:
-    """Print how many packages were fetched, every few seconds."""
+    """Print every few seconds how many packages were fetched."""
     said, fetched, ignored = began, 0, set[str]()
     for line in lines:
         word, _, rest = line.strip().partition(" ")

@@ -1,4 +1,4 @@
-"""`make run`: everything on this machine, with a demo event on sale, until Ctrl-C."""
+"""`make run`: run everything on this machine, with a demo event on sale, until Ctrl-C."""
 
 import argparse
 import contextlib

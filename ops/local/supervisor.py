@@ -1,12 +1,12 @@
-"""Run the Procfile's processes on one machine, the way a platform runs dynos.
+"""Run the Procfile's processes on one machine, as a platform does.
 
     with Supervisor(env, Path("var/log")) as supervisor:
         supervisor.start("web", "gunicorn ...")     # becomes web.1, logs to var/log/web.1.log
         supervisor.start("worker", "...", count=2)  # worker.1, worker.2
-        supervisor.kill("worker.1")                 # gone with its children, and back at once
+        supervisor.kill("worker.1")                 # killed with its children, and started again
 
-A process that ends is started again, at once if it had lived for a while, else with growing pauses.
-Every process leads a group of its own: when it is gone, what it left of its group is killed too.
+A process that ends is started again: at once if it ran for a while, else after growing pauses.
+Every process leads a group of its own; when it ends, the rest of its group is killed.
 """
 
 import contextlib
@@ -27,17 +27,17 @@ from ops.local.servers import tethered
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 28  # a platform gives 30 s
-LONG_LIFE_S = 10  # a process that lived so long is started again at once
+LONG_LIFE_S = 10  # a process that ran for so long is started again at once
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 POLL_S = 0.05
 
 
 class ProcessError(Exception):
-    """A process did not come up; the message ends with the last lines of its log."""
+    """A process did not start; the message ends with the last lines of its log."""
 
 
 def read_procfile(path: Path = ROOT / "Procfile") -> dict[str, str]:
-    """Process types and their command lines, in the file's order."""
+    """Read process types and their command lines, in the file's order."""
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = (line.split(":", 1) for line in lines if line and not line.startswith("#"))
     return {name.strip(): command.strip() for name, command in pairs}
@@ -60,7 +60,7 @@ class Process:
 
     def start(self) -> None:
         with self.log_path.open("ab" if self.starts else "wb") as log:
-            # The shell expands $PORT and the like; exec leaves no shell behind to signal.
+            # The shell expands variables; exec replaces it, so that signals reach the command.
             command = ["/bin/sh", "-c", f"exec env {self.command}"]
             self.child = tethered(command, log, env=self.env, cwd=self.cwd)
         self.starts += 1
@@ -70,7 +70,7 @@ class Process:
         return self.child is not None and self.child.poll() is None
 
     def look_after(self) -> None:
-        """Start the process again if it has ended and its pause is over."""
+        """Start the process again when it has ended and its pause is over."""
         now = time.monotonic()
         if self.child is not None and self.child.poll() is not None:
             self.signal_group(signal.SIGKILL)
@@ -102,7 +102,7 @@ class Process:
 
 @dataclass
 class Supervisor(Background):
-    """Looks after processes from one thread of its own, until stop()."""
+    """Supervises processes from one thread of its own, until stop()."""
 
     env: Mapping[str, str]
     log_dir: Path
@@ -126,11 +126,11 @@ class Supervisor(Background):
             for name in (f"{kind}.{number}" for number in range(first, first + count)):
                 log_path = self.log_dir / f"{name}.log"
                 own_env = {**self.env, "DYNO": name, **(env or {})}
-                # Started by the thread: a tether holds on to the thread that made it.
+                # The supervisor's thread starts it: a tether depends on the thread that made it.
                 self.processes[name] = Process(name, command, log_path, own_env, self.cwd)
 
     def run(self) -> None:
-        """SIGTERM to all at the end, SIGKILL to the groups of those that are left after 28 s."""
+        """Supervise until stopped; then send SIGTERM to all, and SIGKILL to the rest after 28 s."""
         while not self.stopping.wait(POLL_S):
             with self._lock:
                 for process in self.processes.values():
@@ -138,14 +138,14 @@ class Supervisor(Background):
         self._end_all()
 
     def select(self, name: str) -> list[Process]:
-        """The processes of a kind (`worker`), or the one of that full name (`worker.2`)."""
+        """The processes of a type (`worker`), or the one with that full name (`worker.2`)."""
         return [p for p in self.processes.values() if name in (p.name, p.name.split(".")[0])]
 
     def pids(self, name: str) -> list[int]:
         return [p.child.pid for p in self.select(name) if p.child and p.is_running()]
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal. SIGKILL, SIGSTOP and SIGCONT go to children too, as if a machine went."""
+        """Send a signal. SIGKILL, SIGSTOP and SIGCONT go to children too, as if a machine died."""
         whole_group = number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
         with self._lock:
             for process in self.select(name):
@@ -194,7 +194,7 @@ def _answers(url: str) -> bool:
 
 
 class LogEcho(Background):
-    """Copy new lines of all logs in a directory to a writer, behind their process' names."""
+    """Copies new lines of all logs in a directory to a writer, after their process' names."""
 
     def __init__(self, log_dir: Path, write: Callable[[str], object]) -> None:
         super().__init__("log echo")

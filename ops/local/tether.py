@@ -1,11 +1,11 @@
-"""Become a command that does not outlive the process that started it.
+"""Run a command that ends when the process that started it dies.
 
     python -I -S ops/local/tether.py SIGNAL PARENT_PID UID GID COMMAND...
 
-A supervisor that is killed with SIGKILL cannot stop its children; the kernel can (Linux only;
-elsewhere the tether is a plain exec). A script before exec, because subprocess' preexec_fn is
-unsafe with threads, and because changing the user clears the death signal: user first, tether
-second. UID or GID -1 keeps the present one.
+A supervisor that is killed with SIGKILL cannot stop its children, but the kernel can (on Linux;
+elsewhere the tether is a plain exec). This is a script because subprocess' preexec_fn is unsafe
+with threads. It changes the user first and sets the death signal second, because changing the user
+clears that. UID or GID -1 keeps the present one.
 """
 
 import ctypes
@@ -27,8 +27,8 @@ def tie_to_parent(signal_number: int, parent_pid: int) -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before the tether held
-        sys.exit("the process that started this one is gone")
+    if os.getppid() != parent_pid:  # the parent died before the death signal was set
+        sys.exit("the process that started this one has ended")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Copies of the repository's files to run beside this checkout: as it is now, or a commit's."""
+"""Copy the repository's files to run beside this checkout: the present ones, or a commit's."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ def git(*arguments: str) -> bytes:
 
 
 def copy_checkout(tree: Path) -> None:
-    """All files that git knows or would take, and the packages of this checkout."""
+    """Copy all files that git tracks or would add, and link this checkout's packages."""
     names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in names.decode().split("\0"):
         if name and (ROOT / name).is_file():
@@ -26,14 +26,14 @@ def copy_checkout(tree: Path) -> None:
 
 
 def copy_commit(tree: Path, commit: str) -> str:
-    """The files of a commit, without packages; its short name."""
+    """Copy the files of a commit, without packages; return its short name."""
     with tarfile.open(fileobj=BytesIO(git("archive", "--format=tar", commit))) as files:
         files.extractall(tree, filter="data")
     return git("rev-parse", "--short", commit).decode().strip()
 
 
 def python_for(tree: Path) -> Path:
-    """The Python with the packages of a tree: ours, unless other ones are locked there."""
+    """The Python for a tree: this one, unless the tree locks other packages."""
     if locks(tree) == locks(ROOT):
         link_packages(tree)
         return Path(sys.executable)

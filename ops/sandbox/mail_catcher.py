@@ -1,4 +1,4 @@
-"""A mail catcher: takes every mail over SMTP, keeps it as a file, shows it on a page.
+"""A mail catcher: accepts every mail over SMTP, keeps it as a file, shows it on a page.
 
     python -m ops.sandbox.mail_catcher --smtp-port 2525 --http-port 8025 --dir var/mail
 
@@ -34,7 +34,7 @@ from jinja2 import Environment, FileSystemLoader
 MAX_BYTES = 20 * 2**20
 PAGE_LENGTH = 200
 ENVELOPE_TO = "X-Envelope-To"
-# A mail's HTML may say anything: it is shown without scripts, forms, or anything from elsewhere.
+# A mail's HTML is not trusted: it is shown without scripts, forms or remote content.
 CONTENT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-src 'self'; "
     "base-uri 'none'; form-action 'self'"
@@ -43,11 +43,11 @@ CONTENT_POLICY = (
 
 @dataclass
 class Faults:
-    """What to do wrong on purpose. Rates are probabilities from 0 to 1.
+    """Faults on purpose. Rates are probabilities from 0 to 1.
 
-    `reject_rate` of the mails is answered with `reply` and not kept; of the others, `drop_rate` is
-    kept but the connection is cut before the answer, so that the sender cannot know. Every answer
-    takes `latency_ms` longer.
+    `reject_rate` of the mails is answered with `reply` and not kept. `drop_rate` of the others is
+    kept, but the connection is cut before the answer, so that the sender cannot know. Every answer
+    is delayed by `latency_ms`.
     """
 
     reject_rate: float = 0.0
@@ -79,7 +79,7 @@ class Mailbox:
         self._next = 1 + max((int(path.stem.split("-")[0]) for path in files), default=0)
 
     def keep(self, content: bytes, recipients: Iterable[str]) -> Mail:
-        """Write a mail to a file that is there whole or not at all."""
+        """Write a mail to a file atomically."""
         whole = f"{ENVELOPE_TO}: {', '.join(recipients)}\r\n".encode() + content
         mail = read_summary(f"{self._next:08d}-{secrets.token_hex(4)}", whole)
         self._next += 1
@@ -126,7 +126,7 @@ def read_summary(mail_id: str, content: bytes) -> Mail:
 def decoded(value: str) -> str:
     try:
         return str(make_header(decode_header(value)))
-    except (LookupError, ValueError):  # an unknown or lying charset: show what was sent
+    except (LookupError, ValueError):  # an unknown or wrong charset: show the raw text
         return value
 
 
@@ -139,7 +139,7 @@ class Receiver:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         await asyncio.sleep(self.faults.latency_ms / 1000)
         if random.random() < self.faults.reject_rate:
-            return f"{self.faults.reply} refused, as the catcher was told to"
+            return f"{self.faults.reply} refused by a fault of the mail catcher"
         mail = self.mailbox.keep(envelope.original_content or b"", envelope.rcpt_tos)
         if random.random() < self.faults.drop_rate and server.transport:
             cast(asyncio.Transport, server.transport).abort()
@@ -248,7 +248,7 @@ def parse(content: bytes) -> EmailMessage:
 
 
 def html_with_pictures(message: EmailMessage) -> str:
-    """The HTML part, its `cid:` pictures put in as data, since the frame may load nothing."""
+    """The HTML part with its `cid:` pictures as data, since the frame may load nothing."""
     html = message.get_body(("html",))
     if html is None:
         return ""

@@ -83,7 +83,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def start(engine: Engine, courier: Courier, admin: Admin) -> None:
-    """Take up what an earlier run left open."""
+    """Continue what an earlier run left open."""
     loop = asyncio.get_running_loop()
     engine.deliver = courier.deliver
 

@@ -178,7 +178,7 @@ Subject = Intent | Charge | Refund | Dispute
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to `subject`, which stays as it was then."""
+    """Something that happened to `subject`, which keeps the value it had then."""
 
     id: str
     created: int
@@ -216,7 +216,7 @@ class Due:
 
 @dataclass
 class Account:
-    """All state of the domain, and the circumstances (time, request) of the command that runs.
+    """All state of the domain, and the context (time, request) of the command that runs.
 
     `settle_after` and `refund_after`: seconds until delayed payments and refunds reach their end by
     themselves; 0 leaves that to the admin calls.
@@ -245,7 +245,7 @@ class Account:
         self.now, self.request, self.key = at, request, key
 
     def new_id(self, prefix: str) -> str:
-        """Ids depend on nothing but the salt and the commands so far, so a replay repeats them."""
+        """Make an id from the salt and the commands so far, so that a replay repeats it."""
         self.serial += 1
         return f"{prefix}_3{self.salt}{self.serial:012x}"
 

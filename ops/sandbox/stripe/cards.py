@@ -1,8 +1,8 @@
 """Stripe's test payment methods and what each of them does.
 
-Sources: https://docs.stripe.com/testing?testing-method=payment-methods and, for the risk that Radar
-sees, https://docs.stripe.com/radar/testing. Its default rules are on: what is of the highest risk
-is blocked, what is of an elevated one is authorised, and a person is asked to look at it.
+Sources: https://docs.stripe.com/testing?testing-method=payment-methods and, for Radar's risk
+levels, https://docs.stripe.com/radar/testing. Radar's default rules are on: payments of the highest
+risk are blocked; those of elevated risk are authorised and put in a review.
 """
 
 from __future__ import annotations

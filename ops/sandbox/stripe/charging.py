@@ -1,6 +1,6 @@
-"""What happens to the money of a PaymentIntent: authorised, declined, captured, given back.
+"""The money of a PaymentIntent: authorise, decline, capture, release.
 
-Every function puts the new intent in the account's books, emits its events and returns it.
+Every function stores the new intent in the account, emits its events and returns it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The calls that there are: what each is named, and the function that does it.
+"""All calls: their names and functions.
 
-A name is the method and the path with `{id}`, as Stripe counts endpoints; the ones in plain words
-are commands of the admin side and of the clock.
+A name is the method and the path with `{id}`, as Stripe counts endpoints. Names in plain words are
+commands of the admin side and of the clock.
 """
 
 from __future__ import annotations

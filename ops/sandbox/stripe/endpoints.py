@@ -1,4 +1,4 @@
-"""Webhook endpoints: who is told of which events."""
+"""Webhook endpoints: which receivers get which events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs commands on the account: journals them, replays them after a restart, fires the due ones."""
+"""Run commands on the account: journal them, replay them after a restart, fire the due ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Timing:
 
 
 class Engine:
-    """One account and all that must survive a restart with it.
+    """One account and everything that must survive a restart.
 
     `deliver` is called for each event and endpoint that wants it, `arm` for each command that is to
     run later; set both before the first command.
@@ -48,7 +48,7 @@ class Engine:
         self.keys = Keys()
 
     def load(self) -> None:
-        """Repeat what the journal holds; then deliver and arm what was left open."""
+        """Repeat the journal's commands; then deliver and arm what was left open."""
         undelivered: dict[tuple[str, str], tuple[Event, Endpoint]] = {}
         for line in self._journal.read() if self._journal else ():
             if "salt" in line:
@@ -107,7 +107,7 @@ class Engine:
         return reply
 
     def _perform(self, line: Line) -> Reply:
-        """Do what a line says, at its time and with its ids: today, or again after a restart."""
+        """Do a line's command with its time and ids: now, or again after a restart."""
         owner, request = line["owner"], line["request"]
         self.account.begin(line["at"], request, owner[1] if owner else None)
         self.account.serial = line["n"]

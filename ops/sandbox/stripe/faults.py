@@ -1,4 +1,4 @@
-"""What may go wrong between a client and the gateway, by chance (seeded) or once on demand."""
+"""Faults between a client and the gateway, at random (seeded) or once on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("drop_before", "fail_before", "lock_timeout", "fail_after", "drop_after
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What happens to one request: seconds of latency, whether they are a spike, and a fault."""
+    """The plan for one request: seconds of latency, whether they are a spike, and a fault."""
 
     latency: float
     kind: str | None
@@ -53,9 +53,9 @@ class Settings:
 
 @dataclass
 class Faults:
-    """The settings in force, the one-shot faults that wait, and the source of chance.
+    """The current settings, the one-shot faults that wait, and the random source.
 
-    injected: how often each kind of fault came about.
+    injected: how often each kind of fault occurred.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -66,7 +66,7 @@ class Faults:
         self.chance = random.Random(self.settings.seed)
 
     def change(self, wanted: dict[str, Any]) -> None:
-        """Set what is named; `next` holds one-shot faults: `{"call": …, "kind": …, "times": 1}`.
+        """Change settings; `next` adds one-shot faults: `{"call": …, "kind": …, "times": 1}`.
 
         Raises ValueError with what is wrong.
         """
@@ -101,14 +101,14 @@ class Faults:
         return Plan(latency, self._kind(), spike)
 
     def note(self, plan: Plan, seconds: float, *, took_effect: bool) -> None:
-        """Count what came about of a plan, in a request that took so long."""
+        """Count the faults of a plan that occurred in a request of `seconds`."""
         if plan.spike and seconds >= plan.latency:
             self.injected["spike"] += 1
         if plan.kind and took_effect:
             self.injected[plan.kind] += 1
 
     def webhook_delays(self) -> list[float]:
-        """Draw for one event: after how many seconds it is sent, or sent first and once more."""
+        """Draw for one event: the seconds after which it is sent, once or twice."""
         now, chance = self.settings, self.chance
         delay = now.webhook_delay_ms / 1000
         if now.webhook_reorder_rate and chance.random() < now.webhook_reorder_rate:

@@ -18,7 +18,7 @@ Owner = tuple[str, str]  # account and key
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call answered: a value to render, its status, expansions, and the request's id."""
+    """The answer to a call: a value to render, its status, expansions, and the request's id."""
 
     value: Any
     status: int
@@ -69,7 +69,7 @@ class Keys:
         self._entries[owner] = Entry(at, path, fingerprint(params), reply)
 
     def release(self, owner: Owner) -> None:
-        """Nothing was executed: the key may be used afresh."""
+        """Free the key, since nothing was executed."""
         del self._entries[owner]
 
     def _forget_older_than(self, moment: float) -> None:

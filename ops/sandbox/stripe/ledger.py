@@ -1,4 +1,4 @@
-"""The outside truth: what the gateway holds, took and gave back, whatever Usher believes."""
+"""The ledger: what the gateway holds, captured and refunded, independent of Usher's tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ AMOUNTS = ("authorised", "held", "captured", "released", "refunded", "disputed",
 def ledger(account: Account, by: str, *, detail: bool = True) -> dict[str, Any]:
     """Totals per currency in minor units, per booking (the metadata key `by`) and per intent.
 
-    authorised: all successful authorisations; of these held: neither captured nor given back,
-    captured, released: given back uncaptured. refunded: of the captured, pending or succeeded.
-    disputed: of the captured, open or lost. fees: always 0. net: captured - refunded - disputed.
+    authorised: all successful authorisations. They divide into held (neither captured nor
+    released), captured, and released (voided without capture). refunded: pending or succeeded
+    refunds of captured money. disputed: captured money in open or lost disputes. fees: always 0.
+    net: captured - refunded - disputed.
     """
     refunded = summed([refund for refund in account.refunds if refund.status != "failed"])
     disputed = summed([dispute for dispute in account.disputes if dispute.status != "won"])

@@ -1,5 +1,5 @@
-"""Currencies: which there are, their minor units and what can be charged. Not Usher's own table:
-what is wrong there must not be right here.
+"""Currencies: codes, minor units, and the amounts that can be charged. Usher's own table is not
+used here, so that a mistake in it is noticed.
 
 Source: https://docs.stripe.com/currencies
 """

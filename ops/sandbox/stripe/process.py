@@ -35,8 +35,8 @@ class Sandbox:
         return self._get("ledger", **query)
 
     def calls(self) -> Json:
-        """`counts` by call and status, `total`, the `latest` calls, `webhooks` by fate, and how
-        often each kind of fault came about (`faults`)."""
+        """`counts` by call and status, `total`, the `latest` calls, `webhooks` by outcome, and how
+        often each kind of fault occurred (`faults`)."""
         return self._get("calls")
 
     def faults(self, **wanted: Any) -> Json:
@@ -72,13 +72,13 @@ class Sandbox:
         self._post("reset", {})
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop it cleanly."""
         self._http.close()
         self.process.terminate()
         self._wait()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it, as in a crash."""
         self._http.close()
         self.process.kill()
         self._wait()
@@ -127,7 +127,7 @@ def start_sandbox(**options: object) -> Sandbox:
     """As `running_sandbox`, but the caller stops it. Raises RuntimeError if it does not start."""
     chosen = {"port": 0, "account_rate": 0, "endpoint_rate": 0, **options}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-    # Tethered: a parent that is killed takes it along.
+    # Tethered, so that it dies with its parent.
     command = [sys.executable, "-m", "ops.sandbox.stripe", *flags]
     process = tethered(command, subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
@@ -142,6 +142,6 @@ def start_sandbox(**options: object) -> Sandbox:
 
 
 def pass_on(output: IO[bytes]) -> None:
-    """Copy what it says to our stderr: a pipe that nobody empties would stop it one day."""
+    """Copy its output to our stderr: when an unread pipe is full, the sandbox would stop."""
     with output, open(2, "wb", buffering=0, closefd=False) as stderr:
         shutil.copyfileobj(output, stderr)

@@ -1,4 +1,4 @@
-"""Stripe's side over HTTP: keys, limits, idempotency and faults around each call."""
+"""Stripe's API over HTTP: keys, limits, idempotency and faults around each call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMOOTH = Plan(0, None)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that was understood."""
+    """A parsed request."""
 
     name: str
     id: str
@@ -42,7 +42,7 @@ class Call:
 
 
 class Front:
-    """Answers everything below /v1."""
+    """Answers all requests below /v1."""
 
     def __init__(self, engine: Engine, limits: Limits, faults: Faults, base_url: str) -> None:
         self._engine = engine
@@ -204,7 +204,7 @@ def expandable(call: str) -> frozenset[str]:
 
 
 def stored(reply: Reply) -> bool:
-    """Whether the result stays with its idempotency key."""
+    """Whether the result is stored under its idempotency key."""
     return not isinstance(reply.value, StripeError) or reply.value.executed
 
 

@@ -1,4 +1,4 @@
-"""Delivers events to webhook endpoints: signed as Stripe signs, retried until they are accepted.
+"""Deliver events to webhook endpoints: signed like Stripe's, retried until they are accepted.
 
 Source: https://docs.stripe.com/webhooks#verify-manually
 """
@@ -34,14 +34,14 @@ class Patience:
 
 
 class Courier:
-    """Sends events side by side with the answering of requests."""
+    """Sends events while requests are answered."""
 
     def __init__(self, engine: Engine, faults: Faults, base_url: str, patience: Patience) -> None:
         self._engine = engine
         self._faults = faults
         self._renderer = Renderer(base_url)
         self._patience = patience
-        self._places: dict[str, asyncio.Semaphore] = {}  # by endpoint: a dead one stops no other
+        self._places: dict[str, asyncio.Semaphore] = {}  # by endpoint: a dead one blocks no other
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter(delivered=0, failed=0, abandoned=0)
 
@@ -50,7 +50,7 @@ class Courier:
         self._client = aiohttp.ClientSession(timeout=timeout)
 
     def deliver(self, event: Event, endpoint: Endpoint) -> None:
-        """Begin to deliver, once or, by chance, twice or late."""
+        """Begin to deliver: once or, at random, twice or late."""
         for delay in self._faults.webhook_delays():
             self._start(event, endpoint, delay)
 
