@@ -8,10 +8,12 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import psycopg.sql
@@ -45,6 +47,39 @@ FAST_SETTINGS = {
     "max_wal_size": "512MB",
 }
 ENOUGH_MEMORY = 2 * 2**30
+
+
+PROCESSES = {"catcher_process", "gateway_sandbox", "live"}
+"""Fixtures that start processes: tests that use them are marked `processes`."""
+started: list[str] = []
+"""The programs that the test that is running has started, its fixtures included."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        if PROCESSES & set(item.fixturenames):
+            item.add_marker(pytest.mark.processes)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    started.clear()
+
+
+def note_process(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen":
+        started.append(str(arguments[1]))
+
+
+sys.addaudithook(note_process)
+
+
+@pytest.fixture(autouse=True)
+def only_marked_tests_start_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`make test-fast` leaves those out that are marked; the servers of the run do not count."""
+    yield
+    if not request.node.get_closest_marker("processes"):
+        assert started == [], "mark this test: pytest.mark.processes"
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +127,7 @@ def servers() -> Iterator[Servers]:
         folder = Path(name)
         folder.chmod(0o711)  # as root, the database server is another user
         with Postgres(folder / "pg", FAST_SETTINGS) as postgres, Redis(folder / "redis") as valkey:
+            started.clear()
             yield Servers(database_url or postgres.url, redis_url or valkey.url)
 
 

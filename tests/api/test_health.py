@@ -147,6 +147,7 @@ def test_metrics_show_how_long_ago_a_job_succeeded(anybody: Caller, conn: Conn) 
     assert 3600 <= float(age) < 3660
 
 
+@pytest.mark.processes
 def test_metrics_of_all_processes_come_together(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.processes
 def test_it_says_come_back_while_postgres_is_away(
     configured: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

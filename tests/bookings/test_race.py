@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 import requests
 from psycopg.rows import dict_row
 
@@ -14,6 +15,8 @@ from db.maintenance.invariants import violations
 from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.processes
 
 BUYERS, SEATS = 200, 50
 FORMATION = {"web": 1, "relay": 2, "clock": 1, "worker": 2, "mailer": 1}

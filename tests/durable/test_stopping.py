@@ -20,6 +20,8 @@ from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import environment
 
+pytestmark = pytest.mark.processes
+
 WORKER = "dramatiq tests.support.restless --queues drain payments --processes 1 --threads {threads}"
 PATIENCE = 30
 

@@ -70,6 +70,7 @@ def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
     assert (told["p50_s"], told["longest_s"]) == (6, 11)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", report_names())
 def test_psql_runs_the_same_file(conn: Conn, database_url: str, name: str) -> None:
     stage_sale(conn)
@@ -101,6 +102,7 @@ def test_an_unknown_report_is_not_found(conn: Conn) -> None:
         run_report(conn, "../invariants", 1)
 
 
+@pytest.mark.processes
 def test_the_command_prints_every_report_of_every_event(conn: Conn, database_url: str) -> None:
     stage_sale(conn)
     environment = {

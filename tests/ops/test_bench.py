@@ -13,6 +13,7 @@ from ops.bench.sizes import SMALLEST
 TINY = replace(SMALLEST, say=lambda _: None)
 
 
+@pytest.mark.processes
 def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None:
     row = drain.mixed(replace(TINY, seats=4000), tmp_path)
     assert row.value > 0 and row.reference_value > 0
@@ -20,12 +21,14 @@ def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None
     assert row.cpu_ms and row.reference_cpu_ms
 
 
+@pytest.mark.processes
 def test_one_drain_serves_by_weight(tmp_path: Path) -> None:
     row = queue_fairness.by_weight(replace(TINY, seats=20_000), tmp_path)
     assert row.reference_value == 4
     assert 3.4 <= row.value <= 4.6  # a turn more or less, of few
 
 
+@pytest.mark.processes
 def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
     row = saga.paid_200ms(replace(TINY, bookings=48), tmp_path)
     # One call at a time, and two for each booking; a third where the machine was busy.
@@ -34,6 +37,7 @@ def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
     assert row.cpu_ms
 
 
+@pytest.mark.processes
 def test_a_booking_is_measured_beside_old_ones(tmp_path: Path) -> None:
     row = archive.old_bookings(TINY, tmp_path)
     assert row.value > 0 and row.cpu_ratio and "4,000 old bookings" in row.note

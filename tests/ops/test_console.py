@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.world import environment
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 CREATE = ("api-key", "create", "--role", "organiser", "--name", "till")
 

@@ -24,6 +24,8 @@ from ops.local.stack import Stack
 from ops.plans.square import square_plan
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 PATIENCE = 60
 FORMATION = {"web": 1, "relay": 1, "clock": 1, "worker": 1, "mailer": 1, "keeper": 1}
 Json = dict[str, Any]

@@ -39,6 +39,7 @@ def small_hall() -> dict[str, Any]:
     return {"name": "Small", "categories": [{"name": "Front"}, {"name": "Back"}], "zones": [zone]}
 
 
+@pytest.mark.processes
 def test_a_small_hall_sells_out_from_queue_to_inbox(tmp_path: Path) -> None:
     plan = tmp_path / "small.json"
     plan.write_text(json.dumps(small_hall()))

@@ -13,6 +13,8 @@ import redis
 from ops.local.servers import Postgres, Redis, ServerError
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[Postgres]:

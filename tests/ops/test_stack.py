@@ -16,6 +16,8 @@ import requests
 from ops.local.stack import Stack
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:

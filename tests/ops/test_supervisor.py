@@ -13,6 +13,8 @@ from ops.local.servers import free_port
 from ops.local.supervisor import LogEcho, ProcessError, Supervisor, read_procfile
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:

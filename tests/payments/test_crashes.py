@@ -22,6 +22,8 @@ from ops.local.stack import Stack
 from tests.support.staged_sale import StagedSale, stage_event
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 PRICE = 10500
 FORMATION = {"relay": 1, "clock": 1, "worker": 2, "mailer": 2}
 PATIENCE = 20

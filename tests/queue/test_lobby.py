@@ -715,6 +715,7 @@ def verify(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.processes
 def test_an_honest_draw_is_found_so(drawn: Lobby, site: str, tmp_path: Path) -> None:
     saved = tmp_path / "proof.json"
     url = site + drawn.sale.path
@@ -726,6 +727,7 @@ def test_an_honest_draw_is_found_so(drawn: Lobby, site: str, tmp_path: Path) -> 
     assert verify(str(saved), "--earlier", str(saved)).returncode == 0
 
 
+@pytest.mark.processes
 def test_without_a_public_value_it_says_so(announced: Lobby, site: str) -> None:
     announced.announce(public_source=None)
     announced.open()
@@ -737,11 +739,13 @@ def test_without_a_public_value_it_says_so(announced: Lobby, site: str) -> None:
     assert "random, not provable" in found.stdout
 
 
+@pytest.mark.processes
 def test_before_the_draw_there_is_nothing_to_check(lobby: Lobby, site: str) -> None:
     found = verify(site + lobby.sale.path)
     assert (found.returncode, found.stdout) == (1, "Nothing was drawn yet: the lobby is open.\n")
 
 
+@pytest.mark.processes
 def test_an_address_without_a_lobby_is_refused(announced: Lobby, site: str) -> None:
     for source in (site + announced.sale.path, "nothing", "http://127.0.0.1:9/v1/events/1"):
         found = verify(source)

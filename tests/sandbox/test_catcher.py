@@ -13,6 +13,8 @@ import requests
 from ops.local.servers import free_port
 from ops.local.supervisor import Supervisor
 
+pytestmark = pytest.mark.processes
+
 
 @dataclass(frozen=True)
 class Catcher:

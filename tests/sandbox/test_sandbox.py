@@ -18,6 +18,8 @@ import stripe
 from ops.sandbox.stripe.process import Sandbox, running_sandbox, start_sandbox
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.processes
+
 KEY = "sk_test_alice"
 CREATE = "POST /v1/payment_intents"
 PATIENCE = 20  # seconds that a test waits for what must happen, before it fails
