@@ -398,10 +398,11 @@ def test_the_console_does_it_too(running: Running, database_url: str, redis_url:
     assert f"{third}  retried" in console("dead-letter", "retry", "--all", "--limit", "9").stdout
 
 
-def test_the_console_says_how_each_actor_is_retried(database_url: str, redis_url: str) -> None:
+@pytest.mark.processes
+def test_the_console_says_how_each_actor_is_retried(configured: dict[str, str]) -> None:
     from tasks import main  # noqa: F401 declares the actors
 
-    console = Console({**os.environ, **environment(database_url, redis_url)})
+    console = Console({**os.environ, **configured})
     table = console("actors").stdout
     for name in ("advance", "send_email", "refund", "cancel_event"):
         (line,) = (line for line in table.splitlines() if line.startswith(f"{name} "))

@@ -27,6 +27,7 @@ def test_a_guard_that_has_moved_breaks_off(tmp_path: Path, times: int) -> None:
         apply(Change("file", "guard", ""), tmp_path)
 
 
+@pytest.mark.processes
 def test_a_mutant_is_a_copy() -> None:
     change = MUTANTS[0].changes[0]
     with copy_of_tree() as tree:

@@ -109,6 +109,7 @@ def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
     assert shutdown.TIME < 22
 
 
+@pytest.mark.processes
 def test_the_sandbox_dies_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
         "import signal; from ops.sandbox.stripe.process import start_sandbox;"
