@@ -1,13 +1,13 @@
--- What must never be: every query here returns no row, at any moment, in any state that a crash can
--- leave behind. Tests, the fault campaign, the demo and the running auditor all use this file
--- (db/maintenance/invariants.py). Each query stands alone, so that one snapshot decides it.
+-- Invariants: every query here returns no row, at any time, and in any state that a crash can leave behind.
+-- Tests, campaigns, the demo and the auditor use this file (db/maintenance/invariants.py). Each query is
+-- one statement, so that one database snapshot decides it.
 --
--- Live bookings are those that have not ended: all states but expired, cancelled and failed. Tasks of
--- the mail queue tell buyers; they finish nothing.
+-- Live bookings are those that have not ended: all states except expired, cancelled and failed. Tasks of
+-- the mail queue only tell buyers; they end no booking.
 
 
 -- seat_of_no_live_booking --
--- A seat is withheld from everybody by a booking that has ended, or that does not exist.
+-- A seat cannot be sold, because it belongs to a booking that has ended, or that does not exist.
 select s.event_id, s.seat, s.state as seat_state, s.booking_id, b.state as booking_state
 from seats s
 left join bookings b on b.event_id = s.event_id and b.id = s.booking_id
@@ -15,7 +15,7 @@ where s.booking_id is not null
     and (b.id is null or b.state in ('expired', 'cancelled', 'failed'));
 
 -- seat_not_among_items --
--- A booking holds a seat that its buyer did not get: it is not one of its items.
+-- A booking has a seat that is not one of its items.
 select s.event_id, s.seat, s.booking_id
 from seats s
 join bookings b on b.event_id = s.event_id and b.id = s.booking_id
@@ -25,7 +25,7 @@ left join booking_items i
 where i.seat is null;
 
 -- item_without_its_seat --
--- A live booking has lost a seat: it is free, or another buyer's.
+-- A live booking has lost a seat: the seat is free, or belongs to another buyer.
 select i.event_id, i.booking_id, i.seat, s.booking_id as owner
 from bookings b
 join booking_items i on i.event_id = b.event_id and i.booking_id = b.id
@@ -42,7 +42,7 @@ left join (select event_id, booking_id, count(*) as items from booking_items gro
 where coalesce(i.items, 0) <> b.quantity;
 
 -- seat_sold_too_early --
--- A seat counts as sold although its booking was never confirmed.
+-- A seat is sold although its booking was never confirmed.
 select s.event_id, s.seat, s.booking_id, b.state as booking_state
 from seats s
 join bookings b on b.event_id = s.event_id and b.id = s.booking_id
@@ -50,7 +50,7 @@ where s.state = 'sold'
     and b.state not in ('confirmed', 'frozen', 'expired', 'cancelled', 'failed');
 
 -- confirmed_seat_not_sold --
--- A seat of a confirmed booking could still be released as if it were only held.
+-- A seat of a confirmed booking is not sold, and could be released like a held one.
 select b.event_id, b.id as booking_id, s.seat, s.state as seat_state
 from bookings b
 join seats s on s.event_id = b.event_id and s.booking_id = b.id
@@ -68,14 +68,14 @@ group by i.event_id, i.booking_id, i.seat
 having count(t.id) <> 1;
 
 -- ticket_without_confirmed_booking --
--- A valid ticket would open the door to a seat that was not, or is no longer, bought.
+-- A ticket is valid although its booking is not confirmed.
 select t.event_id, t.id as ticket_id, t.booking_id, t.seat, b.state as booking_state
 from tickets t
 left join bookings b on b.event_id = t.event_id and b.id = t.booking_id
 where t.state = 'valid' and (b.id is null or b.state not in ('confirmed', 'frozen'));
 
 -- returned_seat_still_owned --
--- A ticket was given back, and still opens the door, or its seat is withheld from everybody.
+-- A ticket was returned, but is still valid, or its seat still belongs to the booking.
 select i.event_id, i.booking_id, i.seat, s.state as seat_state, t.id as ticket_id
 from booking_items i
 left join seats s
@@ -85,7 +85,7 @@ left join tickets t on t.event_id = i.event_id and t.booking_id = i.booking_id
 where i.returned_at is not null and (s.seat is not null or t.id is not null);
 
 -- booking_without_seats_goes_on --
--- All tickets of a booking were given back, and it counts as if its buyer would come.
+-- All tickets of a booking were returned, but the booking has not ended.
 select b.event_id, b.id as booking_id, b.state
 from bookings b
 where b.state in ('confirmed', 'frozen')
@@ -95,7 +95,7 @@ where b.state in ('confirmed', 'frozen')
                 where i.event_id = b.event_id and i.booking_id = b.id and i.returned_at is null);
 
 -- confirmed_booking_not_paid_once --
--- A confirmed booking was not paid, or not by exactly one captured payment of exactly its total.
+-- A confirmed booking is not paid by exactly one captured payment of exactly its total.
 select b.event_id, b.id as booking_id, b.total, b.currency, p.payments, p.fitting
 from bookings b
 left join (
@@ -111,8 +111,8 @@ where b.state in ('confirmed', 'frozen')
          or coalesce(p.fitting, 0) <> least(b.total, 1));
 
 -- money_without_a_booking --
--- Money was taken for a booking that is not confirmed, was not decided to be kept, and nothing is under
--- way to finish the booking or to give the money back.
+-- Money was captured for a booking that is not confirmed. No task will confirm the booking or refund the
+-- money, and the organiser has not decided to keep it.
 select p.event_id, p.booking_id, p.id as payment_id, p.captured, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
@@ -139,7 +139,7 @@ group by event_id, booking_id
 having count(*) > 1;
 
 -- refunded_more_than_captured --
--- More money was given back than was taken, or is about to be.
+-- More money was refunded than was captured, or will be.
 select r.payment_id, p.captured, r.given_back
 from (select payment_id, sum(amount) as given_back from refunds
       where state in ('pending', 'succeeded') group by payment_id) r
@@ -147,7 +147,7 @@ join payments p on p.id = r.payment_id
 where r.given_back > p.captured;
 
 -- refunds_counted_wrongly --
--- What a payment says was given back is not the sum of its refunds.
+-- The refunded money of a payment is not the sum of its refunds.
 select p.id as payment_id, p.refunded, r.given_back
 from payments p
 left join (select payment_id, sum(amount) as given_back from refunds
@@ -155,7 +155,7 @@ left join (select payment_id, sum(amount) as given_back from refunds
 where p.refunded <> coalesce(r.given_back, 0);
 
 -- refund_of_nothing_returned --
--- A refund says that it is for a seat whose ticket was never given back.
+-- A refund is for a seat whose ticket was never returned.
 select r.event_id, r.refund_id, r.booking_id, r.seat
 from refund_items r
 join booking_items i
@@ -163,7 +163,7 @@ join booking_items i
 where i.returned_at is null;
 
 -- disputed_booking_goes_on --
--- A bank has a booking's money, for now or for good, and its tickets are good all the same.
+-- A bank has the money of a booking, for now or for good, but the tickets are still valid.
 select b.event_id, b.id as booking_id, d.gateway_ref, d.state as dispute_state
 from disputes d
 join bookings b on b.event_id = d.event_id and b.id = d.booking_id and b.payment_id = d.payment_id
@@ -173,7 +173,7 @@ where b.state = 'confirmed' and d.state in ('needs_response', 'under_review', 'l
             and o.state in ('needs_response', 'under_review'));
 
 -- frozen_without_dispute --
--- Tickets are on hold, and nothing will ever release them.
+-- A booking is frozen, and nothing will ever unfreeze it.
 select b.event_id, b.id as booking_id
 from bookings b
 where b.state = 'frozen' and not exists (
@@ -185,7 +185,7 @@ where b.state = 'frozen' and not exists (
                     and o.args->>'booking_id' = b.id::text);
 
 -- warned_booking_not_frozen --
--- An issuer of cards suspects fraud, it is not decided about, and the tickets are good all the same.
+-- A payment has a fraud warning that is not decided, but the tickets are still valid.
 select b.event_id, b.id as booking_id, w.gateway_ref
 from fraud_warnings w
 join bookings b on b.event_id = w.event_id and b.id = w.booking_id and b.payment_id = w.payment_id
@@ -194,8 +194,7 @@ where b.state = 'confirmed' and w.actionable and w.dismissed_at is null
                     and o.key = w.payment_id::text);
 
 -- booked_entry_without_its_booking --
--- An entry was told "booked" for a booking that is not there, is another buyer's, or came from another
--- place in the queue.
+-- An entry is booked, but its booking does not exist, belongs to another buyer, or came from another entry.
 select e.event_id, e.id as entry_id, e.booking_id, e.buyer_id, b.buyer_id as owner, b.entry_id
 from entries e
 left join bookings b on b.event_id = e.event_id and b.id = e.booking_id
@@ -203,14 +202,14 @@ where e.booking_id is not null
     and (b.id is null or b.buyer_id <> e.buyer_id or b.entry_id is distinct from e.id);
 
 -- booking_without_its_entry --
--- A place in the queue led to a booking that its owner is not told of.
+-- A booking came from an entry that does not say so.
 select b.event_id, b.id as booking_id, b.entry_id, e.state as entry_state, e.booking_id as told
 from bookings b
 left join entries e on e.event_id = b.event_id and e.id = b.entry_id
 where b.entry_id is not null and e.booking_id is distinct from b.id;
 
 -- waiting_without_lane --
--- An entry waits in a queue that nothing will ever serve.
+-- An entry waits in a queue that no drain will ever serve.
 select e.event_id, count(*) as waiting
 from entries e
 where e.state in ('lobby', 'waiting', 'standby', 'admitted')
@@ -218,7 +217,7 @@ where e.state in ('lobby', 'waiting', 'standby', 'admitted')
 group by e.event_id;
 
 -- total_is_not_the_sum --
--- A booking's total is not what its items and its own fee cost, or they are in another currency.
+-- A booking's total is not the sum of its items and its own fee, or they are in another currency.
 select b.event_id, b.id as booking_id, b.total, b.currency, i.total as sum_of_items
 from bookings b
 join (select event_id, booking_id, sum(price + fee) as total, min(currency) as lowest,
@@ -227,7 +226,7 @@ join (select event_id, booking_id, sum(price + fee) as total, min(currency) as l
 where b.total <> i.total + b.fee or i.lowest <> b.currency or i.highest <> b.currency;
 
 -- tax_is_not_the_rates --
--- The tax that is contained in a price or a fee is not what its rate says.
+-- The tax in a price or a fee is not the tax of its rate.
 select b.event_id, b.id as booking_id, l.seat, l.tax, l.price + l.fee as amount, l.tax_rate
 from bookings b
 join currencies c on c.code = b.currency
@@ -238,7 +237,7 @@ join (select event_id, booking_id, seat, price, fee, tax_rate, tax from booking_
 where l.tax <> tax_in(l.price + l.fee, l.tax_rate, c.step);
 
 -- paid_booking_without_receipt --
--- A booking was paid, has no receipt, and none is due; or has one for something else than was paid.
+-- A booking was paid, but has no receipt and none is due; or its receipt is not for the paid amount.
 select b.event_id, b.id as booking_id, b.total, b.currency, r.number, r.total as on_receipt
 from bookings b
 left join receipts r on r.event_id = b.event_id and r.booking_id = b.id and r.refund_id is null
@@ -247,7 +246,7 @@ where b.confirmed_at is not null and b.total > 0
         select from receipts_due d where d.booking_id = b.id and d.occasion = 'confirmed'));
 
 -- refund_without_credit_note --
--- What went back to a buyer is not what the credit notes say, less their reversals, and none is due.
+-- The refunded money of a booking is not the sum of its credit notes and reversals, and none is due.
 select r.event_id, r.id as refund_id, r.amount, r.state, coalesce(n.total, 0) as on_notes
 from refunds r
 join bookings b on b.event_id = r.event_id and b.id = r.booking_id and b.payment_id = r.payment_id
@@ -260,8 +259,8 @@ where coalesce(n.total, 0)
                     where d.booking_id = r.booking_id and d.refund_id = r.id);
 
 -- receipt_does_not_add_up --
--- A document's total is not the sum of its parts by rate, or those are not net and tax, or a receipt's
--- total is not the sum of its lines, or those of another are more than its total.
+-- A document's total is not the sum of its parts by rate; or a part is not the sum of net and tax; or a
+-- receipt's total is not the sum of its lines; or the lines of another document exceed its total.
 select r.organisation_id, r.number, r.total, t.total as by_rate, l.total as by_line
 from receipts r
 cross join lateral (
@@ -284,7 +283,7 @@ group by organisation_id
 having min(number) <> 1 or max(number) <> count(*);
 
 -- buyer_counted_wrongly --
--- The counter behind the cap on seats per buyer is not what the buyer has.
+-- The counter for the cap on a buyer's seats is not the number of the buyer's seats.
 select coalesce(c.event_id, h.event_id) as event_id, coalesce(c.buyer_id, h.buyer_id) as buyer_id,
     c.seats as counted, h.seats as has
 from buyer_seats c
@@ -298,7 +297,7 @@ full join (
 where coalesce(c.seats, 0) <> coalesce(h.seats, 0);
 
 -- state_not_in_log --
--- A booking, payment or refund is in a state that its log does not tell of.
+-- The state of a booking, payment or refund is not the last one in its state log.
 select r.noun, r.event_id, r.id, r.state, l.new_state as logged
 from (select 'booking' as noun, event_id, id, state from bookings
       union all select 'payment', event_id, id, state from payments
@@ -309,8 +308,8 @@ left join lateral (
 where l.new_state is distinct from r.state;
 
 -- booking_under_way_forgotten --
--- A booking is being paid, and nothing will carry it to its end: no task, no buyer who is asked for
--- something, no open dead letter.
+-- A booking is being paid, and nothing will end it: there is no task, no question to the buyer, and no open
+-- dead letter.
 select b.event_id, b.id as booking_id, b.state, p.state as payment_state
 from bookings b
 left join payments p on p.id = b.payment_id
@@ -327,14 +326,14 @@ from bookings
 where state = 'review' and review_until < clock_timestamp() - interval '10 min';
 
 -- review_without_reserved_money --
--- A payment is being looked at before it is taken, and it was taken, or nothing is reserved for it.
+-- A payment is in review, but it is not authorised.
 select b.event_id, b.id as booking_id, p.id as payment_id, p.state as payment_state
 from bookings b
 left join payments p on p.id = b.payment_id
 where b.state = 'review' and p.state is distinct from 'authorised';
 
 -- booking_under_way_without_payment --
--- A booking is being paid by nothing: its attempt to pay is another booking's, or over.
+-- A booking is being paid, but its attempt to pay belongs to another booking or has ended.
 select b.event_id, b.id as booking_id, b.state, p.state as payment_state
 from bookings b
 left join payments p on p.id = b.payment_id and p.event_id = b.event_id and p.booking_id = b.id
@@ -342,7 +341,7 @@ where b.state in ('authorising', 'expiring', 'secured')
     and (p.id is null or p.state in ('failed', 'voided'));
 
 -- payment_forgotten --
--- A payment that may hold a buyer's money belongs to a booking on which no task works.
+-- A payment may have a buyer's money, and no task works on its booking.
 select p.event_id, p.id as payment_id, p.state, b.state as booking_state
 from payments p
 left join bookings b on b.event_id = p.event_id and b.id = p.booking_id
@@ -355,7 +354,7 @@ where p.state in ('intended', 'requires_action', 'processing', 'authorised', 'un
                     where d.booking_id = p.booking_id and d.resolved_at is null);
 
 -- refund_forgotten --
--- A refund was promised, the gateway does not know of it, and no task will tell it.
+-- A refund was never sent to the gateway, and no task will send it.
 select r.event_id, r.id as refund_id, r.booking_id
 from refunds r
 where r.state = 'pending' and r.gateway_ref is null
@@ -366,7 +365,7 @@ where r.state = 'pending' and r.gateway_ref is null
                     where d.booking_id = r.booking_id and d.resolved_at is null);
 
 -- offline_money_forgotten --
--- An organiser marked a booking as paid, and no task has looked.
+-- An organiser marked a booking as paid, and no task has read that.
 select o.payment_id, p.event_id, p.booking_id, o.reference
 from offline_payments o join payments p on p.id = o.payment_id
 where o.reference is not null and p.captured = 0
@@ -376,7 +375,7 @@ where o.reference is not null and p.captured = 0
                     where d.booking_id = p.booking_id and d.resolved_at is null);
 
 -- owed_and_nobody_told --
--- A refund failed, so its money is still owed, and there is no dead letter for it.
+-- A refund failed and is owed, and there is no dead letter for it.
 select r.event_id, r.id as refund_id, r.booking_id, r.amount, r.currency
 from refunds r
 where r.state = 'failed' and r.retried_by is null and r.settled_at is null
@@ -384,7 +383,7 @@ where r.state = 'failed' and r.retried_by is null and r.settled_at is null
                     where d.args->>'refund_id' = r.id::text and d.resolved_at is null);
 
 -- confirmation_not_mailed --
--- A confirmed booking's buyer will never get the e-mail with the tickets.
+-- The buyer of a confirmed booking will never get the e-mail with the tickets.
 select b.event_id, b.id as booking_id
 from bookings b
 where b.state in ('confirmed', 'frozen') and not exists (

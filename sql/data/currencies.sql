@@ -1,9 +1,10 @@
-/* The currencies that can be charged, as https://docs.stripe.com/currencies has them: minor units, the
-   special cases, and the least and the most of one charge. Here, not in a migration, since they change.
+/* The currencies that can be charged, from https://docs.stripe.com/currencies: minor units, special cases,
+   and the lowest and highest charge. They are here and not in a migration, because they change.
 
-   ISK and UGX have no smaller unit any more, but are still counted in hundredths; of three decimals the
-   last must be 0. HUF and TWD are whole in payouts only. Where no least charge is named it is one step;
-   an account that settles in another currency has that currency's least, which only the gateway knows. */
+   ISK and UGX have no smaller unit any more, but are still counted in hundredths. Of three decimals the
+   last must be 0. HUF and TWD are whole only in payouts. If Stripe gives no lowest charge, it is one step.
+   For an account that settles in another currency the lowest charge is that currency's, which only the
+   gateway knows. */
 with names as (
     select code, case
         when code in ('BIF', 'CLP', 'DJF', 'GNF', 'JPY', 'KMF', 'KRW', 'MGA', 'PYG', 'RWF', 'VND',

@@ -1,2 +1,2 @@
-/* The months of the state log that come next; the clock makes the later ones. */
+/* Makes the next monthly partitions of the state log; the clock makes the later ones. */
 select ensure_partitions();

@@ -1,13 +1,13 @@
-/* Usher's schema, one migration for each chapter. ASCII only; functions live in sql/functions and are
-   created anew at every run.
+/* Usher's schema, one migration for each chapter. ASCII only. Functions live in sql/functions and are
+   created anew at every migration run.
 
    Rules that the tables keep:
-   - event_id leads every key of an event-scoped table (a later move to several servers shards by it);
+   - event_id is the first column of every key of an event's tables (it is the key of later shards);
    - tables with a high write rate have no foreign key to events or lanes (a key-share lock on a hot
      row costs a multixact per commit);
    - money is an integer in minor units beside its currency;
-   - every deadline is decided by this server's clock;
-   - names and addresses live in buyers only. */
+   - the database's clock decides every deadline;
+   - names and addresses are in buyers only. */
 
 create function uuid7() returns uuid language plpgsql volatile parallel safe as $$
 declare
@@ -19,7 +19,7 @@ begin
     return encode(bytes, 'hex')::uuid;
 end $$;
 
-/* PostgreSQL 18 makes them itself, ten times as fast. */
+/* PostgreSQL 18 has such a function, ten times as fast. */
 do $$ begin
     if to_regprocedure('pg_catalog.uuidv7()') is not null then
         create or replace function uuid7() returns uuid language sql volatile parallel safe
@@ -30,8 +30,7 @@ end $$;
 
 /* ---- Who sells ------------------------------------------------------------------------------- */
 
-/* review_seconds: how long a review may take; review_ends: what becomes of a booking about which no
-   decision was made by then. */
+/* review_seconds: how long a review may take; review_ends: the decision if none was made by then. */
 create table organisations (
     id bigint generated always as identity primary key,
     name text not null check (length(name) between 1 and 200),
@@ -66,9 +65,10 @@ create table api_keys (
 
 /* ---- Who buys -------------------------------------------------------------------------------- */
 
-/* An account can be made for any address. The first sign-in by a mailed code proves who reads its mail:
-   verified_at; a password, and the tokens of earlier epochs, end with it. codes_used: a code names the
-   count that it was made at, and is good for one sign-in. code_sent_at: when the last code was mailed. */
+/* An account can be made for any address. verified_at: the first sign-in by a mailed code, which proves that
+   the buyer reads the address's mail; it ends a password and the tokens of earlier epochs. codes_used: how
+   many codes were used; a code contains this count, so it is good for one sign-in. code_sent_at: when the
+   last code was mailed. */
 create table accounts (
     id bigint generated always as identity primary key,
     password_hash text,
@@ -91,7 +91,7 @@ create table buyers (
 );
 create unique index buyers_email on buyers (lower(email));
 
-/* The answer to a request, for requests that repeat its key. */
+/* Answers to requests, for repeated requests with the same idempotency key. */
 create table idempotency_keys (
     principal text not null,
     route text not null,

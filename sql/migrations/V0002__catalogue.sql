@@ -36,8 +36,8 @@ create table plan_categories (
     unique (plan_version_id, name)
 );
 
-/* Seat integers carry the plan: two seats have consecutive integers if and only if they are neighbours,
-   and smaller is better (db/catalogue/seating.py). centre: offset from the row's middle. */
+/* Seat integers contain the order of the plan: two seats have consecutive integers if and only if they are
+   neighbours, and a lower one is better (db/catalogue/seating.py). centre: offset from the row's middle. */
 create table plan_seats (
     plan_version_id bigint not null references plan_versions,
     seat integer not null check (seat > 0),
@@ -58,9 +58,9 @@ create table plan_seats (
     foreign key (plan_version_id, category) references plan_categories
 );
 
-/* Currencies that can be sold in. Amounts are integers of the smallest unit: 10 ^ exponent of them are
-   one, as the gateway counts them; only multiples of step can be charged. sql/data/currencies.sql fills
-   it. */
+/* Currencies in which events can be sold. Amounts are integers of minor units, as the gateway counts them:
+   10 ^ exponent of them are one. Only multiples of step can be charged. sql/data/currencies.sql fills the
+   table. */
 create table currencies (
     code char(3) primary key check (code ~ '^[A-Z]{3}$'),
     exponent smallint not null check (exponent between 0 and 3),
@@ -69,23 +69,22 @@ create table currencies (
     maximum_charge bigint not null check (maximum_charge >= minimum_charge)
 );
 
-/* currency: a foreign key, since it is written while the event is a draft, never by a sale. booking_fee:
-   for a booking that costs anything, beside the fees of its tickets; its tax is contained in it, as
-   theirs is.
+/* currency: a foreign key, which is cheap because only a draft is written, never by a sale. booking_fee:
+   of a booking that is not free, beside the fees of its tickets; like them it contains its tax.
 
    lobby_opens_at, lobby_closes_at: of the lobby before the sale; null: there is none.
 
-   gated: seats are booked with a pass only; else a buyer may also book without the queue. claim_seconds:
-   for which a pass is offered; grace_seconds: for which a buyer who did not take it may still come back
-   to the head of the queue; pass_seconds: for which it is good, once taken.
+   gated: seats are only booked with a pass or from the queue; otherwise direct bookings are allowed too.
+   claim_seconds: how long a pass is offered; grace_seconds: how long a buyer who did not take it may come
+   back to the head of the queue; pass_seconds: how long a pass that was taken is good.
 
-   payment_methods: in the gateway's words. A card can be authorised, and is captured when the seats are
-   surely the buyer's; the other methods are charged at once, which can take days. Offline money is paid
-   at the box office, or into a bank account, and marked as paid by the organiser. offline_seconds: the
-   time to pay offline; null: it cannot be paid so. offline_instructions: where to pay.
+   payment_methods: in the gateway's words. A card is authorised first, and captured when the seats are
+   secured; the other methods are charged at once, which can take days. Offline payments are made at the
+   box office or by bank transfer, and marked as paid by the organiser. offline_seconds: the time to pay
+   offline; null: offline payment is not allowed. offline_instructions: where to pay.
 
-   archive_month: where the event's archive is, from its first piece on; archived_at: when all of it was
-   there. An event that is being archived sells no more. */
+   archive_month: the month of the event's archive, set with its first piece; archived_at: when the whole
+   event was archived. An event that is being archived is not on sale. */
 create table events (
     id bigint generated always as identity primary key,
     organisation_id bigint not null references organisations,
@@ -133,7 +132,7 @@ create table events (
 create index events_organisation on events (organisation_id, id);
 create index events_unarchived on events (greatest(starts_at, off_sale_at)) where archived_at is null;
 
-/* What can be charged is a matter of the currency (check_prices): in rupiahs twelve digits. */
+/* The limits of prices depend on the currency (check_prices): in rupiahs twelve digits. */
 create table event_categories (
     event_id bigint not null references events,
     category smallint not null check (category > 0),
@@ -144,7 +143,7 @@ create table event_categories (
     primary key (event_id, category)
 );
 
-/* Seats that are set apart: for a fan club, a sponsor, the box office. */
+/* Seats that are set apart for a purpose: a fan club, a sponsor, the box office. */
 create table allocations (
     event_id bigint not null references events,
     allocation smallint not null check (allocation > 0),

@@ -1,7 +1,7 @@
-/* Bookings, and the seats and tickets of them. */
+/* Bookings with their seats and tickets. */
 
 /* fee: the booking's own, part of total. A booking of free tickets has none.
-   review_reasons, review_until: money is reserved and a person decides: why, and until when.
+   review_reasons, review_until: of a review: why, and until when.
    payment_id refers to payments, which come after bookings (V0005__payments.sql). */
 create table bookings (
     event_id bigint not null,
@@ -46,7 +46,7 @@ create index bookings_open on bookings (event_id, deadline)
 create index bookings_review on bookings (event_id, review_until, id) where state = 'review';
 create index bookings_review_until on bookings (review_until) where state = 'review';
 
-/* A seat whose ticket was returned (returned_at) is not the booking's any more. */
+/* A seat whose ticket was returned (returned_at) no longer belongs to the booking. */
 create table booking_items (
     event_id bigint not null,
     booking_id uuid not null,
@@ -62,9 +62,9 @@ create table booking_items (
     constraint booking_items_tax_within check (tax <= price + fee)
 );
 
-/* A seat has at most one owner: it is one row, and booking_id is one column. That the booking exists,
-   here and for the items, is checked once a statement (check_bookings_exist): as foreign keys, row by
-   row, it took almost half of a reservation's time. */
+/* A seat has at most one owner: it is one row, and booking_id is one column. A trigger checks once per
+   statement that the bookings of seats and items exist (check_bookings_exist): foreign keys, which are
+   checked row by row, took almost half of a reservation's time. */
 create table seats (
     event_id bigint not null,
     seat integer not null,
@@ -81,7 +81,7 @@ create table seats (
 create index seats_free on seats (event_id, category, kept, seat)
     where state = 'free' and allocation is null;
 
-/* The cap on seats per buyer and event. A counter, so that no race gets around it. */
+/* Seats by buyer and event, for the cap. A counter with a constraint, so that no race can exceed it. */
 create table buyer_seats (
     event_id bigint not null,
     buyer_id bigint not null,

@@ -1,9 +1,9 @@
-/* Money: how the gateway is called, what buyers have paid, and what went back. */
+/* Calls to the gateway, payments, refunds, disputes, receipts and reconciliation. */
 
 
 /* ---- The gateway ----------------------------------------------------------------------------- */
 
-/* When the gateway could not be used: hold clocks are credited the overlap, when they are read. */
+/* Times in which the gateway could not be used. A hold's deadline is credited the overlap when it is read. */
 create table outages (
     gateway_account_id bigint not null references gateway_accounts,
     opened_at timestamptz not null default clock_timestamp(),
@@ -12,8 +12,8 @@ create table outages (
 );
 create unique index outages_one_open on outages (gateway_account_id) where closed_at is null;
 
-/* The moment from which each endpoint of the gateway may be called again: all workers together call it
-   as many times a second as the account is allowed. */
+/* The slots of each endpoint of the gateway are taken up to next_at. All workers together call it at the
+   account's rate. */
 create table gateway_turns (
     gateway_account_id bigint not null references gateway_accounts,
     endpoint text not null,
@@ -21,11 +21,10 @@ create table gateway_turns (
     primary key (gateway_account_id, endpoint)
 ) with (fillfactor = 10);
 
-/* What all workers share about a gateway account. Its circuit: 'open' while the gateway does not answer
-   (no worker calls it until retry_at), 'half-open' while one worker, the probes-th since it opened, may
-   find out (until retry_at: it may die), else 'closed'. Its bucket, for calls to all endpoints together:
-   calls are booked up to next_at, and those that come before others have their turns up to
-   booked_until. */
+/* The state of a gateway account that all workers share. Its circuit: 'open' while the gateway does not
+   answer (no worker calls it until retry_at); 'half-open' while one call, the probe with number probes, may
+   be made (until retry_at, because its worker may die); else 'closed'. Its bucket, for calls to all
+   endpoints together: slots are taken up to next_at, and those of preferred calls up to booked_until. */
 create table gateway_circuits (
     gateway_account_id bigint primary key references gateway_accounts,
     state text not null default 'closed' check (state in ('closed', 'open', 'half-open')),
@@ -36,7 +35,7 @@ create table gateway_circuits (
     booked_until timestamptz not null default clock_timestamp()
 ) with (fillfactor = 10);
 
-/* What Stripe told us, once each: the key is Stripe's event id. */
+/* Stripe's notifications, each once: the key is Stripe's event id. */
 create table webhook_inbox (
     id text primary key,
     type text not null,
@@ -49,18 +48,19 @@ create index webhook_inbox_age on webhook_inbox (received_at);
 
 /* ---- Payments -------------------------------------------------------------------------------- */
 
-/* One attempt to pay. params is exactly what is sent to the gateway; idempotency_n is part of the key
-   under which it is sent, and grows only when the fate of the earlier key is known. 'processing': charged
-   at once, which can take days.
+/* Attempts to pay. params: exactly what is sent to the gateway; idempotency_n: a part of the idempotency
+   key, raised only when the outcome under the earlier key is known. 'processing': charged at once, which
+   can take days.
 
-   captured: more than amount, or in another currency (captured_currency), only where the payment is
-   written down as failed: all of it goes back. refunded: of the captured, what is asked for and has not
-   failed (sql/triggers/refunds.sql). kept: of the captured, what an organiser decided not to give back
+   captured: can be more than amount, or in another currency (captured_currency), only if the payment is
+   recorded as failed: then all of it is refunded. refunded: the sum of the refunds that have not failed
+   (sql/triggers/refunds.sql). kept: the part of the captured money that an organiser decided not to refund
    for a booking that has ended.
 
-   What the gateway tells of a card and of how risky a payment is: no card data but the fingerprint, which
-   is the same for one number. address_hash: of the address that the buyer paid from, keyed
-   (web/support/client_address.py). capture_before: when the authorisation lapses. */
+   card_... and risk_...: the gateway's facts about the card and the risk. Of the card's data only the
+   fingerprint is kept, which is the same for each use of a card number. address_hash: a keyed hash of the
+   buyer's network address (web/support/client_address.py). capture_before: when the authorisation
+   lapses. */
 create table payments (
     id uuid primary key default uuid7(),
     event_id bigint not null,
@@ -95,7 +95,7 @@ create table payments (
     gateway_review boolean not null default false,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp(),
-    -- The gateway's id first: a notification or a list knows it, and not whose account it is among many.
+    -- The gateway's id comes first: notifications and lists contain it, but not our gateway account.
     constraint payments_gateway_ref_once unique (gateway_ref, gateway_account_id),
     foreign key (event_id, booking_id) references bookings,
     constraint payments_captured check (captured >= 0
@@ -115,18 +115,18 @@ create index payments_card on payments (organisation_id, card_fingerprint, creat
     where card_fingerprint is not null;
 create index payments_address on payments (organisation_id, address_hash, created_at)
     where address_hash is not null;
-/* Payments in doubt, among the many that are well. */
+/* Finds payments without a final state among the many that have one. */
 create index payments_open on payments (id)
     where state in ('intended', 'requires_action', 'processing', 'authorised', 'unknown');
 
 /* A booking and its payment refer to each other. */
 alter table bookings add foreign key (payment_id) references payments deferrable initially deferred;
 
-/* A refund is an object of its own: pending, then succeeded or failed, and a success can still fail.
+/* Refunds: pending, then succeeded or failed; one that has succeeded can still fail.
 
-   cause: who wants it; 'dashboard': it was made in the gateway's dashboard. requested_by: the actor of
-   that transaction. params is exactly what is sent to the gateway. A refund that failed is owed until it
-   is tried anew (retried_by), or was paid otherwise (settled_at, settlement: how). */
+   cause: why it was made; 'dashboard': it was made in the gateway's dashboard. requested_by: who acted in
+   that transaction. params: exactly what is sent to the gateway. A refund that failed is owed until it is
+   tried again (retried_by), or was paid otherwise (settled_at, settlement: how). */
 create table refunds (
     id uuid primary key default uuid7(),
     payment_id uuid not null references payments,
@@ -161,8 +161,8 @@ create index refunds_event on refunds (event_id, id);
 create index refunds_owed on refunds (event_id)
     where state = 'failed' and retried_by is null and settled_at is null;
 
-/* The seats that a refund was for; none where it was for money alone. amount: of the refund, what is for
-   the seat; the rest is for the booking's fee, or for money alone. */
+/* The seats of a refund; a refund of an amount alone has none. amount: the part of the refund for the seat;
+   the rest is for the booking's fee. */
 create table refund_items (
     event_id bigint not null,
     refund_id uuid not null references refunds,
@@ -174,9 +174,10 @@ create table refund_items (
 );
 create index refund_items_refund on refund_items (refund_id);
 
-/* What is known of money paid offline. The primary key decides between the organiser, who marks a payment
-   as paid, and the saga, which gives it up: the first of them has the row. Both: it was paid too late, and
-   goes back. reference: of the bank or of the box office, for one payment alone. */
+/* What organisers and the saga say about offline payments. The primary key decides between the organiser,
+   who marks a payment as paid, and the saga, which gives it up: the first of them inserts the row. If both
+   are set, it was paid too late and is refunded. reference: of the bank or the box office, for one payment
+   alone. */
 create table offline_payments (
     payment_id uuid primary key references payments,
     gateway_account_id bigint not null references gateway_accounts,
@@ -191,7 +192,7 @@ create table offline_payments (
     check (cancelled_at is not null or reference is not null)
 );
 
-/* Refunds of such money that the organiser says were paid. */
+/* Refunds of offline payments that the organiser marked as paid. */
 create table offline_refunds (
     refund_id uuid primary key references refunds,
     how text not null check (length(how) between 1 and 500),
@@ -199,8 +200,7 @@ create table offline_refunds (
     recorded_by text not null
 );
 
-/* Events that were cancelled, and how far giving everything back has come
-   (tasks/event_cancellations.py). */
+/* Event cancellations and their progress (tasks/event_cancellations.py). */
 create table event_cancellations (
     event_id bigint primary key references events,
     reason text not null check (length(reason) between 1 and 500),
@@ -233,9 +233,9 @@ create index disputes_event on disputes (event_id, created_at);
 create index disputes_booking on disputes (event_id, booking_id);
 create index disputes_payment on disputes (payment_id);
 
-/* A card's issuer suspects fraud, and says so before the payment is disputed. The tickets are on hold
-   until the organiser has dismissed it (dismissed_at), or given the money back. Not where the gateway
-   says that nothing can be done any more (actionable). */
+/* Fraud warnings: the card's issuer suspects fraud before a dispute. The booking is frozen until the
+   organiser dismisses the warning (dismissed_at) or refunds the money. actionable false: the gateway says
+   that nothing can be done any more, and the booking is not frozen. */
 create table fraud_warnings (
     gateway_ref text primary key,
     payment_id uuid not null references payments,
@@ -250,8 +250,8 @@ create table fraud_warnings (
 create index fraud_warnings_event on fraud_warnings (event_id, created_at);
 create index fraud_warnings_open on fraud_warnings (payment_id) where actionable and dismissed_at is null;
 
-/* Where an organisation differs from review_rules_of, which says what the rules are. A payment of which a
-   rule counts more than `most` is reviewed. */
+/* Rules that an organisation has changed; review_rules_of lists all rules. A payment is reviewed if a rule
+   counts more than `most`. */
 create table review_rules (
     organisation_id bigint not null references organisations,
     rule text not null check (rule in ('buyer_attempts', 'buyer_seats', 'card_buyers', 'card_bookings',
@@ -265,9 +265,9 @@ create table review_rules (
 
 /* ---- Receipts -------------------------------------------------------------------------------- */
 
-/* What is to be numbered, in the order in which it happened: written in the transaction of the change
-   (sql/triggers/bookings.sql and refunds.sql), deleted in that of the number. So a transaction that
-   confirms a booking never waits for an organisation's next number. */
+/* Documents to be numbered, in the order in which they became due. A row is inserted in the transaction of
+   the change (sql/triggers/bookings.sql and refunds.sql), and deleted in that of the number. So a
+   transaction that confirms a booking never waits for an organisation's next number. */
 create table receipts_due (
     id bigint generated always as identity primary key,
     organisation_id bigint not null,
@@ -282,14 +282,14 @@ create table receipts_due (
 create index receipts_due_organisation on receipts_due (organisation_id, id);
 create index receipts_due_booking on receipts_due (booking_id);
 
-/* Receipts, and what corrects them: a refund's credit note, and when the refund failed after all, the
-   note's reversal. total is negative on a credit note, so that a booking's documents sum up to what its
-   seller has. breakdown: as it was when it was issued, for good; no names of buyers.
+/* Receipts, credit notes of refunds, and reversals of credit notes whose refund failed after all. total is
+   negative on a credit note, so that a booking's documents sum up to the money that the seller has.
+   breakdown: the amounts when it was issued, which never change; it has no names of buyers.
 
-   Numbers run without a gap from 1 in each organisation: previous is a foreign key to the number before.
-   No foreign key to bookings: its locks, in the order of numbers, could deadlock with theirs, which are
-   in the order of ids; bookings stay. None to refunds: receipts are kept when what they are for is
-   archived. */
+   Numbers run from 1 without a gap in each organisation: previous is a foreign key to the number before.
+   There is no foreign key to bookings: its locks, in the order of numbers, could deadlock with other
+   transactions, which lock in the order of ids. There is none to refunds: receipts are kept when bookings
+   and refunds are archived. */
 create table receipts (
     organisation_id bigint not null references organisations,
     number bigint not null check (number > 0),
@@ -326,12 +326,12 @@ create index receipts_event on receipts (organisation_id, event_id, number);
 
 /* ---- Reconciliation -------------------------------------------------------------------------- */
 
-/* Comparing the gateway's list with the tables, both ways (tasks/reconciliation.py).
+/* Runs that compare the gateway's lists with the tables, both ways (tasks/reconciliation.py).
 
-   A run goes over all gateway_accounts that share one account at the gateway; gateway_account_id is the
-   first of them. phase and cursor: how far it has come. foreign_objects: those of others who use the same
-   account. differences: those that it found, new or known; of them repairs: sent on their way;
-   dead_letters: handed to a person. */
+   A run covers all gateway_accounts that share one account at the gateway; gateway_account_id is the first
+   of them. phase and cursor: its progress. foreign_objects: objects of other programs that use the same
+   account. differences: those that it found, new or known; of them repairs: repairs that were started;
+   dead_letters: those that a person has to settle. */
 create table reconciliations (
     id bigint generated always as identity primary key,
     gateway_account_id bigint not null references gateway_accounts,
@@ -356,14 +356,14 @@ create table reconciliations (
 create unique index reconciliations_one_of_the_clock on reconciliations (gateway_account_id, cause)
     where state = 'running' and cause <> 'asked';
 
-/* What a run has seen at the gateway, until it has looked for ours that it has not seen. */
+/* Ids that a run has seen at the gateway, until it has compared the tables with them. */
 create table reconciliation_seen (
     reconciliation_id bigint not null references reconciliations,
     gateway_ref text not null,
     primary key (reconciliation_id, gateway_ref)
 );
 
-/* What was captured and refunded, in minor units, as both sides have it when they are compared. */
+/* The captured and refunded money of both sides, in minor units, at the time of the comparison. */
 create table reconciliation_totals (
     reconciliation_id bigint not null references reconciliations,
     currency char(3) not null,
@@ -374,10 +374,10 @@ create table reconciliation_totals (
     primary key (reconciliation_id, currency)
 );
 
-/* One row as long as it lasts, however many runs see it. subject: our id, or the gateway's where we have
-   none. made_at: when the object was made. here, there: what it is on both sides. repairs: how often its
-   repair was sent on its way; one that does not help twice becomes a dead letter (dead_letter_id, which
-   refers to a table of the next chapter). */
+/* Differences: one row for as long as a difference lasts, for all runs that see it. subject: Usher's id, or
+   the gateway's if there is none. made_at: when the object was made. here, there: the object on both sides.
+   repairs: how often its repair was started; if it did not help twice, the difference becomes a dead letter
+   (dead_letter_id, which refers to a table of the next chapter). */
 create table reconciliation_differences (
     id bigint generated always as identity primary key,
     gateway_account_id bigint not null references gateway_accounts,
@@ -403,8 +403,8 @@ create unique index reconciliation_differences_open on reconciliation_difference
 create index reconciliation_differences_found on reconciliation_differences (found_by);
 create index reconciliation_differences_seen on reconciliation_differences (seen_by);
 
-/* What a comparison gives. in_flight: a task works on it, or it is too young to tell. repair: the task
-   that may mend it, with its key and arguments; null: only a person can. */
+/* A difference as a comparison returns it. in_flight: a task works on the object, or it is too young.
+   repair: the task that may repair it, with its key and arguments; null: only a person can. */
 create type difference as (
     kind text, subject text, made_at timestamptz, in_flight boolean,
     event_id bigint, booking_id uuid, payment_id uuid,

@@ -1,10 +1,10 @@
-/* Durable work: tasks, what became of those that died, and the clock's jobs. */
+/* Durable tasks, dead letters, and the clock's jobs. */
 
-/* A row lives until its work is done; it is deleted in the transaction of the work's effect.
-   resend_at: when the relay sends the next message for it. The worker alone leases. leased_by: the worker
-   that has, or last had, the task. retry_of: the dead letter of which the task is a second life (no
-   foreign key: letters are purged in their own time). trace: the request that caused it, from the setting
-   usher.trace of the transaction that wrote it. errors: the task's history, see add_attempt. */
+/* Durable tasks. A row is deleted in the transaction of the task's effect. resend_at: when the relay sends
+   the next message for it; only workers lease tasks. leased_by: the worker that has, or last had, the task.
+   retry_of: the dead letter that was retried as this task (no foreign key: letters have their own
+   retention). trace: the request that caused it, from the setting usher.trace of the transaction that
+   inserted it. errors: the task's history, see add_attempt. */
 create table outbox (
     id bigint generated always as identity primary key,
     actor text not null,
@@ -30,12 +30,11 @@ create table outbox (
     constraint outbox_priority check (priority in (20, 50, 80))
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create unique index outbox_one_per_key on outbox (actor, key) where key is not null;
-/* The urgent first, the oldest of them first. */
+/* For the relay: the urgent tasks first, of them the oldest first. */
 create index outbox_to_send on outbox (queue, priority, resend_at);
 
-/* task_id 0: what became a dead letter was no task. retry_of: the letter whose retry died as well;
-   retried_as: the task that an operator made of it. resolved_by: null when the task came to its end by
-   itself. */
+/* Dead letters. task_id 0: a fact without a task. retry_of: an earlier letter, whose retry failed as well;
+   retried_as: the task that was made by a retry. resolved_by: null if the task was done after all. */
 create table dead_letters (
     id bigint generated always as identity primary key,
     task_id bigint not null,
@@ -70,15 +69,15 @@ create index dead_letters_open on dead_letters (died_at) where resolved_at is nu
 create index dead_letters_resolved on dead_letters (resolved_at) where resolved_at is not null;
 create index dead_letters_event on dead_letters (event_id, id) where event_id is not null;
 create index dead_letters_buyer on dead_letters (buyer_id, id) where buyer_id is not null;
-/* Whether a person was called about a booking: asked whenever its buyer looks. */
+/* Finds the open dead letter of a booking each time its buyer reads it. */
 create index dead_letters_booking on dead_letters (booking_id) where resolved_at is null;
 
 alter table reconciliation_differences add foreign key (dead_letter_id) references dead_letters;
 
-/* The clock's jobs. Two clocks are safe: a tick is taken by a compare-and-set on next_at.
-   catch_up: of the ticks that were missed, how many are run after all, each told its time; 0: a missed
-   tick is skipped, for the next finds what it would have found. A job that failed waits until retry_at,
-   and its tick is not lost. failures: in a row. declared_at: it has never run since. */
+/* The clock's jobs. Several clocks may run: a tick is taken by a compare-and-set on next_at.
+   catch_up: how many missed ticks are run later, each with its own time; 0: missed ticks are skipped,
+   because the next tick finds the same work. A job that failed waits until retry_at, and its tick is not
+   lost. failures: in a row. declared_at: when the job was added. */
 create table jobs (
     name text primary key,
     every interval not null check (every > interval '0'),

@@ -1,4 +1,4 @@
-/* One e-mail for each booking and template, and one more for each of the booking's refunds. */
+/* E-mails: at most one for each booking and template, and for each refund and template. */
 create table emails (
     id uuid primary key default uuid7(),
     event_id bigint,

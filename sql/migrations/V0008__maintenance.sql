@@ -1,4 +1,4 @@
-/* What is written down of changes, what is checked, what is counted, and what is put away. */
+/* Logs of changes, the auditor's progress, statistics and archives. */
 
 
 /* ---- Legal moves and logs -------------------------------------------------------------------- */
@@ -18,15 +18,15 @@ from (values
     ('entry', 'admitted', 'standby booked left lapsed'),
     ('seat', 'free', 'held sold blocked'),
     ('seat', 'held', 'free sold'),
-    -- Blocked: returned, but not to be sold again.
+    -- Blocked: its ticket was returned, and it is not to be sold again.
     ('seat', 'sold', 'free blocked'),
     ('seat', 'blocked', 'free'),
     ('booking', 'held', 'authorising expired cancelled'),
     ('booking', 'authorising', 'held secured expiring review failed'),
     ('booking', 'review', 'secured expiring failed'),
-    -- Review: a payment that is authorised at the last moment is looked at like any other.
+    -- Review: a payment that was authorised at the last moment is reviewed like any other.
     ('booking', 'expiring', 'expired secured cancelled review'),
-    -- Held, authorising: charged at once and declined, or it turns out to be the buyer's turn.
+    -- Held, authorising: a charge at once was declined, or has to be approved by the buyer.
     ('booking', 'secured', 'confirmed failed held authorising'),
     ('booking', 'confirmed', 'cancelled frozen'),
     ('booking', 'frozen', 'confirmed cancelled'),
@@ -35,14 +35,14 @@ from (values
     ('payment', 'requires_action', 'processing authorised captured failed unknown voided'),
     ('payment', 'processing', 'requires_action authorised captured failed voided'),
     ('payment', 'authorised', 'captured voided failed unknown'),
-    -- Money for what was voided: it can only be marked as paid offline. It goes back.
+    -- Captured: a voided offline payment can still be marked as paid. It is refunded.
     ('payment', 'voided', 'failed'),
     ('refund', 'pending', 'succeeded failed'),
     ('refund', 'succeeded', 'failed')
 ) as moves (noun, old_state, targets);
 
-/* Append-only: only triggers may write it. Monthly partitions are made ahead by ensure_partitions.
-   state_log_at: what changed lately, without an index that each change would have to enter. */
+/* The state log: append-only, and only triggers may write it. ensure_partitions makes monthly partitions
+   ahead. state_log_at: finds recent changes, and costs an insert almost nothing. */
 create table state_log (
     event_id bigint not null,
     noun text not null,
@@ -66,8 +66,8 @@ create table audit_log (
 create index audit_log_event on audit_log (event_id, id);
 create index audit_log_age on audit_log (at);
 
-/* How far the auditor has come. 'changes': state_log was gone through until then; 'whole': which
-   invariants were checked since started_at, and which of them could not be in time. */
+/* The auditor's progress. 'changes': the time up to which state_log was checked; 'whole': the invariants
+   that were checked since started_at, and those of them that could not be checked in time. */
 create table audits (
     name text primary key check (name in ('changes', 'whole')),
     until timestamptz not null default clock_timestamp(),
@@ -77,7 +77,7 @@ create table audits (
 );
 insert into audits (name) values ('changes'), ('whole');
 
-/* What a day brought, by event; made by the job `statistics`. */
+/* Totals by event and day; the job `statistics` writes them. */
 create table daily_sales (
     day date not null,
     event_id bigint not null,
@@ -95,9 +95,9 @@ create index daily_sales_organisation on daily_sales (organisation_id, day);
 
 /* ---- Archives -------------------------------------------------------------------------------- */
 
-/* When an event is long over, all its bookings and entries move here, booking by booking, into the month
-   of the event's end. document: the rows of all tables, by the names of archive_parts; the columns beside
-   it are what is looked for. An archive has no foreign keys: what it refers to may go. */
+/* Bookings and entries of old events are moved here, booking by booking, into the month of the event's end.
+   document: the rows of all tables, by the names of archive_parts; the other columns are for searches. An
+   archive has no foreign keys, because the rows that it refers to may be deleted. */
 create table archived_events (
     month date not null,
     event_id bigint not null,
@@ -130,7 +130,7 @@ create table archived_bookings (
 ) partition by range (month);
 create index archived_bookings_buyer on archived_bookings (buyer_id, created_at desc);
 
-/* By which late news finds its booking. */
+/* Finds the booking of a late notification. */
 create table archived_payments (
     month date not null,
     payment_id uuid not null,
@@ -143,7 +143,7 @@ create table archived_payments (
 create index archived_payments_gateway on archived_payments (gateway_ref);
 create index archived_payments_booking on archived_payments (event_id, booking_id);
 
-/* Those who queued and did not book. */
+/* Entries without a booking. */
 create table archived_entries (
     month date not null,
     event_id bigint not null,

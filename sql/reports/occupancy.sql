@@ -1,4 +1,4 @@
--- How full the house is, by zone and category.
+-- Occupancy of the seats, by zone and category.
 select p.zone,
     c.name as category,
     count(*) as seats,

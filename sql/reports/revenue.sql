@@ -1,6 +1,6 @@
--- Money by currency, in its smallest unit. gross: what confirmed bookings cost when they were sold, those
--- cancelled since included; of it fees, those of tickets and those of bookings, and the tax contained in
--- all. captured: what the gateway took. refunds: given back, or on the way. net: what stays.
+-- Money by currency, in minor units. gross: the price of confirmed bookings when they were sold, including
+-- those cancelled since. Parts of it: the fees of tickets and of bookings, and the tax that all contain.
+-- captured: by the gateway. refunds: paid back, or on the way. net: the rest.
 with sold as (
     select b.currency, count(*) as bookings, sum(b.quantity) as seats, sum(b.total) as gross,
         sum(b.fee + i.fee) as fees, sum(b.fee_tax + i.tax) as tax

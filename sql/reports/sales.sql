@@ -1,6 +1,5 @@
--- What was sold, by hour of the event's own time zone and by category, without what was given back; the
--- fees of whole bookings have a line of their own. Amounts are in the currency's smallest unit, and
--- contain fees and tax.
+-- Sales by hour of the event's time zone and by category, without returned tickets. The fees of whole
+-- bookings have their own line. Amounts are in minor units, and contain fees and tax.
 select to_char(b.confirmed_at at time zone e.time_zone, 'YYYY-MM-DD HH24:00') as hour,
     coalesce(c.name, '(booking fees)') as category,
     count(distinct b.id) as bookings,

@@ -1,4 +1,4 @@
--- How long people waited between joining the queue and being told, in seconds, by what they were told.
+-- Seconds between joining the queue and the decision, by the decision.
 select e.state,
     coalesce(e.reason, '') as reason,
     count(*) as entries,
