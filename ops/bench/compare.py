@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class Compared:
         """Measure both in turn. Where the old version fails, measure the new one only once."""
         sides = dict(zip(("old", "new"), versions, strict=True))
         for number in range(pairs):
+            began = time.monotonic()
             for side in sorted(sides, reverse=number % 2 == 0):
                 try:
                     getattr(self, side).append(sides[side].measure(self.name, sizes))
@@ -80,7 +82,10 @@ class Compared:
                     self.errors[side] = f"{sides[side].name} ends with: {error}"
             if self.errors:
                 return
-            print(f"  {self.name} {number + 1}/{pairs}: {self.told(-1)}", flush=True)
+            seconds = time.monotonic() - began
+            print(
+                f"  {self.name} {number + 1}/{pairs}: {self.told(-1)}, {seconds:.0f} s", flush=True
+            )
 
     def told(self, number: int) -> str:
         old, new = self.old[number], self.new[number]
@@ -188,6 +193,7 @@ def both_versions(commit: str) -> Iterator[tuple[Version, Version]]:
         old, new = Path(folder) / "old", Path(folder) / "new"
         name = trees.copy_commit(old, commit)
         trees.copy_checkout(new)
+        print(f"{name} beside this checkout", flush=True)
         yield Version(name, old, trees.python_for(old)), Version("this", new, Path(sys.executable))
 
 

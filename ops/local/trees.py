@@ -37,6 +37,7 @@ def python_for(tree: Path) -> Path:
     if locks(tree) == locks(ROOT):
         link_packages(tree)
         return Path(sys.executable)
+    print("  installing the packages that are locked there", flush=True)
     subprocess.run(["make", "-s", "install", f"PYTHON={sys.executable}"], cwd=tree, check=True)
     return tree / ".venv" / "bin" / "python"
 
