@@ -1,1 +1,1 @@
-"""Dramatiq: actors, saga, relay and clock. The only code that talks to Stripe and to mail."""
+"""Background work: actors, saga, relay, clock. Only this code calls gateways and mail servers."""

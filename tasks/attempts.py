@@ -1,4 +1,4 @@
-"""How an attempt to pay comes to its end at the gateway."""
+"""End a payment attempt at the gateway."""
 
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.errors import UsherError
@@ -7,17 +7,17 @@ from tasks.gateways.errors import NothingHappened
 from tasks.gateways.registry import gateway_of
 
 NOT_YET = 5
-"""Seconds until the gateway is asked again about what it has not done yet."""
+"""Seconds until the gateway is asked again about a change that it has not made yet."""
 PROCESSING_CARD, PROCESSING_DEBIT = 10, 300
-"""Seconds until a payment that is being processed is looked at again, news or no news."""
+"""Seconds until the gateway is asked about a payment in processing, also without a notification."""
 
 
 class StillProcessing(UsherError):
-    """The gateway has not come to an end with a payment for far longer than it should take."""
+    """The gateway has been processing a payment for far too long."""
 
 
 def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome:
-    """Cancel the payment, unless it succeeded; what was never sent has failed."""
+    """Cancel the payment, unless it succeeded. A payment that was never sent has failed."""
     never = PaymentOutcome("failed", "", 0, "", failure_code="not_sent")
     if progress.first_sent_at is None:
         return never
@@ -32,8 +32,8 @@ def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome
 
 
 def stop_for_good(progress: PaymentProgress) -> PaymentOutcome:
-    """Make sure that nothing is reserved. What was captured has to be refunded, and what is still
-    being processed may be."""
+    """Make sure that the payment holds no authorisation. What was captured has to be refunded; what
+    is still in processing may have to be."""
     outcome = stop(progress, spare_authorised=False)
     if outcome.state not in ("voided", "failed", "captured", "processing"):
         raise TryLater(NOT_YET, "the gateway has not cancelled yet")
@@ -41,7 +41,7 @@ def stop_for_good(progress: PaymentProgress) -> PaymentOutcome:
 
 
 def stop_failed(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOutcome:
-    """Cancel what failed: until then it can be tried again in a browser."""
+    """Cancel a failed payment, since a browser could try it again until then."""
     if outcome.state != "failed":
         return outcome
     cancelled = gateway_of(progress).cancel(progress, outcome.gateway_ref)
@@ -49,7 +49,7 @@ def stop_failed(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOu
 
 
 def still_processing(progress: PaymentProgress) -> UsherError:
-    """The error to raise: the task looks again later, or a person is called."""
+    """The error to raise: the task tries later, or becomes a dead letter."""
     if progress.overdue:
         return StillProcessing(f"{progress.method}: see payment {progress.gateway_ref}")
     seconds = PROCESSING_CARD if progress.can_be_authorised else PROCESSING_DEBIT

@@ -1,11 +1,11 @@
-"""The auditor: holds what is in the database against sql/invariants.sql, all the time.
+"""The auditor: checks the database against sql/invariants.sql, all the time.
 
-What changed is checked within seconds: everything that those buyers have whose bookings, payments
-or refunds the log of state changes names. Once a day everything is checked, one query after the
-other, each a transaction of its own; and every minute what was found wrong, until it is not.
+Changes are checked within seconds: the state log names bookings, payments and refunds that changed,
+and everything that their buyers have is checked. Once a day everything is checked, one invariant
+after the other, each in a transaction of its own. Open findings are checked every minute.
 
-A row counts when a second look, a moment later, finds it again. It becomes a dead letter, and is
-repaired where that is safe (db/maintenance/findings.py).
+A finding counts when a second look, a moment later, returns it again. It becomes a dead letter, and
+is repaired where that is safe (db/maintenance/findings.py).
 """
 
 import time
@@ -32,13 +32,13 @@ MOMENT = 2.0
 BUYERS_AT_ONCE = 100
 LETTERS_AT_ONCE = 100
 """Findings of an invariant at a time: who has a hundred letters need not read a million."""
-LONGEST_QUERY = 60  # seconds, for one look of a whole audit
-LONGEST_TURN = 60  # seconds, after which another task may have the thread
+LONGEST_QUERY = 60  # seconds, for one query of a whole audit
+TIME_SLICE = 60  # seconds, after which another task may have the thread
 
 
 @durable(queue="maintenance", lease=300, longest_delay=60)
 def audit_changes(lease: Lease) -> None:
-    """Check what changed since the last time."""
+    """Check what changed since the last audit of changes."""
     while not lease.finished:
         with lease.transaction() as conn:
             span = findings.next_span(conn)
@@ -53,7 +53,7 @@ def audit_changes(lease: Lease) -> None:
 
 
 def check_span(lease: Lease, span: Span) -> int:
-    """Check the objects that a part of the log names. Returns how many."""
+    """Check the objects that a part of the state log names; return how many."""
     if span.empty:
         return 0
     with transaction(seconds=LONGEST_QUERY) as conn:
@@ -70,7 +70,7 @@ def check_span(lease: Lease, span: Span) -> int:
 
 
 def check_buyers(event_id: int, buyers: Sequence[int]) -> None:
-    """Everything that some buyers of an event have."""
+    """Check everything that some buyers of an event have."""
     suspects = {
         invariant: rows
         for invariant in invariants.invariants()
@@ -89,7 +89,7 @@ def look_among(invariant: Invariant, event_id: int, buyers: Sequence[int]) -> Ro
 
 @durable(queue="maintenance", lease=300, longest_delay=300)
 def audit_whole(lease: Lease) -> None:
-    """Check everything, from where the worker before has stopped."""
+    """Check everything, beginning where the worker before stopped."""
     with lease.transaction() as conn:
         todo = findings.begin_whole(conn)
     check_all(lease, todo, findings.mark_done)
@@ -103,7 +103,7 @@ def audit_whole(lease: Lease) -> None:
 
 @durable(queue="maintenance", lease=300, longest_delay=60)
 def audit_findings(lease: Lease) -> None:
-    """Look whether what was wrong still is."""
+    """Check the open findings again."""
     with lease.transaction() as conn:
         todo = findings.named(findings.count_findings(conn))
     check_all(lease, todo, lambda conn, invariant, slow: None)
@@ -115,19 +115,19 @@ def audit_findings(lease: Lease) -> None:
 def check_all(
     lease: Lease, todo: Sequence[Invariant], done: Callable[[Conn, Invariant, bool], None]
 ) -> None:
-    """One after the other; `done` is told which, and whether it took too long to be checked.
+    """Check invariants one after the other. `done` gets each, and whether its check was too slow.
 
-    Errors: TryLater when a thread was kept for long enough.
+    Errors: TryLater when the time slice is over.
     """
-    until = time.monotonic() + LONGEST_TURN
+    until = time.monotonic() + TIME_SLICE
     for invariant in todo:
         if time.monotonic() > until:
-            raise TryLater(0, "there is more to check")
+            raise TryLater(0, "the time slice is over")
         slow = False
         try:
             check_whole(invariant)
         except QueryCanceled:
-            log.error("an invariant takes too long to check", invariant=invariant.name)
+            log.error("invariant check too slow", invariant=invariant.name)
             slow = True
         with lease.transaction() as conn:
             done(conn, invariant, slow)
@@ -135,7 +135,7 @@ def check_all(
 
 
 def check_whole(invariant: Invariant) -> None:
-    """Whether an invariant holds everywhere; findings that are no more are closed.
+    """Check an invariant on all rows; close findings that are no longer returned.
 
     Errors: psycopg.errors.QueryCanceled.
     """
@@ -153,20 +153,20 @@ def look(invariant: Invariant) -> Rows:
 
 
 def confirmed(first: Rows, second: Rows) -> Rows:
-    """What was seen twice."""
+    """The rows of which both looks returned the subject."""
     seen = {findings.subject_of(row) for row in first}
     return [row for row in second if findings.subject_of(row) in seen]
 
 
 def report(invariant: Invariant, rows: Rows, and_close: Rows | None = None) -> None:
-    """Write down what is wrong, and close what was, but for what is among `and_close`."""
+    """Record findings; with `and_close`, close earlier findings that are not among those rows."""
     with transaction("task:audit") as conn:
         new = findings.report(conn, invariant, rows)
         if and_close is not None:
             findings.close_others(conn, invariant, and_close)
     if new:
         log.error(
-            "what must never be, is",
+            "invariant violated",
             invariant=invariant.name,
             meaning=invariant.meaning,
             findings=len(new),

@@ -1,11 +1,11 @@
 """The saga of a booking: authorise, secure, capture, issue; then its compensations.
 
-One durable task per booking, `advance`, runs whatever steps are ready. A step is: a short
-transaction that reads how far things are and records what is about to be done; the call to the
-gateway, outside any transaction; a short transaction that records the outcome. Authorise and
-capture are such steps; secure and issue are what their outcomes mean for the booking, in the same
-transaction. A process may die between any two lines: the next worker reads how far things are,
-asks the gateway again under the same key, and goes on.
+One durable task per booking, `advance`, runs all steps that are ready. A step has three parts. A
+short transaction reads the states and records the call that follows. Then the gateway is called,
+outside any transaction. Then a short transaction records the outcome. Authorise and capture are
+such steps. Secure and issue change the booking in the transaction that records their outcomes. A
+process may die between any two lines: the next worker reads the states, repeats the call to the
+gateway under the same key, and goes on.
 """
 
 from collections.abc import Callable
@@ -54,14 +54,14 @@ STEPS: dict[tuple[str, str | None], StepName] = {
         for live in ("intended", "unknown", "requires_action", "processing", "authorised")
     },
 }
-"""By the states of booking and payment, the function that is due; none: there is nothing to do."""
+"""The step that is due, by the states of booking and payment; no entry: nothing is to be done."""
 
 Step = Callable[[Lease, PaymentProgress], None]
 
 
 @durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def advance(lease: Lease) -> None:
-    """Carry a booking on, as far as it can go now."""
+    """Run a booking's steps as far as possible now."""
     while not lease.finished and (todo := next_step(lease)) is not None:
         stop_if_told()
         step, progress = todo
@@ -69,7 +69,7 @@ def advance(lease: Lease) -> None:
 
 
 def next_step(lease: Lease) -> tuple[Step, PaymentProgress] | None:
-    """The step that is due, recorded as begun; None: none is, and the task is finished."""
+    """Choose the due step and record it as begun; without one, finish the task and return None."""
     args = lease.task.args
     with lease.transaction() as conn:
         progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
@@ -86,7 +86,7 @@ def next_step(lease: Lease) -> tuple[Step, PaymentProgress] | None:
 
 
 def choose_step(progress: PaymentProgress) -> StepName | None:
-    """By STEPS, unless the gateway could not be asked for too long."""
+    """The step of STEPS; or `release`, when the gateway has been away for too long."""
     name = STEPS.get((progress.booking_state, progress.payment_state))
     if name == "withdraw" and progress.gateway_gone and progress.can_be_authorised:
         return "release"
@@ -96,8 +96,8 @@ def choose_step(progress: PaymentProgress) -> StepName | None:
 
 
 def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
-    """Record the call before it is made. It charges a method that cannot be authorised, so that
-    its seats are secured first: no buyer pays for seats that expire meanwhile."""
+    """Record the call before it is made. For a method that is charged at once, secure the seats
+    first, so that no buyer pays for seats that expire meanwhile."""
     assert progress.payment_id is not None
     payments.mark_sent(conn, progress.payment_id)
     at_once = progress.booking_state == "authorising" and not progress.can_be_authorised
@@ -106,14 +106,14 @@ def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
 
 
 REFUSED = "The payment could not be made. Nothing was charged: try again, or with another card."
-"""For buyers; what the gateway says is meant for us, and may name our account."""
+"""For buyers, in place of the gateway's message, which may name our account."""
 NEXT_KEY = 0.5
 """Seconds until a payment is sent under its next key."""
 
 
 def authorise(lease: Lease, progress: PaymentProgress) -> None:
-    """Reserve the money, or take it, where that is the only way. Asking again under the same key
-    tells what became of an earlier try."""
+    """Authorise the payment, or charge it at once where the method requires that. Asking again
+    under the same key returns the outcome of an earlier try."""
     reach("before authorise")
     try:
         outcome = gateway_of(progress).authorise(progress)
@@ -134,19 +134,19 @@ def authorise(lease: Lease, progress: PaymentProgress) -> None:
 
 
 def record_doubt(lease: Lease, progress: PaymentProgress) -> None:
-    """Have operators see that the payment is in doubt, until the gateway tells."""
+    """Mark the payment as in doubt for operators, until the gateway tells its outcome."""
     if progress.payment_state == "intended":
         with lease.transaction() as conn:
             payments.record(conn, progress, PaymentOutcome("unknown", "", 0, ""))
 
 
 def look(lease: Lease, progress: PaymentProgress) -> None:
-    """See what has become of a payment that waited for the buyer, or for the bank."""
+    """Ask the gateway about a payment that waits for the buyer or for the bank."""
     settle(lease, progress, stop_failed(progress, gateway_of(progress).look(progress)))
 
 
 def look_in_review(lease: Lease, progress: PaymentProgress) -> None:
-    """See whether the gateway has ended a payment about which a person is to decide."""
+    """Ask the gateway whether it has ended a payment that is in review."""
     outcome = gateway_of(progress).look(progress)
     if outcome.state == "authorised":
         with lease.transaction() as conn:
@@ -156,7 +156,7 @@ def look_in_review(lease: Lease, progress: PaymentProgress) -> None:
 
 
 def settle(lease: Lease, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
-    """Record what the gateway says the payment is, and move the booking accordingly."""
+    """Record the payment's state at the gateway, and move the booking accordingly."""
     outcome = refuse_unexpected(progress, outcome)
     with lease.transaction() as conn:
         record(conn, progress, outcome)
@@ -171,14 +171,14 @@ def settle(lease: Lease, progress: PaymentProgress, outcome: PaymentOutcome) -> 
 
 
 def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
-    """Write down what the payment is, if that is news. Errors: MovedOn."""
+    """Record the payment's state if it is new. Errors: MovedOn."""
     if outcome.state != progress.payment_state and not payments.record(conn, progress, outcome):
         raise MovedOn
 
 
 def secure(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
-    """Keep the seats of an authorised payment from expiring. Where a person has to look at it
-    first, a decision, or the end of its time, wakes the task again.
+    """Secure the seats of an authorised payment. If it needs a review, the task is enqueued again
+    by the decision, or by the review's time limit.
     """
     became = payments.secure_or_review(conn, progress)
     if became is None:
@@ -189,8 +189,8 @@ def secure(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
 
 
 def wait_for_buyer(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
-    """Finish: a notification, or the deadline, wakes the task again. Nothing was charged, so seats
-    that were secured for a charge can expire again."""
+    """Finish the task; a notification or the deadline enqueues it again. Nothing was charged, so
+    seats that were secured for a charge may expire again."""
     if progress.booking_state == "secured" and not payments.await_buyer(conn, progress):
         raise MovedOn
     if progress.booking_state == "expiring":
@@ -199,20 +199,20 @@ def wait_for_buyer(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
 
 
 def wait_for_bank(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
-    """Secure the seats of a charge, which cannot be stopped. (A card is only authorised late, which
-    can be voided.)"""
+    """Secure the seats of a charge that cannot be stopped. (A card that is in processing is only
+    authorised later, and can then be voided.)"""
     at_once = not progress.can_be_authorised and not given_up(progress)
     if at_once and not ensure_secured(conn, progress):
         raise MovedOn
 
 
 def ensure_secured(conn: Conn, progress: PaymentProgress) -> bool:
-    """Secure the seats, unless they are. Money that was taken is not reviewed."""
+    """Secure the seats if they are not yet. A payment that was charged is not reviewed."""
     return progress.booking_state == "secured" or payments.secure_booking(conn, progress)
 
 
 def capture(lease: Lease, progress: PaymentProgress) -> None:
-    """Take the money, and issue in the transaction that records it."""
+    """Capture the payment, and issue in the transaction that records this."""
     reach("before capture")
     outcome = take_or_leave(progress)
     reach("after capture")
@@ -231,8 +231,8 @@ def capture(lease: Lease, progress: PaymentProgress) -> None:
 
 
 def take_or_leave(progress: PaymentProgress) -> PaymentOutcome:
-    """Capture; or, where that has not worked for so long that the authorisation is about to lapse,
-    void it, so that the buyer's money is not held for nothing."""
+    """Capture the payment. If capturing has failed until the authorisation is about to lapse, void
+    it instead, so that the buyer's money is not held for nothing."""
     assert progress.gateway_ref is not None
     if progress.lapsing:
         return gateway_of(progress).cancel(progress, progress.gateway_ref)
@@ -246,13 +246,13 @@ def issue(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
     lease.finish(conn)
 
 
-# Compensations: in reverse, and seats are released only when no payment can still succeed.
+# Compensations, in reverse order. Seats are released only when no payment can still succeed.
 
 
 def end_uncaptured(
     lease: Lease, conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome
 ) -> None:
-    """End a booking for which nothing could be captured, or another sum was."""
+    """End a booking for which no money could be captured, or another sum than was asked for."""
     reason = OTHER_SUM if outcome.failure_code == OTHER_SUM else "authorisation_lapsed"
     if reason != OTHER_SUM:
         log.error("an authorisation lapsed before its capture", state=outcome.state)
@@ -282,13 +282,13 @@ def reopen_or_end(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
 
 
 def given_up(progress: PaymentProgress) -> bool:
-    """Whether the buyer, or the organisation, cancelled while the payment was under way."""
+    """Whether the buyer or the organisation cancelled while the payment was under way."""
     return progress.booking_reason in ("buyer", "event_cancelled")
 
 
 def withdraw(lease: Lease, progress: PaymentProgress) -> None:
-    """Stop a payment whose deadline has passed, unless it succeeded; and a charge that could not be
-    sent in time: no buyer is charged long after having gone."""
+    """Stop a payment whose deadline has passed, unless it succeeded. A charge that could not be
+    sent in time is given up, so that no buyer is charged long after leaving."""
     reach("before withdraw")
     outcome = stop(progress, spare_authorised=not given_up(progress))
     reach("after withdraw")
@@ -296,8 +296,8 @@ def withdraw(lease: Lease, progress: PaymentProgress) -> None:
 
 
 def release(lease: Lease, progress: PaymentProgress) -> None:
-    """End a booking while the gateway cannot be asked, for so long that the seats do not wait for
-    it: money that can only be authorised is voided when it is back."""
+    """End a booking whose gateway has been away for so long that its seats should be sold again.
+    A payment that can only be authorised is voided when the gateway is back."""
     state, reason = ("expired", "gateway_away")
     if given_up(progress):
         state, reason = "cancelled", progress.booking_reason or ""
@@ -308,7 +308,7 @@ def release(lease: Lease, progress: PaymentProgress) -> None:
 
 
 def void(lease: Lease, progress: PaymentProgress) -> None:
-    """Give back what is still reserved for a booking that has ended, or was taken for it."""
+    """Void or refund the payment of a booking that has ended."""
     outcome = refuse_unexpected(progress, stop_for_good(progress))
     reach("after void")
     with lease.transaction() as conn:
@@ -339,4 +339,4 @@ MEANING: dict[str, Callable[[Lease, Conn, PaymentProgress], None]] = {
     "failed": reopen_or_end,
     "voided": reopen_or_end,
 }
-"""By what the payment is now, what becomes of the booking."""
+"""The function that moves the booking, by the payment's state."""

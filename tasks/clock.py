@@ -1,9 +1,9 @@
-"""The clock: what has to happen from time to time, decided by the database's clock.
+"""The clock: runs periodic jobs, by the database's time.
 
-A job runs in the transaction that takes its tick, so two clocks run it once. Jobs are short and
-set-based; one that may take seconds runs in a thread of its own, and what takes longer is a durable
-task that its job only enqueues, and that tells when it is done (tasks/housekeeping.py). Leases of
-tasks need no sweeping: they run out, and the relay sends the tasks again.
+A job runs in the transaction that takes its tick, so two clocks run it only once. Jobs are short
+and set-based. A job that may take seconds has a thread of its own. For longer work the job only
+enqueues a durable task, which records when it is done (tasks/housekeeping.py). No job has to clean
+up leases: they run out, and the relay sends the tasks again.
 """
 
 import threading
@@ -28,18 +28,18 @@ log = structlog.get_logger()
 TICK = 0.5
 LONGEST_STATEMENT = 60  # seconds
 EXPIRED_AT_ONCE = 500
-"""Holds, or passes, ended in one transaction."""
+"""Holds or passes that are ended in one transaction."""
 ARCHIVED_AT_ONCE = 20
-"""Events for which a task is begun."""
+"""Events for which one run enqueues tasks."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to do, and how often. run: given the connection and the time of the tick.
+    """A periodic job. run: gets the connection and the time of the tick.
 
-    catch_up: how many missed ticks are run after all; most jobs look at the state of things, so
-    that the next tick finds whatever a missed one would have. at: the time of day of its ticks.
-    apart: in a thread of its own. enqueues: `run` begins a task, and that says when it is done.
+    catch_up: how many missed ticks are run later; most jobs need none, since the next tick finds
+    what a missed one would have found. at: the time of day of its ticks. apart: in a thread of its
+    own. enqueues: `run` only enqueues a task, and the task records its success.
     """
 
     every: timedelta
@@ -51,13 +51,13 @@ class Job:
 
 
 def expire_holds(conn: Conn, tick: datetime) -> dict[str, int]:
-    """End holds past their deadline, and have the saga end those that are being paid."""
+    """End holds past their deadline; those that are being paid are ended by the saga."""
     expired, expiring = lanes.expire_holds(conn, EXPIRED_AT_ONCE)
     return {"expired": expired, "expiring": expiring}
 
 
 def expire_passes(conn: Conn, tick: datetime) -> dict[str, int]:
-    """Give the room of passes that were not taken, or not used, to the next."""
+    """End passes that were not taken or not used, so that the next entries can be admitted."""
     missed, lapsed = lanes.expire_passes(conn, EXPIRED_AT_ONCE)
     return {"missed": missed, "lapsed": lapsed}
 
@@ -71,7 +71,7 @@ def end_reviews(conn: Conn, tick: datetime) -> dict[str, int]:
 
 
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
-    """A task for each event that may be archived."""
+    """Enqueue a task for each event that may be archived."""
     due = archives.list_due(conn, ARCHIVED_AT_ONCE)
     for event_id in due:
         jobs.add_task(conn, "archive_event", str(event_id), {"event_id": event_id}, event_id)
@@ -79,20 +79,20 @@ def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
 
 
 def begin_day(conn: Conn, tick: datetime) -> None:
-    """The day before the tick is summed up."""
+    """Enqueue the summary of the day before the tick."""
     day = (tick - timedelta(days=1)).astimezone(UTC).date().isoformat()
     jobs.add_task(conn, "sum_up_day", day, {"day": day})
 
 
 def enqueue(actor: str) -> Callable[[Conn, datetime], None]:
-    """A job that is one durable task, of the same name."""
+    """A job that enqueues the durable task of the same name."""
     return lambda conn, tick: jobs.add_task(conn, actor, actor, {})
 
 
 PROBE_EVERY = timedelta(seconds=5)
 NUMBER_EVERY = timedelta(seconds=2)
 DAYS_CAUGHT_UP = 31
-"""Of statistics, after a time without visitors."""
+"""Days that are summed up later, at most, when no clock was running."""
 
 
 JOBS: dict[str, Job] = {
@@ -133,7 +133,7 @@ JOBS: dict[str, Job] = {
 
 
 def declare_jobs() -> None:
-    """The table says what this version does, and when; jobs that are no more vanish from it."""
+    """Write this version's jobs and intervals to the table; delete jobs that no longer exist."""
     with transaction() as conn:
         for name, job in JOBS.items():
             jobs.declare(conn, name, job.every, job.catch_up, job.at)
@@ -141,9 +141,9 @@ def declare_jobs() -> None:
 
 
 def run_due(names: Collection[str] | None = None) -> None:
-    """Run each job that is due, of these or of all; one's trouble is not the others'.
+    """Run each due job, of these names or of all. An error of one job does not stop the others.
 
-    Errors: those of a database that is away.
+    Errors: psycopg's when the database is away.
     """
     with transaction() as conn:
         due = jobs.list_due(conn)
@@ -156,7 +156,7 @@ def run_due(names: Collection[str] | None = None) -> None:
 
 
 def run_job(name: str, job: Job) -> None:
-    """One tick of a job, unless another clock has it."""
+    """Run one tick of a job, unless another clock does."""
     with transaction(f"clock:{name}", LONGEST_STATEMENT) as conn:
         tick = jobs.take_tick(conn, name)
         if tick is not None:
@@ -166,7 +166,7 @@ def run_job(name: str, job: Job) -> None:
 
 
 def record_failure(name: str, error: Exception) -> None:
-    """The tick was rolled back with what it did; the job is tried again soon."""
+    """Record an error. The tick was rolled back with its changes, and is tried again soon."""
     text = f"{type(error).__name__}: {error}"
     with transaction() as conn:
         failures = jobs.fail(conn, name, text)
@@ -174,7 +174,7 @@ def record_failure(name: str, error: Exception) -> None:
 
 
 def run(stop: threading.Event) -> None:
-    """Tick until told to stop; Postgres need not be there all the time."""
+    """Tick until told to stop; Postgres may be away for a time."""
     apart = [name for name, job in JOBS.items() if job.apart]
     together = [name for name in JOBS if name not in apart]
     declared = threading.Event()
@@ -189,7 +189,7 @@ def run(stop: threading.Event) -> None:
 
 
 def tick_on(names: Collection[str], stop: threading.Event, declared: threading.Event) -> None:
-    """Run these jobs, one after the other, as they become due."""
+    """Run these jobs one after the other when they are due."""
     troubled = False
     while not stop.wait(TICK):
         try:
@@ -198,9 +198,9 @@ def tick_on(names: Collection[str], stop: threading.Event, declared: threading.E
                 declared.set()
             run_due(names)
             troubled = False
-        except Exception as error:  # the next tick finds what this one would have
+        except Exception as error:  # the next tick finds what this one would have found
             if not troubled:
-                log.warning("cannot tick just now", error=repr(error))
+                log.warning("tick failed", error=repr(error))
             troubled = True
 
 

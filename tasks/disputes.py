@@ -1,5 +1,5 @@
-"""Disputes: whenever the gateway says that something has changed, look at what the dispute is.
-Warnings of fraud come before there is one."""
+"""Disputes: after each notification, read the dispute from the gateway. Fraud warnings come before
+a dispute is opened."""
 
 import structlog
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 @durable(queue="payments", keep=True)
 def look_at_dispute(lease: Lease) -> None:
-    """Write down what a dispute is now; its booking is frozen, goes on, or ends."""
+    """Record a dispute's state; its booking is frozen, unfrozen or ended."""
     args = lease.task.args
     with lease.transaction() as conn:
         case = disputes.find_case(conn, args["payment_id"])
@@ -38,7 +38,7 @@ def look_at_dispute(lease: Lease) -> None:
 
 @durable(queue="payments", keep=True)
 def freeze_for_fraud_warning(lease: Lease) -> None:
-    """An issuer suspects fraud: the tickets are on hold until the organiser has decided."""
+    """Freeze a booking because of a fraud warning, until the organiser has decided."""
     args = lease.task.args
     with lease.transaction() as conn:
         event_id, payment_id = args["event_id"], args["payment_id"]
@@ -47,4 +47,4 @@ def freeze_for_fraud_warning(lease: Lease) -> None:
             lease.finish(conn)
     if booking_state is None:
         raise TryLater(2, "the booking is still being confirmed")
-    log.warning("fraud is suspected", booking_state=booking_state)
+    log.warning("fraud warning", booking_state=booking_state)

@@ -1,6 +1,6 @@
-"""The drain: decides who gets seats, lane by lane, in the order of their numbers.
+"""The drain: decides entries, lane by lane, in number order.
 
-It is no durable task: the lanes themselves say what is left to do, and the relay asks them.
+It is not a durable task: the lanes themselves show what is left to do, and the relay reads them.
 """
 
 import time
@@ -20,7 +20,7 @@ from tasks.durable.leases import told_to_stop
 log = structlog.get_logger()
 
 TURN = 10
-"""Seconds after which a drain gives its thread back; the relay sends the next one."""
+"""The time slice in seconds, after which a drain ends; the relay sends the next message."""
 
 
 @dramatiq.actor(queue_name="drain", broker=broker, priority=-1)  # before payments that wait
@@ -36,7 +36,7 @@ def drain() -> None:
 
 
 def serve_one_lane() -> bool:
-    """Decide one batch of the lane that is due. False: no lane is."""
+    """Decide one batch of the due lane. False: no lane is due."""
     event_id = None
     try:
         with transaction("drain") as conn:
@@ -45,7 +45,7 @@ def serve_one_lane() -> bool:
                 return False
             decide(conn, event_id, settings().drain_batch)
     except psycopg.OperationalError:
-        raise  # Postgres is away, or restarting: nothing is wrong with the entries
+        raise  # Postgres is away or restarting: the entries are not the cause
     except psycopg.Error as error:
         assert event_id is not None
         halve(event_id, settings().drain_batch // 2, error)

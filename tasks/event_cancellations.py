@@ -1,7 +1,7 @@
-"""Cancelling an event: tens of thousands of bookings, batch by batch, each a transaction of its
-own, so that the next worker goes on where the last one was.
+"""Cancel an event: tens of thousands of bookings in batches, each in a transaction of its own, so
+that another worker can go on.
 
-Refunds are made as the gateway can take them: no batch is begun while that before it still waits.
+Refunds are made at the gateway's rate: no batch is begun while refunds of the last one still wait.
 """
 
 import time
@@ -15,28 +15,28 @@ from tasks.durable.leases import Lease, TryLater, stop_if_told
 BATCH = 200
 """Bookings in one transaction; their refunds take 10 s at 20 a second."""
 TURN = 60
-"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
+"""The time slice in seconds; Dramatiq interrupts an actor after 300."""
 WAIT = 2
-"""Seconds until a look whether the refunds of the last batch are done."""
+"""Seconds until the refunds of the last batch are checked again."""
 
 
 @durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def cancel_event(lease: Lease) -> None:
-    """Take bookings back until none is left, nor any under way that might still be confirmed."""
+    """Cancel bookings until none is left, and none is under way that may still be confirmed."""
     end = time.monotonic() + TURN
     with lease.transaction() as conn:
         event_cancellations.await_sales(conn, lease.task.args["event_id"])
     while not lease.finished:
         stop_if_told()
         if time.monotonic() > end:
-            raise TryLater(0, "others have their turn")
+            raise TryLater(0, "the time slice is over")
         if not take_batch(lease):
-            raise TryLater(WAIT, "the gateway has refunds to do, or bookings are still being paid")
+            raise TryLater(WAIT, "refunds wait for the gateway, or bookings are still being paid")
         reach("after cancel batch")
 
 
 def take_batch(lease: Lease) -> bool:
-    """Whether it was the last one, or another may follow at once."""
+    """Cancel one batch; return whether it was the last one or another may follow at once."""
     event_id = lease.task.args["event_id"]
     with lease.transaction() as conn:
         if event_cancellations.count_waiting(conn, event_id) > BATCH // 2:

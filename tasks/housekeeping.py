@@ -1,7 +1,7 @@
-"""Housekeeping, as durable tasks that the clock enqueues: what is old is purged, months are
-dropped, events that are long over move into the archive, days are summed up.
+"""Housekeeping, as durable tasks that the clock enqueues: purge old rows, drop old months, archive
+events that ended long ago, and sum days up.
 
-All of it goes in batches, each a transaction of its own, so that it can be stopped anywhere.
+All of it runs in batches, each in a transaction of its own, so that it can stop at any time.
 """
 
 import time
@@ -22,24 +22,24 @@ log = structlog.get_logger()
 PURGED_AT_ONCE = 2000
 ARCHIVED_AT_ONCE = 500
 """Bookings in one transaction: about a second."""
-LONGEST_TURN = 60  # seconds, after which another task may have the thread
+TIME_SLICE = 60  # seconds, after which another task may have the thread
 
 
 class Turn:
-    """Work that has no end in sight gives its thread back now and then."""
+    """The time slice of long work, after which it gives its thread back."""
 
     def __init__(self) -> None:
-        self._until = time.monotonic() + LONGEST_TURN
+        self._until = time.monotonic() + TIME_SLICE
 
     def check(self) -> None:
         """Errors: TryLater."""
         if time.monotonic() > self._until:
-            raise TryLater(0, "there is more to do")
+            raise TryLater(0, "the time slice is over")
 
 
 @durable(queue="maintenance", lease=300)
 def purge(lease: Lease) -> None:
-    """Delete what is older than it is to be kept."""
+    """Delete rows that are older than their retention."""
     turn, purged = Turn(), dict[str, int]()
     for kind in housekeeping.kinds():
         batch = PURGED_AT_ONCE
@@ -56,7 +56,7 @@ def purge(lease: Lease) -> None:
 
 @durable(queue="maintenance", lease=300)
 def drop_partitions(lease: Lease) -> None:
-    """Drop the months that are old enough. An interrupted one is gone on with."""
+    """Drop the monthly partitions that are old enough; go on with an interrupted one."""
     turn, dropped = Turn(), list[str]()
     with lease.transaction() as conn:
         old = housekeeping.list_old_partitions(conn)
@@ -64,7 +64,7 @@ def drop_partitions(lease: Lease) -> None:
         turn.check()
         with autocommit() as conn:
             housekeeping.drop_partition(conn, partition)
-        log.info("dropped a month", partition=partition.name)
+        log.info("partition dropped", partition=partition.name)
         dropped.append(partition.name)
         with lease.transaction() as conn:
             lease.renew(conn)
@@ -75,8 +75,8 @@ def drop_partitions(lease: Lease) -> None:
 
 @durable(queue="maintenance", lease=300)
 def archive_event(lease: Lease) -> None:
-    """Move an event into the archive, piece by piece; if something is still to come of it, the
-    clock tries again."""
+    """Move an event into the archive, piece by piece. If something of it is still open, the clock
+    tries again."""
     turn, event_id = Turn(), lease.task.args["event_id"]
     while not lease.finished:
         turn.check()
@@ -93,7 +93,7 @@ def archive_event(lease: Lease) -> None:
 
 @durable(queue="maintenance", lease=300)
 def sum_up_day(lease: Lease) -> None:
-    """What a day brought, in daily_sales."""
+    """Sum a day up in daily_sales."""
     day = lease.task.args["day"]
     with lease.transaction() as conn:
         events = housekeeping.sum_up_day(conn, date.fromisoformat(day))

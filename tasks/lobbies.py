@@ -1,4 +1,4 @@
-"""The clock's work with lobbies: the list is fixed when one closes, and the lot is drawn."""
+"""The clock's work with lobbies: close them, fix their lists, and draw."""
 
 from datetime import timedelta
 
@@ -15,14 +15,14 @@ WATCH_EVERY = timedelta(minutes=1)
 
 
 def tend_lobbies(conn: Conn) -> dict[str, int]:
-    """Do what is due; one lobby's trouble is not the others'. {lobbies, drawn, late}"""
+    """Do what is due; an error of one lobby does not stop others. {lobbies, drawn, late}"""
     done = {"lobbies": 0, "drawn": 0, "late": 0}
     for event_id in lobbies.list_due(conn):
         try:
             with conn.transaction():
                 tended = lobbies.tend(conn, event_id)
         except psycopg.OperationalError:
-            raise  # Postgres is away: nothing is wrong with the lobby
+            raise  # Postgres is away: the lobby is not the cause
         except psycopg.Error as error:
             log.error("lobby failed", event_id=event_id, error=str(error))
             continue
@@ -35,12 +35,12 @@ def tend_lobbies(conn: Conn) -> dict[str, int]:
 
 
 def watch_lobbies(conn: Conn) -> dict[str, int]:
-    """Call an operator where a sale should have begun and waits for its draw; and find
-    entries that were committed into a lobby long after its end. {waiting_for_draw, late}"""
+    """Log an error for each sale that should have begun and waits for its draw; find entries
+    that were committed long after their lobby's end. {waiting_for_draw, late}"""
     late = lobbies.list_late(conn)
     for lobby in late:
         log.error(
-            "a sale waits for its draw",
+            "sale waits for its draw",
             event_id=lobby["event_id"],
             since=lobby["on_sale_at"].isoformat(),
             remedy=_remedy(lobby),

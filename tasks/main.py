@@ -1,4 +1,4 @@
-"""What the dramatiq CLI loads: the broker and every actor. `dramatiq tasks.main`"""
+"""The broker and every actor, for `dramatiq tasks.main`."""
 
 from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
@@ -18,7 +18,7 @@ from tasks.unexpected_payments import stop_unexpected
 configure_logs("worker")
 
 QUEUES = ("payments", "mail", "maintenance")
-"""The queues of durable tasks; the drain has one of its own."""
+"""The queues of durable tasks; the drain has its own queue."""
 
 __all__ = [
     "QUEUES",

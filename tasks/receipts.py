@@ -1,5 +1,5 @@
-"""Numbering receipts: a task of each organisation that has something to number, so that
-confirming a booking never waits for the next number.
+"""Number receipts: a task for each organisation with receipts to number, so that confirming a
+booking never waits for the next number.
 """
 
 import time
@@ -10,25 +10,25 @@ from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 500
-"""Documents in one transaction."""
+"""Receipts and credit notes in one transaction."""
 TURN = 60
-"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
+"""The time slice in seconds; Dramatiq interrupts an actor after 300."""
 
 
 @durable(queue="payments", lease=60, longest_delay=300, keep=True)
 def number_receipts(lease: Lease) -> None:
-    """Number whatever is due, batch by batch, in the order in which it happened."""
+    """Number all due documents, batch by batch, in the order of their causes."""
     end = time.monotonic() + TURN
     while not lease.finished:
         stop_if_told()
         if time.monotonic() > end:
-            raise TryLater(0, "others have their turn")
+            raise TryLater(0, "the time slice is over")
         number_batch(lease)
         reach("after receipts")
 
 
 def number_batch(lease: Lease) -> None:
-    """The counter moves in the transaction of the documents: no gap, no number twice."""
+    """Number one batch. The counter changes in the documents' transaction: no gap, no duplicate."""
     with lease.transaction() as conn:
         numbered = receipts.number(conn, lease.task.args["organisation_id"], BATCH)
         if numbered < BATCH:

@@ -1,8 +1,8 @@
-"""Reconciliation: what the gateway has, and what we have, page by page until a run is through.
+"""Reconciliation: compare the gateway's lists with the tables, page by page until the run is done.
 
-The clock begins runs over the last hours and the last days, an operator over any window; the task
-is the same. It changes nothing of bookings itself: it has the tasks run that look at what the
-gateway has, or calls a person (sql/functions/payments/note_differences.sql).
+The clock starts runs over the last hours and the last days, an operator over any window. The task
+does not change bookings itself. For each difference it enqueues the task that reads the object from
+the gateway, or adds a dead letter (sql/functions/payments/note_differences.sql).
 """
 
 import time
@@ -21,12 +21,12 @@ from tasks.gateways.registry import Books, books_of
 log = structlog.get_logger()
 
 TURN = 60
-"""Seconds after which it lets others have the thread; Dramatiq interrupts after 300."""
+"""The time slice in seconds; Dramatiq interrupts an actor after 300."""
 
 
 @durable(queue="maintenance", lease=120, longest_delay=300, keep=True)
 def reconcile(lease: Lease) -> None:
-    """Go on with a run, page by page."""
+    """Continue a run, page by page."""
     end = time.monotonic() + TURN
     while time.monotonic() < end:
         stop_if_told()
@@ -37,11 +37,11 @@ def reconcile(lease: Lease) -> None:
                 report(conn, run)
                 return
         take_page(lease, run)
-    raise TryLater(0, "others have their turn")
+    raise TryLater(0, "the time slice is over")
 
 
 def take_page(lease: Lease, run: Run) -> None:
-    """Ask the gateway, then compare in one transaction."""
+    """Read a page from the gateway, then compare it in one transaction."""
     books = books_of(run)
     if run.phase in LISTED:
         page: Page = LISTED[run.phase](books)(run)
@@ -59,9 +59,9 @@ def take_page(lease: Lease, run: Run) -> None:
 def ask_for_ours(
     lease: Lease, run: Run, find: Callable[[Run, str], Thing | None]
 ) -> tuple[Page, list[str]]:
-    """Of ours that were in no list: what the gateway has of them, and which it does not know.
+    """Ask the gateway for objects of ours that were in no list; also return those it does not know.
 
-    Where others need the gateway more, those that it was asked for so far are a page, too.
+    When calls of higher priority use up the rate limit, the objects so far are the page.
     """
     with lease.transaction() as conn:
         unseen = reconciliations.list_unseen(conn, run)
@@ -88,11 +88,11 @@ FOUND: dict[str, Callable[[Books], Callable[[Run, str], Thing | None]]] = {
     "our refunds": lambda books: books.find_refund,
     "our disputes": lambda books: books.find_dispute,
 }
-"""By a run's phase."""
+"""The function for each phase of a run."""
 
 
 def report(conn: Conn, run: Run) -> None:
-    """One line with the totals of the run."""
+    """Log one line with the totals of the run."""
     done = reconciliations.find_run(conn, run.id)
     counts = ("state", "checked", "foreign_objects", "differences", "repairs", "dead_letters")
     log.log(

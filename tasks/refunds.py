@@ -1,5 +1,5 @@
-"""A refund's way: record that it is sent, ask the gateway outside any transaction, record the
-outcome. The same task looks again whenever the gateway says that something has changed.
+"""The steps of a refund: record that it is sent, call the gateway outside any transaction, record
+the outcome. Notifications enqueue the same task again.
 """
 
 import structlog
@@ -18,16 +18,16 @@ from tasks.gateways.registry import gateway_of
 log = structlog.get_logger()
 
 LOOK_AGAIN = 3600
-"""Seconds after which a refund that is pending at the gateway is asked about, news or no news."""
+"""Seconds until the gateway is asked about a pending refund, also without a notification."""
 NEXT_KEY = 0.5
 """Seconds until a refund is sent under its next key."""
 NOT_YET = 5
-"""Seconds until a refund is adopted whose payment is under way here."""
+"""Seconds until a refund is adopted if its payment is still under way here."""
 
 
 @durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def refund(lease: Lease) -> None:
-    """Give money back, or look at what became of it."""
+    """Refund money, or read the state of a refund that was sent."""
     progress = begin(lease)
     if progress is None:
         return
@@ -49,7 +49,7 @@ def refund(lease: Lease) -> None:
 
 
 def begin(lease: Lease) -> RefundProgress | None:
-    """The refund, recorded as sent; None: it has failed for good, and the task is finished."""
+    """Record the refund as sent; None when it has failed for good and the task is finished."""
     with lease.transaction() as conn:
         progress = refunds.get_progress(conn, lease.task.args["refund_id"])
         if progress.state == "failed":
@@ -61,7 +61,7 @@ def begin(lease: Lease) -> RefundProgress | None:
 
 
 def settle(lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOutcome) -> None:
-    """Write down what the refund is, tell who has to know, and finish unless it is pending."""
+    """Record the refund's state, tell the buyer if needed, and finish unless it is pending."""
     if outcome.state == "failed":
         refunds.lock_booking(conn, progress)
     if not refunds.record(conn, progress, outcome):
@@ -79,10 +79,10 @@ def settle(lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOu
 def call_for_help(
     lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOutcome
 ) -> None:
-    """The buyer is owed money that only a person can find a way for: an alert and a dead letter."""
+    """Dead-letter a failed refund: the buyer is owed money that only a person can settle."""
     reason = f"RefundFailed: {outcome.failure_code}: {progress.amount} {progress.currency} is owed"
     log.error(
-        "a refund failed, and its money is owed to the buyer",
+        "refund failed, its money is owed to the buyer",
         refund_id=str(progress.refund_id),
         was=progress.state,
         why=outcome.failure_code,
@@ -104,12 +104,12 @@ def check_sum(progress: RefundProgress, outcome: RefundOutcome) -> None:
 
 
 class WrongRefund(UsherError):
-    """The gateway has given back another amount or currency than was asked for."""
+    """The gateway has refunded another amount or currency than was asked for."""
 
 
 @durable(queue="payments", longest_delay=300, keep=True)
 def adopt_refund(lease: Lease) -> None:
-    """A refund was made in the gateway's dashboard: it counts as one of ours."""
+    """Adopt a refund that was made in the gateway's dashboard."""
     args = lease.task.args
     with lease.transaction() as conn:
         case = disputes.find_case(conn, args["payment_id"])
@@ -121,12 +121,12 @@ def adopt_refund(lease: Lease) -> None:
         if done == "too_much":
             raise CannotAdopt(
                 f"{outcome.gateway_ref} of {outcome.amount} {outcome.currency} was made at the "
-                "gateway, and the rest of the payment is promised to other refunds: those will "
-                "fail; settle them (…/settlement), and it is adopted by itself"
+                "gateway, but the rest of the payment belongs to other refunds. Those will fail: "
+                "settle them (…/settlement), and this refund is adopted automatically"
             )
         lease.finish(conn)
-    log.warning("a refund of the dashboard", refund=outcome.gateway_ref, outcome=done)
+    log.warning("dashboard refund", refund=outcome.gateway_ref, outcome=done)
 
 
 class CannotAdopt(UsherError):
-    """The tables have no room for a refund that was made at the gateway."""
+    """A refund made at the gateway is larger than what is left of its payment."""

@@ -1,8 +1,8 @@
-"""The relay: tells Dramatiq's workers what is due.
+"""The relay: sends messages to Dramatiq's workers for due tasks.
 
-Every 50 ms it looks for due rows of outbox and sends messages that name them, and for lanes with
-something to decide. It writes nothing but when to send again, so a lost message is simply repeated,
-and any number of relays may run.
+Every 50 ms it reads due rows of `outbox`, and whether lanes have something to decide, and sends
+messages for them. It only writes when to send again. So a lost message is sent again, and any
+number of relays may run.
 """
 
 import threading
@@ -25,11 +25,11 @@ log = structlog.get_logger()
 
 TICK = 0.05
 OUTSTANDING = 500
-"""Messages waiting in Redis per queue, at most: more would only be sent again before their turn."""
+"""The most messages that wait in Redis per queue; more would be sent again while they wait."""
 
 
 def run(stop: threading.Event) -> None:
-    """Relay until told to stop; neither Redis nor Postgres need be there all the time."""
+    """Relay until told to stop; Redis and Postgres may be away for a time."""
     troubled = False
     while not stop.wait(TICK):
         try:
@@ -37,15 +37,15 @@ def run(stop: threading.Event) -> None:
             if troubled:
                 log.info("relaying again")
             troubled = False
-        except Exception as error:  # whatever it is, the rows are still there
+        except Exception as error:  # no task is lost: the rows are still there
             if not troubled:
-                log.warning("cannot relay just now", error=f"{type(error).__name__}: {error}")
+                log.warning("relay failed", error=f"{type(error).__name__}: {error}")
             troubled = True
             stop.wait(0.5)
 
 
 def relay_once() -> None:
-    """Send messages for what is due, as far as the queues have room."""
+    """Send messages for due tasks, as far as the queues have room."""
     for queue in QUEUES:
         room = OUTSTANDING - waiting(queue)
         if room > 0:
@@ -68,20 +68,20 @@ def send(message: dramatiq.Message[None]) -> None:
 
 
 def waiting(queue: str) -> int:
-    """Messages in Redis that no worker has fetched."""
+    """Count the messages in Redis that no worker has fetched."""
     length = broker.client.llen(f"{broker.namespace}:{queue}")
     assert isinstance(length, int)
     return length
 
 
 def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
-    """One message for as many tasks of an actor as its policy allows. One over which a worker may
-    have died has a message of its own, and after two deaths it is alone in its process as well.
+    """Make one message for as many tasks of an actor as its policy allows. A task over which a
+    worker may have died has a message of its own; after two deaths it also runs alone.
     """
     by_actor: dict[str, list[int]] = {}
     for task in sorted(due, key=lambda task: (task.priority, task.id)):
         if task.actor not in policies:
-            log.error("no such actor; is another version of Usher running?", actor=task.actor)
+            log.error("unknown actor: is another version running?", actor=task.actor)
         elif task.claims:
             actor = broker.get_actor(task.actor)
             yield actor.message_with_options(args=([task.id],), alone=task.in_quarantine)

@@ -1,5 +1,5 @@
-"""Unexpected payments: money that came although no booking has a claim to it, because it is too
-late or not the sum that was asked for. All of it goes back by itself, once.
+"""Unexpected payments: money that came too late, or not in the sum that was asked for, so that no
+booking has a claim to it. All of it is refunded automatically, once.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ TOO_LATE, OTHER_SUM = "late_money", "wrong_money"
 
 @durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def stop_unexpected(lease: Lease) -> None:
-    """Stop a payment that was recorded as failed and went on all the same; refund what it took."""
+    """Stop a payment that was recorded as failed but goes on at the gateway; refund its money."""
     args = lease.task.args
     with lease.transaction() as conn:
         progress = payments.get_progress(
@@ -41,8 +41,8 @@ def stop_unexpected(lease: Lease) -> None:
 
 
 def refuse_unexpected(progress: PaymentProgress, outcome: PaymentOutcome) -> PaymentOutcome:
-    """Accept nothing but what was asked for. Another sum that the gateway holds is voided here; one
-    that it took is a failure, to be refunded.
+    """Accept only the sum that was asked for. Another sum that is authorised is voided; another sum
+    that was captured makes the payment failed, and is refunded.
     """
     if outcome.state not in ("authorised", "captured"):
         return outcome
@@ -65,8 +65,8 @@ def refuse_unexpected(progress: PaymentProgress, outcome: PaymentOutcome) -> Pay
 def refund_refused(
     lease: Lease, conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome
 ) -> None:
-    """Refund what `refuse_unexpected` refused, and call a person: our payment was changed at the
-    gateway."""
+    """Refund what `refuse_unexpected` refused, and add a dead letter, since the payment was changed
+    at the gateway."""
     if outcome.failure_code == OTHER_SUM:
         payments.refund_unexpected(conn, progress, OTHER_SUM)
         lease.call_out(conn, f"WrongMoney: {outcome.failure_message}")

@@ -1,4 +1,4 @@
-"""Durable tasks on Dramatiq: a message wakes a worker up, the row in Postgres is the task.
+"""Durable tasks on Dramatiq: the row in Postgres is the task, a message only wakes a worker.
 
     @durable(queue="payments")
     def advance(lease: Lease) -> None:
@@ -38,7 +38,7 @@ def durable(queue: str, **policy: Any) -> Callable[[Callable[[Lease], None]], Du
             actor_name=fn.__name__,
             queue_name=queue,
             priority=0,
-            # What goes wrong in ways that we know is told by the middleware, without a traceback.
+            # The middleware logs the errors that Usher raises itself; they need no traceback.
             options={"throws": (UsherError,)},
         )
 

@@ -1,4 +1,4 @@
-"""What becomes of a task that failed: it runs again, after a growing pause, or is a dead letter."""
+"""Failed tasks: a task runs again after a growing pause, or becomes a dead letter."""
 
 import random
 import re
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 def record_failure(lease: Lease, error: BaseException) -> None:
     """Hand the tasks back to be tried later, or bury them.
 
-    Where Postgres cannot be reached the lease simply runs out, and the relay sends them again.
+    If Postgres cannot be reached, the lease runs out and the relay sends them again.
     """
     if isinstance(error, LeaseLost):
         log.info("lease lost")
@@ -29,7 +29,7 @@ def record_failure(lease: Lease, error: BaseException) -> None:
 
 
 def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException) -> None:
-    """One task, by its own history: its neighbours in a message failed more often, or less."""
+    """Record one task's failure by its own history, which differs from its neighbours'."""
     policy, ids, token = lease.policy, [task.id], lease.token
     text = describe(error)
     if isinstance(error, TryLater):
@@ -45,11 +45,11 @@ def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException)
 
 
 def backoff(policy: Policy, failures: int) -> float:
-    """Exponential, with full jitter: anything up to base_delay * 2 ** failures seconds."""
+    """A random number of seconds up to base_delay * 2 ** failures (exponential, full jitter)."""
     longest = min(policy.longest_delay, policy.base_delay * 2 ** min(failures, 32))
     return random.uniform(0, longest)
 
 
 def describe(error: BaseException) -> str:
-    """For logs and dead letters, which hold no addresses: mail servers like to repeat them."""
+    """Text for logs and dead letters, without the e-mail addresses that mail servers repeat."""
     return re.sub(r"[^\s<>()'\":,;]+@[^\s<>()'\":,;]+", "…@…", f"{type(error).__name__}: {error}")

@@ -18,15 +18,16 @@ TO_NOTICE_LOSS: dict[str, Any] = {
     "socket_timeout": 5,
     "socket_keepalive": True,
 }
-"""Seconds. Nothing that is asked of Redis blocks there, so a server that is silent is away; without
-these a thread would wait for it for good, past any SIGTERM."""
+"""Seconds. No command that Usher sends blocks in Redis, so a silent server is away. Without these
+limits a thread would wait for ever, even after SIGTERM."""
 
 
 def make_broker() -> RedisBroker:
-    """Messages only wake workers up, so none of Dramatiq's own retries: they can lose messages when
-    Redis is away. Nor a limit of their age, which compares the clocks of two machines: an old one
-    names tasks that are done, and costs one look. Nor does Dramatiq interrupt anybody at the end:
-    tasks/durable/shutdown.py hands back what is not done.
+    """Make the broker without three of Dramatiq's middlewares, since messages only wake workers.
+
+    Retries can lose messages when Redis is away. AgeLimit compares the clocks of two machines; an
+    old message names tasks that are done, and costs one query. ShutdownNotifications interrupts
+    threads; tasks/durable/shutdown.py hands back the tasks that are not done.
     """
     middleware: list[Middleware] = [
         quarantine,

@@ -1,12 +1,12 @@
-"""Leases: the exclusive right of one worker to a task, until a time.
+"""Leases: the exclusive right of one worker to a task until a time.
 
 Every transaction of a task begins by locking its row by id and token, and the last one deletes it.
-A row that is neither finished nor failed, because the process died, is leased again when its lease
-has run out; claims count these deaths. After two of them the task is alone in its process
-(tasks/durable/quarantine.py): no task dies of its neighbours.
+If the process dies, the task is neither finished nor failed, and it is leased again when its lease
+has run out. Claims count these deaths. After two of them the task runs alone in its process
+(tasks/durable/quarantine.py), so that no task becomes a dead letter because of its neighbours.
 
-A process that is told to stop ends what it has in hand between two steps (`stop_if_told`), and
-hands the rest back, so that another worker goes on at once (tasks/durable/shutdown.py).
+A process that is told to stop ends its tasks between two steps (`stop_if_told`) and hands the rest
+back, so that another worker has them at once (tasks/durable/shutdown.py).
 """
 
 import os
@@ -35,9 +35,9 @@ MAX_CLAIMS = 5
 class Policy:
     """How an actor's tasks are leased and retried. Times in seconds.
 
-    batch: how many tasks one message may name. failures: after so many a task is a dead letter.
-    keep: a dead letter does not end the task, which goes on being tried every `longest_delay`; for
-    what must come to an end, like a payment.
+    batch: how many tasks one message may name. failures: how many make a task a dead letter. keep:
+    the task of a dead letter is still tried every `longest_delay`, because it must come to an end,
+    like a payment.
     """
 
     queue: str
@@ -50,19 +50,19 @@ class Policy:
 
 
 class LeaseLost(UsherError):
-    """Somebody else has this task now; nothing was changed."""
+    """The task is not leased to this worker any more; nothing was changed."""
 
     permanent = False
 
 
 class MovedOn(UsherError):
-    """What the task is about has changed meanwhile: read again what it is."""
+    """The task's object has changed meanwhile: read it again."""
 
     permanent = False
 
 
 class TryLater(UsherError):
-    """Not a failure: the task is to run again in `seconds`."""
+    """Not a failure: the task runs again in `seconds`."""
 
     permanent = False
 
@@ -72,7 +72,7 @@ class TryLater(UsherError):
 
 
 class Stopping(TryLater):
-    """This process is about to end, or to be left to one task; another worker goes on."""
+    """This process ends, or makes room for a task that runs alone; another worker goes on."""
 
     def __init__(self, why: str = "its worker was told to stop") -> None:
         super().__init__(0, why)
@@ -82,16 +82,16 @@ told_to_stop = threading.Event()
 
 
 def stop_if_told() -> None:
-    """Long work asks between two steps whether it may begin another. Errors: Stopping."""
+    """Stop long work between two steps, if the process is to stop. Errors: Stopping."""
     if told_to_stop.is_set():
         raise Stopping
     if quarantine.wanted:
-        raise Stopping("it makes way for a task that has to be alone")
+        raise Stopping("its worker makes room for a task that runs alone")
 
 
 @dataclass
 class Lease:
-    """Tasks that this worker, and nobody else, may finish."""
+    """The exclusive right of this worker to some tasks."""
 
     token: UUID
     tasks: list[outbox.Task]
@@ -112,7 +112,7 @@ class Lease:
     def transaction(self) -> Iterator[Conn]:
         """A transaction that begins by locking the tasks.
 
-        Errors: LeaseLost when one of them is not ours any more; everything is rolled back.
+        Errors: LeaseLost when another worker has one of them; everything is rolled back.
         """
         with transaction(f"task:{self.tasks[0].actor}") as conn:
             if outbox.lock(conn, self.ids, self.token) != set(self.ids):
@@ -127,11 +127,11 @@ class Lease:
         self.finished = True
 
     def call_out(self, conn: Conn, reason: str) -> None:
-        """A dead letter for a person to look at, whatever else becomes of the task."""
+        """Add a dead letter for a person, independent of the task's own outcome."""
         outbox.call_out(conn, self.task, self.policy.queue, reason)
 
     def renew(self, conn: Conn) -> None:
-        """Something was achieved, and what comes next has the whole time again."""
+        """Record progress: the next step has the whole time of the lease again."""
         outbox.renew(conn, self.ids, self.token, self.policy.lease)
 
 
@@ -139,7 +139,7 @@ current_lease: ContextVar[Lease] = ContextVar("lease")
 """The lease of the task that this thread is working on."""
 
 policies: dict[str, Policy] = {}
-"""By actor; the relay reads from it which tasks share a message."""
+"""Policies by actor; the relay reads from them which tasks may share a message."""
 
 in_hand: dict[UUID, Lease] = {}
 """Leases that threads of this process are working on, by token."""
@@ -148,7 +148,7 @@ in_hand: dict[UUID, Lease] = {}
 def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
     """Lease what is free of the tasks; those that died on their workers too often are buried.
 
-    alone: nothing else is in hand in this process; without it, tasks in quarantine are left.
+    alone: this process has no other task; only then are tasks in quarantine leased.
     """
     token = uuid4()
     with transaction() as conn:
@@ -164,5 +164,5 @@ def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
 
 
 def worker_name() -> str:
-    """Which process on which machine, for people who look for its log."""
+    """The machine and process, for finding its log."""
     return f"{socket.gethostname()}:{os.getpid()}"

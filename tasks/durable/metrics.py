@@ -6,7 +6,7 @@ from dramatiq.middleware.prometheus import Prometheus
 
 
 class SharedPrometheus(Prometheus):
-    """Without a server of its own: two masters on one machine would fight for its port."""
+    """Does not start a server: two workers on one machine would want the same port."""
 
     @property
     def forks(self) -> list[Any]:

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class DurableTasks(dramatiq.Middleware):
-    """Leases the tasks of a message before its actor runs, and records how it went wrong."""
+    """Leases the tasks of a message before its actor runs, and records failures."""
 
     def before_process_message(
         self, broker: dramatiq.Broker, message: dramatiq.MessageProxy
@@ -26,8 +26,8 @@ class DurableTasks(dramatiq.Middleware):
             alone = bool(message.options.get("alone"))
             lease = take_lease(message.args[0], policy, alone=alone)
         except Exception as error:
-            # Dramatiq would run the actor all the same, on the lease of this thread's last task.
-            log.warning("cannot lease just now", error=f"{type(error).__name__}: {error}")
+            # Dramatiq would still run the actor, with the lease of this thread's last task.
+            log.warning("lease failed", error=f"{type(error).__name__}: {error}")
             raise SkipMessage from error
         if not lease.tasks:
             raise SkipMessage
@@ -55,8 +55,8 @@ class DurableTasks(dramatiq.Middleware):
 
 
 def bind_ids(lease: Lease) -> None:
-    """Every line that the task logs names it, what it concerns, and what caused it; so does
-    whatever it enqueues."""
+    """Bind the task, its object and its trace to all lines that it logs; tasks that it enqueues
+    inherit the trace."""
     task = lease.tasks[0]
     traces = {task.trace or f"task-{task.id}" for task in lease.tasks}
     bind_trace(traces.pop() if len(traces) == 1 else None)

@@ -1,4 +1,4 @@
-"""How the processes that loop on their own begin and end."""
+"""Start and stop the processes that run a loop of their own."""
 
 import signal
 import threading
@@ -11,8 +11,8 @@ from db.runtime.startup import wait_for_postgres, wait_for_redis
 def run_until_stopped(
     name: str, run: Callable[[threading.Event], None], *, redis: bool = False
 ) -> None:
-    """Run with an event that is set by SIGTERM or Ctrl-C, as soon as Postgres answers; redis: and
-    Redis."""
+    """Wait for Postgres (and Redis, with `redis`), then run with an event that SIGTERM or Ctrl-C
+    sets."""
     configure_logs(name)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,10 @@
-"""Quarantine: a task over which workers died again and again is alone in its process.
+"""Quarantine: a task that may kill its workers runs alone in a process.
 
-A process that dies takes all of its tasks with it, guilty or not. So only the first deaths of a
-task may happen beside others (CLAIMS_BESIDE_OTHERS in db/durable/outbox.py): from then on the
-relay's message says `alone`, and no other message can lease the task. A worker begins it when
-nothing else is in hand, and begins nothing else until it has ended. If the process dies now, the
-task is guilty.
+When a process dies, all of its tasks get a claim, whichever of them was the cause. So only the
+first deaths of a task may happen beside others (CLAIMS_BESIDE_OTHERS in db/durable/outbox.py).
+After those the relay's message says `alone`, and no other message can lease the task. A worker
+begins it when it has no other task, and begins no other until it has ended. If the process dies
+then, this task was the cause.
 """
 
 import threading
@@ -16,12 +16,12 @@ from dramatiq.middleware import SkipMessage
 from db.runtime.settings import settings
 
 LONGEST_WAIT = 60.0
-"""Seconds that a message waits for a quarantine to begin or to end: a task that hangs does not stop
-its process for ever. (A task that takes longer may get neighbours again.)"""
+"""Seconds that a message waits for a quarantine to begin or to end, so that a task that hangs does
+not block its process for ever. (A task that takes longer may get neighbours again.)"""
 
 
 class Quarantine(dramatiq.Middleware):
-    """Lets messages into this process: many beside each other, or one alone."""
+    """Admits messages to this process: many side by side, or one alone."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -48,7 +48,7 @@ class Quarantine(dramatiq.Middleware):
                 self.enter()
 
     def enter(self) -> None:
-        """Wait while a task is alone, or soon will be. Errors: SkipMessage when told to stop."""
+        """Wait while a task runs alone or waits to. Errors: SkipMessage when told to stop."""
         if not self.is_open():
             self.wait_for(self.is_open)
             if self.closed:
@@ -56,8 +56,8 @@ class Quarantine(dramatiq.Middleware):
         self.inside.add(threading.get_ident())
 
     def enter_alone(self) -> None:
-        """Wait until nothing is in hand. Errors: SkipMessage when that takes too long; the relay
-        sends another message.
+        """Wait until this process has no other task. Errors: SkipMessage when that takes too long;
+        the relay sends another message.
         """
         self.wanted += 1
         try:
@@ -73,13 +73,13 @@ class Quarantine(dramatiq.Middleware):
         return self.alone is None and not self.wanted
 
     def wait_for(self, condition: Any) -> bool:
-        """Whether the condition is true, at the latest when the worker is told to stop."""
+        """Wait for the condition, or until the worker is told to stop; return the condition."""
         longest = LONGEST_WAIT * settings().task_pace
         self.changed.wait_for(lambda: self.closed or condition(), longest)
         return bool(condition())
 
     def leave(self) -> None:
-        """This thread has ended its message, or was not let in."""
+        """Record that this thread has ended its message, or was not admitted."""
         with self.changed:
             self.inside.discard(threading.get_ident())
             if self.alone == threading.get_ident():

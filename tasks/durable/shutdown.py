@@ -1,9 +1,9 @@
-"""How a worker begins and ends.
+"""Start and stop a worker.
 
-It fetches its first message when Postgres and Redis answer. Told to stop, it takes no more, and
-gives back at once those that it has not begun: they cost nothing, since nothing was leased. Tasks
-in hand end, or stop between two steps; whatever is still not done when the time is nearly over is
-handed back over the heads of its threads, whose transactions find their lease lost.
+It fetches its first message when Postgres and Redis answer. When told to stop, it fetches no more,
+and gives back the messages that it has not begun; none of their tasks is leased yet. Tasks that run
+end, or stop between two steps. Tasks that are still not done shortly before the time is over are
+handed back while their threads run on: those find their lease lost in the next transaction.
 """
 
 import threading
@@ -24,7 +24,7 @@ from tasks.durable.leases import in_hand, told_to_stop
 log = structlog.get_logger()
 
 TIME = 20.0
-"""Seconds for what is in hand. The Procfile has Dramatiq give up at 22, platforms kill at 30."""
+"""Seconds for running tasks. The Procfile has Dramatiq give up at 22, platforms kill at 30."""
 LOOK_EVERY = 0.1
 
 
@@ -37,7 +37,7 @@ class GracefulStop(dramatiq.Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         for event in (told_to_stop, self.ready, self.ended):
             event.clear()
-        # Not here: Dramatiq's master hears no signal until its workers have booted.
+        # The wait is not here: Dramatiq's master reacts to no signal until its workers have booted.
         threading.Thread(target=self.wait_for_servers, daemon=True).start()
 
     def wait_for_servers(self) -> None:
@@ -56,7 +56,7 @@ class GracefulStop(dramatiq.Middleware):
         threading.Thread(target=self.see_off, args=[worker], daemon=True).start()
 
     def see_off(self, worker: dramatiq.Worker) -> None:
-        """Give back what was not begun, now; and what is not done, when the time is over."""
+        """Give back messages that were not begun now, and running tasks when the time is over."""
         for _ in range(round(TIME * settings().task_pace / LOOK_EVERY)):
             give_back_messages(worker)
             if self.ended.wait(LOOK_EVERY):
@@ -68,18 +68,18 @@ class GracefulStop(dramatiq.Middleware):
 
 
 def give_back_messages(worker: dramatiq.Worker) -> None:
-    """Those that no thread has begun; where Redis is away, the relay sends others."""
+    """Requeue messages that no thread has begun; if Redis is away, the relay sends new ones."""
     for item in iter_queue(worker.work_queue):  # type: ignore[no-untyped-call]
         try:
             worker.consumers[item.message.queue_name].requeue_messages([item.message])
         except (BrokerConnectionError, RedisError) as error:
-            log.warning("a message is lost, and will be sent again", error=str(error))
+            log.warning("message lost, the relay will send another", error=str(error))
 
 
 def give_back_tasks() -> None:
     """Release the leases of this process."""
     leases = list(in_hand.values())
     ids = [id for lease in leases for id in lease.ids]
-    log.warning("tasks are not done in time, and handed back", task_ids=ids)
+    log.warning("tasks handed back at shutdown", task_ids=ids)
     with transaction() as conn:
         outbox.release(conn, ids, [lease.token for lease in leases])

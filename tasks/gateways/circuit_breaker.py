@@ -1,11 +1,12 @@
 """A circuit breaker around each gateway account, on pybreaker, whose state all workers share.
 
-The state is a row in Postgres, which is asked before each call anyhow (db/payments/circuits.py);
-Redis has no part in it. pybreaker decides, and its storage here is that row as it was when the
-call took its turn: each call has a circuit of its own. (Its `call()` holds a lock around the call,
-so that calls would run one at a time, and its half-open state lets everybody through: hence
-`calling()`, and turns, of which one at a time is the probe.) An outage is a row, too, written with
-the state, and holds are credited its time (sql/functions/payments/outage_overlap.sql).
+The state is a row in Postgres, which is read before each call in any case
+(db/payments/circuits.py); Redis has no part in it. pybreaker decides, and its storage here is that
+row as it was when the call took its slot: each call has a circuit object of its own. pybreaker's
+`call()` is not used, because it holds a lock during the call, so that calls would run one at a
+time, and because its half-open state lets every call through. Instead `calling()` surrounds a call,
+and only one slot at a time is the probe. An outage is a row, written with the state; its time is
+credited to holds (sql/functions/payments/outage_overlap.sql).
 """
 
 import random
@@ -26,9 +27,9 @@ from tasks.durable.leases import TryLater
 log = structlog.get_logger()
 
 FAILURES = 5
-"""Failed calls in a row, of all workers together, that open the breaker."""
+"""Failed calls in a row, counted over all workers, that open the circuit."""
 SPREAD = 10
-"""Seconds over which those come back that were refused while it was open."""
+"""Seconds over which tasks return that were refused while the circuit was open."""
 
 ANSWERS = (
     stripe.CardError,
@@ -38,14 +39,14 @@ ANSWERS = (
     stripe.AuthenticationError,
     stripe.PermissionError,
 )
-"""Errors that show a gateway in good health."""
+"""Errors that only a working gateway gives."""
 
 troubled: set[int] = set()
-"""Accounts with failed calls, as far as this process saw: their next success is worth writing."""
+"""Accounts whose calls failed in this process: only their next success has to be written."""
 
 
 class GatewayAway(TryLater):
-    """The gateway did not answer lately; the task runs again some time after it is tried next."""
+    """The circuit is open; the task runs again some time after the next probe."""
 
     def __init__(self, seconds: float = 0) -> None:
         super().__init__(seconds + random.uniform(0, SPREAD), "circuit breaker open")
@@ -53,7 +54,7 @@ class GatewayAway(TryLater):
 
 @contextmanager
 def calling(account_id: int, turn: Turn) -> Iterator[None]:
-    """Around one call that has its turn; pybreaker decides what it means for the others."""
+    """Surround one call that has its slot; pybreaker decides what its outcome means for others."""
     circuit = pybreaker.CircuitBreaker(
         fail_max=FAILURES,
         exclude=[is_answer if turn.state == pybreaker.STATE_HALF_OPEN else is_no_failure],
@@ -65,7 +66,7 @@ def calling(account_id: int, turn: Turn) -> Iterator[None]:
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether the gateway answered, whatever it said. 409: a request with this key is under way."""
+    """Whether the gateway answered at all. 409: a request with this key is under way."""
     if isinstance(error, ANSWERS):
         return True
     return isinstance(error, stripe.StripeError) and (
@@ -74,21 +75,22 @@ def is_answer(error: BaseException) -> bool:
 
 
 def is_replay(headers: Mapping[str, str] | None) -> bool:
-    """Whether the gateway repeats what it once said to this key: that it failed then is no news."""
+    """Whether the gateway repeats an earlier answer to this key: an earlier failure is not new."""
     lowered = {name.lower(): value for name, value in (headers or {}).items()}
     return lowered.get("idempotent-replayed") == "true"
 
 
 def is_no_failure(error: BaseException) -> bool:
-    """Nor is a fault of ours one of the gateway's. (For a probe it is: it did not find out.)"""
+    """Whether an error says nothing against the gateway, like an error of our own. (A probe with
+    such an error counts as failed, since it found nothing out.)"""
     return is_answer(error) or not isinstance(error, stripe.StripeError)
 
 
 class SharedState(pybreaker.CircuitMemoryStorage):
-    """An account's row, as one call knows it; what pybreaker decides is written there.
+    """An account's row, as one call read it; pybreaker's decisions are written there.
 
-    All that is written is a compare-and-set. Where it cannot be, the call's own outcome matters
-    more: the next failure opens the circuit instead, and the next probe closes it.
+    Every write is a compare-and-set. If a write fails, the call's own outcome matters more: the
+    next failure opens the circuit instead, or the next probe closes it.
     """
 
     def __init__(self, account_id: int, turn: Turn) -> None:

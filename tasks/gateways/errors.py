@@ -1,27 +1,27 @@
-"""How a call to a gateway ends when it does not tell what became of the payment.
+"""Errors of a gateway call that does not return the payment's state.
 
-A decline is none of these: it is an outcome like any other. TryLater (tasks/durable) is the fifth:
-nothing was done, as at a gateway that is away or called too often.
+A decline is not an error but an outcome. The fifth error is TryLater (tasks/durable): nothing was
+done, because the gateway is away or was called too often.
 """
 
 from db.runtime.errors import UsherError
 
 
 class Refused(UsherError):
-    """The gateway refused the request as it is; repeating it cannot help."""
+    """The gateway refused the request; repeating it cannot help."""
 
 
 class UnknownOutcome(UsherError):
-    """The gateway's answer did not arrive: it may have done what it was asked."""
+    """The gateway's answer did not arrive: it may have executed the request."""
 
     permanent = False
 
 
 class NothingHappened(UsherError):
-    """Known for sure: the gateway did nothing under the present key, and will not any more."""
+    """It is certain that the gateway did nothing under the present key, and never will."""
 
     permanent = False
 
 
 class ReplayedFailure(UnknownOutcome):
-    """The gateway repeats, under the same key, that it failed: asking again cannot tell more."""
+    """The gateway repeats an earlier failure under the same key: asking again tells no more."""

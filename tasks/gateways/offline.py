@@ -1,4 +1,4 @@
-"""The gateway of money paid offline: our own tables, where organisers say what they received."""
+"""The gateway for offline payments: our own tables, where organisers record what they received."""
 
 from db.connections import transaction
 from db.payments import offline
@@ -9,7 +9,7 @@ from tasks.gateways.errors import Refused
 
 
 def look(progress: PaymentProgress) -> PaymentOutcome:
-    """Paid, given up, or neither yet. Money that came after all is there, given up or not."""
+    """The payment's state: paid, given up, or open. Money that came after all counts as paid."""
     with transaction() as conn:
         found = offline.find_payment(conn, progress.payment_id)
     payment = str(progress.payment_id)
@@ -24,24 +24,24 @@ def look(progress: PaymentProgress) -> PaymentOutcome:
 
 
 def authorise(progress: PaymentProgress) -> PaymentOutcome:
-    """Nothing can be reserved."""
+    """Return the state, since an offline payment cannot be authorised."""
     return look(progress)
 
 
 def capture(progress: PaymentProgress) -> PaymentOutcome:
-    """Nothing was reserved."""
+    """Return the state, since nothing was authorised."""
     return look(progress)
 
 
 def cancel(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
-    """Give it up, unless it was marked as paid before."""
+    """Give the payment up, unless it was marked as paid before."""
     with transaction() as conn:
         offline.cancel(conn, progress)
     return look(progress)
 
 
 def refund(progress: RefundProgress) -> RefundOutcome:
-    """Pending until the organiser says that it was paid."""
+    """Return pending until the organiser records the refund as paid."""
     with transaction() as conn:
         state = "succeeded" if offline.is_refunded(conn, progress) else "pending"
     return RefundOutcome(state, str(progress.refund_id), progress.amount, progress.currency)
@@ -49,9 +49,9 @@ def refund(progress: RefundProgress) -> RefundOutcome:
 
 def look_at_refund(case: Case, refund_id: str) -> RefundOutcome:
     """Errors: Refused."""
-    raise Refused("money that was paid offline is given back by whoever has it")
+    raise Refused("an offline payment has no refunds at a gateway")
 
 
 def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
     """Errors: Refused."""
-    raise Refused("nobody disputes money that was paid offline")
+    raise Refused("an offline payment has no disputes at a gateway")

@@ -1,5 +1,5 @@
-"""While a gateway is away no seats are held that have to be paid through it, so that nobody might
-ever ask it again: the clock has it asked."""
+"""Probes by the clock. While a gateway is away, its events hold no seats that have to be paid, so
+without probes no call might be made that shows that it is back."""
 
 from tasks.durable.actors import durable
 from tasks.durable.leases import Lease
@@ -8,7 +8,7 @@ from tasks.gateways.stripe.client import probe
 
 @durable(queue="payments")
 def probe_gateway(lease: Lease) -> None:
-    """Ask once, through the circuit breaker, which writes down how it went."""
+    """Call the gateway once through the circuit breaker, which records the outcome."""
     probe(lease.task.args["account_id"])
     with lease.transaction() as conn:
         lease.finish(conn)

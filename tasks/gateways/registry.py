@@ -1,8 +1,7 @@
-"""A gateway, as the saga knows it: what a payment is now, and the few things that can be done to
-it.
+"""The interface of a gateway: read a payment's state, and authorise, capture, cancel or refund it.
 
-Every call is outside any transaction; what may be done only once can be asked for again, and is
-done once. Errors: tasks/gateways/errors.py, and TryLater when nothing was done.
+Every call is outside any transaction. A change that may happen only once can be requested again,
+and still happens once. Errors: tasks/gateways/errors.py, and TryLater when nothing was done.
 """
 
 from typing import Protocol
@@ -16,44 +15,44 @@ from tasks.gateways.stripe import payments as stripe
 
 
 class Gateway(Protocol):
-    """An adapter: a module with these functions. Errors of each: as this module says."""
+    """An adapter: a module with these functions. Their errors are those of this module."""
 
     def authorise(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
-        """Reserve the money, or find out what became of an earlier try to.
+        """Authorise the payment, or return the outcome of an earlier try.
 
         Errors: NothingHappened when the payment must be sent under the next key.
         """
 
     def look(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
-        """What the payment is now.
+        """The payment's present state.
 
-        Errors: NothingHappened when the gateway has never heard of it, and will not any more.
+        Errors: NothingHappened when the gateway does not know it, and never will.
         """
 
     def capture(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
-        """Take the money that was reserved, whole. What it already is, if it is that already."""
+        """Capture the whole authorised amount. A payment that is captured already is returned."""
 
     def cancel(
         self, progress: payments.PaymentProgress, gateway_ref: str
     ) -> payments.PaymentOutcome:
-        """Make sure that the payment can never succeed. What it is instead, if too late."""
+        """Make sure that the payment can never succeed; if it is too late, return its state."""
 
     def refund(self, progress: refunds.RefundProgress) -> refunds.RefundOutcome:
-        """Give money back, or find out what became of an earlier try to.
+        """Refund money, or return the outcome of an earlier try.
 
         Errors: NothingHappened when the refund must be sent under the next key.
         """
 
     def look_at_refund(self, case: Case, refund_id: str) -> refunds.RefundOutcome:
-        """What a refund is that was made at the gateway, past us."""
+        """The state of a refund that was made in the gateway's dashboard."""
 
     def look_at_dispute(self, case: Case, dispute_id: str) -> Dispute:
-        """What a dispute is now."""
+        """The dispute's present state."""
 
 
 class Books(Protocol):
-    """What a gateway has in its books, for reconciliation: as an adapter's module has it. Pages are
-    of what was made in the run's window, from its cursor on.
+    """The lists of a gateway for reconciliation: an adapter's module has these functions. A page
+    has objects that were made in the run's window, beginning at its cursor.
     """
 
     def list_payments(self, run: Run) -> Page: ...
@@ -61,14 +60,14 @@ class Books(Protocol):
     def list_disputes(self, run: Run) -> Page: ...
 
     def find_payment(self, run: Run, gateway_ref: str) -> Thing | None:
-        """One alone; None: the gateway does not know it. So with the others."""
+        """One object; None when the gateway does not know it. The same for the next two."""
 
     def find_refund(self, run: Run, gateway_ref: str) -> Thing | None: ...
     def find_dispute(self, run: Run, gateway_ref: str) -> Thing | None: ...
 
 
 class Paid(Protocol):
-    """Anything of which it is known through what kind of gateway it is paid."""
+    """Anything with the provider through which it is paid."""
 
     @property
     def provider(self) -> str: ...
@@ -77,7 +76,7 @@ class Paid(Protocol):
 GATEWAYS: dict[str, Gateway] = {"offline": offline, "stripe": stripe}
 """By gateway_accounts.provider."""
 BOOKS: dict[str, Books] = {"stripe": lists}
-"""By gateway_accounts.provider, of those that keep books of their own."""
+"""By gateway_accounts.provider; only gateways that have lists."""
 
 
 def gateway_of(paid: Paid) -> Gateway:
@@ -86,5 +85,5 @@ def gateway_of(paid: Paid) -> Gateway:
 
 
 def books_of(run: Run) -> Books:
-    """What the gateway of a run has."""
+    """The lists of a run's gateway."""
     return BOOKS[run.provider]

@@ -1,4 +1,4 @@
-"""E-mail: durable tasks send what the emails table holds, many over one SMTP connection."""
+"""E-mail: durable tasks send the rows of `emails`, many over one SMTP connection."""
 
 from db.catalogue.currencies import list_currencies
 from db.connections import Conn
@@ -19,12 +19,12 @@ ONLY_WHILE = {
     "frozen": ("frozen",),
     "unfrozen": ("confirmed",),
 }
-"""States of the booking in which a mail by this template still applies; no others are sent."""
+"""The states of a booking in which a mail of this template still applies and is sent."""
 
 
 @durable(queue="mail", batch=20, lease=300, failures=60, base_delay=2, longest_delay=3600)
 def send_email(lease: Lease) -> None:
-    """Send mails. Those that the server takes are done; others are tried again, for a day."""
+    """Send mails. Those that the server accepts are done; others are tried again for a day."""
     with lease.transaction() as conn:
         ids = [task.args["email_id"] for task in lease.tasks]
         waiting = emails.take(conn, ids, list_currencies(conn))
@@ -45,13 +45,13 @@ def send_email(lease: Lease) -> None:
 
 
 def still_applies(mail: Email) -> bool:
-    """Whether the booking is in a state that the mail tells of, as of a reminder to pay."""
+    """Whether the booking is still in a state for this mail, such as a reminder to pay."""
     states = ONLY_WHILE.get(mail.template)
     return states is None or (mail.booking is not None and mail.booking["state"] in states)
 
 
 def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
-    """Tasks of mails that went out, or never can, end here; the others are left to fail."""
+    """Finish tasks of mails that were sent, dead-letter refused ones; the others fail later."""
     for task in lease.tasks:
         error = trouble.get(task.args["email_id"])
         if isinstance(error, MailRefused):
@@ -62,7 +62,7 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
 
 @durable(queue="mail", batch=200)
 def remind(lease: Lease) -> None:
-    """Half of the time to pay is over: a mail to those who have not begun to."""
+    """Mail buyers who have not begun to pay when half of the time is over."""
     with lease.transaction() as conn:
         bookings = [(task.event_id or 0, task.args["booking_id"]) for task in lease.tasks]
         emails.remind(conn, bookings)

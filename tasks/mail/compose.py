@@ -1,7 +1,7 @@
-"""A mail as it goes out: headers, text and HTML.
+"""Compose a mail: headers, text and HTML.
 
-It keeps one Message-ID for good: mail programs show it once, also when it is sent twice because the
-process died before it could write down that the server had taken it.
+A mail keeps its Message-ID. If the process dies before it can record that the server accepted the
+mail, it is sent twice, but mail programs show it once.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tasks.mail.rendering import render
 
 
 def compose(mail: Email) -> MIMEMultipart:
-    """Text and HTML of a mail, under its one Message-ID. Errors: many, where a name or an address
+    """Text and HTML of a mail, with its Message-ID. Errors: many kinds, when a name or an address
     cannot be in a mail. (The older classes of the email package take a quarter of EmailMessage's
     time, which was half of the mailer's.)
     """
@@ -38,14 +38,14 @@ def compose(mail: Email) -> MIMEMultipart:
 
 
 def name_in(mail: Email) -> str:
-    """On one line, since header lines end at a line's end. None where anybody may have sent us the
-    address, with a name that advertises something: before the first sign-in nobody has shown that
-    the account is theirs.
+    """The recipient's name on one line, since a line break would end the header. Empty in sign-in
+    mails: before the first sign-in, another person may have made the account, with a name that is
+    an advertisement.
     """
     return "" if mail.template == "sign_in" else " ".join(mail.name.split())
 
 
 def with_ascii_domain(email: str) -> str:
-    """Every server understands bücher.example as xn--bcher-kva.example."""
+    """Write the domain in ASCII (bücher.example as xn--bcher-kva.example), for every server."""
     local, _, domain = email.rpartition("@")
     return f"{local}@{domain.encode('idna').decode()}"

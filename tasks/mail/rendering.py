@@ -20,7 +20,7 @@ from db.runtime.settings import settings
 
 
 def render(mail: Email) -> tuple[str, str, str]:
-    """(subject, text, HTML)."""
+    """Render a mail as (subject, text, HTML)."""
     values = {"mail": mail, "booking": mail.booking, "seats": mail.seats or [], **mail.context}
     values["link"] = f"{settings().public_url}/v1/events/{mail.event_id}/bookings"
     plain = environment().get_template(f"{mail.template}.txt").render(values)
@@ -44,13 +44,13 @@ def environment() -> Environment:
 
 @pass_context
 def money(context: Context, amount: int, code: str) -> str:
-    """An amount as people read it; of a currency that nothing is sold in, the plain number."""
+    """An amount as people read it; the plain number for a currency without sales."""
     currency = context["mail"].currencies.get(code)
     return written(amount, currency) if currency else f"{amount} {code} (smallest units)"
 
 
 def moment(value: str, time_zone: str) -> str:
-    """An ISO timestamp as the event's clock shows it."""
+    """An ISO timestamp in the event's time zone."""
     local = datetime.fromisoformat(value).astimezone(ZoneInfo(time_zone))
     return f"{local:%A %-d %B %Y, %H:%M} ({time_zone})"
 

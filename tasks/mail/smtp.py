@@ -1,4 +1,4 @@
-"""The mail server: many mails over one connection, and why it does not take some."""
+"""The mail server: send many mails over one connection, and tell which it did not accept."""
 
 import smtplib
 import ssl
@@ -17,23 +17,23 @@ from tasks.durable.leases import Stopping, stop_if_told
 from tasks.mail.compose import compose
 
 TIMEOUT = 10
-"""Seconds for each word with the mail server."""
+"""Seconds for each command to the mail server."""
 BATCH_TIME = 120
-"""Seconds after which a batch ends where it is: its lease must outlast a slow server."""
+"""Seconds after which a batch ends unfinished: with a slow server its lease must not run out."""
 
 
 class MailAway(UsherError):
-    """The mail server cannot take it now."""
+    """The mail server cannot accept the mail now."""
 
     permanent = False
 
 
 class MailRefused(UsherError):
-    """The mail server will not take it."""
+    """The mail server refuses the mail."""
 
 
 def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
-    """Send over one connection: the ids that the server took, and what was wrong with others."""
+    """Send over one connection; return the ids that were accepted, and the others' errors."""
     end = time.monotonic() + BATCH_TIME
     sent: list[UUID] = []
     trouble: dict[UUID, Exception] = {}
@@ -58,18 +58,18 @@ def send_all(mails: list[Email]) -> tuple[list[UUID], dict[UUID, Exception]]:
 
 
 def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
-    """What is wrong with this mail, if anything. Errors: OSError and smtplib's where no other mail
-    can be sent either.
+    """Send one mail; return its error, if any. Errors: OSError and smtplib's when no other mail can
+    be sent either.
     """
     try:
         message = compose(mail)
-    except Exception as error:  # whatever is wrong with it, its neighbours go out
-        return MailRefused(f"it cannot be written: {type(error).__name__}: {error}")
+    except Exception as error:  # an error of this mail must not stop the others
+        return MailRefused(f"the mail cannot be composed: {type(error).__name__}: {error}")
     reach("before SMTP")
     try:
         server.send_message(message)
     except smtplib.SMTPSenderRefused as error:
-        return MailAway(str(error))  # that is about us, not about this mail
+        return MailAway(str(error))  # the error is about the sender, not about this mail
     except smtplib.SMTPRecipientsRefused as error:
         ((code, _),) = error.recipients.values()
         return verdict(code, error)
@@ -80,13 +80,13 @@ def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
 
 
 def verdict(code: int, error: Exception) -> UsherError:
-    """4xx: later; 5xx: never."""
+    """The error for an SMTP code. 4xx: try later; 5xx: refused."""
     return MailRefused(str(error)) if code >= 500 else MailAway(str(error))
 
 
 @contextmanager
 def connection() -> Iterator[smtplib.SMTP]:
-    """The mail server of SMTP_URL, signed in where the URL says so."""
+    """Connect to the mail server of SMTP_URL; sign in if the URL has a user."""
     refuse_transaction()
     url = urlsplit(settings().smtp_url)
     host = url.hostname or "127.0.0.1"

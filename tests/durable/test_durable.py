@@ -433,7 +433,7 @@ def test_without_postgres_a_message_is_skipped(shop: Running) -> None:
         shop.conn.execute("alter table outbox rename to away")
         for _ in range(4):
             send("probe", second)
-        wait_until(lambda: sum(line["event"] == "cannot lease just now" for line in logs) == 4)
+        wait_until(lambda: sum(line["event"] == "lease failed" for line in logs) == 4)
         shop.conn.execute("alter table away rename to outbox")
     assert len(script.runs) == 1
     with shop.work():

@@ -1,5 +1,5 @@
-"""One call to Stripe: it takes its turn at the endpoint, passes the circuit breaker, and its errors
-are told apart as tasks/gateways/errors.py says."""
+"""Calls to Stripe: each takes a slot of its endpoint and passes the circuit breaker, and its errors
+become those of tasks/gateways/errors.py."""
 
 import random
 import time
@@ -28,21 +28,21 @@ from tasks.gateways.errors import Refused, ReplayedFailure, UnknownOutcome
 log = structlog.get_logger()
 
 LONGEST_WAIT = 5
-"""Seconds that a call waits for its turn before its task is handed back instead: with the call
-itself (13 s) less than the 25 s that a worker has to end in good order."""
+"""Seconds that a call waits for its slot before its task is handed back instead. With the call
+itself (13 s) this is less than the 25 s that a worker has for stopping."""
 
 
 CONNECTIONS = 100
-"""Kept open to the gateway by one process, at most: as many as it may have threads."""
+"""Connections to the gateway that a process keeps open: at most as many as it has threads."""
 
 ON_ITS_WAY = 15
-"""Seconds until a thing is looked for again, whose request may still arrive."""
+"""Seconds until an object is searched for again whose request may still arrive."""
 
 PAUSE = 1
-"""Seconds without calls to an endpoint that was called too often."""
+"""Seconds without calls to an endpoint after its rate limit was exceeded."""
 
 RECONCILE = Priority(book=-0.2, wait=0)
-"""For whoever compares books: after all others."""
+"""The priority of reconciliation: after all others."""
 
 PRIORITIES = {
     "capture": Priority(book=LONGEST_WAIT, wait=LONGEST_WAIT),
@@ -55,13 +55,13 @@ PRIORITIES = {
     "list refunds": Priority(book=-0.125, wait=0.5),
     "retrieve dispute": Priority(book=-0.125, wait=0.5),
 }
-"""By endpoint, the first first: money that is reserved, and seats that wait for it, come before new
-bookings, and those before money that goes back. What finds out how a payment went leads to the
-first two. The fuller the account's bucket is booked, the fewer of them may book more."""
+"""Priorities by endpoint, highest first. Captures and cancellations come first, since money and
+seats wait for them; then the calls that read a payment, since they lead to these; then new
+payments, then refunds. The fuller the account's bucket is booked, the fewer calls may book more."""
 
 
 class OfAccount(Protocol):
-    """Anything of which it is known through whose account it is paid."""
+    """Anything with the gateway account through which it is paid."""
 
     @property
     def gateway_account_id(self) -> int: ...
@@ -69,7 +69,7 @@ class OfAccount(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """A gateway account and nothing that is paid through it."""
+    """A gateway account alone, without anything that is paid through it."""
 
     gateway_account_id: int
 
@@ -77,10 +77,10 @@ class Account:
 def call(
     paid: OfAccount, endpoint: str, request: Callable[[], Any], priority: Priority | None = None
 ) -> Any:
-    """One call to the gateway, in turn. Errors: as tasks/gateways/errors.py says, and
+    """Make one call when it has a slot. Errors: those of tasks/gateways/errors.py, and
     stripe.CardError.
 
-    priority: other than the endpoint's own.
+    priority: overrides the endpoint's own.
     """
     refuse_transaction()
     account_id = paid.gateway_account_id
@@ -109,8 +109,8 @@ def call(
 
 
 def rate_limited(account_id: int, endpoint: str, error: stripe.RateLimitError) -> TryLater:
-    """Nothing was done. Calls too often: all workers pause. (The other 429 is about one object,
-    which another request has locked.)"""
+    """The error for a 429: nothing was done. If the rate limit was exceeded, all workers pause.
+    (The other 429 means that another request has locked the object.)"""
     if getattr(error.error, "code", None) != "lock_timeout":
         with autocommit() as conn:
             circuits.pause_turns(conn, account_id, endpoint, PAUSE)
@@ -118,7 +118,7 @@ def rate_limited(account_id: int, endpoint: str, error: stripe.RateLimitError) -
 
 
 def failure(error: stripe.StripeError) -> UsherError:
-    """A 5xx, or a 409: another request with this key is still under way."""
+    """The error for a 5xx; or for a 409: another request with this key is still under way."""
     if error.http_status == 409:
         return TryLater(random.uniform(0, 4), "the same request is still under way")
     if is_replay(error.headers):
@@ -127,20 +127,20 @@ def failure(error: stripe.StripeError) -> UsherError:
 
 
 def replayed(made: stripe.StripeObject) -> bool:
-    """Whether the gateway repeats what it answered before: the thing as it was when it was made."""
+    """Whether the gateway repeats an earlier answer: the object as it was when it was made."""
     response = made.last_response
     assert isinstance(response, stripe.StripeResponse)
     return is_replay(response.headers)
 
 
 def wait_for_turn(account_id: int, endpoint: str, priority: Priority) -> Turn:
-    """Keep to the gateway's limits, all workers together. Errors: TryLater, GatewayAway."""
+    """Wait for a slot of the rate limit that all workers share. Errors: TryLater, GatewayAway."""
     with autocommit() as conn:
         turn = circuits.take_turn(conn, account_id, endpoint, priority)
     if turn.seconds is None:
-        # A call that may not wait here comes back when others have had their slots.
+        # A call that cannot wait here returns when others have had their slots.
         seconds = random.uniform(0, 2 * LONGEST_WAIT)
-        raise TryLater(seconds, "the gateway's limit is used up for now")
+        raise TryLater(seconds, "no slot within the gateway's rate limit")
     if turn.state == "open":
         raise GatewayAway(turn.seconds)
     if turn.seconds:
@@ -157,7 +157,7 @@ def pages(
     first: Callable[[], stripe.ListObject[Any]],
     priority: Priority | None = None,
 ) -> Iterator[Any]:
-    """All objects of a list, each page of which is a call with a turn of its own."""
+    """All objects of a list; each page is a call with a slot of its own."""
     page = call(paid, endpoint, first, priority)
     yield from page
     while page.has_more:
@@ -166,7 +166,7 @@ def pages(
 
 
 def probe(account_id: int) -> None:
-    """A call that changes nothing; the circuit breaker writes down how it went."""
+    """Make a call that changes nothing; the circuit breaker records the outcome."""
     with suppress(UsherError):
         call(
             Account(account_id),
@@ -177,7 +177,7 @@ def probe(account_id: int) -> None:
 
 @cache
 def client() -> stripe.StripeClient:
-    """Stripe's client: short timeouts, and no retries behind our back."""
+    """Stripe's client, with short timeouts and without automatic retries."""
     return stripe.StripeClient(
         settings().stripe_api_key,
         base_addresses={"api": settings().stripe_api_base},
@@ -187,8 +187,8 @@ def client() -> stripe.StripeClient:
 
 
 def session() -> requests.Session:
-    """One for all threads. It reads proxies from the environment once: requests would do so at each
-    call, for over a quarter of its CPU time."""
+    """One session for all threads. It reads proxies from the environment once; requests would read
+    them at each call, for over a quarter of its CPU time."""
     made = requests.Session()
     made.proxies = get_environ_proxies(settings().stripe_api_base)
     made.trust_env = False

@@ -1,4 +1,4 @@
-"""What Stripe has, for reconciliation: lists of what was made in a window, newest first."""
+"""Stripe's lists for reconciliation: objects made in a window, newest first."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 def list_payments(run: Run) -> Page:
-    """The page that the run has come to. A PaymentIntent does not tell what was given back of it,
-    its charge does.
+    """The page at the run's cursor. A PaymentIntent does not tell how much of it was refunded; its
+    charge does.
     """
     query = _query(run) | {"expand": ["data.latest_charge"]}
     return _page(run, "list", lambda: client().v1.payment_intents.list(query), _payment)
@@ -54,7 +54,7 @@ def find_dispute(run: Run, gateway_ref: str) -> Dispute | None:
 
 
 def _query(run: Run) -> Any:
-    """Stripe's times are whole seconds."""
+    """The list's parameters; Stripe's times are whole seconds."""
     window = {"gte": int(run.window_from.timestamp()), "lt": ceil(run.window_to.timestamp())}
     after = {"starting_after": run.cursor} if run.cursor else {}
     return {"created": window, "limit": PAGE, **after}
@@ -90,7 +90,7 @@ def _payment(intent: stripe.PaymentIntent) -> Payment:
         amount=intent.amount,
         currency=intent.currency.upper(),
         captured=captured,
-        # Of one that was never captured, Stripe calls refunded what was only reserved.
+        # If a charge was never captured, Stripe calls the voided authorisation refunded.
         refunded=charge.amount_refunded if captured and charge else 0,
         payment_id=_mark(intent, "payment_id"),
     )
@@ -124,12 +124,12 @@ def _moment(thing: Any) -> datetime:
 
 
 def _id(thing: Any) -> str | None:
-    """Of a field that holds an id, or the thing itself."""
+    """The id in a field that holds an id or the whole object."""
     return thing if thing is None or isinstance(thing, str) else str(thing.id)
 
 
 def _mark(thing: Any, name: str) -> UUID | None:
-    """One of our ids, as its metadata have it; whoever else uses the account may write anything."""
+    """One of our ids in an object's metadata. Other users of the account may write anything."""
     marks = thing.metadata.to_dict() if thing.metadata else {}
     try:
         return UUID(str(marks.get(name, "")))

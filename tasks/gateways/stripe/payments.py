@@ -1,4 +1,4 @@
-"""Stripe's PaymentIntents and disputes. What may be done only once has a stable idempotency key."""
+"""Stripe's PaymentIntents and disputes. Creating a payment has a stable idempotency key."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,11 +34,11 @@ STATES = {
     "requires_confirmation": "failed",
     "processing": "processing",
 }
-"""Stripe's words for a payment, and ours."""
+"""Our state for each of Stripe's."""
 
 
 def authorise(progress: PaymentProgress) -> PaymentOutcome:
-    """Reserve the money on the buyer's card, or find out what became of an earlier try to.
+    """Authorise the payment, or return the outcome of an earlier try.
 
     Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
     payment must be sent under the next.
@@ -63,9 +63,9 @@ def authorise(progress: PaymentProgress) -> PaymentOutcome:
 
 
 def look(progress: PaymentProgress) -> PaymentOutcome:
-    """What the payment is now.
+    """The payment's present state.
 
-    Errors: NothingHappened when the gateway has never heard of it, and will not any more.
+    Errors: NothingHappened when Stripe does not know it, and never will.
     """
     if progress.gateway_ref is None:
         try:
@@ -87,9 +87,9 @@ def retrieve(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
 
 
 def find(progress: PaymentProgress) -> PaymentOutcome:
-    """Look a payment up by our id in its metadata, among those made while it was being sent.
+    """Find a payment by our id in its metadata, among those made while it was being sent.
 
-    A minute more on both sides, for clocks that differ and answers that were late.
+    The window is a minute longer on both sides, for different clocks and late answers.
     """
     assert progress.first_sent_at is not None and progress.last_sent_at is not None
     wanted: PaymentIntentListParams = {
@@ -107,22 +107,22 @@ def find(progress: PaymentProgress) -> PaymentOutcome:
 
 
 def capture(progress: PaymentProgress) -> PaymentOutcome:
-    """Take the money that was reserved, whole. What it already is, if it is that already."""
+    """Capture the whole authorised amount. A payment that is captured already is returned."""
     assert progress.gateway_ref is not None
     gateway_ref = progress.gateway_ref
     return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_ref))
 
 
 def cancel(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
-    """Make sure that the payment can never succeed. What it is instead, if that is too late."""
+    """Make sure that the payment can never succeed; if it is too late, return its state."""
     return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_ref))
 
 
 def changed(progress: PaymentProgress, endpoint: str, request: Callable[[], Any]) -> PaymentOutcome:
-    """The outcome of a request for a change that the payment's state may not allow any more.
+    """The outcome of a change that the payment's state may not allow any more.
 
-    Without a key of ours: an intent can be captured, or cancelled, only once, and under one key the
-    gateway would repeat a failure for a day.
+    The request has no idempotency key: an intent can be captured or cancelled only once, and with a
+    key the gateway would repeat a failure for a day.
     """
     try:
         return outcome_of(call(progress, endpoint, request))
@@ -138,7 +138,7 @@ TOO_LATE = ("payment_intent_unexpected_state", "charge_expired_for_capture")
 
 
 def declined(error: stripe.CardError) -> PaymentOutcome:
-    """A decline is an answer: the payment failed, for the reason that the bank gives."""
+    """The outcome of a decline: the payment failed, for the reason that the bank gives."""
     details = error.error
     intent = getattr(details, "payment_intent", None) if details else None
     return PaymentOutcome(
@@ -153,7 +153,7 @@ def declined(error: stripe.CardError) -> PaymentOutcome:
 
 
 def outcome_of(intent: Any) -> PaymentOutcome:
-    """A PaymentIntent in our words."""
+    """Translate a PaymentIntent."""
     trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
     return PaymentOutcome(
         state=STATES[intent.status],
@@ -170,9 +170,9 @@ def outcome_of(intent: Any) -> PaymentOutcome:
 
 
 def facts_of(intent: dict[str, Any]) -> Facts:
-    """What is known of the card, and of how risky Radar finds the payment, as far as it is told."""
+    """The card and Radar's risk level, as far as Stripe tells them."""
     charge = intent.get("latest_charge")
-    if not isinstance(charge, dict):  # one that failed is not expanded, but its card is told
+    if not isinstance(charge, dict):  # a failed charge is not expanded, but its card is there
         tried = (intent.get("last_payment_error") or {}).get("payment_method") or {}
         return Facts(card_fingerprint=(tried.get("card") or {}).get("fingerprint"))
     card = (charge.get("payment_method_details") or {}).get("card") or {}
@@ -191,7 +191,7 @@ def facts_of(intent: dict[str, Any]) -> Facts:
 
 
 def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
-    """What a dispute is now, in our words."""
+    """The dispute's present state."""
     found = call(case, "retrieve dispute", lambda: client().v1.disputes.retrieve(dispute_id))
     due = found.evidence_details.due_by if found.evidence_details else None
     return Dispute(

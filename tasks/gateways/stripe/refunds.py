@@ -1,4 +1,4 @@
-"""Refunds at Stripe, through the one door of tasks/gateways/stripe/client.py."""
+"""Refunds at Stripe."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ STATES = {
     "failed": "failed",
     "canceled": "failed",
 }
-"""Stripe's words for a refund, and ours."""
+"""Our state for each of Stripe's."""
 
 
 def refund(progress: RefundProgress) -> RefundOutcome:
-    """Give the money back, or find out what became of an earlier try to.
+    """Refund the money, or return the outcome of an earlier try.
 
     Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
     refund must be sent under the next.
@@ -49,15 +49,15 @@ def refund(progress: RefundProgress) -> RefundOutcome:
 
 
 def look_at_refund(paid: OfAccount, gateway_ref: str) -> RefundOutcome:
-    """What the refund is now."""
+    """The refund's present state."""
     return outcome_of(
         call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_ref))
     )
 
 
 def find(progress: RefundProgress) -> RefundOutcome:
-    """Look a refund up by our id in its metadata, among all of its payment. (A list is up to date
-    at once, unlike a search.) Errors: NothingHappened.
+    """Find a refund by our id in its metadata, among all refunds of its payment. (A list is up to
+    date at once, unlike a search.) Errors: NothingHappened.
     """
 
     for each in pages(
@@ -73,8 +73,9 @@ def find(progress: RefundProgress) -> RefundOutcome:
 
 
 def refusal(progress: RefundProgress, refused: Refused) -> RefundOutcome:
-    """Stripe will not do it, as when a bank has the money back already: the refund has failed,
-    unless an earlier try is why. Errors: Refused, when it is about our key or our rights instead.
+    """The outcome when Stripe refuses, for example because a bank already has the money back: the
+    refund has failed, unless an earlier try succeeded. Errors: Refused, when the reason is our key
+    or our rights.
     """
     why = refused.__cause__
     if not isinstance(why, stripe.InvalidRequestError):
@@ -88,7 +89,7 @@ def refusal(progress: RefundProgress, refused: Refused) -> RefundOutcome:
 
 
 def outcome_of(made: Any) -> RefundOutcome:
-    """A Refund in our words."""
+    """Translate a Refund."""
     return RefundOutcome(
         state=STATES[made.status],
         gateway_ref=made.id,
