@@ -1,4 +1,4 @@
-"""Entries in the queues of events: joining, looking, leaving."""
+"""Entries in the queues of events: joining, reading, taking a pass, leaving."""
 
 from datetime import datetime
 from typing import Any
@@ -22,15 +22,15 @@ CONFLICTS = {
     "pass_over": ("pass_over", "The pass was used, or its time is over."),
     "paused": ("paused", "The sale is paused: ask again later."),
     "queue": ("queue", "Others are waiting: join the queue."),
-    "full": ("full", "As many are paying as can at once: ask again shortly, or join the queue."),
+    "full": ("full", "Too many buyers are paying now: ask again shortly, or join the queue."),
     "seats_taken": ("seats_taken", "A seat is not free any more: choose others."),
-    "not_together": ("not_together", "There are not so many free seats side by side."),
-    "sold_out": ("sold_out", "There are not so many free seats."),
+    "not_together": ("not_together", "There are not enough free seats side by side."),
+    "sold_out": ("sold_out", "There are not enough free seats."),
 }
 REFUSALS = {
-    "key_reused": ("key_reused", None, "This Idempotency-Key came with another request before."),
-    "over_cap": ("over_cap", "quantity", "That is more than a buyer may have of this event."),
-    "unknown_seat": ("unknown_seat", "seats", "The event has not all of these seats."),
+    "key_reused": ("key_reused", None, "This Idempotency-Key was used for another request before."),
+    "over_cap": ("over_cap", "quantity", "This is more than a buyer may have of this event."),
+    "unknown_seat": ("unknown_seat", "seats", "The event does not have all of these seats."),
     "unknown_category": ("unknown_category", "category", "The event has no such category."),
     "kept_seat": (
         "kept_seat",
@@ -43,7 +43,7 @@ REFUSALS = {
 
 
 def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
-    """Join, in one round trip; conn must be in no transaction with other work.
+    """Join a queue, in one round trip. conn must not be in a transaction with other work.
 
     wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible,
     seats (guids or None), accept_terms, admission}.
@@ -59,7 +59,7 @@ def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusal(outcome: str, **details: Any) -> UsherError:
-    """Why a wish for seats cannot be met: NotFound, Conflict or InvalidRequest."""
+    """The error that says why a wish is refused: NotFound, Conflict or InvalidRequest."""
     if outcome == "no_event":
         return NotFound()
     if outcome in CONFLICTS:
@@ -70,7 +70,7 @@ def refusal(outcome: str, **details: Any) -> UsherError:
 
 
 def get_entry(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> dict[str, Any]:
-    """A buyer's own entry; `ahead`: at most so many people come before. Errors: NotFound."""
+    """A buyer's own entry. `ahead`: at most so many entries come before it. Errors: NotFound."""
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
     row = maybe(conn.execute(sql.get_entry, values))
     if row is None:
@@ -79,8 +79,8 @@ def get_entry(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> dict[
 
 
 def take_pass(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> datetime | None:
-    """Until when the pass is good that the buyer's entry was offered; None: it came too late, and
-    the entry is back at the head of the queue.
+    """Take the pass that a buyer's entry is offered, and return until when it is good. None: it was
+    missed, and the entry is back at the head of the queue.
 
     Errors: NotFound; Conflict not_admitted or lapsed.
     """
@@ -101,7 +101,7 @@ PASSES = {
 
 
 def leave_queue(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> None:
-    """Leave; it may be said again. Errors: NotFound; Conflict decided."""
+    """Leave a queue; a second call changes nothing. Errors: NotFound; Conflict decided."""
     values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
     row = maybe(conn.execute(sql.leave_queue, values))
     if row is None:

@@ -1,4 +1,4 @@
-"""What the live process reads: each of these once a second, for all of its streams together."""
+"""Readings of the live process: each is read once a second, for all of its streams together."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -24,7 +24,7 @@ accounts = load("accounts/accounts")
 
 
 class EntryReading(TypedDict):
-    """What became of an entry."""
+    """The state of an entry."""
 
     id: UUID
     number: int
@@ -35,7 +35,7 @@ class EntryReading(TypedDict):
 
 
 class BookingReading(TypedDict):
-    """How a booking and its payment stand."""
+    """The states of a booking and its payment."""
 
     id: UUID
     buyer_id: int
@@ -56,7 +56,7 @@ async def connect() -> AsyncConn:
 
 
 async def list_queues(conn: AsyncConn, event_ids: Collection[int]) -> list[QueueReading]:
-    """Where the queues of opened events are."""
+    """Read the states of the queues of opened events."""
     rows = await conn.execute(availability.list_queues, {"event_ids": list(event_ids)})
     return cast(list[QueueReading], await rows.fetchall())
 
@@ -64,7 +64,7 @@ async def list_queues(conn: AsyncConn, event_ids: Collection[int]) -> list[Queue
 async def find_entries(
     conn: AsyncConn, buyers: Collection[tuple[int, int]]
 ) -> dict[tuple[int, int], UUID]:
-    """By (event, buyer): the entry that waits, else the last one; left out where there is none."""
+    """Find entries by (event, buyer): the active one, else the last one; without one, no item."""
     values = {
         "event_ids": [event_id for event_id, _ in buyers],
         "buyer_ids": [buyer_id for _, buyer_id in buyers],
@@ -84,7 +84,7 @@ async def read_bookings(conn: AsyncConn, keys: Collection[Key]) -> dict[UUID, Bo
 
 
 async def list_epochs(conn: AsyncConn, since: datetime | None) -> list[EpochReading]:
-    """As db/accounts/accounts.py."""
+    """Read raised token epochs, see db/accounts/accounts.py."""
     rows = await conn.execute(accounts.list_epochs, {"since": since})
     return cast(list[EpochReading], await rows.fetchall())
 

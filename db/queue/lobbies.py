@@ -1,6 +1,6 @@
 """Lobbies before a sale, and the draw that numbers their entries.
 
-ops/verify_draw.py checks a draw, and says how.
+ops/verify_draw.py checks a draw and describes the algorithm.
 """
 
 import secrets
@@ -20,8 +20,9 @@ SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class Tended:
-    """What the clock did with a lobby: how many were told that the sale is over; whether the list
-    was fixed now; how many were drawn (None: no draw); how many latecomers went to the tail."""
+    """The steps of a lobby that the clock took: how many entries were told that the sale is over;
+    whether the list was fixed; how many were drawn (None: no draw); how many latecomers moved to
+    the tail."""
 
     ended: int
     closed: bool
@@ -36,7 +37,7 @@ def set_lobby(
     times: tuple[datetime, datetime],
     public_source: str | None,
 ) -> None:
-    """Announce a lobby, or change one that has not begun; its commitment stays the same.
+    """Announce a lobby, or change one that has not opened; its commitment stays the same.
 
     times: when it opens and closes. Errors: NotFound; InvalidRequest; Conflict not_opened, begun.
     """
@@ -55,7 +56,7 @@ def set_lobby(
 
 def _check_times(event: dict[str, Any], opens_at: datetime, closes_at: datetime) -> None:
     if event["state"] != "on_sale":
-        message = "Its commitment must be public: POST …/open first, which announces the event."
+        message = "The draw's commitment must be public: announce the event by POST …/open first."
         raise Conflict(message, "not_opened")
     if event["begun"]:
         raise Conflict("The lobby, or the sale, has begun.", "begun")
@@ -68,7 +69,7 @@ def _check_times(event: dict[str, Any], opens_at: datetime, closes_at: datetime)
 
 
 def get_lobby(conn: Conn, event_id: int) -> dict[str, Any]:
-    """What everybody may know of it; the secret only after the draw. Errors: NotFound."""
+    """The public view of a lobby, with the secret only after the draw. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_lobby, {"event_id": event_id}))
     if row is None:
         raise NotFound
@@ -76,7 +77,7 @@ def get_lobby(conn: Conn, event_id: int) -> dict[str, Any]:
 
 
 def get_list(conn: Conn, event_id: int) -> bytes:
-    """The published list, as it was hashed: sorted account ids, a line each.
+    """The published list, the text of the hash: sorted account ids, a line each.
 
     Errors: NotFound; Conflict not_closed.
     """
@@ -88,16 +89,19 @@ def get_list(conn: Conn, event_id: int) -> bytes:
 
 
 def get_order(conn: Conn, event_id: int) -> bytes:
-    """Number and account, a line each, 1 first. Errors: NotFound; Conflict not_drawn."""
+    """The order of the draw: number and account, a line each, 1 first.
+
+    Errors: NotFound; Conflict not_drawn.
+    """
     row = maybe(conn.execute(sql.get_order, {"event_id": event_id}))
     if row is None:
         get_lobby(conn, event_id)
-        raise Conflict("The lot has not been drawn yet.", "not_drawn")
+        raise Conflict("The lobby has not been drawn yet.", "not_drawn")
     return str(row["lines"]).encode()
 
 
 def give_public_value(conn: Conn, scope: int | None, event_id: int, public_value: str) -> None:
-    """Give the value that was named beforehand; the clock draws with it. The same again is nothing.
+    """Store the public value, with which the clock draws. The same value again changes nothing.
 
     Errors: NotFound; Conflict not_closed, no_public_source, value_given.
     """
@@ -107,21 +111,24 @@ def give_public_value(conn: Conn, scope: int | None, event_id: int, public_value
         raise NotFound
     if draw["public_source"] is None:
         raise Conflict(
-            "No public value was named: the lot is drawn without one.", "no_public_source"
+            "The lobby has no public source: it is drawn without a public value.",
+            "no_public_source",
         )
     if draw["closed_at"] is None:
-        message = "The list has not been published yet: the value must not be known before that."
+        message = "The list is not published yet: the public value must not be known before that."
         raise Conflict(message, "not_closed")
     if draw["public_value"] is not None:
         if draw["public_value"] != public_value:
-            raise Conflict("Another value was given before, and it counts.", "value_given")
+            raise Conflict(
+                "Another public value was given before, and cannot be changed.", "value_given"
+            )
         return
     conn.execute(sql.give_value, values)
     audit(conn, "give_public_value", event_id, {"public_value": public_value})
 
 
 def list_due(conn: Conn) -> list[int]:
-    """Events whose lobbies the clock has to look after."""
+    """List events whose lobbies have a step that is due."""
     return [row["event_id"] for row in conn.execute(sql.list_due)]
 
 
@@ -131,7 +138,7 @@ def tend(conn: Conn, event_id: int) -> Tended:
 
 
 def list_late(conn: Conn) -> list[dict[str, Any]]:
-    """Events on sale whose lane waits for a draw.
+    """List events on sale whose lane waits for a draw.
 
     [{event_id, on_sale_at, closed_at, public_source, value_given}]
     """
@@ -139,6 +146,6 @@ def list_late(conn: Conn) -> list[dict[str, Any]]:
 
 
 def move_latecomers(conn: Conn) -> int:
-    """How many were in a lobby whose list was fixed without them, and are in the tail now."""
+    """Move entries that a lobby's fixed list does not have to the tail, and return how many."""
     row = one(conn.execute(sql.move_latecomers))
     return int(row["moved"])

@@ -1,7 +1,7 @@
-/* Offers passes to entries, in the order of p_ids, as long as at their turn a seat is free that no other
-   with a pass may still choose. A pass promises no seat, only the choice of those that are free.
-   p_held: seats that others of this batch got; p_before: those of them whose turn was before. The caller
-   holds the lane and the entries. Returns how many were admitted; the others come after them in p_ids. */
+/* Offers passes to entries, in the order of p_ids, for as long as a free seat is left that the entries with
+   passes do not need. A pass promises no seat, only the choice among the free ones. p_held: seats that
+   entries of this batch got; p_before: those of entries with lower numbers. The caller has locked the lane
+   and the entries. Returns how many were admitted: the first ones of p_ids. */
 create or replace function admit_entries(
     p_show events, p_ids uuid[], p_quantities integer[], p_held integer, p_before integer[])
 returns integer language plpgsql set jit = off as $$

@@ -1,6 +1,6 @@
-/* Whether an event can be asked for these seats now: outcome is null, and seats are the named ones, if
-   seats are named. Otherwise why not: 'no_event', 'over', 'not_open', 'terms', 'over_cap',
-   'unknown_category', 'unknown_seat' or 'kept_seat'. */
+/* Checks a wish for seats of an event. outcome: null if it is allowed, and then seats are the named ones, if
+   there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'over_cap', 'unknown_category',
+   'unknown_seat' or 'kept_seat'. */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
     p_accessible integer, p_guids text[], p_accept_terms boolean,

@@ -1,6 +1,7 @@
-/* Fixes the list of a lobby that has closed, with its hash: sha256 of the sorted account ids, each
-   followed by a line feed. Done p_patience after the end, in which joins that began in time may commit,
-   so that every entry that was told "lobby" is on the list. False: not due, done already, or being done. */
+/* Fixes the list of a lobby that has closed, with its hash: sha256 of the sorted account ids, each followed
+   by a line feed. It is due p_patience after the end: joins that began in time can commit until then, so
+   that every entry with the state 'lobby' is on the list. False: it is not due, or is done already, or
+   another transaction is doing it. */
 create or replace function close_lobby(p_event bigint, p_patience interval default '2 s')
 returns boolean language plpgsql set jit = off as $$
 begin

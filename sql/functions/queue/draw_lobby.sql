@@ -1,7 +1,7 @@
-/* Draws a lobby whose list is fixed: numbers 1..N in the order of HMAC-SHA256(seed, account id as
-   decimal text), seed = sha256(secret || public value). An entry that has left meanwhile leaves a gap, so
-   that the order follows from the list as it was published. The lane opens with it.
-   Returns N; null: the list is not fixed, the public value is still missing, or it was drawn. */
+/* Draws a lobby whose list is fixed: its entries get the numbers 1..N in the order of HMAC-SHA256(seed,
+   account id as decimal text), seed = sha256(secret || public value). An entry that has left since leaves
+   a gap, so that the order follows from the published list. The lane can be served from then on.
+   Returns N; null: the list is not fixed, the public value is missing, or the lobby was drawn before. */
 create or replace function draw_lobby(p_event bigint) returns integer
 language plpgsql set jit = off as $$
 declare
@@ -26,7 +26,7 @@ begin
     from (select account, place from unnest(draw.accounts, draw.lobby_numbers) l(account, place)
           order by hmac_sha256(inner_block, outer_block, convert_to(account::text, 'UTF8')), account) o;
 
-    -- Only after the server's clock was set back could a number of the tail be in the way.
+    -- A number of the tail can be in the way only if the server's clock was set back.
     update entries e set number = t.number
     from (select id, nextval(format('entry_numbers_%s', p_event)) as number
           from (select id from entries where event_id = p_event and number between 1 and draw.list_count
@@ -41,8 +41,8 @@ begin
     return draw.list_count;
 end $$;
 
-/* HMAC-SHA256 (RFC 2104) from the core's sha256(), so that no extension is needed. A block is the key,
-   padded to 64 bytes, each byte XOR p_pad; the two blocks are the same for all messages. */
+/* Makes a block of HMAC-SHA256 (RFC 2104): the key, padded to 64 bytes, each byte XOR p_pad. The two blocks
+   are the same for all messages. With the core's sha256() no extension is needed. */
 create or replace function hmac_block(p_key bytea, p_pad integer) returns bytea
 language plpgsql immutable as $$
 declare
@@ -55,7 +55,7 @@ begin
     return block;
 end $$;
 
-/* p_inner: the block with pad 54 (0x36); p_outer: with 92 (0x5c). */
+/* Computes HMAC-SHA256. p_inner: the block with pad 54 (0x36); p_outer: the block with pad 92 (0x5c). */
 create or replace function hmac_sha256(p_inner bytea, p_outer bytea, p_message bytea) returns bytea
 language sql immutable parallel safe as $$
     select sha256(p_outer || sha256(p_inner || p_message))

@@ -1,5 +1,5 @@
-/* Gives the room of passes that were not taken, or not used, to the next: an offer is missed, a pass
-   lapses, and so does an entry that did not come back within the grace time. */
+/* Ends passes that were not taken or not used in time, which makes room for the next entries. An offer
+   becomes missed; a taken pass lapses, and so does an entry that did not come back within the grace time. */
 create or replace function expire_passes(p_limit integer, out missed integer, out lapsed integer)
 language plpgsql set jit = off as $$
 declare

@@ -1,9 +1,8 @@
-/* Joins the queue of an event, in one statement of its own transaction. Returns one row:
-   outcome 'joined' (new) or 'replayed' (same key, same request) with the entry's id, number, state;
-   otherwise why not: 'no_event', 'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting'
-   (with the entry), 'over_cap', 'unknown_seat', 'unknown_category', 'kept_seat', 'terms'. Nothing is
-   stored then. The lane is not touched. Numbers come from the event's own sequence; those of state
-   'lobby' are negative, until the draw. */
+/* Joins the queue of an event, as the only statement of its transaction. outcome: 'joined' (new) or
+   'replayed' (same key, same request), with the entry's id, number and state; or why not: 'no_event',
+   'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting' (with the entry), 'over_cap',
+   'unknown_seat', 'unknown_category', 'kept_seat', 'terms'. Then nothing is stored. The lane is not locked.
+   Numbers come from the event's own sequence; in a lobby they are negative until the draw. */
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
@@ -20,8 +19,8 @@ begin
     if not found then
         outcome := 'no_event'; return;
     end if;
-    -- A second request with the same key while the first is in flight is told so at once; a plain
-    -- insert would wait for it, holding its connection.
+    -- A second request with the same key is refused at once while the first is in flight. A plain insert
+    -- would wait for the first, and keep its connection meanwhile.
     if not pg_try_advisory_xact_lock(hashtextextended(format('join %s %s %s', p_event, p_buyer, p_key), 0)) then
         outcome := 'in_flight'; return;
     end if;

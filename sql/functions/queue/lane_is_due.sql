@@ -1,7 +1,7 @@
-/* Whether entries of a lane may be decided: its sale is on, or over, which they have to be told; what
-   was a lobby is drawn; and the gateway that its bookings need can be used, and is not so far behind
-   (p_backlogged) that new holds would run out before they are paid. Its cost makes next_lane ask only
-   about lanes that have something to decide. */
+/* Tells whether entries of a lane may be decided. The sale is on, or is over, which the entries have to be
+   told; a lobby was drawn; and if its bookings need a gateway, the gateway can be used and has no backlog
+   (p_backlogged) in which new holds would expire before they are paid. The function is slow, so next_lane
+   calls it only for lanes with something to decide. */
 create or replace function lane_is_due(p_event bigint, p_backlogged boolean) returns boolean
 language sql volatile cost 10000 as $$
     select state <> 'on_sale' or clock_timestamp() >= off_sale_at

@@ -1,6 +1,6 @@
-/* Who left of the numbers after p_served, by block: [[from, to, leavers], ...], blocks without any left
-   out. Blocks widen with the distance: at most 16 of each of five widths, however deep the queue;
-   leavers beyond (two million numbers) are left out, which overstates how many are ahead. */
+/* Lists the leavers with numbers after p_served, by block: [[from, to, leavers], ...], without empty blocks.
+   Blocks are wider at a greater distance: there are five widths, at most 16 blocks of each, for a queue of
+   any length. Leavers beyond two million numbers are left out, so a place may then seem further back. */
 create or replace function list_leavers(p_event bigint, p_served bigint, p_last bigint)
 returns bigint[][] language plpgsql stable set jit = off as $$
 declare

@@ -1,4 +1,5 @@
-/* Entries that were committed as 'lobby' after the list was fixed go to the tail, in the order of joining. */
+/* Moves entries that were committed as 'lobby' after the list was fixed to the tail, in the order in which
+   they joined. */
 create or replace function move_latecomers(p_event bigint) returns integer
 language plpgsql set jit = off as $$
 declare

@@ -1,4 +1,4 @@
-/* How many more seats of an event a buyer may have. */
+/* Returns how many more seats of an event a buyer may have. */
 create or replace function seats_allowed(p_show events, p_buyer bigint) returns integer
 language sql stable as $$
     select p_show.seats_per_buyer - coalesce((

@@ -1,9 +1,9 @@
-/* The next number of an event's queue, or a place in its lobby.
+/* Takes the next number of an event's queue, or a place in its lobby.
 
-   In the lobby numbers are negative, and the draw replaces them by 1..N. N is below every number of
-   the tail: a number for the lobby is taken before a look at the clock that finds the lobby open, one
-   for the tail after a look that finds it closed, so the tail's are higher than the at least N that
-   were taken for the lobby. */
+   In the lobby numbers are negative, and the draw replaces them by 1..N. Every number of the tail is higher
+   than N. A number for the lobby is taken before the clock is read and the lobby is found open; a number
+   for the tail is taken after it is found closed. So all numbers for the lobby, at least N, are taken
+   before the first one for the tail. */
 create or replace function take_number(p_show events, out number bigint, out state text)
 language plpgsql as $$
 declare

@@ -1,6 +1,6 @@
-/* The buyer of an entry takes the pass that is offered, and gets the same again as long as it is good.
-   Who comes within the grace time goes back to the head of the queue. outcome: 'taken', 'back_in_queue',
-   'lapsed' (too late), 'not_admitted' or 'no_entry'. */
+/* Takes the pass that an entry is offered; as long as it is good, a second call returns the same pass. After
+   a missed offer, an entry goes back to the head of the queue if its buyer comes within the grace time.
+   outcome: 'taken', 'back_in_queue', 'lapsed' (too late), 'not_admitted' or 'no_entry'. */
 create or replace function take_pass(
     p_event bigint, p_entry uuid, p_buyer bigint, out outcome text, out pass_until timestamptz)
 language plpgsql as $$

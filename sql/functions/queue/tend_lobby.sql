@@ -1,5 +1,5 @@
-/* Whatever is due with a lobby, whichever steps were missed: when the sale was ended its people are
-   told, the list is fixed, the lot is drawn, latecomers go to the tail. */
+/* Takes all steps of a lobby that are due, in any state: tells its entries that the sale has ended, fixes
+   the list, draws, and moves latecomers to the tail. */
 create or replace function tend_lobby(
     p_event bigint, out ended integer, out closed boolean, out drawn integer, out late integer)
 language plpgsql as $$

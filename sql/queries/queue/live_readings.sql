@@ -1,5 +1,5 @@
 -- find_entries --
--- Which entry buyers have in the queues of events: the one that waits, else the last.
+-- The entry of each buyer in the queue of each event: the active one, else the last.
 SELECT w.event_id, w.buyer_id, e.id
 FROM unnest(%(event_ids)s::bigint[], %(buyer_ids)s::bigint[]) w(event_id, buyer_id)
 CROSS JOIN LATERAL (
@@ -9,7 +9,7 @@ CROSS JOIN LATERAL (
     LIMIT 1) e
 
 -- read_entries --
--- What became of entries.
+-- The states of entries.
 SELECT e.id, e.number, e.booking_id, e.pass_state,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
     CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason
@@ -19,7 +19,7 @@ LEFT JOIN lanes l ON l.event_id = e.event_id
 CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
 
 -- read_bookings --
--- How bookings and the payments for them stand.
+-- The states of bookings and their payments.
 SELECT b.id, b.buyer_id, b.state, b.reason, p.state AS payment_state
 FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
 JOIN bookings b ON b.event_id = w.event_id AND b.id = w.id

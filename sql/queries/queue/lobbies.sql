@@ -1,5 +1,6 @@
 -- lock_event --
--- An organiser sets a lobby up; no entry may have joined, for the draw gives the numbers from 1 on.
+-- Locks an event for a change of its lobby, and tells whether an entry has joined: then it is too late,
+-- because the draw gives the numbers from 1 on.
 SELECT state, on_sale_at, clock_timestamp() AS now,
     coalesce(lobby_opens_at <= clock_timestamp(), false)
         OR EXISTS (SELECT FROM entries n WHERE n.event_id = e.id) AS begun
@@ -8,12 +9,12 @@ WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(sc
 FOR UPDATE
 
 -- set_times --
--- Both moments, by the database's clock.
+-- Sets the times of a lobby.
 UPDATE events SET lobby_opens_at = %(opens_at)s, lobby_closes_at = %(closes_at)s
 WHERE id = %(event_id)s
 
 -- commit --
--- The secret is committed to once; what the public value will be may be named anew until it opens.
+-- Commits to the secret, once; the source of the public value can be changed until the lobby opens.
 INSERT INTO draws (event_id, secret, public_source)
 VALUES (%(event_id)s, %(secret)s, %(public_source)s)
 ON CONFLICT (event_id) DO UPDATE
@@ -21,7 +22,7 @@ SET public_source = excluded.public_source, committed_at = clock_timestamp()
 WHERE draws.public_source IS DISTINCT FROM excluded.public_source
 
 -- get_lobby --
--- What everybody may know: the secret only after the draw.
+-- The public view of a lobby, with the secret only after the draw.
 SELECT d.event_id, e.lobby_opens_at AS opens_at, e.lobby_closes_at AS closes_at, e.on_sale_at,
     CASE WHEN d.drawn_at IS NOT NULL THEN 'drawn'
          WHEN d.value_given_at IS NOT NULL THEN 'drawing'
@@ -37,18 +38,18 @@ FROM events e JOIN draws d ON d.event_id = e.id
 WHERE e.id = %(event_id)s AND e.state <> 'draft'
 
 -- get_list --
--- The text whose hash was published: a line per account, sorted.
+-- The text of the published hash: sorted account ids, a line each.
 SELECT array_to_string(accounts || NULL::bigint, E'\n', '') AS lines
 FROM draws WHERE event_id = %(event_id)s AND closed_at IS NOT NULL
 
 -- get_order --
--- Number and account, a line each.
+-- The order of the draw: number and account, a line each.
 SELECT (SELECT coalesce(string_agg(number || ' ' || account || E'\n', '' ORDER BY number), '')
         FROM unnest(drawn) WITH ORDINALITY o(account, number)) AS lines
 FROM draws WHERE event_id = %(event_id)s AND drawn_at IS NOT NULL
 
 -- lock_draw --
--- The public value is given once.
+-- Locks a draw, so that its public value is given once.
 SELECT d.public_source, d.public_value, d.closed_at, d.drawn_at
 FROM draws d JOIN events e ON e.id = d.event_id
 WHERE d.event_id = %(event_id)s
@@ -56,12 +57,12 @@ WHERE d.event_id = %(event_id)s
 FOR UPDATE OF d
 
 -- give_value --
--- The clock draws with it.
+-- Stores the public value; the clock draws with it.
 UPDATE draws SET public_value = %(public_value)s, value_given_at = clock_timestamp()
 WHERE event_id = %(event_id)s AND closed_at IS NOT NULL AND public_value IS NULL
 
 -- list_due --
--- Lobbies with something to do for the clock; the end of the sale, and latecomers up to a minute after.
+-- Lobbies with a step that is due; latecomers are looked for up to a minute after the draw.
 SELECT d.event_id
 FROM draws d JOIN events e ON e.id = d.event_id
 WHERE d.drawn_at IS NULL AND (
@@ -74,11 +75,11 @@ SELECT event_id FROM draws WHERE closed_at > clock_timestamp() - interval '1 min
 ORDER BY event_id
 
 -- tend_lobby --
--- Whatever is due with one of them.
+-- Takes all steps of a lobby that are due.
 SELECT ended, closed, drawn, late FROM tend_lobby(%(event_id)s)
 
 -- list_late --
--- On sale, and no entry can be served: the public value is missing, or the draw fails.
+-- Events on sale whose entries cannot be served, because the public value is missing or the draw fails.
 SELECT d.event_id, e.on_sale_at, d.closed_at, d.public_source, d.public_value IS NOT NULL AS value_given
 FROM draws d JOIN events e ON e.id = d.event_id
 WHERE d.drawn_at IS NULL AND e.state = 'on_sale' AND e.on_sale_at <= clock_timestamp()
@@ -86,7 +87,7 @@ WHERE d.drawn_at IS NULL AND e.state = 'on_sale' AND e.on_sale_at <= clock_times
 ORDER BY d.event_id
 
 -- move_latecomers --
--- Even those whose transaction took minutes to commit.
+-- Moves latecomers to the tail, even if their transaction took minutes to commit.
 SELECT coalesce(sum(move_latecomers(event_id)), 0) AS moved
 FROM draws d
 WHERE EXISTS (SELECT FROM entries n WHERE n.event_id = d.event_id AND n.state = 'lobby')
