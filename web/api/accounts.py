@@ -16,7 +16,7 @@ from db.connections import autocommit, transaction
 from db.runtime.errors import Busy, NotSignedIn
 from web.support.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.support.blueprint import Blueprint
-from web.support.fields import Email, Name, Shape, Text, Whole
+from web.support.fields import Email, Name, Schema, StrictInteger, Text
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
 
@@ -45,7 +45,7 @@ class Password(fields.String):
     """Kept as it is, spaces too."""
 
 
-class NewAccount(Shape):
+class NewAccount(Schema):
     email = Email(required=True)
     name = Name(required=True)
     password = Password(load_default=None, validate=lambda text: _check_length(text))
@@ -60,7 +60,7 @@ def _check_length(text: str) -> None:
         raise ValidationError("Must not contain lone surrogates.") from None
 
 
-class Credentials(Shape):
+class Credentials(Schema):
     email = Email(load_default=None)
     password = Password(load_default=None, validate=lambda text: _check_length(text))
     code = Text(most=1000, load_default=None)
@@ -73,17 +73,17 @@ class Credentials(Shape):
             raise ValidationError("A code needs no password.")
 
 
-class Token(Shape):
+class Token(Schema):
     token = fields.String()
     expires_at = fields.AwareDateTime()
 
 
 class AccountWithToken(Token):
-    id = Whole()
+    id = StrictInteger()
 
 
-class Me(Shape):
-    id = Whole()
+class Me(Schema):
+    id = StrictInteger()
     name = fields.String()
     email = fields.String()
 

@@ -15,7 +15,7 @@ from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
-from web.support.fields import METHODS, Shape, Text, Whole
+from web.support.fields import METHODS, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
@@ -23,27 +23,27 @@ blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings an
 BOOKING = "/events/<id:event_id>/bookings/<uuid:booking_id>"
 
 
-class Item(Shape):
+class Item(Schema):
     guid = fields.String()
     zone = fields.String()
     row = fields.String()
     number = fields.String()
-    category = Whole()
-    price = Whole()
-    fee = Whole()
+    category = StrictInteger()
+    price = StrictInteger()
+    fee = StrictInteger()
     tax_rate = fields.Float()
-    tax = Whole(metadata={"description": "contained in price and fee"})
+    tax = StrictInteger(metadata={"description": "contained in price and fee"})
     returned = fields.Boolean(metadata={"description": "its ticket was given back"})
 
 
-class TaxPart(Shape):
+class TaxPart(Schema):
     rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})
     net = fields.Integer()
     tax = fields.Integer()
     total = fields.Integer(metadata={"description": "net + tax"})
 
 
-class Breakdown(Shape):
+class Breakdown(Schema):
     """What a total is made of, in the currency's smallest unit: the sum of its parts by rate."""
 
     net = fields.Integer()
@@ -53,16 +53,18 @@ class Breakdown(Shape):
 
 
 class BookingBreakdown(Breakdown):
-    fees = Whole(metadata={"description": "contained in it: of the tickets, and of the booking"})
-    booking_fee = Whole(metadata={"description": "of the booking alone"})
+    fees = StrictInteger(
+        metadata={"description": "contained in it: of the tickets, and of the booking"}
+    )
+    booking_fee = StrictInteger(metadata={"description": "of the booking alone"})
 
 
-class Failure(Shape):
+class Failure(Schema):
     code = fields.String()
     message = fields.String(allow_none=True)
 
 
-class Payment(Shape):
+class Payment(Schema):
     id = fields.UUID()
     method = fields.String()
     state = fields.String()
@@ -74,22 +76,22 @@ class Payment(Shape):
     failure = fields.Nested(Failure, allow_none=True)
 
 
-class MoneyBack(Shape):
+class MoneyBack(Schema):
     id = fields.UUID()
-    amount = Whole()
+    amount = StrictInteger()
     currency = fields.String()
     state = fields.String(metadata={"description": "pending, succeeded or failed"})
     created_at = fields.String()
 
 
-class BookingSummary(Shape):
+class BookingSummary(Schema):
     id = fields.UUID()
     code = fields.String()
     state = fields.String()
     deadline = fields.AwareDateTime()
-    quantity = Whole()
+    quantity = StrictInteger()
     currency = fields.String()
-    total = Whole(metadata={"description": "in minor units"})
+    total = StrictInteger(metadata={"description": "in minor units"})
     created_at = fields.AwareDateTime()
 
 
@@ -110,7 +112,7 @@ class Booking(BookingSummary):
 
 
 class MyBooking(BookingSummary):
-    event_id = Whole()
+    event_id = StrictInteger()
     event = fields.String()
     starts_at = fields.AwareDateTime()
     archived = fields.Boolean(
@@ -118,7 +120,7 @@ class MyBooking(BookingSummary):
     )
 
 
-class NewPayment(Shape):
+class NewPayment(Schema):
     method = fields.String(
         load_default="card",
         validate=validate.OneOf([*METHODS, "offline"]),
@@ -136,12 +138,12 @@ class NewPayment(Shape):
             raise ValidationError("Needed for all methods but offline.", "payment_method")
 
 
-class StartedPayment(Shape):
+class StartedPayment(Schema):
     id = fields.UUID()
     state = fields.String()
 
 
-class PaymentAnswer(Shape):
+class PaymentAnswer(Schema):
     payment = fields.Nested(StartedPayment)
     state = fields.String(metadata={"description": "the booking's"})
 

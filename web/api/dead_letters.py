@@ -8,7 +8,7 @@ from db.connections import Conn, autocommit, transaction
 from db.durable import dead_letters
 from web.support.auth import caller, operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Digits, Shape, Text, Whole
+from web.support.fields import QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint("dead_letters", __name__, url_prefix="/v1", description="Tasks that were given up")
@@ -18,7 +18,7 @@ MOST_AT_ONCE = 500
 LONGEST = 10 * 366 * 86400
 
 
-class Choice(Shape):
+class Choice(Schema):
     """Which letters; what is not given may be anything."""
 
     actor = Text()
@@ -27,45 +27,47 @@ class Choice(Shape):
 
 
 class LetterPage(Choice, Page):
-    event_id = Digits(least=1)
-    buyer_id = Digits(least=1)
-    older_than = Digits(most=LONGEST, metadata={"description": "seconds since it died"})
-    newer_than = Digits(most=LONGEST, metadata={"description": "seconds since it died"})
+    event_id = QueryInteger(least=1)
+    buyer_id = QueryInteger(least=1)
+    older_than = QueryInteger(most=LONGEST, metadata={"description": "seconds since it died"})
+    newer_than = QueryInteger(most=LONGEST, metadata={"description": "seconds since it died"})
     state = Text(
         validate=validate.OneOf(["open", "resolved", "all"]),
         load_default="open",
         metadata={"description": "resolved: retried, discarded, or done after all"},
     )
-    starting_after = Digits(least=1, metadata={"description": "the last id you have"})
+    starting_after = QueryInteger(least=1, metadata={"description": "the last id you have"})
 
 
 class ManyToRetry(Choice):
     """Those that are open, the oldest first."""
 
-    event_id = Whole(least=1)
-    buyer_id = Whole(least=1)
-    older_than = Whole(most=LONGEST, metadata={"description": "seconds since it died"})
-    newer_than = Whole(most=LONGEST, metadata={"description": "seconds since it died"})
-    limit = Whole(least=1, most=MOST_AT_ONCE, required=True)
+    event_id = StrictInteger(least=1)
+    buyer_id = StrictInteger(least=1)
+    older_than = StrictInteger(most=LONGEST, metadata={"description": "seconds since it died"})
+    newer_than = StrictInteger(most=LONGEST, metadata={"description": "seconds since it died"})
+    limit = StrictInteger(least=1, most=MOST_AT_ONCE, required=True)
 
     @post_load
     def split(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {"limit": given.pop("limit"), "wanted": given}
 
 
-class Letter(Shape):
-    id = Whole()
-    task_id = Whole(metadata={"description": "0: no task, but an entry that no batch got past"})
+class Letter(Schema):
+    id = StrictInteger()
+    task_id = StrictInteger(
+        metadata={"description": "0: no task, but an entry that no batch got past"}
+    )
     actor = fields.String()
     queue = fields.String()
     key = fields.String(allow_none=True)
     args = fields.Dict()
-    event_id = Whole(allow_none=True)
+    event_id = StrictInteger(allow_none=True)
     booking_id = fields.UUID(allow_none=True)
-    buyer_id = Whole(allow_none=True)
+    buyer_id = StrictInteger(allow_none=True)
     reason = fields.String()
-    claims = Whole(metadata={"description": "leases without an outcome when it died"})
-    failures = Whole()
+    claims = StrictInteger(metadata={"description": "leases without an outcome when it died"})
+    failures = StrictInteger()
     trace = fields.String(allow_none=True, metadata={"description": "request_id of what caused it"})
     created_at = fields.AwareDateTime(metadata={"description": "of the task"})
     died_at = fields.AwareDateTime()
@@ -73,17 +75,21 @@ class Letter(Shape):
     resolved_at = fields.AwareDateTime(allow_none=True)
     resolution = fields.String(allow_none=True)
     resolved_by = fields.String(allow_none=True, metadata={"description": "null: its own task"})
-    retried_as = Whole(allow_none=True, metadata={"description": "the task that a retry made"})
-    retry_of = Whole(allow_none=True, metadata={"description": "the letter whose retry this was"})
+    retried_as = StrictInteger(
+        allow_none=True, metadata={"description": "the task that a retry made"}
+    )
+    retry_of = StrictInteger(
+        allow_none=True, metadata={"description": "the letter whose retry this was"}
+    )
 
 
-class Attempt(Shape):
+class Attempt(Schema):
     at = fields.String()
     kind = fields.String(metadata={"description": "failed, died (with its worker) or later"})
     error = fields.String()
-    claims = Whole()
+    claims = StrictInteger()
     worker = fields.String(allow_none=True)
-    times = Whole(metadata={"description": "it had to wait for the same so many times"})
+    times = StrictInteger(metadata={"description": "it had to wait for the same so many times"})
     last_at = fields.String()
 
 
@@ -91,25 +97,25 @@ class LetterInFull(Letter):
     errors = fields.List(fields.Nested(Attempt), metadata={"description": "all attempts"})
 
 
-class Retried(Shape):
-    id = Whole()
+class Retried(Schema):
+    id = StrictInteger()
     outcome = fields.String(
         metadata={"description": "retried: as a new task; hastened: its task lives, and runs now"}
     )
-    task_id = Whole()
+    task_id = StrictInteger()
 
 
-class NotRetried(Shape):
-    id = Whole()
+class NotRetried(Schema):
+    id = StrictInteger()
     why = fields.String()
 
 
-class ManyRetried(Shape):
+class ManyRetried(Schema):
     retried = fields.List(fields.Nested(Retried))
     refused = fields.List(fields.Nested(NotRetried))
 
 
-class Discard(Shape):
+class Discard(Schema):
     reason = Text(most=500, required=True)
 
 

@@ -9,7 +9,7 @@ from db.connections import Conn
 from db.payments import disputes
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole
+from web.support.fields import Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -21,7 +21,7 @@ class DisputePage(Page):
     starting_after = Text(load_default=None)
 
 
-class FreezeCause(Shape):
+class FreezeCause(Schema):
     id = fields.String(metadata={"description": "the gateway's"})
     booking_id = fields.UUID()
     booking_code = fields.String()
@@ -35,7 +35,7 @@ class Dispute(FreezeCause):
         metadata={"description": "needs_response, under_review, won, lost or warning_…"}
     )
     reason = fields.String()
-    amount = Whole(metadata={"description": "in minor units"})
+    amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     respond_by = fields.AwareDateTime(allow_none=True)
     updated_at = fields.AwareDateTime()
@@ -47,11 +47,11 @@ class FraudWarning(FreezeCause):
     released_at = fields.AwareDateTime(allow_none=True)
 
 
-class Release(Shape):
+class Release(Schema):
     reason = Text(most=500, required=True, metadata={"description": "for the audit; not mailed"})
 
 
-class Released(Shape):
+class Released(Schema):
     booking_state = fields.String(
         metadata={"description": "confirmed; or frozen, while a dispute is open"}
     )

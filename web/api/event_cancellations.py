@@ -8,7 +8,7 @@ from db.connections import Conn, autocommit
 from db.payments import event_cancellations
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole, YesNo
+from web.support.fields import Schema, StrictBoolean, StrictInteger, Text
 
 blp = Blueprint(
     "cancellations",
@@ -18,15 +18,15 @@ blp = Blueprint(
 )
 
 
-class NewCancellation(Shape):
+class NewCancellation(Schema):
     reason = Text(most=500, required=True, metadata={"description": "buyers read it in a mail"})
-    with_fees = YesNo(load_default=True)
+    with_fees = StrictBoolean(load_default=True)
 
 
-class Cancellation(Shape):
+class Cancellation(Schema):
     """Bookings that had been confirmed, those of them that are cancelled, and their refunds."""
 
-    event_id = Whole()
+    event_id = StrictInteger()
     reason = fields.String()
     with_fees = fields.Boolean()
     requested_by = fields.String()
@@ -34,14 +34,18 @@ class Cancellation(Shape):
     finished_at = fields.AwareDateTime(
         allow_none=True, metadata={"description": "when the last refund was asked for"}
     )
-    bookings = Whole()
-    cancelled = Whole()
-    requested = Whole(metadata={"description": "refunds; of them pending, succeeded and failed"})
-    pending = Whole()
-    succeeded = Whole()
-    failed = Whole()
-    amount = Whole(metadata={"description": "of all refunds, in minor units"})
-    owed = Whole(metadata={"description": "of those that failed and were not settled otherwise"})
+    bookings = StrictInteger()
+    cancelled = StrictInteger()
+    requested = StrictInteger(
+        metadata={"description": "refunds; of them pending, succeeded and failed"}
+    )
+    pending = StrictInteger()
+    succeeded = StrictInteger()
+    failed = StrictInteger()
+    amount = StrictInteger(metadata={"description": "of all refunds, in minor units"})
+    owed = StrictInteger(
+        metadata={"description": "of those that failed and were not settled otherwise"}
+    )
 
 
 @blp.route("/cancel", methods=["POST"])

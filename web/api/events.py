@@ -11,14 +11,14 @@ from web.support.auth import caller, caller_if_any, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import (
     METHODS,
-    Moment,
     Name,
     Rate,
-    Shape,
+    Schema,
+    StrictBoolean,
+    StrictInteger,
     Text,
+    Timestamp,
     TimeZone,
-    Whole,
-    YesNo,
     unique,
 )
 
@@ -35,14 +35,16 @@ BOOKING_FEE = {
 }
 
 
-class NewPrice(Shape):
-    category = Whole(least=1, most=32767, required=True)
-    price = Whole(
+class NewPrice(Schema):
+    category = StrictInteger(least=1, most=32767, required=True)
+    price = StrictInteger(
         most=MOST,
         required=True,
         metadata={"description": "in the currency's smallest unit, tax included"},
     )
-    fee = Whole(most=MOST, load_default=0, metadata={"description": "of a ticket, tax included"})
+    fee = StrictInteger(
+        most=MOST, load_default=0, metadata={"description": "of a ticket, tax included"}
+    )
     tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
 
 
@@ -53,32 +55,32 @@ class Currency(Text):
         super().__init__(validate=validate.Regexp(r"[A-Z]{3}\Z"), **kwargs)
 
 
-class EventFields(Shape):
+class EventFields(Schema):
     """What can be changed in a draft."""
 
     name = Name()
-    starts_at = Moment()
-    on_sale_at = Moment()
-    off_sale_at = Moment()
+    starts_at = Timestamp()
+    on_sale_at = Timestamp()
+    off_sale_at = Timestamp()
     time_zone = TimeZone()
     currency = Currency()
-    booking_fee = Whole(most=MOST, metadata=BOOKING_FEE)
+    booking_fee = StrictInteger(most=MOST, metadata=BOOKING_FEE)
     booking_fee_tax_rate = Rate(metadata=TAX_RATE)
-    seats_per_buyer = Whole(least=1, most=50)
-    hold_seconds = Whole(least=5, most=86_400)
-    gated = YesNo(metadata={"description": "seats are sold through the queue only"})
-    claim_seconds = Whole(least=1, most=3600, metadata={"description": "to take a pass"})
-    grace_seconds = Whole(
+    seats_per_buyer = StrictInteger(least=1, most=50)
+    hold_seconds = StrictInteger(least=5, most=86_400)
+    gated = StrictBoolean(metadata={"description": "seats are sold through the queue only"})
+    claim_seconds = StrictInteger(least=1, most=3600, metadata={"description": "to take a pass"})
+    grace_seconds = StrictInteger(
         least=0, most=86_400, metadata={"description": "to come back after a pass was missed"}
     )
-    pass_seconds = Whole(least=5, most=86_400, metadata={"description": "to use a pass"})
+    pass_seconds = StrictInteger(least=5, most=86_400, metadata={"description": "to use a pass"})
     terms = Text(least=0, most=20_000)
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
         metadata={"description": "that the gateway is asked for; none: only offline"},
     )
-    offline_seconds = Whole(
+    offline_seconds = StrictInteger(
         least=60,
         most=90 * 86_400,
         allow_none=True,
@@ -98,54 +100,54 @@ class EventFields(Shape):
 
 class NewEvent(EventFields):
     name = Name(required=True)
-    venue_id = Whole(least=1, required=True)
-    plan_version_id = Whole(least=1, required=True)
-    gateway_account_id = Whole(least=1, load_default=None, allow_none=True)
-    starts_at = Moment(required=True)
-    on_sale_at = Moment(required=True)
-    off_sale_at = Moment(required=True)
+    venue_id = StrictInteger(least=1, required=True)
+    plan_version_id = StrictInteger(least=1, required=True)
+    gateway_account_id = StrictInteger(least=1, load_default=None, allow_none=True)
+    starts_at = Timestamp(required=True)
+    on_sale_at = Timestamp(required=True)
+    off_sale_at = Timestamp(required=True)
     time_zone = TimeZone(
         load_default=None, allow_none=True, metadata={"description": "the venue's, if not given"}
     )
     currency = Currency(required=True)
-    booking_fee = Whole(most=MOST, load_default=0, metadata=BOOKING_FEE)
+    booking_fee = StrictInteger(most=MOST, load_default=0, metadata=BOOKING_FEE)
     booking_fee_tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
-    seats_per_buyer = Whole(least=1, most=50, load_default=8)
-    hold_seconds = Whole(least=5, most=86_400, load_default=600)
-    gated = YesNo(load_default=True)
-    claim_seconds = Whole(least=1, most=3600, load_default=60)
-    grace_seconds = Whole(least=0, most=86_400, load_default=300)
-    pass_seconds = Whole(least=5, most=86_400, load_default=600)
+    seats_per_buyer = StrictInteger(least=1, most=50, load_default=8)
+    hold_seconds = StrictInteger(least=5, most=86_400, load_default=600)
+    gated = StrictBoolean(load_default=True)
+    claim_seconds = StrictInteger(least=1, most=3600, load_default=60)
+    grace_seconds = StrictInteger(least=0, most=86_400, load_default=300)
+    pass_seconds = StrictInteger(least=5, most=86_400, load_default=600)
     terms = Text(least=0, most=20_000, load_default="")
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
         load_default=lambda: ["card"],
     )
-    offline_seconds = Whole(least=60, most=90 * 86_400, load_default=None, allow_none=True)
+    offline_seconds = StrictInteger(least=60, most=90 * 86_400, load_default=None, allow_none=True)
     offline_instructions = Text(least=0, most=2000, load_default="")
     categories = fields.List(
         fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
     )
 
 
-class EventVenue(Shape):
-    id = Whole()
+class EventVenue(Schema):
+    id = StrictInteger()
     name = fields.String()
     city = fields.String()
     time_zone = fields.String()
 
 
-class EventPrice(Shape):
-    category = Whole()
+class EventPrice(Schema):
+    category = StrictInteger()
     name = fields.String()
-    price = Whole()
-    fee = Whole()
+    price = StrictInteger()
+    fee = StrictInteger()
     tax_rate = fields.Float()
 
 
-class EventSummary(Shape):
-    id = Whole()
+class EventSummary(Schema):
+    id = StrictInteger()
     name = fields.String()
     venue = fields.Nested(EventVenue)
     starts_at = fields.AwareDateTime()
@@ -157,18 +159,18 @@ class EventSummary(Shape):
 
 
 class Event(EventSummary):
-    booking_fee = Whole()
+    booking_fee = StrictInteger()
     booking_fee_tax_rate = fields.Float()
-    seats_per_buyer = Whole()
-    hold_seconds = Whole()
+    seats_per_buyer = StrictInteger()
+    hold_seconds = StrictInteger()
     gated = fields.Boolean()
-    claim_seconds = Whole()
-    grace_seconds = Whole()
-    pass_seconds = Whole()
+    claim_seconds = StrictInteger()
+    grace_seconds = StrictInteger()
+    pass_seconds = StrictInteger()
     payment_methods = fields.List(fields.String())
-    offline_seconds = Whole(allow_none=True)
+    offline_seconds = StrictInteger(allow_none=True)
     offline_instructions = fields.String()
-    plan_version_id = Whole()
+    plan_version_id = StrictInteger()
     categories = fields.List(fields.Nested(EventPrice))
     terms = fields.String()
     server_time = fields.AwareDateTime()

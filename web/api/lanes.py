@@ -8,19 +8,19 @@ from db.catalogue import events
 from db.connections import Conn, transaction
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole, unique
+from web.support.fields import Schema, StrictInteger, Text, unique
 
 blp = Blueprint(
     "lanes", __name__, url_prefix="/v1/events/<id:event_id>", description="Control of a sale"
 )
 
 
-class LaneFields(Shape):
+class LaneFields(Schema):
     weight = fields.Float(
         validate=validate.Range(min=0.01, max=100),
         metadata={"description": "its share of the work when several events are on sale"},
     )
-    in_flight_cap = Whole(
+    in_flight_cap = StrictInteger(
         least=1,
         most=1_000_000,
         allow_none=True,
@@ -34,25 +34,25 @@ class LaneFields(Shape):
     )
 
 
-class Lane(Shape):
-    id = Whole()
+class Lane(Schema):
+    id = StrictInteger()
     weight = fields.Float()
     paused = fields.Boolean()
-    in_flight_cap = Whole(allow_none=True)
+    in_flight_cap = StrictInteger(allow_none=True)
     admission_rate = fields.Float(allow_none=True)
 
 
-class Change(Shape):
+class Change(Schema):
     """Something that was changed about a sale, by whom."""
 
-    id = Whole()
+    id = StrictInteger()
     at = fields.AwareDateTime()
     actor = fields.String()
     action = fields.String()
     detail = fields.Dict(metadata={"description": "by field: {from, to}"})
 
 
-class SeatList(Shape):
+class SeatList(Schema):
     seats = fields.List(Text(), required=True, validate=[validate.Length(min=1, max=1000), unique])
 
 

@@ -10,7 +10,7 @@ from db.connections import autocommit, transaction
 from db.queue import lobbies
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Moment, Shape, Text, Whole
+from web.support.fields import Schema, StrictInteger, Text, Timestamp
 from web.support.snapshots import Snapshots
 
 blp = Blueprint(
@@ -21,9 +21,9 @@ A_DAY = 86_400
 LISTS_KEPT = 8  # of 200,000 accounts: 1.6 MB, and 2.9 MB with their numbers
 
 
-class LobbyFields(Shape):
-    opens_at = Moment(required=True)
-    closes_at = Moment(required=True)
+class LobbyFields(Schema):
+    opens_at = Timestamp(required=True)
+    closes_at = Timestamp(required=True)
     public_source = Text(
         most=1000,
         load_default=None,
@@ -35,14 +35,14 @@ class LobbyFields(Shape):
     )
 
 
-class PublicValue(Shape):
+class PublicValue(Schema):
     public_value = Text(most=1000, required=True)
 
 
-class Lobby(Shape):
+class Lobby(Schema):
     """All hashes and the secret in hex; what is not known yet is null."""
 
-    event_id = Whole()
+    event_id = StrictInteger()
     state = fields.String(
         metadata={"description": "announced, open, closing, closed, drawing, drawn"}
     )
@@ -54,7 +54,7 @@ class Lobby(Shape):
     public_source = fields.String(allow_none=True)
     closed_at = fields.AwareDateTime(allow_none=True)
     list_sha256 = fields.String(allow_none=True)
-    list_count = Whole(allow_none=True)
+    list_count = StrictInteger(allow_none=True)
     public_value = fields.String(allow_none=True)
     value_given_at = fields.AwareDateTime(allow_none=True)
     secret = fields.String(allow_none=True)

@@ -10,7 +10,7 @@ from db.payments import offline
 from web.api.refunds import Refund, Settlement
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole
+from web.support.fields import Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -20,16 +20,18 @@ blp = Blueprint(
 BOOKING = "/bookings/<uuid:booking_id>"
 
 
-class Receipt(Shape):
+class Receipt(Schema):
     reference = Text(
         required=True,
         metadata={"description": "of the bank, or the box office; each pays for one booking"},
     )
-    amount = Whole(least=1, most=10**12, required=True, metadata={"description": "in minor units"})
+    amount = StrictInteger(
+        least=1, most=10**12, required=True, metadata={"description": "in minor units"}
+    )
     currency = Text(least=3, most=3, required=True)
 
 
-class ReceiptAnswer(Shape):
+class ReceiptAnswer(Schema):
     payment_id = fields.UUID()
     late = fields.Boolean(
         metadata={"description": "the booking had ended: all of it has to be given back"}
@@ -41,13 +43,13 @@ class OfflinePage(PageByUUID):
     waiting = fields.Boolean(load_default=False, metadata={"description": "only those not paid"})
 
 
-class OfflinePayment(Shape):
+class OfflinePayment(Schema):
     id = fields.UUID()
     booking_id = fields.UUID()
     booking_code = fields.String()
     booking_state = fields.String()
     state = fields.String()
-    amount = Whole(metadata={"description": "in minor units"})
+    amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     due_at = fields.AwareDateTime()
     reference = fields.String(allow_none=True)

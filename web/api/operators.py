@@ -11,7 +11,7 @@ from db.mail import emails
 from db.payments import payments
 from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Digits, Shape, Text, Whole
+from web.support.fields import QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page, PageByUUID
 
 blp = Blueprint("operators", __name__, url_prefix="/v1", description="How the machinery stands")
@@ -23,71 +23,77 @@ class TaskPage(Page):
         metadata={"description": "failing: tried, and not done"},
     )
     actor = Text()
-    event_id = Digits(least=1)
+    event_id = QueryInteger(least=1)
 
 
-class Task(Shape):
-    id = Whole()
+class Task(Schema):
+    id = StrictInteger()
     actor = fields.String()
     queue = fields.String()
     key = fields.String(allow_none=True)
     args = fields.Dict()
-    event_id = Whole(allow_none=True)
-    priority = Whole()
+    event_id = StrictInteger(allow_none=True)
+    priority = StrictInteger()
     state = fields.String(metadata={"description": "due, leased or waiting"})
     created_at = fields.AwareDateTime()
     run_at = fields.AwareDateTime()
-    sends = Whole(metadata={"description": "messages since it was last tried"})
-    claims = Whole(metadata={"description": "leases without an outcome"})
-    failures = Whole()
+    sends = StrictInteger(metadata={"description": "messages since it was last tried"})
+    claims = StrictInteger(metadata={"description": "leases without an outcome"})
+    failures = StrictInteger()
     last_error = fields.String(allow_none=True)
     lease_until = fields.AwareDateTime(allow_none=True)
     leased_by = fields.String(allow_none=True, metadata={"description": "the last worker"})
     trace = fields.String(allow_none=True)
-    retry_of = Whole(allow_none=True)
-    dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
+    retry_of = StrictInteger(allow_none=True)
+    dead_letter = StrictInteger(
+        allow_none=True, metadata={"description": "the open one, if there is"}
+    )
 
 
 class DoubtPage(PageByUUID):
-    older_than = Digits(
+    older_than = QueryInteger(
         most=10**8, load_default=60, metadata={"description": "seconds for which nothing happened"}
     )
 
 
-class Doubt(Shape):
+class Doubt(Schema):
     id = fields.UUID()
-    event_id = Whole()
+    event_id = StrictInteger()
     booking_id = fields.UUID()
     booking_code = fields.String()
     booking_state = fields.String()
-    buyer_id = Whole()
+    buyer_id = StrictInteger()
     state = fields.String()
-    amount = Whole(metadata={"description": "in minor units"})
+    amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
-    task_id = Whole(allow_none=True, metadata={"description": "that finds out; null: none does"})
-    dead_letter = Whole(allow_none=True, metadata={"description": "the open one, if there is"})
+    task_id = StrictInteger(
+        allow_none=True, metadata={"description": "that finds out; null: none does"}
+    )
+    dead_letter = StrictInteger(
+        allow_none=True, metadata={"description": "the open one, if there is"}
+    )
 
 
 class MailPage(PageByUUID):
     state = Text(validate=validate.OneOf(["failed", "pending"]), load_default="failed")
-    older_than = Digits(
+    older_than = QueryInteger(
         most=10**8, load_default=0, metadata={"description": "seconds since it was written"}
     )
 
 
-class Mail(Shape):
+class Mail(Schema):
     """Ids only: who reads it stands in the booking."""
 
     id = fields.UUID()
-    event_id = Whole(allow_none=True)
+    event_id = StrictInteger(allow_none=True)
     booking_id = fields.UUID(allow_none=True)
-    buyer_id = Whole()
+    buyer_id = StrictInteger()
     template = fields.String()
     state = fields.String()
-    attempts = Whole()
+    attempts = StrictInteger()
     last_error = fields.String(allow_none=True)
     created_at = fields.AwareDateTime()
 
@@ -95,15 +101,15 @@ class Mail(Shape):
 class AuditPage(Page):
     actor = Text(metadata={"description": "who, as in operator:3"})
     action = Text()
-    starting_after = Digits(least=1)
+    starting_after = QueryInteger(least=1)
 
 
-class Act(Shape):
-    id = Whole()
+class Act(Schema):
+    id = StrictInteger()
     at = fields.AwareDateTime()
     actor = fields.String()
     action = fields.String()
-    event_id = Whole(allow_none=True)
+    event_id = StrictInteger(allow_none=True)
     detail = fields.Dict()
 
 

@@ -14,7 +14,7 @@ from web.queue.board import ENDLESS, read_board
 from web.queue.tokens import Pass, QueueTicket, read_ticket, sign_pass, sign_ticket
 from web.support.auth import bearer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
-from web.support.fields import BIGGEST_ID, Shape, Text, Whole, YesNo
+from web.support.fields import BIGGEST_ID, Schema, StrictBoolean, StrictInteger, Text
 from web.support.idempotency import REQUIRED_KEY_HEADER, fingerprint, required_key
 
 blp = Blueprint(
@@ -28,7 +28,7 @@ class Wish(SeatsWish):
     """Best available: quantity and so on; or named seats; or, with `admission`, a pass with which
     at most `quantity` seats can be chosen."""
 
-    admission = YesNo(load_default=False)
+    admission = StrictBoolean(load_default=False)
 
     @validates_schema(skip_on_field_errors=True)
     def check_admission(self, given: dict[str, Any], **_: Any) -> None:
@@ -36,7 +36,7 @@ class Wish(SeatsWish):
             raise ValidationError("Seats are chosen later, with the pass.", "admission")
 
 
-class Number(Whole):
+class Number(StrictInteger):
     """A place in the queue."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Number(Whole):
         super().__init__(least=-BIGGEST_ID, metadata={"description": text})
 
 
-class JoinedEntry(Shape):
+class JoinedEntry(Schema):
     """A number, and where to look for what becomes of it."""
 
     id = fields.UUID()
@@ -56,7 +56,7 @@ class JoinedEntry(Shape):
     links = fields.Dict(keys=fields.String(), values=fields.String())
 
 
-class Entry(Shape):
+class Entry(Schema):
     """An entry; booking_id when it is booked, reason when it ended otherwise."""
 
     id = fields.UUID()
@@ -67,12 +67,12 @@ class Entry(Shape):
     ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
     reason = fields.String(allow_none=True)
     booking_id = fields.UUID(allow_none=True)
-    quantity = Whole()
-    category = Whole(allow_none=True)
+    quantity = StrictInteger()
+    category = StrictInteger(allow_none=True)
     together = fields.Boolean()
-    accessible = Whole()
+    accessible = StrictInteger()
     seats = fields.List(fields.String(), allow_none=True)
-    ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
+    ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
     decided_at = fields.AwareDateTime(allow_none=True)
     admission = fields.Boolean()
     pass_state = fields.String(
@@ -83,40 +83,42 @@ class Entry(Shape):
     pass_until = fields.AwareDateTime(allow_none=True)
 
 
-class TakenPass(Shape):
+class TakenPass(Schema):
     """A pass, for POST …/bookings; null: too late, and the entry is at the head of the queue."""
 
     queue_pass = fields.String(data_key="pass", allow_none=True)
     pass_until = fields.AwareDateTime(allow_none=True)
 
 
-class Queue(Shape):
+class Queue(Schema):
     """Before a number come number - 1 - now_serving, less the leavers of the blocks between."""
 
-    now_serving = Whole()
-    last_number = Whole(metadata={"description": "given out"})
-    waiting = Whole(metadata={"description": "exact up to 1,000, above that at most so many"})
+    now_serving = StrictInteger()
+    last_number = StrictInteger(metadata={"description": "given out"})
+    waiting = StrictInteger(
+        metadata={"description": "exact up to 1,000, above that at most so many"}
+    )
     leavers = fields.List(
-        fields.List(Whole()),
+        fields.List(StrictInteger()),
         metadata={"description": "[from, to, n]: n of these numbers left; at most 80 blocks"},
     )
     sale = fields.String(
         validate=validate.OneOf(SALES),
         metadata={"description": "all_held: nothing is free, but holds may yet expire"},
     )
-    rate_per_minute = Whole(allow_none=True)
-    estimated_wait_s = Whole(allow_none=True, metadata={"description": "for who joins now"})
-    poll_after_s = Whole()
+    rate_per_minute = StrictInteger(allow_none=True)
+    estimated_wait_s = StrictInteger(allow_none=True, metadata={"description": "for who joins now"})
+    poll_after_s = StrictInteger()
     as_of = fields.AwareDateTime()
 
 
-class Position(Shape):
+class Position(Schema):
     """A place, worked out from the queue's public state."""
 
     number = Number()
-    ahead = Whole(allow_none=True, metadata={"description": "at most so many come before"})
-    now_serving = Whole()
-    estimated_wait_s = Whole(allow_none=True)
+    ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
+    now_serving = StrictInteger()
+    estimated_wait_s = StrictInteger(allow_none=True)
     sale = fields.String(validate=validate.OneOf(SALES))
     state_hint = fields.String(
         validate=validate.OneOf(["waiting", "look"]),
@@ -126,7 +128,7 @@ class Position(Shape):
     as_of = fields.AwareDateTime()
 
 
-class TicketInQuery(Shape):
+class TicketInQuery(Schema):
     ticket = Text(most=1000, load_default=None, metadata={"description": "instead of the header"})
 
 

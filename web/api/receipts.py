@@ -11,13 +11,13 @@ from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
 from web.support.auth import buyer_id, buyers_only, caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Digits, Shape, Whole
+from web.support.fields import QueryInteger, Schema, StrictInteger
 from web.support.pages import Page
 
 blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, without gaps")
 
 
-class Line(Shape):
+class Line(Schema):
     what = fields.String(metadata={"description": "ticket or booking_fee"})
     zone = fields.String()
     row = fields.String()
@@ -35,12 +35,14 @@ class IssuedReceipt(Breakdown):
     credit note has no line for was given back of the booking's fee, or as an amount alone.
     """
 
-    number = Whole(metadata={"description": "1, 2, 3 … of this organisation"})
+    number = StrictInteger(metadata={"description": "1, 2, 3 … of this organisation"})
     kind = fields.String(metadata={"description": "receipt, credit_note or reversal"})
-    corrects = Whole(allow_none=True, metadata={"description": "the number of another of these"})
+    corrects = StrictInteger(
+        allow_none=True, metadata={"description": "the number of another of these"}
+    )
     seller = fields.String()
     issued_at = fields.AwareDateTime()
-    event_id = Whole()
+    event_id = StrictInteger()
     event = fields.String()
     venue = fields.String()
     starts_at = fields.String()
@@ -51,15 +53,17 @@ class IssuedReceipt(Breakdown):
     reason = fields.String(metadata={"description": "of a refund"})
     currency = fields.String()
     lines = fields.List(fields.Nested(Line))
-    fees = Whole(metadata={"description": "of a receipt, contained in its total"})
-    booking_fee = Whole()
+    fees = StrictInteger(metadata={"description": "of a receipt, contained in its total"})
+    booking_fee = StrictInteger()
 
 
 class ReceiptsPage(Page):
-    organisation_id = Digits(
+    organisation_id = QueryInteger(
         least=1, load_default=None, metadata={"description": "whose; operators have to say it"}
     )
-    event_id = Digits(least=1, load_default=None, metadata={"description": "only this event's"})
+    event_id = QueryInteger(
+        least=1, load_default=None, metadata={"description": "only this event's"}
+    )
 
 
 @blp.route(f"{BOOKING}/receipts")

@@ -8,7 +8,7 @@ from db.connections import Conn, autocommit
 from db.payments import reconciliations
 from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Whole
+from web.support.fields import Schema, StrictInteger
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -19,55 +19,59 @@ blp = Blueprint(
 )
 
 
-class Totals(Shape):
+class Totals(Schema):
     """In minor units: here, as the tables have it; there, as the gateway has it."""
 
     currency = fields.String()
-    captured_here = Whole()
-    captured_there = Whole()
-    refunded_here = Whole()
-    refunded_there = Whole()
+    captured_here = StrictInteger()
+    captured_there = StrictInteger()
+    refunded_here = StrictInteger()
+    refunded_there = StrictInteger()
 
 
-class Reconciliation(Shape):
+class Reconciliation(Schema):
     """Totals are from when each page was compared: before what was found was repaired."""
 
-    id = Whole()
-    gateway_account_id = Whole(metadata={"description": "the first that shares this account there"})
+    id = StrictInteger()
+    gateway_account_id = StrictInteger(
+        metadata={"description": "the first that shares this account there"}
+    )
     cause = fields.String(metadata={"description": "recent, daily or asked"})
     requested_by = fields.String()
     window_from = fields.AwareDateTime()
     window_to = fields.AwareDateTime()
     state = fields.String(metadata={"description": "running, finished or abandoned"})
     phase = fields.String(metadata={"description": "what it compares, or compared last"})
-    checked = Whole()
-    foreign_objects = Whole(metadata={"description": "payments of others on the same account"})
-    differences = Whole()
-    repairs = Whole(metadata={"description": "of the differences, sent to be repaired"})
-    dead_letters = Whole(metadata={"description": "of the differences, handed to a person"})
+    checked = StrictInteger()
+    foreign_objects = StrictInteger(
+        metadata={"description": "payments of others on the same account"}
+    )
+    differences = StrictInteger()
+    repairs = StrictInteger(metadata={"description": "of the differences, sent to be repaired"})
+    dead_letters = StrictInteger(metadata={"description": "of the differences, handed to a person"})
     started_at = fields.AwareDateTime()
     finished_at = fields.AwareDateTime(allow_none=True)
     totals = fields.List(fields.Nested(Totals))
 
 
-class Difference(Shape):
+class Difference(Schema):
     """Open until a later run finds it gone."""
 
-    id = Whole()
+    id = StrictInteger()
     kind = fields.String()
     subject = fields.String(metadata={"description": "our id, or the gateway's where we have none"})
     made_at = fields.AwareDateTime()
-    event_id = Whole(allow_none=True)
+    event_id = StrictInteger(allow_none=True)
     booking_id = fields.UUID(allow_none=True)
     payment_id = fields.UUID(allow_none=True)
     here = fields.Dict(allow_none=True, metadata={"description": "null: we do not have it"})
     there = fields.Dict(allow_none=True, metadata={"description": "null: the gateway does not"})
     repair = fields.String(allow_none=True, metadata={"description": "the task that may mend it"})
-    repairs = Whole(metadata={"description": "how often it was tried"})
-    dead_letter_id = Whole(allow_none=True)
-    found_by = Whole(metadata={"description": "the run that saw it first"})
+    repairs = StrictInteger(metadata={"description": "how often it was tried"})
+    dead_letter_id = StrictInteger(allow_none=True)
+    found_by = StrictInteger(metadata={"description": "the run that saw it first"})
     found_at = fields.AwareDateTime()
-    seen_by = Whole(metadata={"description": "the run that saw it last"})
+    seen_by = StrictInteger(metadata={"description": "the run that saw it last"})
     seen_at = fields.AwareDateTime()
     resolved_at = fields.AwareDateTime(allow_none=True)
 

@@ -10,7 +10,7 @@ from db.payments import refunds
 from web.api.wishes import MOST_SEATS
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole, YesNo
+from web.support.fields import Schema, StrictBoolean, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -20,7 +20,7 @@ blp = Blueprint(
 BOOKING = "/bookings/<uuid:booking_id>"
 
 
-class NewRefund(Shape):
+class NewRefund(Schema):
     """For tickets, which are void from then on: those named, or all. Or an amount alone."""
 
     tickets = fields.List(
@@ -30,15 +30,15 @@ class NewRefund(Shape):
         validate=validate.Length(min=1, max=MOST_SEATS),
         metadata={"description": "ids; if neither tickets nor amount are given, all"},
     )
-    amount = Whole(
+    amount = StrictInteger(
         least=1,
         most=10**12,
         load_default=None,
         allow_none=True,
         metadata={"description": "in minor units; if not given, what the tickets cost"},
     )
-    with_fees = YesNo(load_default=True)
-    resell = YesNo(
+    with_fees = StrictBoolean(load_default=True)
+    resell = StrictBoolean(
         load_default=True,
         metadata={"description": "false: the seats are blocked instead of going back on sale"},
     )
@@ -51,12 +51,12 @@ class NewRefund(Shape):
             raise ValidationError("A ticket is there twice.", "tickets")
 
 
-class Refund(Shape):
+class Refund(Schema):
     """A success can later fail; what failed is owed until it is tried anew or paid otherwise."""
 
     id = fields.UUID()
     booking_id = fields.UUID()
-    amount = Whole(metadata={"description": "in minor units"})
+    amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     state = fields.String(metadata={"description": "pending, succeeded or failed"})
     cause = fields.String(
@@ -78,13 +78,13 @@ class Refund(Shape):
     updated_at = fields.AwareDateTime()
 
 
-class RefundAnswer(Shape):
+class RefundAnswer(Schema):
     refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: of nothing"})
     booking_state = fields.String()
     returned = fields.List(fields.UUID(), metadata={"description": "tickets that are void now"})
 
 
-class Settlement(Shape):
+class Settlement(Schema):
     how = Text(most=500, required=True, metadata={"description": "for example: by bank transfer"})
 
 
@@ -94,15 +94,15 @@ class RefundPage(PageByUUID):
     )
 
 
-class BookingBalance(Shape):
+class BookingBalance(Schema):
     """What was taken for a booking, and what became of it, in minor units."""
 
     booking_state = fields.String()
     currency = fields.String()
-    captured = Whole()
-    refunded = Whole(metadata={"description": "given back, or on the way"})
-    available = Whole(metadata={"description": "that could still be given back"})
-    owed = Whole(metadata={"description": "refunds that failed"})
+    captured = StrictInteger()
+    refunded = StrictInteger(metadata={"description": "given back, or on the way"})
+    available = StrictInteger(metadata={"description": "that could still be given back"})
+    owed = StrictInteger(metadata={"description": "refunds that failed"})
     refunds = fields.List(fields.Nested(Refund))
 
 

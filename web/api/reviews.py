@@ -9,7 +9,7 @@ from db.connections import Conn, autocommit, transaction
 from db.payments import reviews
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape, Text, Whole
+from web.support.fields import Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint("reviews", __name__, url_prefix="/v1", description="Payments that are looked at")
@@ -18,16 +18,16 @@ EVENT = "/events/<id:event_id>"
 RISK = "/organisations/<id:organisation_id>/risk"
 
 
-class Reason(Shape):
+class Reason(Schema):
     """A rule that counted more than it lets pass."""
 
     rule = fields.String()
-    value = Whole()
-    most = Whole()
-    window_seconds = Whole()
+    value = StrictInteger()
+    most = StrictInteger()
+    window_seconds = StrictInteger()
 
 
-class ReviewedPayment(Shape):
+class ReviewedPayment(Schema):
     """What the gateway tells of the card, and of how risky the payment is."""
 
     id = fields.UUID()
@@ -39,16 +39,16 @@ class ReviewedPayment(Shape):
     risk_level = fields.String(
         allow_none=True, metadata={"description": "normal, elevated, highest, …"}
     )
-    risk_score = Whole(allow_none=True)
+    risk_score = StrictInteger(allow_none=True)
     message = fields.String(allow_none=True)
 
 
-class Review(Shape):
+class Review(Schema):
     id = fields.UUID(metadata={"description": "the booking's"})
     code = fields.String()
-    buyer_id = Whole()
-    quantity = Whole()
-    total = Whole(metadata={"description": "in minor units"})
+    buyer_id = StrictInteger()
+    quantity = StrictInteger()
+    total = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     created_at = fields.AwareDateTime()
     decide_by = fields.AwareDateTime(
@@ -58,7 +58,7 @@ class Review(Shape):
     payment = fields.Nested(ReviewedPayment)
 
 
-class Decision(Shape):
+class Decision(Schema):
     decision = fields.String(required=True, validate=validate.OneOf(["approve", "reject"]))
     reason = Text(most=500, required=True, metadata={"description": "for the audit; not mailed"})
     payment_id = fields.UUID(
@@ -68,13 +68,15 @@ class Decision(Shape):
     )
 
 
-class Decided(Shape):
+class Decided(Schema):
     booking_state = fields.String(metadata={"description": "secured, or failed"})
 
 
-class RuleFields(Shape):
-    window_seconds = Whole(least=60, most=30 * 86_400, required=True)
-    most = Whole(most=100, required=True, metadata={"description": "that the rule lets pass"})
+class RuleFields(Schema):
+    window_seconds = StrictInteger(least=60, most=30 * 86_400, required=True)
+    most = StrictInteger(
+        most=100, required=True, metadata={"description": "that the rule lets pass"}
+    )
     action = fields.String(required=True, validate=validate.OneOf(["review", "none"]))
 
 
@@ -82,8 +84,8 @@ class Rule(RuleFields):
     rule = fields.String()
 
 
-class RiskFields(Shape):
-    review_seconds = Whole(
+class RiskFields(Schema):
+    review_seconds = StrictInteger(
         least=60, most=6 * 86_400, metadata={"description": "that a review may take"}
     )
     review_ends = fields.String(

@@ -12,7 +12,7 @@ from db.bookings import bookings
 from db.connections import autocommit
 from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Shape
+from web.support.fields import Schema
 
 blp = Blueprint(
     "tickets",
@@ -22,7 +22,7 @@ blp = Blueprint(
 )
 
 
-class Ticket(Shape):
+class Ticket(Schema):
     id = fields.UUID()
     guid = fields.String()
     zone = fields.String()

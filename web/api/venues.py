@@ -15,46 +15,46 @@ from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import Busy, InvalidRequest
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Name, Shape, TimeZone, Whole
+from web.support.fields import Name, Schema, StrictInteger, TimeZone
 from web.support.idempotency import KEY_HEADER, answer_once
 
 blp = Blueprint("venues", __name__, url_prefix="/v1", description="Halls and their seating plans")
 
 
-class NewVenue(Shape):
+class NewVenue(Schema):
     name = Name(required=True)
     city = Name(least=0, load_default="")
     time_zone = TimeZone(required=True)
-    organisation_id = Whole(
+    organisation_id = StrictInteger(
         least=1, load_default=None, metadata={"description": "for operators: whose hall it is"}
     )
 
 
-class Venue(Shape):
-    id = Whole()
-    organisation_id = Whole()
+class Venue(Schema):
+    id = StrictInteger()
+    organisation_id = StrictInteger()
     name = fields.String()
     city = fields.String()
     time_zone = fields.String()
 
 
-class PlanCategory(Shape):
-    category = Whole()
+class PlanCategory(Schema):
+    category = StrictInteger()
     name = fields.String()
     color = fields.String()
-    seats = Whole()
+    seats = StrictInteger()
 
 
-class PlanVersion(Shape):
-    id = Whole()
-    version = Whole()
-    version_id = Whole()
+class PlanVersion(Schema):
+    id = StrictInteger()
+    version = StrictInteger()
+    version_id = StrictInteger()
     name = fields.String()
-    seats = Whole()
+    seats = StrictInteger()
     categories = fields.List(fields.Nested(PlanCategory))
 
 
-class PlanQuery(Shape):
+class PlanQuery(Schema):
     name = Name(load_default=None, metadata={"description": "instead of the name in the file"})
 
 

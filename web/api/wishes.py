@@ -4,25 +4,25 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
-from web.support.fields import Shape, Text, Whole, YesNo, unique
+from web.support.fields import Schema, StrictBoolean, StrictInteger, Text, unique
 
 MOST_SEATS = 50
 
 
-class SeatsWish(Shape):
+class SeatsWish(Schema):
     """Best available: quantity and so on; or named seats."""
 
-    quantity = Whole(least=1, most=MOST_SEATS)
-    category = Whole(least=1, most=32767, load_default=None, allow_none=True)
-    together = YesNo(load_default=True)
+    quantity = StrictInteger(least=1, most=MOST_SEATS)
+    category = StrictInteger(least=1, most=32767, load_default=None, allow_none=True)
+    together = StrictBoolean(load_default=True)
     seats = fields.List(
         Text(),
         load_default=None,
         allow_none=True,
         validate=[validate.Length(min=1, max=MOST_SEATS), unique],
     )
-    accessible = Whole(most=MOST_SEATS, load_default=0)
-    accept_terms = YesNo(load_default=False)
+    accessible = StrictInteger(most=MOST_SEATS, load_default=0)
+    accept_terms = StrictBoolean(load_default=False)
 
     @validates_schema(skip_on_field_errors=True)
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:

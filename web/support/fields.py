@@ -8,7 +8,8 @@ from typing import Any
 from unicodedata import category
 from zoneinfo import available_timezones
 
-from marshmallow import Schema, ValidationError, fields, validate
+import marshmallow
+from marshmallow import ValidationError, fields, validate
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
 
@@ -23,7 +24,7 @@ METHODS = ["card", "sepa_debit", "us_bank_account", "ideal", "bancontact", "eps"
 """How the gateway can be paid, in its words; events.payment_methods has the same list."""
 
 
-class Shape(Schema):
+class Schema(marshmallow.Schema):
     """What a body must look like; fields that it does not name are refused."""
 
     error_messages = {  # noqa: RUF012
@@ -72,7 +73,7 @@ class Email(Text):
         super().__init__(validate=rules, **kwargs)
 
 
-class Whole(fields.Integer):
+class StrictInteger(fields.Integer):
     """An integer within bounds; neither "3" nor 3.0 nor true."""
 
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
@@ -84,14 +85,14 @@ class Whole(fields.Integer):
         return super()._validated(value)
 
 
-class Digits(fields.Integer):
+class QueryInteger(fields.Integer):
     """An integer in a query, where everything is text."""
 
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(min=least, max=most), **kwargs)
 
 
-class YesNo(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """true or false, and nothing that looks like them."""
 
     def _deserialize(
@@ -102,7 +103,7 @@ class YesNo(fields.Boolean):
         return value
 
 
-class Moment(fields.AwareDateTime):
+class Timestamp(fields.AwareDateTime):
     """A date and time with its offset, as in 2030-05-01T20:00:00+02:00."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -45,7 +45,7 @@ def fingerprint(asked: Any) -> bytes:
 
 
 def idempotent(
-    view: Callable[..., Any], shape: Schema, status: int, *, key_required: bool
+    view: Callable[..., Any], schema: Schema, status: int, *, key_required: bool
 ) -> Callable[..., Response]:
     """Call view(conn, …) in a transaction, unless it was answered before."""
 
@@ -54,7 +54,7 @@ def idempotent(
         if key_required:
             required_key()
         with transaction(acting()) as conn:
-            return answer_once(conn, given, lambda: view(conn, *given, **path), shape, status)
+            return answer_once(conn, given, lambda: view(conn, *given, **path), schema, status)
 
     return once
 
@@ -63,23 +63,23 @@ def answer_once(
     conn: Conn,
     asked: Any,
     work: Callable[[], Any],
-    shape: Schema,
+    schema: Schema,
     status: int = 201,
 ) -> Response:
-    """Do the work and answer with its result in `shape`; or give the answer that was given before.
+    """Do the work and answer with its result in `schema`; or give the answer that was given before.
 
     conn: in the transaction of the work. Errors: Conflict in_flight, InvalidRequest key_reused.
     """
     key = given_key()
     if key is None:
-        return _answer(shape.dump(work()), status)
+        return _answer(schema.dump(work()), status)
     route = f"{request.method} {request.path}"
     wanted = idempotency.Request(acting(), route, key, fingerprint(asked))
     if earlier := idempotency.find_answer(conn, wanted):
         answer = _answer(earlier[1], earlier[0])
         answer.headers["Idempotent-Replayed"] = "true"
         return answer
-    body = shape.dump(work())
+    body = schema.dump(work())
     idempotency.keep_answer(conn, wanted, status, body)
     return _answer(body, status)
 

@@ -9,18 +9,18 @@ from flask import request
 from marshmallow import fields
 
 from db.connections import autocommit
-from web.support.fields import Digits, Shape
+from web.support.fields import QueryInteger, Schema
 
 MAX_LIMIT = 100
 
 
-class Page(Shape):
+class Page(Schema):
     """Which part of a list."""
 
-    starting_after: fields.Field[Any] = Digits(
+    starting_after: fields.Field[Any] = QueryInteger(
         load_default=0, metadata={"description": "the last id you have"}
     )
-    limit = Digits(least=1, most=MAX_LIMIT, load_default=20)
+    limit = QueryInteger(least=1, most=MAX_LIMIT, load_default=20)
 
 
 class PageByUUID(Page):
