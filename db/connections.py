@@ -97,8 +97,8 @@ def open_pool() -> Pool:
         # Short, because its pauses double: with the default it sleeps for minutes after an outage.
         # When it gives up, the next request that needs a connection opens one.
         reconnect_timeout=3,
-        check=check_if_spoken_to,
-        configure=limit_statements,
+        check=check_if_closed,
+        configure=apply_statement_limits,
         open=True,
     )
 
@@ -109,7 +109,7 @@ class Limits:
     statement = lock = 0
 
 
-def hurry(seconds: float) -> None:
+def set_statement_limits(seconds: float) -> None:
     """Limit each statement of this process; `transaction` can give one a longer limit.
 
     For processes that answer requests. Called before the first connection is opened.
@@ -117,7 +117,7 @@ def hurry(seconds: float) -> None:
     Limits.statement = Limits.lock = round(seconds * 1000)
 
 
-def limit_statements(conn: Conn) -> None:
+def apply_statement_limits(conn: Conn) -> None:
     """Set the limits once per connection, which costs requests nothing. A pooler in transaction
     mode would share such a connection with other processes: therefore these processes need their
     own database user (ops/docs/running.md).
@@ -132,7 +132,7 @@ def limit_statements(conn: Conn) -> None:
         conn.autocommit = False
 
 
-def check_if_spoken_to(conn: Conn) -> None:
+def check_if_closed(conn: Conn) -> None:
     """Check a connection, without a round trip if its server sent nothing. An idle connection on
     which the server sent something has most likely been closed by it.
 

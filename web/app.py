@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from db.connections import hurry
+from db.connections import set_statement_limits
 from db.runtime.logs import configure_logs
 from web.api import (
     accounts,
@@ -28,7 +28,7 @@ from web.api import (
     venues,
 )
 from web.queue import board
-from web.queue.fast_path import shorten
+from web.queue.fast_path import serve_fast_path
 from web.support import metrics, openapi, rate_limits, token_epochs
 from web.support.blueprint import MAX_BODY, refuse_other_bodies
 from web.support.errors import register_errors
@@ -63,7 +63,7 @@ SECONDS = 5.0
 def create_app() -> Flask:
     """A new app; nothing is connected to before the first request."""
     configure_logs("web")
-    hurry(SECONDS)
+    set_statement_limits(SECONDS)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     served = metrics.measure_requests(app)
@@ -81,5 +81,5 @@ def create_app() -> Flask:
     rate_limits.limit_requests(app)
     app.register_blueprint(gateway_notifications.blp)
     app.register_blueprint(health.blp)
-    shorten(app, served)
+    serve_fast_path(app, served)
     return app

@@ -14,13 +14,13 @@ sql = load("payments/circuits")
 
 BURST = 0.25
 """Seconds of unused slots that a bucket holds."""
-REST = 10.0
+OPEN_SECONDS = 10.0
 """The most seconds for which a circuit that opens refuses all calls; doubled by each failed probe.
 With full jitter: the time is random, between 0 and this."""
-LONGEST_REST = 60.0
+LONGEST_OPEN_SECONDS = 60.0
 PROBE = 20.0
 """Seconds after which a probe counts as dead: longer than a call
-may take with the wait for its turn."""
+may take with the wait for its slot."""
 
 
 class Priority(NamedTuple):
@@ -35,7 +35,7 @@ class Priority(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Turn:
+class Slot:
     """The slot of a call.
 
     state: of the circuit. 'closed': the call may be made; 'half-open': it is the probe, with the
@@ -49,20 +49,20 @@ class Turn:
     probe: int
 
 
-def take_turn(conn: Conn, account_id: int, endpoint: str, priority: Priority) -> Turn:
+def take_slot(conn: Conn, account_id: int, endpoint: str, priority: Priority) -> Slot:
     """Take a slot at an endpoint of the gateway, if the circuit allows it."""
     values = {"account_id": account_id, "endpoint": endpoint, **priority._asdict()}
     values |= {"per_second": settings().gateway_limit, "burst": BURST}
     values |= {"account_per_second": settings().gateway_account_limit}
     values |= {"probe": PROBE * settings().task_pace}
-    row = one(conn.execute(sql.take_turn, values))
-    return Turn(**row)
+    row = one(conn.execute(sql.take_slot, values))
+    return Slot(**row)
 
 
-def pause_turns(conn: Conn, account_id: int, endpoint: str, seconds: float) -> None:
+def pause_slots(conn: Conn, account_id: int, endpoint: str, seconds: float) -> None:
     """Give no slots at an endpoint for so many seconds."""
     values = {"account_id": account_id, "endpoint": endpoint, "seconds": seconds}
-    conn.execute(sql.pause_turns, values)
+    conn.execute(sql.pause_slots, values)
 
 
 def has_opened(conn: Conn, account_id: int) -> bool:
@@ -84,7 +84,7 @@ def forget_failures(conn: Conn, account_id: int) -> None:
 def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
     """Open the circuit after failures, or after a failed probe. False: another worker was first."""
     pace = settings().task_pace
-    seconds = {"rest": REST * pace, "longest": LONGEST_REST * pace}
+    seconds = {"open_seconds": OPEN_SECONDS * pace, "longest": LONGEST_OPEN_SECONDS * pace}
     values = {"account_id": account_id, "probe": probe, **seconds}
     return bool(one(conn.execute(sql.open_circuit, values))["done"])
 

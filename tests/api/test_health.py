@@ -14,7 +14,15 @@ import pytest
 import requests
 from flask import Flask
 
-from db.connections import POOL_TIMEOUT, TO_NOTICE_LOSS, Conn, hurry, open_pool, pool, transaction
+from db.connections import (
+    POOL_TIMEOUT,
+    TO_NOTICE_LOSS,
+    Conn,
+    open_pool,
+    pool,
+    set_statement_limits,
+    transaction,
+)
 from db.durable import jobs
 from db.runtime.logs import configure_logs
 from db.runtime.settings import settings
@@ -208,7 +216,7 @@ def test_it_says_come_back_while_postgres_is_away(
 
 
 def test_no_request_waits_long_for_a_lock(anybody: Caller, conn: Conn) -> None:
-    hurry(0.2)  # nothing is connected to yet
+    set_statement_limits(0.2)  # nothing is connected to yet
     with conn.transaction():
         conn.execute("LOCK TABLE events")
         answer = anybody.get("/v1/events")

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from db.accounts import api_keys
-from db.connections import Conn, hurry, open_pool, pool, transaction
+from db.connections import Conn, open_pool, pool, set_statement_limits, transaction
 from db.runtime.settings import settings
 from web.app import create_app
 
@@ -47,7 +47,7 @@ def configured(
     yield values
     if open_pool.cache_info().currsize:
         pool().close()
-    hurry(0)
+    set_statement_limits(0)
     settings.cache_clear()
     open_pool.cache_clear()
 

@@ -39,6 +39,6 @@ class Shortcut:
         return [board.document]
 
 
-def shorten(app: Flask, served: Counter) -> None:
+def serve_fast_path(app: Flask, served: Counter) -> None:
     boards: Snapshots[Board] = app.extensions["queue_boards"]
     app.wsgi_app = Shortcut(app.wsgi_app, boards, served)  # type: ignore[method-assign]

@@ -24,7 +24,7 @@ WHERE gateway_account_id = %(account_id)s AND state = 'closed' AND failures > 0
 
 -- open_circuit --
 -- Opens a circuit; an outage begins.
-SELECT open_circuit(%(account_id)s, %(probe)s, %(rest)s, %(longest)s) AS done
+SELECT open_circuit(%(account_id)s, %(probe)s, %(open_seconds)s, %(longest)s) AS done
 
 -- close_circuit --
 -- Closes a circuit; the outage ends.
