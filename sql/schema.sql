@@ -513,12 +513,12 @@ CREATE TABLE outages (
 );
 CREATE UNIQUE INDEX outages_one_open ON outages USING btree (gateway_account_id) WHERE closed_at IS NULL;
 
-CREATE TABLE gateway_turns (
+CREATE TABLE gateway_slots (
     gateway_account_id bigint NOT NULL,
     endpoint text NOT NULL,
     next_at timestamp with time zone NOT NULL,
-    CONSTRAINT gateway_turns_pkey PRIMARY KEY (gateway_account_id, endpoint),
-    CONSTRAINT gateway_turns_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id)
+    CONSTRAINT gateway_slots_pkey PRIMARY KEY (gateway_account_id, endpoint),
+    CONSTRAINT gateway_slots_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id)
 ) WITH (fillfactor=10);
 
 CREATE TABLE gateway_circuits (

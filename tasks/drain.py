@@ -19,7 +19,7 @@ from tasks.durable.leases import told_to_stop
 
 log = structlog.get_logger()
 
-TURN = 10
+TIME_SLICE = 10
 """The time slice in seconds, after which a drain ends; the relay sends the next message."""
 
 
@@ -28,7 +28,7 @@ def drain() -> None:
     """Serve lanes until there is nothing to decide."""
     bind_trace(f"drain-{uuid4().hex[:12]}")
     try:
-        end = time.monotonic() + TURN
+        end = time.monotonic() + TIME_SLICE
         while time.monotonic() < end and not told_to_stop.is_set() and serve_one_lane():
             pass
     finally:

@@ -14,7 +14,7 @@ from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 200
 """Bookings in one transaction; their refunds take 10 s at 20 a second."""
-TURN = 60
+TIME_SLICE = 60
 """The time slice in seconds; Dramatiq interrupts an actor after 300."""
 WAIT = 2
 """Seconds until the refunds of the last batch are checked again."""
@@ -23,7 +23,7 @@ WAIT = 2
 @durable(queue="payments", lease=120, longest_delay=300, keep=True)
 def cancel_event(lease: Lease) -> None:
     """Cancel bookings until none is left, and none is under way that may still be confirmed."""
-    end = time.monotonic() + TURN
+    end = time.monotonic() + TIME_SLICE
     with lease.transaction() as conn:
         event_cancellations.await_sales(conn, lease.task.args["event_id"])
     while not lease.finished:

@@ -25,7 +25,7 @@ ARCHIVED_AT_ONCE = 500
 TIME_SLICE = 60  # seconds, after which another task may have the thread
 
 
-class Turn:
+class TimeSlice:
     """The time slice of long work, after which it gives its thread back."""
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Turn:
 @durable(queue="maintenance", lease=300)
 def purge(lease: Lease) -> None:
     """Delete rows that are older than their retention."""
-    turn, purged = Turn(), dict[str, int]()
+    turn, purged = TimeSlice(), dict[str, int]()
     for kind in housekeeping.kinds():
         batch = PURGED_AT_ONCE
         while batch == PURGED_AT_ONCE:
-            turn.check()
+            time_slice.check()
             with lease.transaction() as conn:
                 batch = housekeeping.purge_batch(conn, kind, PURGED_AT_ONCE)
                 lease.renew(conn)
@@ -57,11 +57,11 @@ def purge(lease: Lease) -> None:
 @durable(queue="maintenance", lease=300)
 def drop_partitions(lease: Lease) -> None:
     """Drop the monthly partitions that are old enough; go on with an interrupted one."""
-    turn, dropped = Turn(), list[str]()
+    turn, dropped = TimeSlice(), list[str]()
     with lease.transaction() as conn:
         old = housekeeping.list_old_partitions(conn)
     for partition in old:
-        turn.check()
+        time_slice.check()
         with autocommit() as conn:
             housekeeping.drop_partition(conn, partition)
         log.info("partition dropped", partition=partition.name)
@@ -77,9 +77,9 @@ def drop_partitions(lease: Lease) -> None:
 def archive_event(lease: Lease) -> None:
     """Move an event into the archive, piece by piece. If something of it is still open, the clock
     tries again."""
-    turn, event_id = Turn(), lease.task.args["event_id"]
+    turn, event_id = TimeSlice(), lease.task.args["event_id"]
     while not lease.finished:
-        turn.check()
+        time_slice.check()
         with lease.transaction() as conn:
             piece = archives.move_piece(conn, event_id, ARCHIVED_AT_ONCE)
             reach("before archive piece commits")

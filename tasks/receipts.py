@@ -11,14 +11,14 @@ from tasks.durable.leases import Lease, TryLater, stop_if_told
 
 BATCH = 500
 """Receipts and credit notes in one transaction."""
-TURN = 60
+TIME_SLICE = 60
 """The time slice in seconds; Dramatiq interrupts an actor after 300."""
 
 
 @durable(queue="payments", lease=60, longest_delay=300, keep=True)
 def number_receipts(lease: Lease) -> None:
     """Number all due documents, batch by batch, in the order of their causes."""
-    end = time.monotonic() + TURN
+    end = time.monotonic() + TIME_SLICE
     while not lease.finished:
         stop_if_told()
         if time.monotonic() > end:

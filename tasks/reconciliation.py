@@ -20,14 +20,14 @@ from tasks.gateways.registry import Books, books_of
 
 log = structlog.get_logger()
 
-TURN = 60
+TIME_SLICE = 60
 """The time slice in seconds; Dramatiq interrupts an actor after 300."""
 
 
 @durable(queue="maintenance", lease=120, longest_delay=300, keep=True)
 def reconcile(lease: Lease) -> None:
     """Continue a run, page by page."""
-    end = time.monotonic() + TURN
+    end = time.monotonic() + TIME_SLICE
     while time.monotonic() < end:
         stop_if_told()
         with lease.transaction() as conn:

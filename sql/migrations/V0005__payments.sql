@@ -14,7 +14,7 @@ create unique index outages_one_open on outages (gateway_account_id) where close
 
 /* The slots of each endpoint of the gateway are taken up to next_at. All workers together call it at the
    account's rate. */
-create table gateway_turns (
+create table gateway_slots (
     gateway_account_id bigint not null references gateway_accounts,
     endpoint text not null,
     next_at timestamptz not null,

@@ -21,7 +21,7 @@ import structlog
 
 from db.connections import Conn, transaction
 from db.payments import circuits
-from db.payments.circuits import Turn
+from db.payments.circuits import Slot
 from tasks.durable.leases import TryLater
 
 log = structlog.get_logger()
@@ -53,12 +53,12 @@ class GatewayAway(TryLater):
 
 
 @contextmanager
-def calling(account_id: int, turn: Turn) -> Iterator[None]:
+def calling(account_id: int, slot: Slot) -> Iterator[None]:
     """Surround one call that has its slot; pybreaker decides what its outcome means for others."""
     circuit = pybreaker.CircuitBreaker(
         fail_max=FAILURES,
-        exclude=[is_answer if turn.state == pybreaker.STATE_HALF_OPEN else is_no_failure],
-        state_storage=SharedState(account_id, turn),
+        exclude=[is_answer if slot.state == pybreaker.STATE_HALF_OPEN else is_no_failure],
+        state_storage=SharedState(account_id, slot),
         throw_new_error_on_trip=False,
     )
     with circuit.calling():
@@ -93,11 +93,11 @@ class SharedState(pybreaker.CircuitMemoryStorage):
     next failure opens the circuit instead, or the next probe closes it.
     """
 
-    def __init__(self, account_id: int, turn: Turn) -> None:
-        super().__init__(turn.state)
+    def __init__(self, account_id: int, slot: Slot) -> None:
+        super().__init__(slot.state)
         self.account_id = account_id
-        self.probe = turn.probe if turn.state == pybreaker.STATE_HALF_OPEN else None
-        if turn.failures:
+        self.probe = slot.probe if slot.state == pybreaker.STATE_HALF_OPEN else None
+        if slot.failures:
             troubled.add(account_id)
 
     @property

@@ -14,7 +14,7 @@ import stripe
 
 from db.connections import transaction
 from db.payments import circuits
-from db.payments.circuits import Priority, Turn
+from db.payments.circuits import Priority, Slot
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.settings import settings
 from ops.local.servers import free_port
@@ -68,9 +68,9 @@ def rested(running: Running) -> None:
     running.conn.execute("update gateway_circuits set retry_at = clock_timestamp()")
 
 
-def ask(progress: PaymentProgress) -> Turn:
+def ask(progress: PaymentProgress) -> Slot:
     with transaction() as conn:
-        return circuits.take_turn(conn, progress.gateway_account_id, "create", ANY)
+        return circuits.take_slot(conn, progress.gateway_account_id, "create", ANY)
 
 
 def test_it_opens_writes_the_outage_down_and_closes_it(running: Running) -> None:
@@ -221,7 +221,7 @@ def test_who_waits_for_a_turn_while_it_opens_does_not_call(
 ) -> None:
     progress = begun(running, running.sale.hold("alice"))
     running.conn.execute(
-        "insert into gateway_turns values (%s, 'create', clock_timestamp() + interval '2 s')",
+        "insert into gateway_slots values (%s, 'create', clock_timestamp() + interval '2 s')",
         [progress.gateway_account_id],
     )
 
@@ -372,7 +372,7 @@ def test_troubles_are_told_apart(
     finally:
         running.sandbox.limits(endpoint_rate=0)
     assert circuit(running)["failures"] == failures
-    query = "select from gateway_turns where next_at > clock_timestamp() + interval '0.3 s'"
+    query = "select from gateway_slots where next_at > clock_timestamp() + interval '0.3 s'"
     assert bool(running.conn.execute(query).fetchall()) == pauses
 
 

@@ -1,4 +1,4 @@
-/* Opens a circuit that is closed or half-open. It stays open for a random time below p_open_seconds seconds (full
+/* Opens a circuit that is closed or half-open. It stays open for a random time below p_open_seconds (full
    jitter); the bound doubles with each failed probe, up to p_longest.
 
    All workers share the circuit of an account. The transactions that open and close it (see close_circuit)

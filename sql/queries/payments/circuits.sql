@@ -1,11 +1,11 @@
--- take_turn --
+-- take_slot --
 -- Takes a slot at an endpoint, if the account's circuit allows it.
-SELECT * FROM take_turn(%(account_id)s, %(endpoint)s, %(per_second)s, %(account_per_second)s,
+SELECT * FROM take_slot(%(account_id)s, %(endpoint)s, %(per_second)s, %(account_per_second)s,
     %(burst)s, %(book)s, %(wait)s, %(probe)s)
 
--- pause_turns --
+-- pause_slots --
 -- Gives no slots at an endpoint for some seconds.
-SELECT pause_turns(%(account_id)s, %(endpoint)s, %(seconds)s)
+SELECT pause_slots(%(account_id)s, %(endpoint)s, %(seconds)s)
 
 -- has_opened --
 -- Tells whether the circuit has opened since a slot was given.

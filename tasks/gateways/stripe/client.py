@@ -17,7 +17,7 @@ from requests.utils import get_environ_proxies
 
 from db.connections import autocommit, refuse_transaction
 from db.payments import circuits
-from db.payments.circuits import Priority, Turn
+from db.payments.circuits import Priority, Slot
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from db.runtime.settings import settings
@@ -84,9 +84,9 @@ def call(
     """
     refuse_transaction()
     account_id = paid.gateway_account_id
-    turn = wait_for_turn(account_id, endpoint, priority or PRIORITIES[endpoint])
+    slot = wait_for_slot(account_id, endpoint, priority or PRIORITIES[endpoint])
     try:
-        with calling(account_id, turn):
+        with calling(account_id, slot):
             reach("before call")
             answer = request()
             reach("after call")
@@ -113,7 +113,7 @@ def rate_limited(account_id: int, endpoint: str, error: stripe.RateLimitError) -
     (The other 429 means that another request has locked the object.)"""
     if getattr(error.error, "code", None) != "lock_timeout":
         with autocommit() as conn:
-            circuits.pause_turns(conn, account_id, endpoint, PAUSE)
+            circuits.pause_slots(conn, account_id, endpoint, PAUSE)
     return TryLater(random.uniform(0, 4 * PAUSE), f"rate limited: {error.user_message}")
 
 
@@ -133,22 +133,22 @@ def replayed(made: stripe.StripeObject) -> bool:
     return is_replay(response.headers)
 
 
-def wait_for_turn(account_id: int, endpoint: str, priority: Priority) -> Turn:
+def wait_for_slot(account_id: int, endpoint: str, priority: Priority) -> Slot:
     """Wait for a slot of the rate limit that all workers share. Errors: TryLater, GatewayAway."""
     with autocommit() as conn:
-        turn = circuits.take_turn(conn, account_id, endpoint, priority)
-    if turn.seconds is None:
+        slot = circuits.take_slot(conn, account_id, endpoint, priority)
+    if slot.seconds is None:
         # A call that cannot wait here returns when others have had their slots.
         seconds = random.uniform(0, 2 * LONGEST_WAIT)
         raise TryLater(seconds, "no slot within the gateway's rate limit")
-    if turn.state == "open":
-        raise GatewayAway(turn.seconds)
-    if turn.seconds:
-        time.sleep(turn.seconds)
+    if slot.state == "open":
+        raise GatewayAway(slot.seconds)
+    if slot.seconds:
+        time.sleep(slot.seconds)
         with autocommit() as conn:
             if circuits.has_opened(conn, account_id):
                 raise GatewayAway
-    return turn
+    return slot
 
 
 def pages(

@@ -8,7 +8,7 @@
    taken.
    A slot that a crash of the server forgets does no harm. So the commit is asynchronous, and the next call
    at the same row need not wait for it. */
-create or replace function take_turn(
+create or replace function take_slot(
     p_account bigint, p_endpoint text, p_per_second double precision,
     p_account_per_second double precision, p_burst double precision, p_book double precision,
     p_wait double precision, p_probe double precision,
@@ -30,7 +30,7 @@ begin
     end if;
     state := case c.state when 'closed' then 'closed' else 'half-open' end;
     probe := c.probes + (state = 'half-open')::integer;
-    select next_at into endpoint_at from gateway_turns
+    select next_at into endpoint_at from gateway_slots
     where gateway_account_id = p_account and endpoint = p_endpoint;
     account_wait := bucket_wait(c.next_at, moment, p_account_per_second, p_burst);
     endpoint_wait := bucket_wait(coalesce(endpoint_at, moment), moment, p_per_second, p_burst);
@@ -43,10 +43,10 @@ begin
     set next_at = greatest(t.next_at, moment) + make_interval(secs => 1 / p_account_per_second),
         booked_until = case when p_book < 0 then t.booked_until
             else greatest(t.booked_until, moment + make_interval(secs => seconds)) end,
-        state = take_turn.state, probes = take_turn.probe,
-        retry_at = case take_turn.state when 'half-open' then moment + make_interval(secs => p_probe) end
+        state = take_slot.state, probes = take_slot.probe,
+        retry_at = case take_slot.state when 'half-open' then moment + make_interval(secs => p_probe) end
     where gateway_account_id = p_account;
-    insert into gateway_turns as t (gateway_account_id, endpoint, next_at)
+    insert into gateway_slots as t (gateway_account_id, endpoint, next_at)
     values (p_account, p_endpoint, moment + make_interval(secs => 1 / p_per_second))
     on conflict (gateway_account_id, endpoint) do update
         set next_at = greatest(t.next_at, moment) + make_interval(secs => 1 / p_per_second);

@@ -1,4 +1,4 @@
-"""Turns at the gateway: the account's bucket, the endpoints', and who comes before whom."""
+"""Slots at the gateway: the account's bucket, the endpoints', and who comes before whom."""
 
 import time
 from contextlib import suppress
@@ -19,7 +19,7 @@ from tasks.gateways.stripe.client import (
     call,
     client,
     pages,
-    wait_for_turn,
+    wait_for_slot,
 )
 from tests.support.gateway_calls import at_once, begun
 from tests.support.running import Running
@@ -43,10 +43,10 @@ def allow(monkeypatch: pytest.MonkeyPatch, a_second: float, of_account: float = 
     settings.cache_clear()
 
 
-def turns(conn: Conn, account: int, *endpoints: str, by: Priority = PATIENT) -> list[float | None]:
-    """Turns in one instant, as good as: seconds until each, None where none was given."""
+def slots(conn: Conn, account: int, *endpoints: str, by: Priority = PATIENT) -> list[float | None]:
+    """Slots in one instant, as good as: seconds until each, None where none was given."""
     with conn.transaction():
-        return [circuits.take_turn(conn, account, name, by).seconds for name in endpoints]
+        return [circuits.take_slot(conn, account, name, by).seconds for name in endpoints]
 
 
 def booked(conn: Conn, account: int) -> float:
@@ -59,7 +59,7 @@ def booked(conn: Conn, account: int) -> float:
 
 def book(conn: Conn, account: int, seconds: float) -> None:
     """Book the account's bucket up to so many seconds from now."""
-    turns(conn, account, "any")
+    slots(conn, account, "any")
     conn.execute(
         "update gateway_circuits set next_at = clock_timestamp() + make_interval(secs => %s),"
         " booked_until = now()",
@@ -72,7 +72,7 @@ def test_a_burst_goes_at_once_and_what_follows_is_spaced(
 ) -> None:
     allow(monkeypatch, 1)
     monkeypatch.setattr(circuits, "BURST", 3)
-    given = turns(conn, account, *["create"] * 6)
+    given = slots(conn, account, *["create"] * 6)
     assert given == pytest.approx([0, 0, 0, 1, 2, 3], abs=0.5)
 
 
@@ -80,10 +80,10 @@ def test_a_limit_that_was_not_used_is_not_saved_up(
     conn: Conn, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow(monkeypatch, 4)
-    turns(conn, account, "create")
-    for table in ("gateway_turns", "gateway_circuits"):
+    slots(conn, account, "create")
+    for table in ("gateway_slots", "gateway_circuits"):
         conn.execute(f"update {table} set next_at = now() - interval '1 hour'")
-    first, second = turns(conn, account, "create", "create")
+    first, second = slots(conn, account, "create", "create")
     assert first == 0 and second == pytest.approx(0.25, abs=0.1)
 
 
@@ -91,9 +91,9 @@ def test_a_turn_too_far_away_is_not_given_and_not_booked(
     conn: Conn, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow(monkeypatch, 1)
-    given = turns(conn, account, *["create"] * 7, by=Priority(book=5, wait=3))
+    given = slots(conn, account, *["create"] * 7, by=Priority(book=5, wait=3))
     assert [value is None for value in given] == [False] * 4 + [True] * 3
-    (later,) = turns(conn, account, "create", by=Priority(book=5, wait=4))
+    (later,) = slots(conn, account, "create", by=Priority(book=5, wait=4))
     assert later == pytest.approx(4, abs=0.3)
 
 
@@ -102,7 +102,7 @@ def test_endpoints_share_the_account_s_bucket(
 ) -> None:
     allow(monkeypatch, 1, 2)
     monkeypatch.setattr(circuits, "BURST", 2)
-    given = turns(conn, account, *["create", "capture", "cancel"] * 2)
+    given = slots(conn, account, *["create", "capture", "cancel"] * 2)
     assert given == pytest.approx([0, 0, 0, 0, 0.5, 1], abs=0.3)
 
 
@@ -132,7 +132,7 @@ def test_the_fuller_the_bucket_the_fewer_have_turns(
     found = set()
     for name in ("capture", "cancel", "retrieve", "create", "refund", "reconcile"):
         book(conn, account, ahead)
-        if turns(conn, account, name, by=ALL[name]) == [None]:
+        if slots(conn, account, name, by=ALL[name]) == [None]:
             found.add(name)
     assert found == refused
 
@@ -142,31 +142,31 @@ def test_whoever_waits_at_an_endpoint_goes_before_those_who_need_not(
 ) -> None:
     """Though the account's bucket has room: they share the workers."""
     allow(monkeypatch, 2, 1000)
-    assert turns(conn, account, "refund", by=ALL["refund"]) == [0]
-    turns(conn, account, *["capture"] * 3, by=ALL["capture"])
-    assert turns(conn, account, "list refunds", by=ALL["list refunds"]) == [None]
-    assert turns(conn, account, "create", by=ALL["create"]) == [0]
+    assert slots(conn, account, "refund", by=ALL["refund"]) == [0]
+    slots(conn, account, *["capture"] * 3, by=ALL["capture"])
+    assert slots(conn, account, "list refunds", by=ALL["list refunds"]) == [None]
+    assert slots(conn, account, "create", by=ALL["create"]) == [0]
     conn.execute("update gateway_circuits set booked_until = now()")
-    assert turns(conn, account, "list refunds", by=ALL["list refunds"]) == [0]
+    assert slots(conn, account, "list refunds", by=ALL["list refunds"]) == [0]
 
 
 def test_accounts_do_not_wait_for_each_other(
     conn: Conn, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow(monkeypatch, 1)
-    turns(conn, account, *["create"] * 4)
+    slots(conn, account, *["create"] * 4)
     other = only(
         conn.execute(
             "insert into gateway_accounts (organisation_id, provider)"
             " select organisation_id, provider from gateway_accounts returning id"
         ).fetchall()
     )["id"]
-    assert turns(conn, other, "create") == [0]
+    assert slots(conn, other, "create") == [0]
 
 
 def test_a_limit_that_is_used_up_hands_the_task_back(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
-    query = "insert into gateway_turns values (%s, 'create', now() + interval '1 hour')"
+    query = "insert into gateway_slots values (%s, 'create', now() + interval '1 hour')"
     running.conn.execute(query, [progress.gateway_account_id])
     with pytest.raises(TryLater, match="limit is used up"):
         stripe_payments.authorise(progress)
@@ -180,10 +180,10 @@ def test_all_threads_together_keep_the_limit_and_wait_without_a_connection(
     pool().resize(1, 1)
     account = begun(running, running.sale.hold("alice")).gateway_account_id
     start = time.monotonic()
-    given = at_once(*[lambda: wait_for_turn(account, "any", PATIENT)] * 8)
+    given = at_once(*[lambda: wait_for_slot(account, "any", PATIENT)] * 8)
     # Whoever comes later waits less: on a busy machine not all come at once.
     most = [0, 0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55]
-    waits = sorted(turn.seconds for turn in given)
+    waits = sorted(slot.seconds for slot in given)
     assert all(wait < limit + 0.1 for wait, limit in zip(waits, most, strict=True)), waits
     assert time.monotonic() - start > 0.5
 
@@ -219,7 +219,7 @@ def test_a_refusal_for_calling_too_often_makes_all_pause(running: Running) -> No
                 assert expected and expected in str(error)
     finally:
         running.sandbox.limits(endpoint_rate=0)
-    (wait,) = turns(running.conn, account.gateway_account_id, "list")
+    (wait,) = slots(running.conn, account.gateway_account_id, "list")
     assert wait is not None and wait > 0.3
 
 
@@ -235,7 +235,7 @@ def test_each_page_of_a_list_has_its_turn(
 
     assert found(PATIENT) == 3
     allow(monkeypatch, 1, 1000)
-    running.conn.execute("delete from gateway_turns")
+    running.conn.execute("delete from gateway_slots")
     with pytest.raises(TryLater, match="limit is used up"):
         found(Priority(book=5, wait=0))
     counts = running.sandbox.calls()["counts"]
