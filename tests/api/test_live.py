@@ -22,7 +22,7 @@ from aiohttp import web
 from db.connections import Conn, only
 from ops.local.servers import free_port
 from tests.conftest import Servers
-from tests.queue.test_queue_ticket import add_crowd
+from tests.queue.test_queue_token import add_crowd
 from tests.support.halls import Hall, build_hall
 from tests.support.listening import Live, answers, listening
 from tests.support.waiting import wait_until
@@ -30,7 +30,7 @@ from tests.support.world import Caller, Sale
 from web.live.idle_connections import SLOWEST
 from web.live.server import HUB, create_app
 from web.live.streams import HEARTBEAT, MOST_UNSENT, Hub, QueueStream
-from web.queue.tokens import QueueTicket, sign_ticket
+from web.queue.tokens import QueueToken, sign_queue_token
 
 CROWD = 2000
 
@@ -408,7 +408,7 @@ class Crowd:
     turns: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     async def listen(self, number: int) -> None:
-        ticket = sign_ticket(QueueTicket(self.event, self.ids[number - 1], number, number))
+        ticket = sign_queue_token(QueueToken(self.event, self.ids[number - 1], number, number))
         path = f"/v1/events/{self.event}/queue/stream"
         reader, writer = await asyncio.open_connection("127.0.0.1", self.live.port)
         head = f"GET {path} HTTP/1.1\r\nHost: live\r\nAuthorization: Bearer {ticket}\r\n\r\n"

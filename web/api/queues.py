@@ -11,7 +11,7 @@ from db.queue import entries
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
 from web.queue.board import ENDLESS, read_board
-from web.queue.tokens import Pass, QueueTicket, read_ticket, sign_pass, sign_ticket
+from web.queue.tokens import Pass, QueueToken, read_queue_token, sign_pass, sign_queue_token
 from web.support.auth import bearer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.fields import BIGGEST_ID, Schema, StrictBoolean, StrictInteger, Text
@@ -128,7 +128,7 @@ class Position(Schema):
     as_of = fields.AwareDateTime()
 
 
-class TicketInQuery(Schema):
+class QueueTokenInQuery(Schema):
     ticket = Text(most=1000, load_default=None, metadata={"description": "instead of the header"})
 
 
@@ -147,12 +147,12 @@ def get_queue(event_id: int) -> Response:
 
 @blp.route("/position")
 @blp.doc(security=[{"queue_ticket": []}])
-@blp.arguments(TicketInQuery, location="query")
+@blp.arguments(QueueTokenInQuery, location="query")
 @blp.response(200, Position)
 def get_position(given: dict[str, str | None], event_id: int) -> Response:
     """Your place by your queue ticket, as a bearer token or in the query."""
-    ticket = read_ticket(given["ticket"] or bearer(), event_id)
-    board, number = read_board(event_id), ticket.number
+    queue_token = read_queue_token(given["ticket"] or bearer(), event_id)
+    board, number = read_board(event_id), queue_token.number
     answer = jsonify(
         number=number,
         ahead=board.ahead(number) if number > 0 else None,
@@ -181,7 +181,7 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
         entry = entries.join_queue(conn, asked | {"sha256": fingerprint(wish)})
     board = read_board(event_id)
     path = f"/v1/events/{event_id}"
-    ticket = QueueTicket(event_id, entry["id"], entry["number"], buyer_id())
+    queue_token = QueueToken(event_id, entry["id"], entry["number"], buyer_id())
     answer = jsonify(
         id=entry["id"],
         number=entry["number"],
@@ -189,7 +189,7 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
         joined_at=entry["joined_at"].isoformat(),
         # The same request again gets the same answer: seeded, and signed as of then.
         poll_after_s=board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
-        ticket=sign_ticket(ticket, since=entry["joined_at"]),
+        ticket=sign_queue_token(queue_token, since=entry["joined_at"]),
         links={
             "self": f"{path}/queue/{entry['id']}",
             "queue": f"{path}/queue",
@@ -220,7 +220,7 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
     with autocommit() as conn:
         entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
     entry["poll_after_s"] = None
-    entry["ticket"] = sign_ticket(QueueTicket(event_id, entry_id, entry["number"], buyer_id()))
+    entry["ticket"] = sign_queue_token(QueueToken(event_id, entry_id, entry["number"], buyer_id()))
     if entry["state"] in WAITING:
         board = read_board(event_id)
         if entry["ahead"]:

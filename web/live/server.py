@@ -3,8 +3,8 @@
     GET /v1/events/{event}/queue/stream               position …, then turn
     GET /v1/events/{event}/bookings/{booking}/stream  booking …
 
-With a buyer's token or a queue ticket as a bearer token; for browsers' EventSource, which can send
-no headers, the ticket alone (it is good for looking only) as ?ticket=. One process carries
+With a buyer's token or a queue token as a bearer token; for browsers' EventSource, which can send
+no headers, the queue token alone (it is good for looking only) as ?ticket=. One process carries
 thousands of streams and asks the database once a second for all of them (web/live/streams.py).
 """
 
@@ -32,7 +32,7 @@ from db.runtime.settings import settings
 from db.runtime.startup import say_if_postgres_is_away
 from web.live.idle_connections import Connections
 from web.live.streams import BookingStream, Hub, QueueStream, Stream
-from web.queue.tokens import QueueTicket, read_ticket
+from web.queue.tokens import QueueToken, read_queue_token
 from web.support.auth import read_token, token_in
 from web.support.fields import BIGGEST_ID
 
@@ -107,10 +107,10 @@ def event_in(request: web.Request) -> int:
     return event_id
 
 
-def read_viewer(request: web.Request, event_id: int) -> QueueTicket | int:
-    """Who looks: a ticket, or the buyer of a token. Errors: NotSignedIn, NotAllowed."""
+def read_viewer(request: web.Request, event_id: int) -> QueueToken | int:
+    """Who looks: a queue token, or the buyer of a token. Errors: NotSignedIn, NotAllowed."""
     if given := request.query.get("ticket"):
-        return read_ticket(given, event_id)
+        return read_queue_token(given, event_id)
     token = token_in(request.headers.get("Authorization", ""))
     if not token:
         raise NotSignedIn
@@ -119,7 +119,7 @@ def read_viewer(request: web.Request, event_id: int) -> QueueTicket | int:
     try:
         buyer_id, epoch = read_token(token)
     except NotSignedIn:
-        return read_ticket(token, event_id)
+        return read_queue_token(token, event_id)
     request.app[HUB].epochs.refuse_ended(buyer_id, epoch)
     return buyer_id
 
@@ -128,25 +128,27 @@ async def stream_queue(request: web.Request) -> web.StreamResponse:
     """Your place in the queue, then your turn."""
     event_id = event_in(request)
     viewer = read_viewer(request, event_id)
-    if isinstance(viewer, QueueTicket):
+    if isinstance(viewer, QueueToken):
         stream = QueueStream(event_id, viewer.buyer_id, entry_id=viewer.entry_id)
     else:
         stream = QueueStream(event_id, viewer)
-    return await carry(request, stream, has_ticket=isinstance(viewer, QueueTicket))
+    return await carry(request, stream, has_queue_token=isinstance(viewer, QueueToken))
 
 
 async def stream_booking(request: web.Request) -> web.StreamResponse:
     """How your booking and its payment go on."""
     event_id = event_in(request)
     viewer = read_viewer(request, event_id)
-    has_ticket = isinstance(viewer, QueueTicket)
-    buyer_id = viewer.buyer_id if isinstance(viewer, QueueTicket) else viewer
+    has_queue_token = isinstance(viewer, QueueToken)
+    buyer_id = viewer.buyer_id if isinstance(viewer, QueueToken) else viewer
     booking_id = UUID(request.match_info["booking"])
     stream = BookingStream(event_id, buyer_id, booking_id=booking_id)
-    return await carry(request, stream, has_ticket=has_ticket)
+    return await carry(request, stream, has_queue_token=has_queue_token)
 
 
-async def carry(request: web.Request, stream: Stream, *, has_ticket: bool) -> web.StreamResponse:
+async def carry(
+    request: web.Request, stream: Stream, *, has_queue_token: bool
+) -> web.StreamResponse:
     """Answer with the stream until it ends; 404 without a subject, 204 when all was seen: that ends
     an EventSource's reconnecting."""
     hub = request.app[HUB]
@@ -160,8 +162,8 @@ async def carry(request: web.Request, stream: Stream, *, has_ticket: bool) -> we
             raise web.HTTPNotFound(text="There is no such thing, or it is not yours.")
         if stream.is_over():
             return web.Response(status=204)
-        # A browser never comes back from an error: who has a ticket waits here for better times.
-        if not stream.known.is_set() and not has_ticket:
+        # A browser does not come back after an error: with a queue token it waits here instead.
+        if not stream.known.is_set() and not has_queue_token:
             raise web.HTTPServiceUnavailable(text="The database cannot be reached.")
         limit_buffer(request)
         await stream.begin(request)
@@ -229,7 +231,7 @@ UUID_IN_PATH = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
 async def allow_other_sites(request: web.Request, response: web.StreamResponse) -> None:
-    """A page of another origin may listen with a ticket, and is told why not: the ticket alone says
+    """A page of another origin may listen with a queue token: the token alone says
     who looks, no cookie does."""
     if "ticket" in request.query:
         response.headers["Access-Control-Allow-Origin"] = "*"

@@ -19,7 +19,7 @@ PASS_AUDIENCE = "pass"
 
 
 @dataclass(frozen=True)
-class QueueTicket:
+class QueueToken:
     """Whose place in which queue; number 0 is in the lobby, which gives no numbers yet."""
 
     event_id: int
@@ -28,31 +28,31 @@ class QueueTicket:
     buyer_id: int
 
 
-def sign_ticket(ticket: QueueTicket, since: datetime | None = None) -> str:
+def sign_queue_token(queue_token: QueueToken, since: datetime | None = None) -> str:
     """A token that expires 24 hours after `since`, which is now if nothing is said."""
     claims = {
         "aud": AUDIENCE,
         "exp": (since or datetime.now(UTC)) + GOOD_FOR,
-        "sub": str(ticket.buyer_id),
-        "event": ticket.event_id,
-        "entry": str(ticket.entry_id),
-        "number": ticket.number,
+        "sub": str(queue_token.buyer_id),
+        "event": queue_token.event_id,
+        "entry": str(queue_token.entry_id),
+        "number": queue_token.number,
     }
     return jwt.encode(claims, settings().secret_key, algorithm="HS256")
 
 
-def read_ticket(token: str, event_id: int) -> QueueTicket:
+def read_queue_token(token: str, event_id: int) -> QueueToken:
     """Errors: NotSignedIn (wrong, expired, or of another event)."""
     try:
         claims = _read(token, AUDIENCE, ["number"])
-        ticket = QueueTicket(
+        queue_token = QueueToken(
             claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"])
         )
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotSignedIn("This queue ticket is wrong or has expired: read your entry.") from error
-    if ticket.event_id != event_id:
+    if queue_token.event_id != event_id:
         raise NotSignedIn("This queue ticket is of another event.")
-    return ticket
+    return queue_token
 
 
 @dataclass(frozen=True)

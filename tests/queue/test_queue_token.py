@@ -18,7 +18,7 @@ from tests.support.halls import another, build_hall
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale
 from web.queue.board import Board, next_board
-from web.queue.tokens import QueueTicket, sign_ticket
+from web.queue.tokens import QueueToken, sign_queue_token
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -148,7 +148,7 @@ def test_a_ticket_buys_nothing(tosca: Sale, alice: Caller, app: Flask) -> None:
 
 
 def test_a_ticket_lives_a_day(configured: dict[str, str]) -> None:
-    ticket = sign_ticket(QueueTicket(1, uuid4(), 7, 3), since=MOMENT)
+    ticket = sign_queue_token(QueueToken(1, uuid4(), 7, 3), since=MOMENT)
     claims = jwt.decode(ticket, options={"verify_signature": False})
     assert claims["exp"] == (MOMENT + timedelta(hours=24)).timestamp()
     assert len(ticket) < 300
