@@ -87,7 +87,7 @@ def test_a_limit_that_was_not_used_is_not_saved_up(
     assert first == 0 and second == pytest.approx(0.25, abs=0.1)
 
 
-def test_a_turn_too_far_away_is_not_given_and_not_booked(
+def test_a_slot_too_far_away_is_not_given_and_not_booked(
     conn: Conn, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow(monkeypatch, 1)
@@ -125,7 +125,7 @@ def test_the_account_may_do_four_times_what_an_endpoint_may(
         (6.0, {"reconcile", "refund", "create", "retrieve", "cancel", "capture"}),
     ],
 )
-def test_the_fuller_the_bucket_the_fewer_have_turns(
+def test_the_fuller_the_bucket_the_fewer_have_slots(
     conn: Conn, account: int, ahead: float, refused: set[str]
 ) -> None:
     """Capture before cancel before authorise before refund before reconcile."""
@@ -223,7 +223,7 @@ def test_a_refusal_for_calling_too_often_makes_all_pause(running: Running) -> No
     assert wait is not None and wait > 0.3
 
 
-def test_each_page_of_a_list_has_its_turn(
+def test_each_page_of_a_list_has_its_slot(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("alice", "bob", "charlie"):
