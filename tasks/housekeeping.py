@@ -40,7 +40,7 @@ class TimeSlice:
 @durable(queue="maintenance", lease=300)
 def purge(lease: Lease) -> None:
     """Delete rows that are older than their retention."""
-    turn, purged = TimeSlice(), dict[str, int]()
+    time_slice, purged = TimeSlice(), dict[str, int]()
     for kind in housekeeping.kinds():
         batch = PURGED_AT_ONCE
         while batch == PURGED_AT_ONCE:
@@ -57,7 +57,7 @@ def purge(lease: Lease) -> None:
 @durable(queue="maintenance", lease=300)
 def drop_partitions(lease: Lease) -> None:
     """Drop the monthly partitions that are old enough; go on with an interrupted one."""
-    turn, dropped = TimeSlice(), list[str]()
+    time_slice, dropped = TimeSlice(), list[str]()
     with lease.transaction() as conn:
         old = housekeeping.list_old_partitions(conn)
     for partition in old:
@@ -77,7 +77,7 @@ def drop_partitions(lease: Lease) -> None:
 def archive_event(lease: Lease) -> None:
     """Move an event into the archive, piece by piece. If something of it is still open, the clock
     tries again."""
-    turn, event_id = TimeSlice(), lease.task.args["event_id"]
+    time_slice, event_id = TimeSlice(), lease.task.args["event_id"]
     while not lease.finished:
         time_slice.check()
         with lease.transaction() as conn:
