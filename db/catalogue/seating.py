@@ -49,7 +49,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any, NamedTuple, TypedDict
 
-AISLE = 1.6  # in real halls one missing seat makes a step of 2.0, while curves stay below 1.2
+AISLE = 1.6  # in real venues one missing seat makes a step of 2.0; curves stay below 1.2
 LOOSEST = 2.0  # a row's usual step is at most this many of its zone's usual steps
 MAX_BYTES = 64 * 2**20  # 200,000 seats as the editor writes them are about 50 MiB
 MAX_SEATS = 200_000  # no stadium has more

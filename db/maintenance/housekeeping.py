@@ -13,7 +13,7 @@ sql = load("maintenance/housekeeping")
 
 ARCHIVES = ("archived_bookings", "archived_payments", "archived_entries", "archived_events")
 DETACH_TIMEOUT = "60s"
-"""A partition can be detached when the transactions that use it have ended: so long it waits."""
+"""How long to wait for the transactions that use a partition, until it can be detached."""
 
 
 def purge_batch(conn: Conn, kind: str, limit: int) -> int:

@@ -57,8 +57,8 @@ def record_payment(
 
 REFUSALS = {
     "not_offline": "The buyer has not chosen to pay this booking offline.",
-    "already_paid": "It is marked as paid under another reference: give this money back yourself.",
-    "payment_ending": "Its time is over, and it is being ended just now: try again in a minute.",
+    "already_paid": "It is marked as paid under another reference: refund this money yourself.",
+    "payment_ending": "Its time is over, and it is just being ended: try again in a minute.",
 }
 
 
@@ -75,7 +75,7 @@ def record_refund(
     if outcome == "no_refund":
         raise NotFound
     if outcome == "not_offline":
-        raise Conflict("The gateway pays this refund, and tells us when.", "not_offline")
+        raise Conflict("The gateway pays this refund, and reports it.", "not_offline")
     if outcome == "not_pending":
         raise Conflict("Only a refund that is pending can be marked as paid.", "not_pending")
     return refunds.find_refund(conn, event_id, booking_id, refund_id)

@@ -6,12 +6,13 @@ create or replace trigger bookings_birth after insert on bookings
     referencing new table as new_rows
     for each statement execute function log_birth('booking');
 
+/* Refuses to delete bookings that seats or items refer to, see check_bookings_exist. */
 create or replace function keep_referred_bookings() returns trigger language plpgsql as $$
 begin
     if exists (select from old_rows o join seats s on s.event_id = o.event_id and s.booking_id = o.id)
         or exists (select from old_rows o join booking_items i
                    on i.event_id = o.event_id and i.booking_id = o.id) then
-        raise foreign_key_violation using message = 'a booking that seats or items refer to stays';
+        raise foreign_key_violation using message = 'seats or items refer to a booking';
     end if;
     return null;
 end $$;

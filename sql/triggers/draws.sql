@@ -9,7 +9,7 @@ begin
                 old.lobby_numbers, old.list_sha256)
         or old.public_value <> coalesce(new.public_value, '') then
         raise check_violation using message =
-            format('event %s: what was published of a draw is not changed', old.event_id);
+            format('event %s: published values of a draw cannot be changed', old.event_id);
     end if;
     return new;
 end $$;

@@ -1,6 +1,7 @@
+/* Refuses changes to receipts. */
 create or replace function refuse_receipt_changes() returns trigger language plpgsql as $$
 begin
-    raise exception 'receipts are append-only: what is wrong is corrected by another document';
+    raise exception 'receipts are append-only: another document corrects an error';
 end $$;
 
 create or replace trigger receipts_append_only before update or delete on receipts

@@ -1,3 +1,4 @@
+/* Checks changes of seats against legal_moves; a seat cannot go from one booking to another either. */
 create or replace function check_seat_moves() returns trigger language plpgsql
 set enable_nestloop = off set jit = off as $$
 declare

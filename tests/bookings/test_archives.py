@@ -155,8 +155,8 @@ def test_an_event_is_archived_after_its_time(sale: StagedSale) -> None:
 
 
 OPEN = {
-    "a booking has not come": "update bookings set state = 'frozen' where state = 'confirmed'",
-    "a payment has not come": """
+    "a booking has not ended": "update bookings set state = 'frozen' where state = 'confirmed'",
+    "a payment has not ended": """
         insert into payments (event_id, booking_id, organisation_id, gateway_account_id, amount,
             currency, params)
         select event_id, id, organisation_id, gateway_account_id, 1, currency, '{}'
@@ -175,10 +175,10 @@ OPEN = {
         insert into entries (event_id, number, organisation_id, buyer_id, quantity,
             idempotency_key, request_sha256)
         select id, 99, 1, 99, 1, 'other', '' from events""",
-    "it is being cancelled": """
+    "the event is being cancelled": """
         insert into event_cancellations (event_id, reason, with_fees, requested_by)
         select id, 'rain', true, 'opera' from events""",
-    "its books differ": """
+    "a difference is open": """
         with run as (
             insert into reconciliations (gateway_account_id, cause, requested_by, window_from,
                 window_to)

@@ -224,7 +224,7 @@ def test_a_booking_that_something_refers_to_stays(hall: Hall, left: str) -> None
         hall.conn.execute("delete from booking_items")
     else:
         hall.conn.execute("update seats set state = 'free', booking_id = null")
-    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="refer to stays"):
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="refer to a booking"):
         hall.conn.execute("delete from bookings")
 
 

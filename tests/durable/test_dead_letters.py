@@ -276,7 +276,10 @@ def test_money_is_not_discarded(running: Running) -> None:
         outbox.retry(conn, lease.ids, lease.token, "Broken", 1000, counts=True)
     (letter,) = running.dead_letters()
     assert letter["booking_id"] == booking
-    with transaction("operator:1") as conn, pytest.raises(Conflict, match="comes to its end"):
+    with (
+        transaction("operator:1") as conn,
+        pytest.raises(Conflict, match="a retry brings it to its end"),
+    ):
         dead_letters.discard(conn, letter["id"], "I do not care")
     assert running.tasks()
     assert running.dead_letters()[0]["resolved_at"] is None

@@ -162,7 +162,7 @@ def test_while_it_is_given_up_nobody_can_mark_it(running: Running, event: int) -
     lease = running.lease()
     _, progress = bookings.next_step(lease) or pytest.fail("nothing to do")
     outcome = attempts.stop(progress, spare_authorised=True)
-    with pytest.raises(Conflict, match="being ended just now"):
+    with pytest.raises(Conflict, match="just being ended"):
         mark(running, booking)
     bookings.settle(lease, progress, outcome)
     assert running.booking(booking)["state"] == "expired"

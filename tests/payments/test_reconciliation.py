@@ -412,7 +412,7 @@ def test_a_repair_that_does_not_help_calls_a_person(running: Running) -> None:
         run = reconcile(running)
         assert (found(running, run), run["repairs"]) == (["payment_behind"], repairs)
     (letter,) = running.dead_letters()
-    assert "Its repair, advance, was carried out and did not help" in letter["reason"]
+    assert "The repair, advance, was done and did not help" in letter["reason"]
     actions = running.conn.execute("select action from audit_log order by id").fetchall()
     assert [row["action"] for row in actions] == [
         "difference repaired", "difference repaired", "difference reported"]  # fmt: skip

@@ -331,7 +331,7 @@ def test_what_is_owed_is_tried_anew(running: Running) -> None:
     carry_out(running, anew["id"])
     assert given_back(running, booking) == PRICE
     assert refund(running, first)["retried_by"] == anew["id"]
-    assert [letter["resolution"] for letter in running.dead_letters()] == ["tried anew"]
+    assert [letter["resolution"] for letter in running.dead_letters()] == ["tried again"]
     running.check()
     with pytest.raises(Conflict, match="still owed"):
         settle(running, booking, first)

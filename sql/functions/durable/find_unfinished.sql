@@ -6,15 +6,15 @@ declare
 begin
     select case when r.state = 'pending'
         then format('refund %s is still pending: retry it instead', r.id)
-        else format('refund %s failed, and its money is owed: try it anew, or say how it was paid'
-            ' otherwise (.../refunds/%s/retry, .../settlement)', r.id, r.id) end
+        else format('refund %s failed and is owed: try it again, or say how it was paid otherwise'
+            ' (.../refunds/%s/retry, .../settlement)', r.id, r.id) end
     into why
     from refunds r
     where l.args ? 'refund_id' and r.id = (l.args ->> 'refund_id')::uuid
         and (r.state = 'pending'
              or r.state = 'failed' and r.retried_by is null and r.settled_at is null);
     if why is null and l.queue <> 'mail' then
-        select format('booking %s is %s, and its payment %s %s: retry it, and it comes to its end', b.id,
+        select format('booking %s is %s, and its payment %s %s: a retry brings it to its end', b.id,
             b.state, p.id, p.state)
         into why
         from bookings b
@@ -28,12 +28,12 @@ begin
         order by p.created_at desc limit 1;
     end if;
     if why is null and l.actor = 'cancel_event' then
-        select 'the event''s cancellation has not come to its end: retry it' into why
+        select 'the event''s cancellation has not ended: retry it' into why
         from event_cancellations c where c.event_id = l.event_id and c.finished_at is null;
     end if;
     if why is null and l.actor = 'look_at_dispute' and not exists (
             select from disputes d where d.gateway_ref = l.args ->> 'dispute_id') then
-        why := format('dispute %s was never looked at: retry it', l.args ->> 'dispute_id');
+        why := format('dispute %s was never read: retry it', l.args ->> 'dispute_id');
     end if;
     return why;
 end $$;

@@ -72,7 +72,8 @@ begin
 end $$;
 
 /* Archives the rest of an event: its seats, its lane and all other rows by event. The event itself stays in
-   the catalogue. If a booking was restored since, what is new is added. */
+   the catalogue. If a booking was restored since, new rows are added to
+   the document. */
 create or replace function archive_rest(p_event bigint, p_month date) returns void language plpgsql as $$
 declare
     kept constant jsonb := (

@@ -1,3 +1,4 @@
+/* Writes the first state of new rows to state_log. */
 create or replace function log_birth() returns trigger language plpgsql as $$
 begin
     insert into state_log (event_id, noun, id, new_state, actor)

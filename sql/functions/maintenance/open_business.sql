@@ -2,9 +2,9 @@
 create or replace function open_business(p_event bigint) returns text language sql stable as $$
     select case
         when exists (select from bookings where event_id = p_event and state not in
-            ('confirmed', 'expired', 'cancelled', 'failed')) then 'a booking has not come to its end'
+            ('confirmed', 'expired', 'cancelled', 'failed')) then 'a booking has not ended'
         when exists (select from payments where event_id = p_event and state not in
-            ('captured', 'failed', 'voided')) then 'a payment has not come to its end'
+            ('captured', 'failed', 'voided')) then 'a payment has not ended'
         when exists (select from refunds where event_id = p_event and (state = 'pending'
             or state = 'failed' and retried_by is null and settled_at is null))
             then 'a refund is not paid'
@@ -17,9 +17,9 @@ create or replace function open_business(p_event bigint) returns text language s
         when exists (select from entries where event_id = p_event
             and entry_is_active(state)) then 'an entry is in the queue'
         when exists (select from event_cancellations where event_id = p_event and finished_at is null)
-            then 'it is being cancelled'
+            then 'the event is being cancelled'
         when exists (select from reconciliation_differences
-            where event_id = p_event and resolved_at is null) then 'its books differ from the gateway''s'
+            where event_id = p_event and resolved_at is null) then 'a difference is open'
         when exists (select from outbox where actor <> 'archive_event' and (event_id = p_event
             or (args ->> 'event_id')::bigint = p_event)) then 'a task has to do with it'
         when exists (select from dead_letters where event_id = p_event and resolved_at is null)

@@ -33,5 +33,5 @@ begin
         update refunds set retried_by = settle_owed.refund_id where id = p_refund;
         update refund_items i set refund_id = settle_owed.refund_id where i.refund_id = p_refund;
     end if;
-    perform resolve_owed(p_event, p_refund, coalesce(p_settlement, 'tried anew'));
+    perform resolve_owed(p_event, p_refund, coalesce(p_settlement, 'tried again'));
 end $$;

@@ -1,3 +1,4 @@
+/* Writes the breakdown of a refund's credit note; its amounts are negative. */
 create or replace function write_credit_note(p_event bigint, p_refund uuid) returns jsonb
 language sql stable set enable_seqscan = off as $$
     select document_head(r.event_id, r.booking_id) || sum_taxes(tax_refund(r))

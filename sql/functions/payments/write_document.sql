@@ -16,6 +16,7 @@ begin
     end if;
 end $$;
 
+/* Writes the reversal of a credit note: the same with all amounts negated. */
 create or replace function reverse_note(p_note jsonb) returns jsonb
 language sql immutable parallel safe as $$
     select p_note || sum_taxes(jsonb_agg(jsonb_build_object('rate', t -> 'rate',

@@ -1,3 +1,4 @@
+/* Writes the breakdown of a booking's receipt: head, sums and lines. */
 create or replace function write_receipt(p_event bigint, p_booking uuid) returns jsonb
 language sql stable as $$
     select document_head(p_event, p_booking) || price_breakdown(p_event, p_booking)
