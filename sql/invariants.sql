@@ -401,7 +401,7 @@ where m.state = 'pending'
                     where d.args->>'email_id' = m.id::text and d.resolved_at is null);
 
 -- stalled_for_ever --
--- A lane waits for something to be settled, and nothing is.
+-- A lane waits for seats, and no held seat can come back.
 select l.event_id
 from lanes l
 where l.stalled
@@ -414,7 +414,7 @@ where l.stalled
                 and e.state in ('waiting', 'standby'));
 
 -- standby_without_hope --
--- An entry is on standby, and nothing can come back that would have the entry looked at again.
+-- An entry is on standby, and nothing can wake it.
 select e.event_id, e.id as entry_id
 from entries e
 join lanes l on l.event_id = e.event_id

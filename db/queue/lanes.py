@@ -23,7 +23,7 @@ class Drained:
 
 
 def any_work(conn: Conn, backlog: int | None = None) -> bool:
-    """Whether a lane that no drain is serving has something to decide. Changes nothing.
+    """Tell whether a lane that no drain serves has something to decide. Changes nothing.
 
     backlog: see next_lane.
     """
@@ -33,9 +33,9 @@ def any_work(conn: Conn, backlog: int | None = None) -> bool:
 
 
 def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 500) -> int | None:
-    """The event whose lane is to be served now, locked until the transaction ends.
+    """Lock the lane to serve now, until the transaction ends, and return its event.
 
-    backlog: with more tasks of the saga than this waiting, lanes that need a gateway pause.
+    backlog: if more tasks of the saga wait than this, lanes that need a gateway pause.
     ahead: seats by which a lane may be ahead of one that another drain has.
     """
     row = one(conn.execute(sql.next_lane, {"backlog": backlog, "ahead": ahead}))
@@ -48,9 +48,9 @@ def lock_lane(conn: Conn, event_id: int) -> bool:
 
 
 def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None) -> Drained:
-    """Decide the next `batch` entries, in number order, of a lane that is locked by us.
+    """Decide the next `batch` entries, in number order, of a lane that conn has locked.
 
-    per_second: payments that the gateway takes; no more holds than it can serve in their time.
+    per_second: payments a second at the gateway; there are no more holds than can be paid in time.
     """
     values = {"event_id": event_id, "batch": batch, "per_second": per_second}
     row = one(conn.execute(sql.drain_lane, values))
@@ -58,17 +58,17 @@ def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None
 
 
 def bury_first(conn: Conn, event_id: int, error: str) -> None:
-    """Tell the first entry that there is nothing for it, and make it a dead letter."""
+    """Make a dead letter of the first entry, and refuse it."""
     conn.execute(sql.bury_first, {"event_id": event_id, "error": error})
 
 
 def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
-    """(expired, expiring): holds past their deadline that ended, and that the saga has to end."""
+    """Expire holds: (expired, expiring), how many ended, and how many the saga has to end."""
     row = one(conn.execute(sql.expire_holds, {"limit": limit}))
     return row["expired"], row["expiring"]
 
 
 def expire_passes(conn: Conn, limit: int) -> tuple[int, int]:
-    """(missed, lapsed): passes that were not taken, and those whose time is over."""
+    """Expire passes: (missed, lapsed), how many were not taken, and how many not used."""
     row = one(conn.execute(sql.expire_passes, {"limit": limit}))
     return row["missed"], row["lapsed"]

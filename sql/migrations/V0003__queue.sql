@@ -1,4 +1,4 @@
-/* The queue of each event, and the lobby and the draw before it. */
+/* The queue of each event, with the lobby and the draw before it. */
 
 /* One lane per event. vt: seats served / weight, and it is compared while the lane is busy.
    low_water: no entry waits below it, so that the drain need not read over the dead rows of those
@@ -49,9 +49,8 @@ create table lane_wakes (
 );
 create index lane_wakes_event on lane_wakes (event_id);
 
-/* admission: instead of seats the entry asks for a pass, with which seats are chosen on the map.
-   pass_state: offered and taken passes count as buyers in flight until pass_until; missed ones do not,
-   and lapse then. */
+/* Entries. admission: the entry asks for a pass instead of seats, to choose on the map. pass_state: offered
+   and taken passes count as in flight until pass_until; missed ones do not, and lapse at that time. */
 create table entries (
     event_id bigint not null,
     id uuid not null default uuid7(),
@@ -93,10 +92,10 @@ create index entries_standby on entries (event_id, number) where state = 'standb
 create index entries_standby_category on entries (event_id, category) where state = 'standby';
 create index entries_passes on entries (event_id, pass_until) where state = 'admitted';
 
-/* Entries that ended without a booking, counted by block of numbers: block b of a level holds the
-   numbers from b * width + 1 to (b + 1) * width, width being 32 * 8 ^ level. So an entry that is far back
-   reads a few wide blocks, and the cost does not grow with the queue. A block's count is the sum of its
-   slots: a transaction that counts takes one that no other is changing, and never waits. */
+/* Leavers, counted by blocks of numbers: block b of a level has the numbers from b * width + 1 to
+   (b + 1) * width; the width is 32 * 8 ^ level. For an entry that is far back a few wide blocks are read, so
+   the cost does not grow with the queue. A block's count is the sum of its slots: a transaction takes a slot
+   that no other is changing, and never waits. */
 create table queue_leavers (
     event_id bigint not null,
     level smallint not null check (level between 0 and 4),
@@ -106,16 +105,16 @@ create table queue_leavers (
     primary key (event_id, level, block, slot)
 ) with (fillfactor = 50);
 
-/* The draw of a lobby: all who are in the lobby when it closes get a number by lot.
+/* The draw of a lobby: all entries that are in the lobby when it closes get a number by lot.
 
-   The lot can be verified: a secret is committed to (its hash is published) before the lobby opens, the
-   list of accounts is fixed and its hash published when it has closed, and only then does a public value
-   become known that was named beforehand. The order follows from the three.
+   The draw can be verified. Before the lobby opens, the hash of a secret is published. When it has closed,
+   the list of accounts is fixed and its hash published. Only then a public value becomes known, whose source
+   was published before the lobby opened. The order follows from these three.
 
-   accounts: the list, sorted; lobby_numbers: those of their entries, in the same order, by which an
-   entry that committed after the list was fixed is told apart. drawn: the accounts in the order of their
-   numbers, 1 first. Arrays, because they are written once and read as a whole.
-   public_source: what the public value will be and when it becomes known; null: there will be none. */
+   accounts: the sorted list; lobby_numbers: the numbers of their entries, in the same order, which tell them
+   from entries that committed after the list was fixed. drawn: the accounts in the order of their numbers,
+   1 first. Arrays, because they are written once and read as a whole.
+   public_source: what the public value will be, and when it becomes known; null: there is none. */
 create table draws (
     event_id bigint primary key references events,
     secret bytea not null check (length(secret) = 32),

@@ -25,8 +25,9 @@ begin
     room := greatest(room, 0);
 end $$;
 
-/* Buyers who may still pay through a gateway account, whatever for. Sales long over are not read; nor is
-   who only waits for a bank, with a debit under way, or has long to pay offline. */
+/* Counts the buyers of all events who may still pay through a gateway account. Sales that ended long ago are
+   not read. A debit that a bank is processing, and a booking with a long time to pay offline, do not
+   count. */
 create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
     with sales as materialized (
         select array_agg(id) as ids, max(hold_seconds) as longest from events e

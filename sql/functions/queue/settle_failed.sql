@@ -8,10 +8,10 @@ create or replace function settle_failed(
     p_show events, p_ids uuid[], p_raced boolean, p_at_once integer)
 returns boolean language plpgsql set jit = off as $$
 declare
-    pending smallint[];  -- categories of which seats are held by bookings not yet settled
+    pending smallint[];  -- categories with seats of bookings that may still end
     some_free boolean;
-    some_unkept boolean;  -- of them for everybody, wheelchair or not
-    woken boolean;      -- something was released since the batch began
+    some_unkept boolean;  -- of them seats that are not kept for accessible entries
+    woken boolean;      -- seats were released since the batch began
     passes boolean;
 begin
     select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),

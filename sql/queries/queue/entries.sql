@@ -1,13 +1,13 @@
 -- join_queue --
--- One round trip: the whole of joining is in the function.
+-- Joins a queue in one round trip.
 SELECT outcome, id, number, state, joined_at
 FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %(category)s,
     %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s,
     %(admission)s)
 
 -- get_entry --
--- A buyer's own entry; ahead: at most so many people are before it.
--- Who was told with the whole queue is shown so before it is written.
+-- A buyer's own entry; ahead: at most so many entries are before it. An entry that a queue ending tells is
+-- shown so before its row is written.
 SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
     CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
@@ -23,7 +23,7 @@ CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
 WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer_id)s
 
 -- leave_queue --
--- state: where it was; gone: whether it left now.
+-- Leaves a queue. state: of the entry before; gone: it has left now.
 WITH mine AS (
     SELECT state FROM entries
     WHERE event_id = %(event_id)s AND id = %(entry_id)s AND buyer_id = %(buyer_id)s
