@@ -53,7 +53,7 @@ def serve_one_lane() -> bool:
 
 
 def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
-    """One entry spoils its batch: smaller batches, down to the entry itself, which is put aside."""
+    """Decide a batch that one entry spoils in smaller ones, and dead-letter that entry."""
     while True:
         log.warning("batch failed", event_id=event_id, next_batch=batch, error=str(error))
         try:
@@ -62,7 +62,7 @@ def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
                     if batch > 1:
                         decide(conn, event_id, batch)
                     else:
-                        drain_or_bury(conn, event_id)
+                        drain_or_dead_letter(conn, event_id)
             return
         except psycopg.OperationalError:
             raise
@@ -70,16 +70,16 @@ def halve(event_id: int, batch: int, error: psycopg.Error) -> None:
             batch, error = batch // 2, next_error
 
 
-def drain_or_bury(conn: Conn, event_id: int) -> None:
-    """Decide one entry, or put it aside: under one lock, so that it is surely the same one."""
+def drain_or_dead_letter(conn: Conn, event_id: int) -> None:
+    """Decide one entry, or dead-letter it: under one lock, so that it is surely the same one."""
     try:
         with conn.transaction():
             decide(conn, event_id, 1)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        log.error("entry put aside", event_id=event_id, error=str(error))
-        lanes.bury_first(conn, event_id, str(error))
+        log.error("dead letter", event_id=event_id, error=str(error))
+        lanes.dead_letter_first(conn, event_id, str(error))
 
 
 def decide(conn: Conn, event_id: int, batch: int) -> None:

@@ -67,7 +67,7 @@ def settle(lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOu
     if not refunds.record(conn, progress, outcome):
         raise MovedOn
     if outcome.state == "failed" and refunds.is_owed(conn, progress):
-        call_for_help(lease, conn, progress, outcome)
+        dead_letter_owed(lease, conn, progress, outcome)
     elif outcome.state == "failed":
         lease.finish(conn)
     elif outcome.state == "succeeded":
@@ -76,7 +76,7 @@ def settle(lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOu
         lease.finish(conn)
 
 
-def call_for_help(
+def dead_letter_owed(
     lease: Lease, conn: Conn, progress: RefundProgress, outcome: RefundOutcome
 ) -> None:
     """Dead-letter a failed refund: the buyer is owed money that only a person can settle."""
@@ -90,7 +90,7 @@ def call_for_help(
         currency=progress.currency,
     )
     refunds.tell_buyer(conn, progress, "refund_failed")
-    outbox.bury(conn, lease.ids, lease.token, reason, keep=False)
+    outbox.dead_letter(conn, lease.ids, lease.token, reason, keep=False)
     lease.finished = True
 
 

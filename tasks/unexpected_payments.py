@@ -69,4 +69,4 @@ def refund_refused(
     at the gateway."""
     if outcome.failure_code == OTHER_SUM:
         payments.refund_unexpected(conn, progress, OTHER_SUM)
-        lease.call_out(conn, f"WrongMoney: {outcome.failure_message}")
+        lease.add_dead_letter(conn, f"WrongMoney: {outcome.failure_message}")

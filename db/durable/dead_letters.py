@@ -19,20 +19,20 @@ its text, in upper or lower case."""
 ANY: dict[str, Any] = dict.fromkeys(("id", "starting_after", "open", *CHOICES))
 
 
-def list_letters(
+def list_dead_letters(
     conn: Conn, wanted: Mapping[str, Any], limit: int, *, oldest_first: bool = False
 ) -> list[dict[str, Any]]:
     """Letters that match `wanted` (filters of CHOICES, the others from ANY), the latest first,
     without their history. lives: the task was kept and is tried again."""
     values = {**ANY, **wanted, "limit": limit, "oldest_first": oldest_first}
-    return many(conn.execute(sql.list_letters, values))
+    return many(conn.execute(sql.list_dead_letters, values))
 
 
-def get_letter(conn: Conn, letter_id: int) -> dict[str, Any]:
+def get_dead_letter(conn: Conn, letter_id: int) -> dict[str, Any]:
     """A letter with its history in errors: [{at, kind, error, claims, worker}], see the SQL
     function add_attempt. Errors: NotFound.
     """
-    found = list_letters(conn, {"id": letter_id}, 1)
+    found = list_dead_letters(conn, {"id": letter_id}, 1)
     if not found:
         raise NotFound(f"There is no dead letter {letter_id}.")
     return found[0]
@@ -44,7 +44,7 @@ def retry(conn: Conn, letter_id: int) -> dict[str, Any]:
 
     Errors: NotFound, Conflict already_resolved or cannot_be_retried.
     """
-    row = one(conn.execute(sql.retry_letter, {"id": letter_id}))
+    row = one(conn.execute(sql.retry_dead_letter, {"id": letter_id}))
     _refuse(letter_id, row, "cannot_be_retried")
     return {"id": letter_id, "outcome": row["outcome"], "task_id": row["task_id"]}
 
@@ -54,7 +54,7 @@ def discard(conn: Conn, letter_id: int, reason: str) -> None:
 
     Errors: NotFound, Conflict already_resolved, or unfinished while money depends on it.
     """
-    row = one(conn.execute(sql.discard_letter, {"id": letter_id, "reason": reason}))
+    row = one(conn.execute(sql.discard_dead_letter, {"id": letter_id, "reason": reason}))
     _refuse(letter_id, row, "unfinished")
 
 
@@ -73,7 +73,7 @@ def retry_many(conn: Conn, wanted: Mapping[str, Any], limit: int) -> dict[str, l
     Returns {retried: [see retry()], refused: [{id, why}]}.
     """
     done: dict[str, list[Any]] = {"retried": [], "refused": []}
-    for letter in list_letters(conn, {**wanted, "open": True}, limit, oldest_first=True):
+    for letter in list_dead_letters(conn, {**wanted, "open": True}, limit, oldest_first=True):
         try:
             done["retried"].append(retry(conn, letter["id"]))
         except Conflict as refusal:

@@ -106,14 +106,14 @@ def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
     return conn.execute(sql.release, {"ids": ids, "tokens": tokens}).rowcount
 
 
-def call_out(conn: Conn, task: Task, queue: str, reason: str) -> None:
+def add_dead_letter(conn: Conn, task: Task, queue: str, reason: str) -> None:
     """Add a dead letter for a fact that a task found; the task itself goes on."""
     about = {"actor": task.actor, "key": task.key, "event_id": task.event_id}
     values = about | {"args": Jsonb(task.args), "queue": queue, "reason": reason}
-    conn.execute(sql.call_out, values)
+    conn.execute(sql.add_dead_letter, values)
 
 
-def bury(
+def dead_letter(
     conn: Conn, ids: list[int], token: UUID, reason: str, *, keep: bool, attempt: bool = True
 ) -> None:
     """Make dead letters of the tasks; with `keep` the tasks are kept and tried again.
@@ -121,7 +121,7 @@ def bury(
     attempt: this attempt failed for the reason, so it is added to the history.
     """
     values = {"ids": ids, "token": token, "reason": reason, "keep": keep, "attempt": attempt}
-    conn.execute(sql.bury_tasks, values)
+    conn.execute(sql.dead_letter_tasks, values)
 
 
 def list_tasks(

@@ -57,9 +57,9 @@ def drain(conn: Conn, event_id: int, batch: int, per_second: float | None = None
     return Drained(**row)
 
 
-def bury_first(conn: Conn, event_id: int, error: str) -> None:
+def dead_letter_first(conn: Conn, event_id: int, error: str) -> None:
     """Make a dead letter of the first entry, and refuse it."""
-    conn.execute(sql.bury_first, {"event_id": event_id, "error": error})
+    conn.execute(sql.dead_letter_first, {"event_id": event_id, "error": error})
 
 
 def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:

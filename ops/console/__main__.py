@@ -25,7 +25,7 @@ from db.connections import transaction
 from db.durable import jobs
 from db.runtime.errors import UsherError
 from ops.console.reconcile import add_reconcile_commands
-from ops.console.tasks import add_letter_commands, add_task_commands
+from ops.console.tasks import add_dead_letter_commands, add_task_commands
 
 
 def create_key(wanted: argparse.Namespace) -> None:
@@ -94,7 +94,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     )
     nouns = parser.add_subparsers(required=True, metavar="NOUN")
     add_key_commands(nouns)
-    add_letter_commands(nouns)
+    add_dead_letter_commands(nouns)
     add_task_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)

@@ -12,10 +12,10 @@ from db.runtime.errors import InvalidRequest
 Nouns = Any  # argparse's own type for them is private
 
 
-def list_letters(wanted: argparse.Namespace) -> None:
+def list_dead_letters(wanted: argparse.Namespace) -> None:
     open_ones = {"open": True, "resolved": False, "all": None}[wanted.state]
     with transaction() as conn:
-        letters = dead_letters.list_letters(
+        letters = dead_letters.list_dead_letters(
             conn, chosen(wanted) | {"open": open_ones}, wanted.limit
         )
     for letter in letters:
@@ -27,13 +27,13 @@ def list_letters(wanted: argparse.Namespace) -> None:
         )
 
 
-def show_letter(wanted: argparse.Namespace) -> None:
+def show_dead_letter(wanted: argparse.Namespace) -> None:
     with transaction() as conn:
-        letter = dead_letters.get_letter(conn, wanted.letter)
+        letter = dead_letters.get_dead_letter(conn, wanted.letter)
     print(json.dumps(letter, indent=2, default=str))
 
 
-def retry_letters(wanted: argparse.Namespace) -> None:
+def retry_dead_letters(wanted: argparse.Namespace) -> None:
     """Retry the named dead letters one by one; or up to --limit of those that the filters match."""
     if not wanted.letters and not wanted.all:
         raise InvalidRequest("Name the dead letters to retry, or choose them: --all --actor …")
@@ -49,7 +49,7 @@ def retry_letters(wanted: argparse.Namespace) -> None:
         print(f"{letter['id']:>6}  {letter['why']}")
 
 
-def discard_letter(wanted: argparse.Namespace) -> None:
+def discard_dead_letter(wanted: argparse.Namespace) -> None:
     with transaction(wanted.who) as conn:
         dead_letters.discard(conn, wanted.letter, wanted.because)
 
@@ -108,25 +108,25 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=50, metavar="N")
 
 
-def add_letter_commands(nouns: Nouns) -> None:
+def add_dead_letter_commands(nouns: Nouns) -> None:
     noun = nouns.add_parser("dead-letter", help="tasks that failed for good")
     verbs = noun.add_subparsers(required=True, metavar="list|show|retry|discard")
     listing = verbs.add_parser("list", help="the latest first")
     listing.add_argument("--state", choices=["open", "resolved", "all"], default="open")
     add_choices(listing)
-    listing.set_defaults(run=list_letters)
+    listing.set_defaults(run=list_dead_letters)
     show = verbs.add_parser("show", help="one, with every attempt")
     show.add_argument("letter", type=int, metavar="ID")
-    show.set_defaults(run=show_letter)
+    show.set_defaults(run=show_dead_letter)
     retry = verbs.add_parser("retry", help="try the tasks again; repeating it does no harm")
     retry.add_argument("letters", type=int, nargs="*", metavar="ID")
     retry.add_argument("--all", action="store_true", help="all open ones that these filters match:")
     add_choices(retry)
-    retry.set_defaults(run=retry_letters)
+    retry.set_defaults(run=retry_dead_letters)
     discard = verbs.add_parser("discard", help="close one and delete its task")
     discard.add_argument("letter", type=int, metavar="ID")
     discard.add_argument("--reason", dest="because", required=True, metavar="WHY")
-    discard.set_defaults(run=discard_letter)
+    discard.set_defaults(run=discard_dead_letter)
 
 
 def add_task_commands(nouns: Nouns) -> None:

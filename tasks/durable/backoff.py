@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 def record_failure(lease: Lease, error: BaseException) -> None:
-    """Hand the tasks back to be tried later, or bury them.
+    """Hand the tasks back to be tried later, or dead-letter them.
 
     If Postgres cannot be reached, the lease runs out and the relay sends them again.
     """
@@ -37,8 +37,8 @@ def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException)
         return
     failures = task.failures + 1
     if (isinstance(error, UsherError) and error.permanent) or failures >= policy.failures:
-        log.error("task failed for good", task_id=task.id, error=text, failures=failures)
-        outbox.bury(conn, ids, token, text, keep=policy.keep)
+        log.error("dead letter", task_id=task.id, error=text, failures=failures)
+        outbox.dead_letter(conn, ids, token, text, keep=policy.keep)
     else:
         log.warning("task failed", task_id=task.id, error=text, failures=failures)
     outbox.retry(conn, ids, token, text, backoff(policy, failures), counts=True)

@@ -126,9 +126,9 @@ class Lease:
             outbox.resolve(conn, self.ids)
         self.finished = True
 
-    def call_out(self, conn: Conn, reason: str) -> None:
+    def add_dead_letter(self, conn: Conn, reason: str) -> None:
         """Add a dead letter for a person, independent of the task's own outcome."""
-        outbox.call_out(conn, self.task, self.policy.queue, reason)
+        outbox.add_dead_letter(conn, self.task, self.policy.queue, reason)
 
     def renew(self, conn: Conn) -> None:
         """Record progress: the next step has the whole time of the lease again."""
@@ -146,7 +146,7 @@ in_hand: dict[UUID, Lease] = {}
 
 
 def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
-    """Lease what is free of the tasks; those that died on their workers too often are buried.
+    """Lease what is free of the tasks; dead-letter those over which too many workers died.
 
     alone: this process has no other task; only then are tasks in quarantine leased.
     """
@@ -155,8 +155,8 @@ def take_lease(ids: list[int], policy: Policy, *, alone: bool = False) -> Lease:
         tasks = outbox.lease(conn, ids, token, policy.lease, worker_name(), alone=alone)
         poison = [task.id for task in tasks if task.claims > MAX_CLAIMS]
         if poison:
-            log.error("tasks died with their workers too often", task_ids=poison)
-            outbox.bury(conn, poison, token, "poison", keep=policy.keep, attempt=False)
+            log.error("dead letter", task_ids=poison, error="their workers died over them")
+            outbox.dead_letter(conn, poison, token, "poison", keep=policy.keep, attempt=False)
             outbox.retry(
                 conn, poison, token, "workers died over it", policy.longest_delay, counts=True
             )

@@ -55,7 +55,7 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
     for task in lease.tasks:
         error = trouble.get(task.args["email_id"])
         if isinstance(error, MailRefused):
-            outbox.bury(conn, [task.id], lease.token, describe(error), keep=False)
+            outbox.dead_letter(conn, [task.id], lease.token, describe(error), keep=False)
     done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
     outbox.finish(conn, done, lease.token)
 

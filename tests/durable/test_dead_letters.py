@@ -32,7 +32,7 @@ def operator(running: Running) -> Caller:
     return Caller(create_app().test_client(), key)
 
 
-def bury(running: Running, actor: str, reason: str = "Broken: it is", **args: Any) -> int:
+def dead_letter(running: Running, actor: str, reason: str = "Broken: it is", **args: Any) -> int:
     """A dead letter of a task that was tried once; its id."""
     from tasks import main  # noqa: F401 declares the actors
 
@@ -41,13 +41,13 @@ def bury(running: Running, actor: str, reason: str = "Broken: it is", **args: An
     task = only(running.conn.execute(query, values).fetchall())["id"]
     lease = take_lease([task], policies[actor])
     with transaction() as conn:
-        outbox.bury(conn, [task], lease.token, reason, keep=policies[actor].keep)
+        outbox.dead_letter(conn, [task], lease.token, reason, keep=policies[actor].keep)
         if policies[actor].keep:
             outbox.retry(conn, [task], lease.token, reason, 1000, counts=True)
     return int(running.dead_letters()[-1]["id"])
 
 
-def bury_mail(running: Running, state: str = "pending") -> tuple[int, UUID]:
+def dead_mail(running: Running, state: str = "pending") -> tuple[int, UUID]:
     """A dead letter of an e-mail about a booking: its id, and the mail's."""
     booking = running.sale.hold("alice")
     with transaction() as conn:
@@ -58,7 +58,7 @@ def bury_mail(running: Running, state: str = "pending") -> tuple[int, UUID]:
         conn.execute("delete from outbox where actor = 'send_email'")
         conn.execute("update emails set state = %s", [state])
         email = only(conn.execute("select id from emails").fetchall())["id"]
-    return bury(running, "send_email", email_id=str(email)), email
+    return dead_letter(running, "send_email", email_id=str(email)), email
 
 
 def audited(running: Running) -> list[tuple[Any, ...]]:
@@ -72,7 +72,7 @@ def ids(answer: Answer) -> list[int]:
 
 
 def test_it_tells_what_it_concerns(running: Running) -> None:
-    letter, _ = bury_mail(running)
+    letter, _ = dead_mail(running)
     booking = only(running.conn.execute("select * from bookings").fetchall())
     found = only(running.dead_letters())
     assert found["id"] == letter
@@ -123,9 +123,9 @@ def test_a_task_without_a_cause_is_the_cause_of_what_it_enqueues(running: Runnin
 def test_operators_find_them(running: Running, operator: Caller) -> None:
     event, booking = running.sale.event, str(running.sale.hold("alice"))
     buyer = running.booking(UUID(booking))["buyer_id"]
-    first = bury(running, "probe_gateway", "Away: connection refused", account_id=1)
-    second = bury(running, "advance", event_id=event, booking_id=booking)
-    third = bury(running, "remind", "TypeError: 100% wrong", booking_id=OTHER)
+    first = dead_letter(running, "probe_gateway", "Away: connection refused", account_id=1)
+    second = dead_letter(running, "advance", event_id=event, booking_id=booking)
+    third = dead_letter(running, "remind", "TypeError: 100% wrong", booking_id=OTHER)
     path = "/v1/dead-letters"
     assert ids(operator.get(path)) == [third, second, first]
     assert ids(operator.get(f"{path}?actor=advance")) == [second]
@@ -153,7 +153,7 @@ def test_organisers_do_not_see_them(running: Running, operator: Caller) -> None:
     with transaction() as conn:
         key = api_keys.add_key(conn, "organiser", "till", api_keys.add_organisation(conn, "Opera"))
     till = Caller(operator.client, key)
-    letter = bury(running, "remind", booking_id=OTHER)
+    letter = dead_letter(running, "remind", booking_id=OTHER)
     for path in ("dead-letters", f"dead-letters/{letter}", "tasks", "audit", "payments-in-doubt"):
         assert till.get(f"/v1/{path}").status_code == 403
     assert till.post(f"/v1/dead-letters/{letter}/retry").status_code == 403
@@ -161,7 +161,7 @@ def test_organisers_do_not_see_them(running: Running, operator: Caller) -> None:
 
 
 def test_one_is_inspected_with_its_history(running: Running, operator: Caller) -> None:
-    letter = bury(running, "remind", booking_id=OTHER)
+    letter = dead_letter(running, "remind", booking_id=OTHER)
     found = operator.get(f"/v1/dead-letters/{letter}").json
     (attempt,) = found["errors"]
     assert (attempt["kind"], attempt["error"], attempt["claims"]) == ("failed", "Broken: it is", 1)
@@ -170,7 +170,7 @@ def test_one_is_inspected_with_its_history(running: Running, operator: Caller) -
 
 
 def test_retrying_twice_is_retrying_once(running: Running, operator: Caller) -> None:
-    letter, email = bury_mail(running)
+    letter, email = dead_mail(running)
     again = operator.post(f"/v1/dead-letters/{letter}/retry").json
     assert again["outcome"] == "retried"
     (task,) = running.tasks("send_email")
@@ -190,7 +190,7 @@ def test_retrying_twice_is_retrying_once(running: Running, operator: Caller) -> 
 
 
 def test_a_mail_that_was_refused_is_sent_when_it_is_retried(running: Running) -> None:
-    letter, email = bury_mail(running, "failed")
+    letter, email = dead_mail(running, "failed")
     with transaction("operator:1") as conn:
         dead_letters.retry(conn, letter)
     with running.work():
@@ -200,18 +200,18 @@ def test_a_mail_that_was_refused_is_sent_when_it_is_retried(running: Running) ->
 
 
 def test_a_retry_that_dies_as_well_names_the_first(running: Running) -> None:
-    letter = bury(running, "remind", booking_id=OTHER)
+    letter = dead_letter(running, "remind", booking_id=OTHER)
     with transaction("operator:1") as conn:
         task = dead_letters.retry(conn, letter)["task_id"]
     lease = take_lease([task], policies["remind"])
     with transaction() as conn:
-        outbox.bury(conn, [task], lease.token, "again", keep=False)
+        outbox.dead_letter(conn, [task], lease.token, "again", keep=False)
     assert [found["retry_of"] for found in running.dead_letters()] == [None, letter]
 
 
 def test_a_task_of_which_there_is_one_is_not_doubled(running: Running) -> None:
     """The same thing was enqueued again meanwhile: it is told to run once more."""
-    letter = bury(running, "probe_gateway", account_id=1)
+    letter = dead_letter(running, "probe_gateway", account_id=1)
     running.conn.execute("update dead_letters set key = '1'")
     running.conn.execute("select enqueue('probe_gateway', 'payments', '1', '{}')")
     with transaction("operator:1") as conn:
@@ -222,7 +222,7 @@ def test_a_task_of_which_there_is_one_is_not_doubled(running: Running) -> None:
 
 def test_one_whose_task_still_lives_runs_at_once(running: Running, operator: Caller) -> None:
     booking = running.sale.hold("alice")
-    letter = bury(running, "advance", event_id=running.sale.event, booking_id=str(booking))
+    letter = dead_letter(running, "advance", event_id=running.sale.event, booking_id=str(booking))
     assert operator.get(f"/v1/dead-letters/{letter}").json["lives"]
     answer = operator.post(f"/v1/dead-letters/{letter}/retry").json
     assert answer["outcome"] == "hastened"
@@ -233,8 +233,8 @@ def test_one_whose_task_still_lives_runs_at_once(running: Running, operator: Cal
 
 
 def test_many_are_retried(running: Running, operator: Caller) -> None:
-    letters = [bury(running, "remind", booking_id=OTHER) for _ in range(3)]
-    other = bury(running, "probe_gateway", account_id=1)
+    letters = [dead_letter(running, "remind", booking_id=OTHER) for _ in range(3)]
+    other = dead_letter(running, "probe_gateway", account_id=1)
     spoiled = only(
         running.conn.execute(
             "insert into dead_letters (task_id, actor, queue, args, reason, claims, errors,"
@@ -253,7 +253,7 @@ def test_many_are_retried(running: Running, operator: Caller) -> None:
 
 
 def test_discarding_needs_a_reason_and_ends_it(running: Running, operator: Caller) -> None:
-    letter, email = bury_mail(running)
+    letter, email = dead_mail(running)
     path = f"/v1/dead-letters/{letter}/discard"
     assert operator.post(path, {}).status_code == 422
     done = operator.post(path, {"reason": "told by phone"})
@@ -272,7 +272,7 @@ def test_money_is_not_discarded(running: Running) -> None:
     running.pay(booking)
     lease = running.lease()
     with lease.transaction() as conn:
-        outbox.bury(conn, lease.ids, lease.token, "Broken", keep=True)
+        outbox.dead_letter(conn, lease.ids, lease.token, "Broken", keep=True)
         outbox.retry(conn, lease.ids, lease.token, "Broken", 1000, counts=True)
     (letter,) = running.dead_letters()
     assert letter["booking_id"] == booking
@@ -292,7 +292,7 @@ def test_money_is_not_discarded(running: Running) -> None:
 
 def test_a_live_task_that_nothing_depends_on_ends_with_its_letter(running: Running) -> None:
     booking = running.sale.hold("alice")
-    letter = bury(running, "advance", event_id=running.sale.event, booking_id=str(booking))
+    letter = dead_letter(running, "advance", event_id=running.sale.event, booking_id=str(booking))
     with transaction("operator:1") as conn:
         dead_letters.discard(conn, letter, "never paid")
     assert running.tasks() == []
@@ -300,11 +300,11 @@ def test_a_live_task_that_nothing_depends_on_ends_with_its_letter(running: Runni
 
 def test_a_task_that_died_twice_has_one_letter_that_knows_both(running: Running) -> None:
     booking = running.sale.hold("alice")
-    letter = bury(running, "advance", event_id=running.sale.event, booking_id=str(booking))
+    letter = dead_letter(running, "advance", event_id=running.sale.event, booking_id=str(booking))
     running.conn.execute("update outbox set run_at = now() where actor = 'advance'")
     lease = running.lease()
     with transaction() as conn:
-        outbox.bury(conn, lease.ids, lease.token, "Worse: it was", keep=True)
+        outbox.dead_letter(conn, lease.ids, lease.token, "Worse: it was", keep=True)
     (found,) = running.dead_letters()
     assert (found["id"], found["reason"], found["failures"]) == (letter, "Worse: it was", 2)
     assert [entry["error"] for entry in found["errors"]] == ["Broken: it is", "Worse: it was"]
@@ -373,7 +373,7 @@ def test_payments_in_doubt_and_mails_in_trouble(running: Running, operator: Call
     running.conn.execute("delete from outbox")
     running.conn.execute("update emails set state = 'failed', sent_at = null, last_error = 'no'")
     (email,) = running.conn.execute("select id from emails").fetchall()
-    letter = bury(running, "send_email", email_id=str(email["id"]))
+    letter = dead_letter(running, "send_email", email_id=str(email["id"]))
     (mail,) = operator.get("/v1/emails-in-trouble").json
     assert (mail["id"], mail["last_error"]) == (str(email["id"]), "no")
     operator.post(f"/v1/dead-letters/{letter}/discard", {"reason": "wrong address"})
@@ -383,7 +383,7 @@ def test_payments_in_doubt_and_mails_in_trouble(running: Running, operator: Call
 
 def test_the_console_does_it_too(running: Running, database_url: str, redis_url: str) -> None:
     console = Console({**os.environ, **environment(database_url, redis_url)})
-    first, second = (bury(running, "remind", booking_id=OTHER) for _ in range(2))
+    first, second = (dead_letter(running, "remind", booking_id=OTHER) for _ in range(2))
     listed = console("dead-letter", "list", "--actor", "remind")
     assert (listed.stdout.count("Broken: it is"), listed.returncode) == (2, 0), listed.stderr
     assert console("dead-letter", "list", "--actor", "advance").stdout == ""
@@ -397,7 +397,7 @@ def test_the_console_does_it_too(running: Running, database_url: str, redis_url:
     actors = {name for name, _, _ in audited(running)}
     assert len(actors) == 1
     assert actors.pop().startswith("console:")
-    third = bury(running, "remind", booking_id=OTHER)
+    third = dead_letter(running, "remind", booking_id=OTHER)
     assert f"{third}  retried" in console("dead-letter", "retry", "--all", "--limit", "9").stdout
 
 

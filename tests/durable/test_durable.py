@@ -191,7 +191,7 @@ def test_a_worker_that_vanished_is_followed_by_another(shop: Running) -> None:
     assert [lease.task.claims for lease in script.runs] == [2]
 
 
-def test_poison_is_buried_after_five_claims(shop: Running) -> None:
+def test_poison_is_a_dead_letter_after_five_claims(shop: Running) -> None:
     task = add(shop, "probe", poison=True)
     for _ in range(5):
         assert take_lease([task], policies["probe"], alone=True).tasks
@@ -229,7 +229,7 @@ def test_poison_takes_no_neighbours_with_it(shop: Running) -> None:
     assert sorted(sizes) == sorted([[id] for id in ids] + [fresh[:3], fresh[3:]])
 
 
-def test_a_permanent_error_buries_at_once(shop: Running) -> None:
+def test_a_permanent_error_makes_a_dead_letter_at_once(shop: Running) -> None:
     def work(lease: Lease) -> None:
         raise NotFound
 

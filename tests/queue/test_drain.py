@@ -587,7 +587,7 @@ def dead_letters(conn: Conn) -> list[int]:
 
 
 @pytest.mark.usefixtures("configured")
-def test_two_bad_entries_are_both_put_aside(conn: Conn) -> None:
+def test_two_bad_entries_are_both_dead_letters(conn: Conn) -> None:
     hall = build_hall(conn, {1: ["." * 20]})
     for _ in range(2):
         hall.enter(category=NO_CATEGORY)
@@ -599,7 +599,7 @@ def test_two_bad_entries_are_both_put_aside(conn: Conn) -> None:
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("woken", [False, True])
-def test_who_is_on_standby_is_not_buried_for_a_later_entry(conn: Conn, woken: bool) -> None:
+def test_who_is_on_standby_is_no_dead_letter_for_a_later_entry(conn: Conn, woken: bool) -> None:
     hall = build_hall(conn, {1: [".."], 2: ["..."]})
     first, second = hall.hold(1, 1), hall.hold(1, 1)
     for _ in range(2):

@@ -122,20 +122,20 @@ class Discard(Schema):
 @blp.route(LETTERS)
 @operators_only
 @blp.paginated(Letter, LetterPage)
-def list_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
+def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Tasks that were given up, the latest first."""
     limit, state = page.pop("limit"), page.pop("state")
     wanted = page | {"open": {"open": True, "resolved": False, "all": None}[state]}
-    return dead_letters.list_letters(conn, wanted, limit)
+    return dead_letters.list_dead_letters(conn, wanted, limit)
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>")
 @operators_only
 @blp.response(200, LetterInFull)
-def get_letter(letter_id: int) -> dict[str, Any]:
+def get_dead_letter(letter_id: int) -> dict[str, Any]:
     """A dead letter with every attempt, and the worker whose log tells more."""
     with autocommit() as conn:
-        return dead_letters.get_letter(conn, letter_id)
+        return dead_letters.get_dead_letter(conn, letter_id)
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>/retry", methods=["POST"])
@@ -165,4 +165,4 @@ def discard(given: dict[str, str], letter_id: int) -> dict[str, Any]:
     """Close it, and end its task; not while money depends on it."""
     with transaction(caller().name) as conn:
         dead_letters.discard(conn, letter_id, given["reason"])
-        return dead_letters.get_letter(conn, letter_id)
+        return dead_letters.get_dead_letter(conn, letter_id)

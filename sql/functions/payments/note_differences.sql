@@ -47,7 +47,7 @@ begin
         update reconciliation_differences set repairs = repairs + 1 where id = known.id;
         done := 'repair';
     elsif not told then
-        update reconciliation_differences set dead_letter_id = write_letter(d, known.found_at)
+        update reconciliation_differences set dead_letter_id = write_dead_letter(d, known.found_at)
         where id = known.id;
         done := 'dead_letter';
     end if;
@@ -71,7 +71,7 @@ begin
 end $$;
 
 /* Adds the dead letter of a difference. It has no task, because there is nothing to try again. */
-create or replace function write_letter(d difference, p_first timestamptz) returns bigint
+create or replace function write_dead_letter(d difference, p_first timestamptz) returns bigint
 language sql as $$
     insert into dead_letters (task_id, actor, queue, key, args, event_id, booking_id, reason, claims,
         errors, created_at)

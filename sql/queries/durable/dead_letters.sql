@@ -1,4 +1,4 @@
--- list_letters --
+-- list_dead_letters --
 -- Dead letters: the latest first, after the given one, or the oldest first. The history is read only for
 -- a letter that is asked for by id.
 SELECT l.id, l.task_id, l.actor, l.queue, l.key, l.args, l.event_id, l.booking_id, l.buyer_id, l.reason,
@@ -22,10 +22,10 @@ WHERE (%(id)s::bigint IS NULL OR l.id = %(id)s)
     AND (%(reason)s::text IS NULL OR strpos(lower(l.reason), lower(%(reason)s)) > 0)
 ORDER BY CASE WHEN %(oldest_first)s THEN l.id END, l.id DESC LIMIT %(limit)s
 
--- retry_letter --
+-- retry_dead_letter --
 -- Tries the task of a dead letter again.
-SELECT * FROM retry_letter(%(id)s)
+SELECT * FROM retry_dead_letter(%(id)s)
 
--- discard_letter --
+-- discard_dead_letter --
 -- Closes a dead letter for good.
-SELECT * FROM discard_letter(%(id)s, %(reason)s)
+SELECT * FROM discard_dead_letter(%(id)s, %(reason)s)

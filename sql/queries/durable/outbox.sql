@@ -89,9 +89,9 @@ WHERE id = ANY (ARRAY(
     ORDER BY id FOR UPDATE))
 RETURNING id
 
--- bury_tasks --
+-- dead_letter_tasks --
 -- Makes dead letters of tasks that cannot be done. %(keep)s: the tasks are kept and tried again.
-SELECT bury_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
+SELECT dead_letter_tasks(%(ids)s, %(token)s, %(reason)s, %(keep)s, %(attempt)s)
 
 -- list_tasks --
 -- Tasks that are not done, after the given one. failing: tried and failed; waiting: not due yet.
@@ -116,7 +116,7 @@ WHERE o.id > %(starting_after)s
         ELSE true END
 ORDER BY o.id LIMIT %(limit)s
 
--- call_out --
+-- add_dead_letter --
 -- Adds a dead letter for a fact that a task found and that a person has to know. The task itself goes on.
 INSERT INTO dead_letters (task_id, actor, queue, key, args, event_id, booking_id, buyer_id, reason, claims,
     errors, created_at)

@@ -14,7 +14,7 @@ SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 -- Decides the next entries of a lane that we hold.
 SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 
--- bury_first --
+-- dead_letter_first --
 -- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
 WITH lane AS (
     SELECT l.told_from, l.told_through, CASE WHEN EXISTS (SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.released)

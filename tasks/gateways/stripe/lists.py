@@ -86,7 +86,7 @@ def _payment(intent: stripe.PaymentIntent) -> Payment:
     return Payment(
         id=intent.id,
         made_at=_moment(intent),
-        state=payments.STATES[intent.status],
+        state=payments.PAYMENT_STATES[intent.status],
         amount=intent.amount,
         currency=intent.currency.upper(),
         captured=captured,
@@ -100,7 +100,7 @@ def _refund(refund: stripe.Refund) -> Refund:
     return Refund(
         id=refund.id,
         made_at=_moment(refund),
-        state=refunds.STATES[refund.status or "pending"],
+        state=refunds.REFUND_STATES[refund.status or "pending"],
         amount=refund.amount,
         currency=refund.currency.upper(),
         payment_gateway_ref=_id(refund.payment_intent),

@@ -25,7 +25,7 @@ __all__ = [
     "refund",
 ]
 
-STATES = {
+PAYMENT_STATES = {
     "requires_action": "requires_action",
     "requires_capture": "authorised",
     "succeeded": "captured",
@@ -156,7 +156,7 @@ def outcome_of(intent: Any) -> PaymentOutcome:
     """Translate a PaymentIntent."""
     trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
     return PaymentOutcome(
-        state=STATES[intent.status],
+        state=PAYMENT_STATES[intent.status],
         gateway_ref=intent.id,
         amount=intent.amount,
         currency=intent.currency.upper(),

@@ -9,7 +9,7 @@ from tasks.durable.leases import TryLater
 from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
 from tasks.gateways.stripe.client import ON_ITS_WAY, OfAccount, call, client, pages, replayed
 
-STATES = {
+REFUND_STATES = {
     "pending": "pending",
     "requires_action": "pending",
     "succeeded": "succeeded",
@@ -91,7 +91,7 @@ def refusal(progress: RefundProgress, refused: Refused) -> RefundOutcome:
 def outcome_of(made: Any) -> RefundOutcome:
     """Translate a Refund."""
     return RefundOutcome(
-        state=STATES[made.status],
+        state=REFUND_STATES[made.status],
         gateway_ref=made.id,
         amount=made.amount,
         currency=made.currency.upper(),

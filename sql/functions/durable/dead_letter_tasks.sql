@@ -1,7 +1,7 @@
 /* Makes dead letters of tasks that are leased under p_token, one open letter for each task. p_keep: the
    tasks are kept and tried again, and each later failure updates the letter. p_attempt: this attempt
    failed for the reason, so it is added to the history. */
-create or replace function bury_tasks(
+create or replace function dead_letter_tasks(
     p_ids bigint[], p_token uuid, p_reason text, p_keep boolean, p_attempt boolean)
 returns void language plpgsql as $$
 begin

@@ -1,11 +1,11 @@
 /* Tries a dead letter's task again. outcome: 'retried': the letter is resolved, and task_id is a new task;
    'hastened': the task was kept, and runs now; or why not: 'unknown', 'resolved', or 'refused' with the
    detail. */
-create or replace function retry_letter(
-    p_letter bigint, out outcome text, out task_id bigint, out detail text)
+create or replace function retry_dead_letter(
+    p_dead_letter bigint, out outcome text, out task_id bigint, out detail text)
 language plpgsql as $$
 declare
-    locked constant record := lock_letter(p_letter);
+    locked constant record := lock_dead_letter(p_dead_letter);
     l constant dead_letters := locked.letter;
 begin
     task_id := case when l.resolved_at is null then l.task_id else l.retried_as end;
@@ -32,13 +32,13 @@ begin
         where id = (l.args ->> 'email_id')::uuid and state = 'failed';
         task_id := enqueue(l.actor, l.queue, l.key, l.args, l.event_id, p_priority => l.priority,
             p_trace => l.trace);
-        update outbox set retry_of = l.id where id = retry_letter.task_id;
+        update outbox set retry_of = l.id where id = retry_dead_letter.task_id;
         update dead_letters
-        set resolved_at = clock_timestamp(), resolution = 'retried', retried_as = retry_letter.task_id,
+        set resolved_at = clock_timestamp(), resolution = 'retried', retried_as = retry_dead_letter.task_id,
             resolved_by = acting()
         where id = l.id;
     end if;
     if outcome in ('hastened', 'retried') then
-        perform note_letter(l, 'dead letter retried', jsonb_build_object('as_task', task_id));
+        perform note_dead_letter(l, 'dead letter retried', jsonb_build_object('as_task', task_id));
     end if;
 end $$;

@@ -1,10 +1,10 @@
 /* Closes a dead letter for good and deletes its task. outcome: 'discarded'; or why not: 'unknown',
    'resolved', or 'refused' with the detail. */
-create or replace function discard_letter(
-    p_letter bigint, p_reason text, out outcome text, out detail text)
+create or replace function discard_dead_letter(
+    p_dead_letter bigint, p_reason text, out outcome text, out detail text)
 language plpgsql as $$
 declare
-    l constant dead_letters := (lock_letter(p_letter)).letter;
+    l constant dead_letters := (lock_dead_letter(p_dead_letter)).letter;
 begin
     detail := case when l.resolved_at is null then find_unfinished(l) else l.resolution end;
     outcome := case
@@ -20,6 +20,6 @@ begin
         set resolved_at = clock_timestamp(), resolution = 'discarded: ' || p_reason,
             resolved_by = acting()
         where id = l.id;
-        perform note_letter(l, 'dead letter discarded', jsonb_build_object('reason', p_reason));
+        perform note_dead_letter(l, 'dead letter discarded', jsonb_build_object('reason', p_reason));
     end if;
 end $$;
