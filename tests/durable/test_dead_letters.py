@@ -410,4 +410,4 @@ def test_the_console_says_how_each_actor_is_retried(configured: dict[str, str]) 
     for name in ("advance", "send_email", "refund", "cancel_event"):
         (line,) = (line for line in table.splitlines() if line.startswith(f"{name} "))
         assert policies[name].queue in line
-        assert ("tried on" in line) == policies[name].keep
+        assert ("dead letter, retried" in line) == policies[name].keep
