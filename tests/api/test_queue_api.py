@@ -222,7 +222,7 @@ def test_joining_is_one_round_trip(
         trace.seek(0)
         lines = trace.readlines()
     waits = [line for line in lines if "ReadyForQuery" in line]
-    looks_at_the_queue = [line for line in lines if "-- Where the queue is." in line]
+    looks_at_the_queue = [line for line in lines if "list_leavers(" in line]
     assert len(looks_at_the_queue) == 1  # once a second, whoever joins
     assert len(waits) == 1 + 1
 
