@@ -27,7 +27,7 @@ declare
     nxt integer[];                                 -- runs: the next of the category; 0 in the empty last
     runs integer := categories;
     tail integer[];                                -- by category: the empty run that ends the list
-    loaded integer[];                              -- by category: the last seat looked at; null: all
+    loaded integer[];                              -- by category: the last seat read; null: all
     vacant integer[];                              -- by category: seats loaded and not taken
     demand integer[];                              -- by category: seats that the batch may want
     roomy integer[]; fitting integer[];            -- by category * sizes + size: a run

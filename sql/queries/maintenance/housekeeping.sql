@@ -34,8 +34,8 @@ DELETE FROM emails WHERE id IN (
     ORDER BY created_at LIMIT %(limit)s)
 
 -- list_old_log --
--- Old partitions of the state log, without those since whose month an event is not archived: its bookings
--- take their part of the log into the archive.
+-- Old partitions of the state log. One is kept while an event that existed in its month is not archived:
+-- the event's bookings take their part of the log into the archive.
 SELECT name, state FROM list_partitions('state_log')
 WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
     AND (state <> 'attached' OR NOT EXISTS (
