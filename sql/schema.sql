@@ -537,15 +537,15 @@ CREATE TABLE gateway_circuits (
     CONSTRAINT gateway_circuits_state_check CHECK (state = ANY (ARRAY['closed'::text, 'open'::text, 'half-open'::text]))
 ) WITH (fillfactor=10);
 
-CREATE TABLE webhook_inbox (
+CREATE TABLE notification_inbox (
     id text NOT NULL,
     type text NOT NULL,
     payment_id uuid,
     payload jsonb NOT NULL,
     received_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT webhook_inbox_pkey PRIMARY KEY (id)
+    CONSTRAINT notification_inbox_pkey PRIMARY KEY (id)
 );
-CREATE INDEX webhook_inbox_age ON webhook_inbox USING btree (received_at);
+CREATE INDEX notification_inbox_age ON notification_inbox USING btree (received_at);
 
 CREATE TABLE payments (
     id uuid NOT NULL DEFAULT uuid7(),

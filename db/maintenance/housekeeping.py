@@ -31,7 +31,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
     keep = settings()
     return {
         "idempotency_keys": (psycopg.sql.SQL(sql.purge_idempotency_keys), 0),
-        "webhook_inbox": (psycopg.sql.SQL(sql.purge_webhook_inbox), keep.retention_inbox),
+        "notification_inbox": (psycopg.sql.SQL(sql.purge_notification_inbox), keep.retention_inbox),
         "audit_log": (psycopg.sql.SQL(sql.purge_audit_log), keep.retention_audit),
         "dead_letters": (psycopg.sql.SQL(sql.purge_dead_letters), keep.retention_letters),
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),

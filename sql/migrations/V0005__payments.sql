@@ -36,14 +36,14 @@ create table gateway_circuits (
 ) with (fillfactor = 10);
 
 /* Stripe's notifications, each once: the key is Stripe's event id. */
-create table webhook_inbox (
+create table notification_inbox (
     id text primary key,
     type text not null,
     payment_id uuid,
     payload jsonb not null,
     received_at timestamptz not null default clock_timestamp()
 );
-create index webhook_inbox_age on webhook_inbox (received_at);
+create index notification_inbox_age on notification_inbox (received_at);
 
 
 /* ---- Payments -------------------------------------------------------------------------------- */

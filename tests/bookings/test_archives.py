@@ -291,7 +291,7 @@ def test_late_news_brings_its_booking_back(sale: StagedSale) -> None:
     (task,) = conn.execute("select * from outbox").fetchall()
     assert (task["actor"], task["args"]["payment_id"]) == ("look_at_dispute", str(payment))
     assert [row["id"] for row in conn.execute("select id from bookings")] == [booking]
-    assert only(conn.execute("select payment_id from webhook_inbox").fetchall()) == {
+    assert only(conn.execute("select payment_id from notification_inbox").fetchall()) == {
         "payment_id": payment
     }
     assert violations(conn) == []
@@ -304,7 +304,7 @@ def test_news_of_nobody_is_only_stored(sale: StagedSale) -> None:
     move_all(sale)
     with transaction("gateway") as conn:
         assert take_notification(conn, dispute_news(uuid4()))
-    assert count(sale.conn, "bookings") == 0 and count(sale.conn, "webhook_inbox") == 1
+    assert count(sale.conn, "bookings") == 0 and count(sale.conn, "notification_inbox") == 1
 
 
 @contextmanager

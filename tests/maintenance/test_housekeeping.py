@@ -20,8 +20,8 @@ OLD = {
             created_at)
         select 'buyer:1', 'POST', n::text, '', 201, '{}', now() - h * interval '1 hour'
         from (values (1, 24), (2, 26), (3, 27), (4, 28)) v (n, h)""",
-    "webhook_inbox": """
-        insert into webhook_inbox (id, type, payload, received_at)
+    "notification_inbox": """
+        insert into notification_inbox (id, type, payload, received_at)
         select n, '', '{}', now() - n * interval '1 day'
         from unnest(array[59, 61, 62, 63]) n""",
     "audit_log": """
@@ -65,14 +65,14 @@ def test_what_is_old_is_purged_in_batches(
 
 
 def test_a_worker_purges_what_the_clock_asked_for(running: Running) -> None:
-    running.conn.execute(OLD["webhook_inbox"].encode())
+    running.conn.execute(OLD["notification_inbox"].encode())
     clock.declare_jobs()
     clock.run_due(["purge"])
     with running.work():
         wait_until(lambda: not running.tasks("purge"))
     query = "select last_result from jobs where name = 'purge'"
     result = only(running.conn.execute(query).fetchall())["last_result"]
-    assert result == dict.fromkeys(OLD, 0) | {"webhook_inbox": 3}
+    assert result == dict.fromkeys(OLD, 0) | {"notification_inbox": 3}
 
 
 def partitions(conn: Conn, table: str = "state_log") -> dict[str, str]:

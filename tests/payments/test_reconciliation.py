@@ -15,7 +15,7 @@ from db.runtime.errors import InvalidRequest
 from ops.console import __main__ as console
 from tests.bookings import test_archives as archive
 from tests.payments.test_disputes import CARD
-from tests.payments.test_gateway_news import tell
+from tests.payments.test_notifications import tell
 from tests.payments.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
 from tests.payments.test_unexpected_payments import approved, capture, end, fail
 from tests.support.running import Running

@@ -9,27 +9,14 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from db.connections import transaction
 from db.payments.notifications import Notification, is_recent, take_notification
+from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
 from db.runtime.settings import settings
 
-blp = Blueprint("webhooks", __name__)
+blp = Blueprint("gateway_notifications", __name__)
 
 TOLERANCE = 300
 MAX_BODY = 2**20  # a charge with everything expanded stays well below
 
-SAYS = {
-    "requires_action": "requires_action",
-    "processing": "processing",
-    "requires_capture": "authorised",
-    "succeeded": "captured",
-    "canceled": "voided",
-}
-REFUND_SAYS = {
-    "pending": "pending",
-    "requires_action": "pending",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "failed",
-}
 MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.", "radar.")
 
 
@@ -73,7 +60,7 @@ def read_notification(event: dict[str, Any]) -> Notification:
         payload=event,
         refund_id=_id(thing, "refund_id") if is_refund else None,
         refund_gateway_ref=thing["id"] if is_refund else None,
-        refund_says=REFUND_SAYS.get(str(thing.get("status"))) if is_refund else None,
+        refund_says=REFUND_STATES.get(str(thing.get("status"))) if is_refund else None,
         object_id=str(thing["id"]),
     )
 
@@ -90,4 +77,8 @@ def _says(thing: dict[str, Any]) -> str | None:
     """The payment's state in our words, as an intent or a charge tells it."""
     if thing.get("object") == "charge" and thing.get("status") == "succeeded":
         return "captured" if thing.get("captured") else "authorised"
-    return SAYS.get(str(thing.get("status"))) if thing.get("object") == "payment_intent" else None
+    return (
+        PAYMENT_STATES.get(str(thing.get("status")))
+        if thing.get("object") == "payment_intent"
+        else None
+    )

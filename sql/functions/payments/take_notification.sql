@@ -14,7 +14,7 @@ declare
     mine payments := find_notified_payment(p_payment, p_gateway_ref);
 begin
     payment_id := mine.id;
-    insert into webhook_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
+    insert into notification_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
     on conflict (id) do nothing;
     is_new := found;
     if not is_new then

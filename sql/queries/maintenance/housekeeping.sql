@@ -4,10 +4,10 @@ DELETE FROM idempotency_keys WHERE (principal, route, key) IN (
     SELECT principal, route, key FROM idempotency_keys
     WHERE created_at < clock_timestamp() - interval '25 h' ORDER BY created_at LIMIT %(limit)s)
 
--- purge_webhook_inbox --
+-- purge_notification_inbox --
 -- Deletes old notifications, which the gateway no longer repeats.
-DELETE FROM webhook_inbox WHERE id IN (
-    SELECT id FROM webhook_inbox
+DELETE FROM notification_inbox WHERE id IN (
+    SELECT id FROM notification_inbox
     WHERE received_at < clock_timestamp() - make_interval(days => %(days)s)
     ORDER BY received_at LIMIT %(limit)s)
 

@@ -9,4 +9,4 @@ SELECT * FROM take_notification(%(id)s, %(type)s, %(payload)s, %(payment_id)s, %
 
 -- take_back --
 -- Deletes a notification, so that it can be stored again.
-DELETE FROM webhook_inbox WHERE id = %(id)s
+DELETE FROM notification_inbox WHERE id = %(id)s

@@ -35,7 +35,7 @@ itself (13 s) this is less than the 25 s that a worker has for stopping."""
 CONNECTIONS = 100
 """Connections to the gateway that a process keeps open: at most as many as it has threads."""
 
-ON_ITS_WAY = 15
+LOOK_AGAIN = 15
 """Seconds until an object is searched for again whose request may still arrive."""
 
 PAUSE = 1

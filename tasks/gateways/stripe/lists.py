@@ -9,8 +9,8 @@ from uuid import UUID
 import stripe
 
 from db.payments.reconciliations import Dispute, Page, Payment, Refund, Run, Thing
+from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
 from tasks.gateways.errors import Refused
-from tasks.gateways.stripe import payments, refunds
 from tasks.gateways.stripe.client import RECONCILE, call, client
 
 PAGE = 100
@@ -86,7 +86,7 @@ def _payment(intent: stripe.PaymentIntent) -> Payment:
     return Payment(
         id=intent.id,
         made_at=_moment(intent),
-        state=payments.PAYMENT_STATES[intent.status],
+        state=PAYMENT_STATES[intent.status],
         amount=intent.amount,
         currency=intent.currency.upper(),
         captured=captured,
@@ -100,7 +100,7 @@ def _refund(refund: stripe.Refund) -> Refund:
     return Refund(
         id=refund.id,
         made_at=_moment(refund),
-        state=refunds.REFUND_STATES[refund.status or "pending"],
+        state=REFUND_STATES[refund.status or "pending"],
         amount=refund.amount,
         currency=refund.currency.upper(),
         payment_gateway_ref=_id(refund.payment_intent),

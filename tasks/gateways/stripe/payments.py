@@ -10,9 +10,10 @@ from stripe.params import PaymentIntentListParams
 from db.payments.disputes import Case, Dispute
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.reviews import NO_FACTS, Facts
+from db.presentation.gateway_words import PAYMENT_STATES
 from tasks.durable.leases import TryLater
 from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
-from tasks.gateways.stripe.client import ON_ITS_WAY, call, client, pages, replayed
+from tasks.gateways.stripe.client import LOOK_AGAIN, call, client, pages, replayed
 from tasks.gateways.stripe.refunds import look_at_refund, refund
 
 __all__ = [
@@ -24,17 +25,6 @@ __all__ = [
     "look_at_refund",
     "refund",
 ]
-
-PAYMENT_STATES = {
-    "requires_action": "requires_action",
-    "requires_capture": "authorised",
-    "succeeded": "captured",
-    "canceled": "voided",
-    "requires_payment_method": "failed",
-    "requires_confirmation": "failed",
-    "processing": "processing",
-}
-"""Our state for each of Stripe's."""
 
 
 def authorise(progress: PaymentProgress) -> PaymentOutcome:
@@ -72,7 +62,7 @@ def look(progress: PaymentProgress) -> PaymentOutcome:
             return find(progress)
         except NothingHappened:
             if progress.just_sent:
-                raise TryLater(ON_ITS_WAY, "a request may still be on its way") from None
+                raise TryLater(LOOK_AGAIN, "a request may still be on its way") from None
             raise
     return retrieve(progress, progress.gateway_ref)
 

@@ -5,18 +5,10 @@ from typing import Any
 import stripe
 
 from db.payments.refunds import RefundOutcome, RefundProgress
+from db.presentation.gateway_words import REFUND_STATES
 from tasks.durable.leases import TryLater
 from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
-from tasks.gateways.stripe.client import ON_ITS_WAY, OfAccount, call, client, pages, replayed
-
-REFUND_STATES = {
-    "pending": "pending",
-    "requires_action": "pending",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "canceled": "failed",
-}
-"""Our state for each of Stripe's."""
+from tasks.gateways.stripe.client import LOOK_AGAIN, OfAccount, call, client, pages, replayed
 
 
 def refund(progress: RefundProgress) -> RefundOutcome:
@@ -29,7 +21,7 @@ def refund(progress: RefundProgress) -> RefundOutcome:
         return look_at_refund(progress, progress.gateway_ref)
     if progress.key_too_old:
         if progress.just_sent:
-            raise TryLater(ON_ITS_WAY, "a request may still be on its way")
+            raise TryLater(LOOK_AGAIN, "a request may still be on its way")
         return find(progress)
     key = f"{progress.refund_id}:{progress.idempotency_n}"
     try:

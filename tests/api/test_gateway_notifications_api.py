@@ -60,7 +60,7 @@ def test_a_notification_is_taken_once(anybody: Caller, payment: dict[str, Any], 
     conn.execute("DELETE FROM outbox")
     assert send(anybody, intent(payment, "requires_capture")).status_code == 200
     assert tasks(conn) == []
-    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+    assert len(conn.execute("SELECT FROM notification_inbox").fetchall()) == 1
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_we_know_already_is_only_stored(
     conn.execute("UPDATE payments SET state = %s, captured = amount", [state])
     send(anybody, intent(payment, status))
     assert tasks(conn) == []
-    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    row = conn.execute("SELECT payment_id::text FROM notification_inbox").fetchone()
     assert row == {"payment_id": payment["id"]}
 
 
@@ -100,7 +100,7 @@ def test_money_that_goes_back_is_stored_with_its_payment(
     thing["status"] = "failed"
     send(anybody, {"id": "evt_1", "type": type, "data": {"object": thing}})
     assert tasks(conn) == []
-    row = conn.execute("SELECT payment_id::text FROM webhook_inbox").fetchone()
+    row = conn.execute("SELECT payment_id::text FROM notification_inbox").fetchone()
     assert row == {"payment_id": payment["id"]}
 
 
@@ -175,7 +175,7 @@ def test_news_of_a_refund_makes_us_look(
 def test_what_we_know_of_a_refund_is_only_stored(anybody: Caller, refund: str, conn: Conn) -> None:
     send(anybody, news_of_refund(refund, "succeeded", "refund.updated"))
     assert tasks(conn) == []
-    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+    assert len(conn.execute("SELECT FROM notification_inbox").fetchall()) == 1
 
 
 def test_a_refunded_charge_makes_us_look_at_what_is_pending(
@@ -196,7 +196,7 @@ def test_what_is_not_ours_is_stored_and_left(anybody: Caller, conn: Conn) -> Non
     ids = {"id": "01890000-0000-7000-8000-000000000000", "booking_id": "x"}
     assert send(anybody, intent(ids, "succeeded")).status_code == 200
     assert tasks(conn) == []
-    assert len(conn.execute("SELECT FROM webhook_inbox").fetchall()) == 1
+    assert len(conn.execute("SELECT FROM notification_inbox").fetchall()) == 1
 
 
 @pytest.mark.parametrize("fault", [{"age": 301}, {"secret": "whsec_of_somebody_else"}])
@@ -205,7 +205,7 @@ def test_it_believes_no_other_signature(
 ) -> None:
     answer = send(anybody, intent(payment, "succeeded"), **fault)
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
-    assert conn.execute("SELECT FROM webhook_inbox").fetchall() == []
+    assert conn.execute("SELECT FROM notification_inbox").fetchall() == []
 
 
 def test_it_needs_a_signature(anybody: Caller) -> None:

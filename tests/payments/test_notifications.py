@@ -6,7 +6,7 @@ from typing import Any
 
 from stripe import StripeObject
 
-from tests.api.test_webhooks_api import send
+from tests.api.test_gateway_notifications_api import send
 from tests.payments.test_disputes import CARD
 from tests.payments.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
 from tests.payments.test_saga import nothing_taken, paid_once
