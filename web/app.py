@@ -57,11 +57,11 @@ NOUNS = (
 )
 
 SECONDS = 5.0
-"""For a statement of a request, and to wait for a lock; what takes longer says so."""
+"""Seconds for a request's statement, and for a lock; longer work sets its own limits."""
 
 
 def create_app() -> Flask:
-    """A new app; nothing is connected to before the first request."""
+    """Make the app. It opens no connection before the first request."""
     configure_logs("web")
     set_statement_limits(SECONDS)
     app = Flask(__name__, static_folder=None)

@@ -93,7 +93,7 @@ def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> Non
     again = anybody.post("/v1/tokens", {"code": code})
     assert (again.status_code, again.json["detail"]) == (
         401,
-        "This code was used already, or has expired: ask for another.",
+        "This code was already used or has expired: request another.",
     )
     another = ask_for_code(anybody, conn, "alice@example.org")
     assert anybody.post("/v1/tokens", {"code": another}).status_code == 201

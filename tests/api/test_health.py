@@ -250,7 +250,7 @@ def test_a_server_that_vanished_is_noticed(app: Flask) -> None:
     assert TO_NOTICE_LOSS.items() <= {k: int(v) for k, v in given.items() if v.isdigit()}.items()
 
 
-def test_a_surprise_is_a_problem_without_details(
+def test_an_unhandled_exception_is_a_problem_without_details(
     anybody: Caller, conn: Conn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_logs("web")

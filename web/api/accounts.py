@@ -1,4 +1,4 @@
-"""Accounts, and how buyers sign in."""
+"""Accounts, and signing in."""
 
 import secrets
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts an
 
 hasher = PasswordHasher()
 UNKNOWN_HASH = hasher.hash(secrets.token_bytes())
-"""Checked where there is no password, so that it takes as long."""
+"""A hash that is checked when an account has no password, so that the answer takes as long."""
 
 HASHING = BoundedSemaphore(2)
 
 
 @contextmanager
 def hashing() -> Iterator[None]:
-    """A password takes a tenth of a second and 64 MiB: selling goes before signing in.
+    """Limit how many passwords are hashed at once: each takes a tenth of a second and 64 MiB.
 
     Errors: Busy.
     """
@@ -42,7 +42,7 @@ def hashing() -> Iterator[None]:
 
 
 class Password(fields.String):
-    """Kept as it is, spaces too."""
+    """A password; unlike other text it is not trimmed."""
 
 
 class NewAccount(Schema):
@@ -92,7 +92,7 @@ class Me(Schema):
 @blp.arguments(NewAccount)
 @blp.response(201, AccountWithToken)
 def add_account(given: dict[str, Any]) -> dict[str, Any]:
-    """Make an account and sign in to it; without a password it is a guest's."""
+    """Make an account and sign in to it. Without a password it is a guest's account."""
     password_hash = None
     if given["password"]:
         with hashing():
@@ -105,10 +105,11 @@ def add_account(given: dict[str, Any]) -> dict[str, Any]:
 @blp.route("/tokens", methods=["POST"])
 @blp.arguments(Credentials)
 @blp.response(201, Token)
-@blp.alt_response(202, description="A sign-in code is on its way, if there is such an account")
+@blp.alt_response(202, description="If the account exists, a sign-in code is e-mailed to it")
 def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
-    """Sign in with a password, or have a code e-mailed, or sign in with that code, once. The first
-    time that ends the password and the tokens from before: now it is known whose address it is.
+    """Sign in with a password, request a code by e-mail, or sign in with that code. A code is good
+    for one use. The first code proves who owns the address, so it ends the account's password and
+    earlier tokens.
     """
     if given["code"]:
         return _use_code(given["code"])
@@ -124,7 +125,7 @@ def _use_code(code: str) -> dict[str, Any]:
     with autocommit() as conn:
         epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
     if epoch is None:
-        raise NotSignedIn("This code was used already, or has expired: ask for another.")
+        raise NotSignedIn("This code was already used or has expired: request another.")
     return make_token(account_id, epoch)
 
 
@@ -135,7 +136,7 @@ def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, 
             hasher.verify(known or UNKNOWN_HASH, password)
     except (Argon2Error, InvalidHashError):
         raise NotSignedIn("E-mail address or password is wrong.") from None
-    if account is None or known is None:  # whatever the password was: there is none to be right
+    if account is None or known is None:  # no password can be right for this account
         raise NotSignedIn("E-mail address or password is wrong.")
     return make_token(account["id"], account["token_epoch"])
 
@@ -154,6 +155,6 @@ def _send_code(account: dict[str, Any] | None) -> Response:
 @buyers_only
 @blp.response(200, Me)
 def get_me() -> dict[str, Any]:
-    """Whose token this is."""
+    """The account of the token."""
     with autocommit() as conn:
         return accounts.get_account(conn, buyer_id())

@@ -1,4 +1,4 @@
-"""Bookings: looking, paying, giving up."""
+"""Bookings: book, read, pay, cancel."""
 
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ class Item(Schema):
     fee = StrictInteger()
     tax_rate = fields.Float()
     tax = StrictInteger(metadata={"description": "contained in price and fee"})
-    returned = fields.Boolean(metadata={"description": "its ticket was given back"})
+    returned = fields.Boolean(metadata={"description": "the ticket was refunded"})
 
 
 class TaxPart(Schema):
@@ -44,7 +44,7 @@ class TaxPart(Schema):
 
 
 class Breakdown(Schema):
-    """What a total is made of, in the currency's smallest unit: the sum of its parts by rate."""
+    """The parts of a total by tax rate, in the currency's smallest unit."""
 
     net = fields.Integer()
     tax = fields.Integer()
@@ -54,7 +54,7 @@ class Breakdown(Schema):
 
 class BookingBreakdown(Breakdown):
     fees = StrictInteger(
-        metadata={"description": "contained in it: of the tickets, and of the booking"}
+        metadata={"description": "contained in the total: fees of the tickets and of the booking"}
     )
     booking_fee = StrictInteger(metadata={"description": "of the booking alone"})
 
@@ -96,16 +96,18 @@ class BookingSummary(Schema):
 
 
 class Booking(BookingSummary):
-    seconds_left = fields.Float(allow_none=True, metadata={"description": "to pay; null: decided"})
+    seconds_left = fields.Float(
+        allow_none=True, metadata={"description": "to pay; null: paid or ended"}
+    )
     checked_by = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "in review: when it is decided, at the latest"}
+        allow_none=True, metadata={"description": "the time limit of the payment's review"}
     )
     items = fields.List(fields.Nested(Item))
     breakdown = fields.Nested(BookingBreakdown)
     payment = fields.Nested(Payment, allow_none=True)
     refunds = fields.List(fields.Nested(MoneyBack))
     being_checked = fields.Boolean(
-        metadata={"description": "the payment is in doubt: a person was called, the seats are kept"}
+        metadata={"description": "the payment is in doubt: operators are told, the seats are kept"}
     )
     reason = fields.String(allow_none=True)
     confirmed_at = fields.AwareDateTime(allow_none=True)
@@ -116,7 +118,7 @@ class MyBooking(BookingSummary):
     event = fields.String()
     starts_at = fields.AwareDateTime()
     archived = fields.Boolean(
-        metadata={"description": "long over: this line is all that can be read of it"}
+        metadata={"description": "the event ended long ago: only this line can still be read"}
     )
 
 
@@ -129,7 +131,7 @@ class NewPayment(Schema):
     payment_method = Text(
         load_default=None,
         validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
-        metadata={"description": "the card or account, from the gateway; none to pay offline"},
+        metadata={"description": "the card or account, from the gateway; not for paying offline"},
     )
 
     @validates_schema(skip_on_field_errors=True)
@@ -149,14 +151,14 @@ class PaymentAnswer(Schema):
 
 
 class NewBooking(SeatsWish):
-    """Best available: quantity and so on; or named seats."""
+    """The best available seats (quantity …), or named seats."""
 
     queue_pass = Text(
         data_key="pass",
         most=1000,
         load_default=None,
         allow_none=True,
-        metadata={"description": "needed where the event is gated: from POST …/queue/{entry}/pass"},
+        metadata={"description": "needed for a gated event: from POST …/queue/{entry}/pass"},
     )
 
 
@@ -165,7 +167,7 @@ class NewBooking(SeatsWish):
 @blp.arguments(NewBooking)
 @blp.idempotent(Booking)
 def book(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Book at once, with a pass; without one where the event is not gated and no entry waits."""
+    """Book directly: with a pass, or without one if the event is not gated and no entry waits."""
     token = given.pop("queue_pass")
     entry_id = read_pass(token, event_id, buyer_id()) if token else None
     asked = given | {"event_id": event_id, "buyer_id": buyer_id(), "entry_id": entry_id}
@@ -185,7 +187,7 @@ def list_bookings(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @buyers_only
 @blp.response(200, Booking)
 def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """Your booking, its seats and how its payment stands."""
+    """Your booking, with its seats and its payment's state."""
     with autocommit() as conn:
         return bookings.get_booking(conn, event_id, booking_id, buyer_id())
 
@@ -193,9 +195,9 @@ def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
 @blp.route(BOOKING, methods=["DELETE"])
 @buyers_only
 @blp.response(204)
-@blp.alt_response(202, description="It is being paid: the gateway is asked first", success=True)
+@blp.alt_response(202, description="It is being paid: the payment is stopped first", success=True)
 def cancel_booking(event_id: int, booking_id: UUID) -> Response:
-    """Give a booking up that is not paid."""
+    """Cancel a booking that is not paid."""
     with transaction(buyer()) as conn:
         state = bookings.cancel_booking(conn, event_id, booking_id, buyer_id())
     return Response(status=204 if state == "cancelled" else 202)
@@ -206,8 +208,8 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 @blp.arguments(NewPayment)
 @blp.idempotent(PaymentAnswer, 202)
 def pay(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """Begin to pay for a held booking; then read it: with 3-D Secure, and offline, there is a
-    next_action."""
+    """Begin to pay for a held booking. Then poll the booking: with 3-D Secure, and offline, its
+    payment has a next_action."""
     asked = given | {"address_hash": client_hash()}
     started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
     state = "requires_action" if given["method"] == "offline" else "intended"

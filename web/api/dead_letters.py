@@ -1,4 +1,4 @@
-"""Dead letters, for operators: tasks that were given up, looked at, retried, discarded."""
+"""Dead letters, for operators: list, read, retry, discard."""
 
 from typing import Any
 
@@ -11,7 +11,9 @@ from web.support.blueprint import Blueprint
 from web.support.fields import QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page
 
-blp = Blueprint("dead_letters", __name__, url_prefix="/v1", description="Tasks that were given up")
+blp = Blueprint(
+    "dead_letters", __name__, url_prefix="/v1", description="Tasks that failed for good"
+)
 
 LETTERS = "/dead-letters"
 MOST_AT_ONCE = 500
@@ -19,11 +21,11 @@ LONGEST = 10 * 366 * 86400
 
 
 class Choice(Schema):
-    """Which letters; what is not given may be anything."""
+    """Filters; a filter that is not given matches everything."""
 
     actor = Text()
     booking_id = fields.UUID()
-    reason = Text(metadata={"description": "a part of it, in any case"})
+    reason = Text(metadata={"description": "a part of the reason, ignoring case"})
 
 
 class LetterPage(Choice, Page):
@@ -34,13 +36,13 @@ class LetterPage(Choice, Page):
     state = Text(
         validate=validate.OneOf(["open", "resolved", "all"]),
         load_default="open",
-        metadata={"description": "resolved: retried, discarded, or done after all"},
+        metadata={"description": "resolved: retried, discarded, or its task succeeded"},
     )
     starting_after = QueryInteger(least=1, metadata={"description": "the last id you have"})
 
 
 class ManyToRetry(Choice):
-    """Those that are open, the oldest first."""
+    """Filters for open dead letters; the oldest are retried first."""
 
     event_id = StrictInteger(least=1)
     buyer_id = StrictInteger(least=1)
@@ -56,7 +58,7 @@ class ManyToRetry(Choice):
 class Letter(Schema):
     id = StrictInteger()
     task_id = StrictInteger(
-        metadata={"description": "0: no task, but an entry that no batch got past"}
+        metadata={"description": "0: not a task, but an entry that could not be decided"}
     )
     actor = fields.String()
     queue = fields.String()
@@ -66,12 +68,14 @@ class Letter(Schema):
     booking_id = fields.UUID(allow_none=True)
     buyer_id = StrictInteger(allow_none=True)
     reason = fields.String()
-    claims = StrictInteger(metadata={"description": "leases without an outcome when it died"})
+    claims = StrictInteger(metadata={"description": "leases without an outcome"})
     failures = StrictInteger()
-    trace = fields.String(allow_none=True, metadata={"description": "request_id of what caused it"})
+    trace = fields.String(
+        allow_none=True, metadata={"description": "request_id of the request that caused it"}
+    )
     created_at = fields.AwareDateTime(metadata={"description": "of the task"})
     died_at = fields.AwareDateTime()
-    lives = fields.Boolean(metadata={"description": "the task goes on being tried behind it"})
+    lives = fields.Boolean(metadata={"description": "its task is still tried"})
     resolved_at = fields.AwareDateTime(allow_none=True)
     resolution = fields.String(allow_none=True)
     resolved_by = fields.String(allow_none=True, metadata={"description": "null: its own task"})
@@ -79,7 +83,7 @@ class Letter(Schema):
         allow_none=True, metadata={"description": "the task that a retry made"}
     )
     retry_of = StrictInteger(
-        allow_none=True, metadata={"description": "the letter whose retry this was"}
+        allow_none=True, metadata={"description": "the dead letter whose retry failed"}
     )
 
 
@@ -89,7 +93,7 @@ class Attempt(Schema):
     error = fields.String()
     claims = StrictInteger()
     worker = fields.String(allow_none=True)
-    times = StrictInteger(metadata={"description": "it had to wait for the same so many times"})
+    times = StrictInteger(metadata={"description": "how often it happened"})
     last_at = fields.String()
 
 
@@ -100,7 +104,9 @@ class LetterInFull(Letter):
 class Retried(Schema):
     id = StrictInteger()
     outcome = fields.String(
-        metadata={"description": "retried: as a new task; hastened: its task lives, and runs now"}
+        metadata={
+            "description": "retried: as a new task; hastened: its task still exists, and runs now"
+        }
     )
     task_id = StrictInteger()
 
@@ -123,7 +129,7 @@ class Discard(Schema):
 @operators_only
 @blp.paginated(Letter, LetterPage)
 def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tasks that were given up, the latest first."""
+    """Dead letters, latest first."""
     limit, state = page.pop("limit"), page.pop("state")
     wanted = page | {"open": {"open": True, "resolved": False, "all": None}[state]}
     return dead_letters.list_dead_letters(conn, wanted, limit)
@@ -133,7 +139,7 @@ def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @operators_only
 @blp.response(200, LetterInFull)
 def get_dead_letter(letter_id: int) -> dict[str, Any]:
-    """A dead letter with every attempt, and the worker whose log tells more."""
+    """A dead letter with every attempt and the worker that made it."""
     with autocommit() as conn:
         return dead_letters.get_dead_letter(conn, letter_id)
 
@@ -142,7 +148,7 @@ def get_dead_letter(letter_id: int) -> dict[str, Any]:
 @operators_only
 @blp.response(200, Retried)
 def retry(letter_id: int) -> dict[str, Any]:
-    """Try its task again. Safe to repeat: the second time it says that it was resolved."""
+    """Run its task again. A second request is refused, since the dead letter is resolved then."""
     with transaction(caller().name) as conn:
         return dead_letters.retry(conn, letter_id)
 
@@ -152,7 +158,7 @@ def retry(letter_id: int) -> dict[str, Any]:
 @blp.arguments(ManyToRetry)
 @blp.response(200, ManyRetried)
 def retry_many(given: dict[str, Any]) -> dict[str, Any]:
-    """Try many again: all of them, or where something goes wrong none."""
+    """Run the tasks of many dead letters again: all of them or, after an error, none."""
     with transaction(caller().name) as conn:
         return dead_letters.retry_many(conn, given["wanted"], given["limit"])
 
@@ -162,7 +168,7 @@ def retry_many(given: dict[str, Any]) -> dict[str, Any]:
 @blp.arguments(Discard)
 @blp.response(200, LetterInFull)
 def discard(given: dict[str, str], letter_id: int) -> dict[str, Any]:
-    """Close it, and end its task; not while money depends on it."""
+    """Close it and delete its task; refused while money depends on the task."""
     with transaction(caller().name) as conn:
         dead_letters.discard(conn, letter_id, given["reason"])
         return dead_letters.get_dead_letter(conn, letter_id)

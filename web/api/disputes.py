@@ -1,4 +1,4 @@
-"""Disputed payments, and warnings of fraud, as organisers see them."""
+"""Disputes and fraud warnings, for organisers."""
 
 from typing import Any
 from uuid import UUID
@@ -64,7 +64,7 @@ class Released(Schema):
 def dismiss_fraud_warning(
     conn: Conn, given: dict[str, str], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
-    """Take tickets off hold of which fraud was suspected; the other way out is a refund."""
+    """Dismiss a fraud warning, so that the booking is unfrozen. The alternative is a refund."""
     return disputes.dismiss_fraud_warning(conn, caller().scope, event_id, booking_id, **given)
 
 
@@ -72,7 +72,7 @@ def dismiss_fraud_warning(
 @organisations_only
 @blp.paginated(Dispute, DisputePage)
 def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
-    """An event's disputed payments, latest first; their bookings are frozen until decided."""
+    """An event's disputes, latest first. A booking is frozen until its dispute is decided."""
     return disputes.list_disputes(conn, caller().scope, event_id, **page)
 
 
@@ -80,6 +80,6 @@ def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[
 @organisations_only
 @blp.paginated(FraudWarning, DisputePage)
 def list_warnings(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
-    """Payments of which an issuer of cards suspects fraud, latest first; their bookings are frozen
-    until released or refunded."""
+    """An event's fraud warnings by card issuers, latest first. A booking is frozen until its
+    warning is dismissed or it is refunded."""
     return disputes.list_warnings(conn, caller().scope, event_id, **page)

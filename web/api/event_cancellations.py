@@ -19,12 +19,12 @@ blp = Blueprint(
 
 
 class NewCancellation(Schema):
-    reason = Text(most=500, required=True, metadata={"description": "buyers read it in a mail"})
+    reason = Text(most=500, required=True, metadata={"description": "mailed to buyers"})
     with_fees = StrictBoolean(load_default=True)
 
 
 class Cancellation(Schema):
-    """Bookings that had been confirmed, those of them that are cancelled, and their refunds."""
+    """Bookings that were confirmed, how many of them are cancelled, and their refunds."""
 
     event_id = StrictInteger()
     reason = fields.String()
@@ -32,7 +32,7 @@ class Cancellation(Schema):
     requested_by = fields.String()
     requested_at = fields.AwareDateTime()
     finished_at = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "when the last refund was asked for"}
+        allow_none=True, metadata={"description": "when the last refund was requested"}
     )
     bookings = StrictInteger()
     cancelled = StrictInteger()
@@ -43,9 +43,7 @@ class Cancellation(Schema):
     succeeded = StrictInteger()
     failed = StrictInteger()
     amount = StrictInteger(metadata={"description": "of all refunds, in minor units"})
-    owed = StrictInteger(
-        metadata={"description": "of those that failed and were not settled otherwise"}
-    )
+    owed = StrictInteger(metadata={"description": "of refunds that failed and were not settled"})
 
 
 @blp.route("/cancel", methods=["POST"])
@@ -53,7 +51,7 @@ class Cancellation(Schema):
 @blp.arguments(NewCancellation)
 @blp.idempotent(Cancellation, 202)
 def cancel_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Cancel an event for good: the queue is told, holds end, all bookings are given back."""
+    """Cancel an event for good: its queue and holds end, and all bookings are refunded."""
     return event_cancellations.cancel_event(conn, caller().scope, event_id, **given)
 
 
@@ -61,6 +59,6 @@ def cancel_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, 
 @organisations_only
 @blp.response(200, Cancellation)
 def get_cancellation(event_id: int) -> dict[str, Any]:
-    """How far giving everything back has come."""
+    """The progress of cancelling and refunding."""
     with autocommit() as conn:
         return event_cancellations.get_cancellation(conn, caller().scope, event_id)

@@ -1,4 +1,4 @@
-"""Events: what everybody sees, and what organisers write."""
+"""Events: public pages, and changes by organisers."""
 
 from decimal import Decimal
 from typing import Any
@@ -31,7 +31,7 @@ OPENING_SECONDS = 30  # 80,000 seats
 MOST = 999_999_999_999
 TAX_RATE = {"description": "0.19: of 119, 19 are tax"}
 BOOKING_FEE = {
-    "description": "of a booking that costs anything, beside the fees of its tickets; tax included"
+    "description": "for a booking that is not free, beside its tickets' fees; tax included"
 }
 
 
@@ -49,14 +49,14 @@ class NewPrice(Schema):
 
 
 class Currency(Text):
-    """Three capitals, as in EUR."""
+    """Three capital letters, as in EUR."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(validate=validate.Regexp(r"[A-Z]{3}\Z"), **kwargs)
 
 
 class EventFields(Schema):
-    """What can be changed in a draft."""
+    """The fields that can be changed in a draft."""
 
     name = Name()
     starts_at = Timestamp()
@@ -68,26 +68,28 @@ class EventFields(Schema):
     booking_fee_tax_rate = Rate(metadata=TAX_RATE)
     seats_per_buyer = StrictInteger(least=1, most=50)
     hold_seconds = StrictInteger(least=5, most=86_400)
-    gated = StrictBoolean(metadata={"description": "seats are sold through the queue only"})
+    gated = StrictBoolean(metadata={"description": "seats are only sold through the queue"})
     claim_seconds = StrictInteger(least=1, most=3600, metadata={"description": "to take a pass"})
     grace_seconds = StrictInteger(
-        least=0, most=86_400, metadata={"description": "to come back after a pass was missed"}
+        least=0, most=86_400, metadata={"description": "to return after a missed pass"}
     )
     pass_seconds = StrictInteger(least=5, most=86_400, metadata={"description": "to use a pass"})
     terms = Text(least=0, most=20_000)
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
-        metadata={"description": "that the gateway is asked for; none: only offline"},
+        metadata={"description": "that the gateway offers; empty: only offline payment"},
     )
     offline_seconds = StrictInteger(
         least=60,
         most=90 * 86_400,
         allow_none=True,
-        metadata={"description": "to pay at the box office or by bank transfer; null: not allowed"},
+        metadata={
+            "description": "seconds to pay at the box office or by transfer; null: not allowed"
+        },
     )
     offline_instructions = Text(
-        least=0, most=2000, metadata={"description": "where to pay offline; mailed to the buyer"}
+        least=0, most=2000, metadata={"description": "how to pay offline; mailed to the buyer"}
     )
     categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
 
@@ -181,7 +183,7 @@ class Event(EventSummary):
 @blp.arguments(NewEvent)
 @blp.idempotent(Event, key_required=False)
 def add_event(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
-    """Add an event, as a draft; every category of its plan needs a price."""
+    """Add an event as a draft. Every category of its plan needs a price."""
     prices = given.pop("categories")
     return _get(conn, events.add_event(conn, caller().scope, given, prices))
 
@@ -196,7 +198,7 @@ def list_events(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 @blp.route("/<id:event_id>")
 @blp.response(200, Event)
 def get_event(event_id: int) -> dict[str, Any]:
-    """An event with its prices; drafts are shown to their organiser only."""
+    """An event with its prices; a draft is only shown to its organiser."""
     organisation = caller_if_any()
     with autocommit() as conn:
         return events.get_event(
@@ -209,7 +211,7 @@ def get_event(event_id: int) -> dict[str, Any]:
 @blp.arguments(EventFields)
 @blp.response(200, Event)
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Change a draft; prices are given all anew."""
+    """Change a draft; prices are replaced as a whole."""
     prices = given.pop("categories", None)
     with transaction(caller().name) as conn:
         events.change_draft(conn, caller().scope, event_id, given, prices)
@@ -220,7 +222,8 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @organisations_only
 @blp.response(200, Event)
 def open_event(event_id: int) -> dict[str, Any]:
-    """Put it on sale, from on_sale_at on; the first time makes its seats. Also reopens it."""
+    """Put it on sale from on_sale_at on. The first time also makes its seats. A closed event is
+    reopened."""
     with transaction(caller().name, OPENING_SECONDS) as conn:
         events.open_sale(conn, caller().scope, event_id)
         return _get(conn, event_id)
@@ -230,7 +233,7 @@ def open_event(event_id: int) -> dict[str, Any]:
 @organisations_only
 @blp.response(200, Event)
 def close_event(event_id: int) -> dict[str, Any]:
-    """End the sale; entries that wait are told. Bookings go on."""
+    """End the sale and its queue; bookings continue."""
     with transaction(caller().name) as conn:
         events.close_sale(conn, caller().scope, event_id)
         return _get(conn, event_id)

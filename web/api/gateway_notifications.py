@@ -1,4 +1,4 @@
-"""What the gateway tells us. It is stored and makes us look; nothing is believed."""
+"""Notifications of the gateway: stored once; each starts a task that reads the object there."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.", "radar.")
 
 @blp.post("/webhooks/stripe")
 def take() -> Any:
-    """Verify the raw bytes, store the notification once, answer."""
+    """Verify the signature of the raw bytes, and store the notification once."""
     request.max_content_length = MAX_BODY
     body, signature = request.get_data(), request.headers.get("Stripe-Signature", "")
     try:
@@ -40,13 +40,13 @@ def take() -> Any:
 
 
 def signed_at(signature: str) -> int:
-    """Seconds since 1970, of a header that was verified."""
+    """The time of a verified header, in seconds since 1970."""
     items = (item.partition("=") for item in signature.split(","))
     return next(int(value) for name, _, value in items if name == "t")
 
 
 def read_notification(event: dict[str, Any]) -> Notification:
-    """What a Stripe event is about. Errors: KeyError and its like when it is none."""
+    """Read a Stripe event. Errors: LookupError, TypeError or ValueError when it is none."""
     thing = event["data"]["object"]
     is_intent, is_refund = (thing.get("object") == kind for kind in ("payment_intent", "refund"))
     intent = thing["id"] if is_intent else thing.get("payment_intent")
@@ -66,7 +66,7 @@ def read_notification(event: dict[str, Any]) -> Notification:
 
 
 def _id(thing: dict[str, Any], name: str) -> UUID | None:
-    """Of the ids of ours that a thing's metadata holds."""
+    """One of our ids in the object's metadata."""
     try:
         return UUID((thing.get("metadata") or {}).get(name, ""))
     except ValueError:
@@ -74,7 +74,7 @@ def _id(thing: dict[str, Any], name: str) -> UUID | None:
 
 
 def _says(thing: dict[str, Any]) -> str | None:
-    """The payment's state in our words, as an intent or a charge tells it."""
+    """Our state for the payment, from an intent or a charge."""
     if thing.get("object") == "charge" and thing.get("status") == "succeeded":
         return "captured" if thing.get("captured") else "authorised"
     return (

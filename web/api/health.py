@@ -1,4 +1,4 @@
-"""Is this process alive, and can it work?"""
+"""Health and readiness of this process."""
 
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,13 @@ PING_TIMEOUT = 0.5
 
 @blp.get("/healthz")
 def get_health() -> Any:
-    """It answers, hence it lives."""
+    """Answer 200 as long as the process runs."""
     return jsonify(alive=True)
 
 
 @blp.get("/readyz")
 def get_readiness() -> Any:
-    """Ready when Postgres can be reached and is migrated; without Redis work is only slower."""
+    """Ready when Postgres can be reached and is migrated. Redis is not needed."""
     try:
         with autocommit() as conn:
             version = health.get_version(conn)

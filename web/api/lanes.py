@@ -1,4 +1,4 @@
-"""An organiser's hand on the sale: the lane of an event, and seats set aside."""
+"""Control of a sale by its organiser: the lane of the event, and blocked seats."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ blp = Blueprint(
 class LaneFields(Schema):
     weight = fields.Float(
         validate=validate.Range(min=0.01, max=100),
-        metadata={"description": "its share of the work when several events are on sale"},
+        metadata={"description": "the share of the drain's work beside other events"},
     )
     in_flight_cap = StrictInteger(
         least=1,
         most=1_000_000,
         allow_none=True,
-        metadata={"description": "bookings that may be unpaid at once; null: no cap"},
+        metadata={"description": "unpaid bookings and open passes at once; null: no cap"},
     )
 
     admission_rate = fields.Float(
         validate=validate.Range(min=0.01, max=10_000_000),
         allow_none=True,
-        metadata={"description": "entries a minute that get seats or a pass; null: no bound"},
+        metadata={"description": "entries a minute that get seats or a pass; null: no limit"},
     )
 
 
@@ -43,7 +43,7 @@ class Lane(Schema):
 
 
 class Change(Schema):
-    """Something that was changed about a sale, by whom."""
+    """A change of a sale, and who made it."""
 
     id = StrictInteger()
     at = fields.AwareDateTime()
@@ -60,7 +60,7 @@ class SeatList(Schema):
 @organisations_only
 @blp.response(200, Lane)
 def pause(event_id: int) -> dict[str, Any]:
-    """No entry is served for now; joining goes on."""
+    """Pause the lane: no entry is decided, but buyers can still join."""
     return _change_lane(event_id, {"paused": True})
 
 
@@ -77,7 +77,7 @@ def resume(event_id: int) -> dict[str, Any]:
 @blp.arguments(LaneFields)
 @blp.response(200, Lane)
 def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Throttle, or weigh it against other events."""
+    """Change caps, rate, or weight beside other events."""
     return _change_lane(event_id, given)
 
 
@@ -85,7 +85,7 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @organisations_only
 @blp.paginated(Change)
 def list_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
-    """What was changed about the sale, latest first: pause, weight, caps, rate, its state."""
+    """Changes of the sale, latest first: pause, weight, caps, rate, state."""
     return events.list_changes(conn, caller().scope, event_id, **page)
 
 
@@ -99,7 +99,7 @@ def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:
 @blp.arguments(SeatList)
 @blp.response(204)
 def block_seats(given: dict[str, Any], event_id: int) -> None:
-    """Set free seats aside; if one is held or sold, none."""
+    """Block free seats; if one of them is held or sold, none is blocked."""
     with transaction(caller().name) as conn:
         events.block_seats(conn, caller().scope, event_id, given["seats"], block=True)
 
@@ -109,6 +109,6 @@ def block_seats(given: dict[str, Any], event_id: int) -> None:
 @blp.arguments(SeatList)
 @blp.response(204)
 def unblock_seats(given: dict[str, Any], event_id: int) -> None:
-    """Give seats that were set aside back to the sale."""
+    """Unblock seats, so that they are on sale again."""
     with transaction(caller().name) as conn:
         events.block_seats(conn, caller().scope, event_id, given["seats"], block=False)

@@ -1,4 +1,4 @@
-"""The lobby of an event: announcing it, its draw, and all that is needed to check the draw."""
+"""The lobby of an event: announcing it, its draw, and the data for checking the draw."""
 
 from datetime import datetime
 from typing import Any
@@ -29,8 +29,8 @@ class LobbyFields(Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "what the public value will be and when it becomes known, after the"
-            " lobby closes; without one the draw is random, but that cannot be checked"
+            "description": "what the public value will be, and when it becomes known after the"
+            " lobby closes; without one the draw is random, but cannot be checked"
         },
     )
 
@@ -40,7 +40,7 @@ class PublicValue(Schema):
 
 
 class Lobby(Schema):
-    """All hashes and the secret in hex; what is not known yet is null."""
+    """A lobby. Hashes and the secret are in hex; fields that are not known yet are null."""
 
     event_id = StrictInteger()
     state = fields.String(
@@ -67,7 +67,7 @@ class Lobby(Schema):
 
 
 def keep_lists(app: Flask) -> None:
-    # They never change; only those who ask too early are refused, which is not kept.
+    # The documents never change; refusals before they exist are not cached.
     app.extensions["lobby_lists"] = Snapshots(_read_list, seconds=A_DAY, most=LISTS_KEPT)
     app.extensions["lobby_orders"] = Snapshots(_read_order, seconds=A_DAY, most=LISTS_KEPT)
     app.extensions["lobbies"] = Snapshots(_read_lobby, seconds=1, most=200)
@@ -97,7 +97,7 @@ def _with_verdict(lobby: dict[str, Any]) -> dict[str, Any]:
 @blp.arguments(LobbyFields)
 @blp.response(200, Lobby)
 def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Announce a lobby, or change it until it opens. A secret is committed to at once."""
+    """Announce a lobby, or change it until it opens. Its commitment is published at once."""
     times: tuple[datetime, datetime] = given["opens_at"], given["closes_at"]
     with transaction(caller().name) as conn:
         lobbies.set_lobby(conn, caller().scope, event_id, times, given["public_source"])
@@ -107,7 +107,7 @@ def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @blp.route("")
 @blp.response(200, Lobby)
 def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Times, commitment, the list's hash, and after the draw what it came from."""
+    """Times, commitment, the list's hash, and after the draw its secret and public value."""
     kept: Snapshots[dict[str, Any]] = current_app.extensions["lobbies"]
     return kept.get(event_id), 200, {"Cache-Control": "public, max-age=2"}
 
@@ -117,7 +117,7 @@ def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
 @blp.arguments(PublicValue)
 @blp.response(202, Lobby)
 def give_public_value(given: dict[str, str], event_id: int) -> dict[str, Any]:
-    """Give the public value, once the list is published; the lot is drawn within seconds."""
+    """Give the public value after the list is published; the lobby is drawn within seconds."""
     with transaction(caller().name) as conn:
         lobbies.give_public_value(conn, caller().scope, event_id, given["public_value"])
         return _with_verdict(lobbies.get_lobby(conn, event_id))
@@ -130,7 +130,7 @@ LINES = {"type": "string"}
 @blp.response(200, LINES, content_type="text/plain")
 @blp.alt_response(304, description="You have it already")
 def get_list(event_id: int) -> Response:
-    """Who was in the lobby: sorted account ids, a line each. Its sha256 is list_sha256."""
+    """The lobby's list: sorted account ids, one a line. Its sha256 is list_sha256."""
     return _answer_lines("lobby_lists", event_id)
 
 
@@ -138,7 +138,7 @@ def get_list(event_id: int) -> Response:
 @blp.response(200, LINES, content_type="text/plain")
 @blp.alt_response(304, description="You have it already")
 def get_order(event_id: int) -> Response:
-    """What was drawn: number and account, a line each."""
+    """The order that was drawn: number and account, one pair a line."""
     return _answer_lines("lobby_orders", event_id)
 
 

@@ -1,4 +1,5 @@
-"""Money paid at the box office, or by bank transfer: organisers say what came, and went back."""
+"""Offline payments: organisers record money paid at the box office or by bank transfer, and
+refunds of it."""
 
 from typing import Any
 from uuid import UUID
@@ -23,7 +24,7 @@ BOOKING = "/bookings/<uuid:booking_id>"
 class Receipt(Schema):
     reference = Text(
         required=True,
-        metadata={"description": "of the bank, or the box office; each pays for one booking"},
+        metadata={"description": "the bank's or the box office's; each pays for one booking"},
     )
     amount = StrictInteger(
         least=1, most=10**12, required=True, metadata={"description": "in minor units"}
@@ -34,13 +35,15 @@ class Receipt(Schema):
 class ReceiptAnswer(Schema):
     payment_id = fields.UUID()
     late = fields.Boolean(
-        metadata={"description": "the booking had ended: all of it has to be given back"}
+        metadata={"description": "the booking had ended: the whole amount has to be refunded"}
     )
 
 
 class OfflinePage(PageByUUID):
-    code = Text(load_default=None, metadata={"description": "the booking's, as the buyer gave it"})
-    waiting = fields.Boolean(load_default=False, metadata={"description": "only those not paid"})
+    code = Text(load_default=None, metadata={"description": "the booking code that the buyer gave"})
+    waiting = fields.Boolean(
+        load_default=False, metadata={"description": "only bookings that are not paid"}
+    )
 
 
 class OfflinePayment(Schema):
@@ -61,7 +64,7 @@ class OfflinePayment(Schema):
 @organisations_only
 @blp.paginated(OfflinePayment, OfflinePage)
 def list_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
-    """Bookings that are paid offline, latest first; find one by its code."""
+    """Bookings that are paid offline, latest first; `code` finds one."""
     return offline.list_payments(conn, caller().scope, event_id, page)
 
 
@@ -70,7 +73,7 @@ def list_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[
 @blp.arguments(Receipt)
 @blp.idempotent(ReceiptAnswer, 202)
 def mark_paid(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """Mark a booking as paid; it is confirmed within a moment."""
+    """Mark a booking as paid; it is confirmed shortly after."""
     return offline.record_payment(conn, caller().scope, event_id, booking_id, given)
 
 
@@ -81,7 +84,7 @@ def mark_paid(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 def mark_refunded(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:
-    """Say how a refund of money paid offline was given back; the buyer is told."""
+    """Record how an offline payment was refunded; the buyer is told by mail."""
     with transaction(caller().name) as conn:
         return offline.record_refund(
             conn, caller().scope, event_id, booking_id, refund_id, given["how"]

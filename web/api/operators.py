@@ -1,4 +1,4 @@
-"""What operators look at: tasks, payments in doubt, e-mails in trouble, the audit log."""
+"""Lists for operators: tasks, payments in doubt, unsent e-mails, the audit log."""
 
 from typing import Any
 
@@ -14,13 +14,15 @@ from web.support.blueprint import Blueprint
 from web.support.fields import QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page, PageByUUID
 
-blp = Blueprint("operators", __name__, url_prefix="/v1", description="How the machinery stands")
+blp = Blueprint(
+    "operators", __name__, url_prefix="/v1", description="Tasks and logs of the service"
+)
 
 
 class TaskPage(Page):
     state = Text(
         validate=validate.OneOf(["due", "leased", "waiting", "failing"]),
-        metadata={"description": "failing: tried, and not done"},
+        metadata={"description": "failing: tried without success"},
     )
     actor = Text()
     event_id = QueryInteger(least=1)
@@ -37,7 +39,7 @@ class Task(Schema):
     state = fields.String(metadata={"description": "due, leased or waiting"})
     created_at = fields.AwareDateTime()
     run_at = fields.AwareDateTime()
-    sends = StrictInteger(metadata={"description": "messages since it was last tried"})
+    sends = StrictInteger(metadata={"description": "messages sent since its last lease"})
     claims = StrictInteger(metadata={"description": "leases without an outcome"})
     failures = StrictInteger()
     last_error = fields.String(allow_none=True)
@@ -46,13 +48,13 @@ class Task(Schema):
     trace = fields.String(allow_none=True)
     retry_of = StrictInteger(allow_none=True)
     dead_letter = StrictInteger(
-        allow_none=True, metadata={"description": "the open one, if there is"}
+        allow_none=True, metadata={"description": "its open dead letter, if any"}
     )
 
 
 class DoubtPage(PageByUUID):
     older_than = QueryInteger(
-        most=10**8, load_default=60, metadata={"description": "seconds for which nothing happened"}
+        most=10**8, load_default=60, metadata={"description": "seconds without news"}
     )
 
 
@@ -70,10 +72,10 @@ class Doubt(Schema):
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
     task_id = StrictInteger(
-        allow_none=True, metadata={"description": "that finds out; null: none does"}
+        allow_none=True, metadata={"description": "the task that asks the gateway, if any"}
     )
     dead_letter = StrictInteger(
-        allow_none=True, metadata={"description": "the open one, if there is"}
+        allow_none=True, metadata={"description": "its open dead letter, if any"}
     )
 
 
@@ -85,7 +87,7 @@ class MailPage(PageByUUID):
 
 
 class Mail(Schema):
-    """Ids only: who reads it stands in the booking."""
+    """An e-mail, without its recipient, who is named in the booking."""
 
     id = fields.UUID()
     event_id = StrictInteger(allow_none=True)
@@ -99,7 +101,7 @@ class Mail(Schema):
 
 
 class AuditPage(Page):
-    actor = Text(metadata={"description": "who, as in operator:3"})
+    actor = Text(metadata={"description": "role and id, as in operator:3"})
     action = Text()
     starting_after = QueryInteger(least=1)
 
@@ -125,8 +127,8 @@ def list_tasks(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @operators_only
 @blp.paginated(Doubt, DoubtPage)
 def list_doubts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """Payments of which it is not known, for longer than it should take, whether they went through;
-    the latest first."""
+    """Payments whose outcome at the gateway has not been known for longer than it should take;
+    latest first."""
     return payments.list_doubts(conn, **page)
 
 
@@ -134,7 +136,7 @@ def list_doubts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @operators_only
 @blp.paginated(Mail, MailPage)
 def list_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """E-mails that could not be sent, or not yet; the latest first."""
+    """E-mails that were refused or are not sent yet, latest first."""
     return emails.list_troubled(conn, **page)
 
 
@@ -142,5 +144,5 @@ def list_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @operators_only
 @blp.paginated(Act, AuditPage)
 def list_acts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """What organisers and operators did, the latest first."""
+    """Changes by organisers and operators, latest first."""
     return audit_log.list_acts(conn, **page)

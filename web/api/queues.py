@@ -1,4 +1,4 @@
-"""The queue of an event: joining, looking, leaving."""
+"""The queue of an event: join, poll, take a pass, leave."""
 
 from typing import Any
 from uuid import UUID
@@ -25,8 +25,8 @@ SALES = ("soon", "open", "paused", "all_held", "sold_out", "over")
 
 
 class Wish(SeatsWish):
-    """Best available: quantity and so on; or named seats; or, with `admission`, a pass with which
-    at most `quantity` seats can be chosen."""
+    """The best available seats (quantity …), or named seats; or, with `admission`, a pass for
+    choosing at most `quantity` seats."""
 
     admission = StrictBoolean(load_default=False)
 
@@ -40,12 +40,12 @@ class Number(StrictInteger):
     """A place in the queue."""
 
     def __init__(self) -> None:
-        text = "negative in a lobby, which is yet to be drawn"
+        text = "negative in a lobby that is not drawn yet"
         super().__init__(least=-BIGGEST_ID, metadata={"description": text})
 
 
 class JoinedEntry(Schema):
-    """A number, and where to look for what becomes of it."""
+    """A number, and where to poll for its outcome."""
 
     id = fields.UUID()
     number = Number()
@@ -57,7 +57,7 @@ class JoinedEntry(Schema):
 
 
 class Entry(Schema):
-    """An entry; booking_id when it is booked, reason when it ended otherwise."""
+    """An entry, with booking_id when it is booked, and a reason when it ended without a booking."""
 
     id = fields.UUID()
     number = Number()
@@ -84,19 +84,20 @@ class Entry(Schema):
 
 
 class TakenPass(Schema):
-    """A pass, for POST …/bookings; null: too late, and the entry is at the head of the queue."""
+    """A pass for POST …/bookings; null: it was too late, and the entry is at the queue's head."""
 
     queue_pass = fields.String(data_key="pass", allow_none=True)
     pass_until = fields.AwareDateTime(allow_none=True)
 
 
 class Queue(Schema):
-    """Before a number come number - 1 - now_serving, less the leavers of the blocks between."""
+    """The public document. Before a number come number - 1 - now_serving, less the leavers of the
+    blocks between."""
 
     now_serving = StrictInteger()
     last_number = StrictInteger(metadata={"description": "given out"})
     waiting = StrictInteger(
-        metadata={"description": "exact up to 1,000, above that at most so many"}
+        metadata={"description": "exact up to 1,000; above that an upper bound"}
     )
     leavers = fields.List(
         fields.List(StrictInteger()),
@@ -104,16 +105,18 @@ class Queue(Schema):
     )
     sale = fields.String(
         validate=validate.OneOf(SALES),
-        metadata={"description": "all_held: nothing is free, but holds may yet expire"},
+        metadata={"description": "all_held: no seat is free, but holds may still expire"},
     )
     rate_per_minute = StrictInteger(allow_none=True)
-    estimated_wait_s = StrictInteger(allow_none=True, metadata={"description": "for who joins now"})
+    estimated_wait_s = StrictInteger(
+        allow_none=True, metadata={"description": "for an entry that joins now"}
+    )
     poll_after_s = StrictInteger()
     as_of = fields.AwareDateTime()
 
 
 class Position(Schema):
-    """A place, worked out from the queue's public state."""
+    """A place in the queue, computed from the public document."""
 
     number = Number()
     ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
@@ -122,7 +125,7 @@ class Position(Schema):
     sale = fields.String(validate=validate.OneOf(SALES))
     state_hint = fields.String(
         validate=validate.OneOf(["waiting", "look"]),
-        metadata={"description": "look: after poll_after_s, read your entry"},
+        metadata={"description": "look: read your entry after poll_after_s"},
     )
     poll_after_s = fields.Float()
     as_of = fields.AwareDateTime()
@@ -134,13 +137,13 @@ class QueueTokenInQuery(Schema):
 
 @blp.route("")
 @blp.response(200, Queue)
-@blp.alt_response(304, description="As you have it, by If-None-Match", success=True)
+@blp.alt_response(304, description="Unchanged since the ETag of If-None-Match", success=True)
 def get_queue(event_id: int) -> Response:
-    """Where the queue is; the same for all, so that anything may cache it."""
+    """The queue's public document; it is the same for all clients, so it can be cached."""
     board = read_board(event_id)
     answer = Response(board.document, mimetype="application/json")
     answer.headers["Cache-Control"] = "public, max-age=2"
-    answer.set_etag(board.etag, weak=True)  # the same while only as_of changes
+    answer.set_etag(board.etag, weak=True)  # unchanged while only as_of changes
     answer.make_conditional(request)
     return answer
 
@@ -172,7 +175,9 @@ def get_position(given: dict[str, str | None], event_id: int) -> Response:
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
 @blp.arguments(Wish)
 @blp.response(201, JoinedEntry)
-@blp.alt_response(200, schema=JoinedEntry, description="The entry of before", success=True)
+@blp.alt_response(
+    200, schema=JoinedEntry, description="The entry of the earlier request", success=True
+)
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
     """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
     key = required_key()
@@ -187,7 +192,7 @@ def join_queue(wish: dict[str, Any], event_id: int) -> Response:
         number=entry["number"],
         state=entry["state"],
         joined_at=entry["joined_at"].isoformat(),
-        # The same request again gets the same answer: seeded, and signed as of then.
+        # A repeated request gets the same answer: same seed, and same time of signing.
         poll_after_s=board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
         ticket=sign_queue_token(queue_token, since=entry["joined_at"]),
         links={
@@ -208,7 +213,7 @@ WAITING = ("lobby", "waiting", "standby", "admitted")
 
 
 def _ahead(entry: dict[str, Any], ahead: int) -> int:
-    """In a lobby nothing happens before the draw."""
+    """How many come before an entry; in a lobby nothing can be said before the draw."""
     return ENDLESS if entry["state"] == "lobby" else ahead
 
 
@@ -216,7 +221,7 @@ def _ahead(entry: dict[str, Any], ahead: int) -> int:
 @buyers_only
 @blp.response(200, Entry)
 def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
-    """Your entry, exactly."""
+    """Your entry, read from the database."""
     with autocommit() as conn:
         entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
     entry["poll_after_s"] = None
@@ -238,7 +243,7 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
 @buyers_only
 @blp.response(200, TakenPass)
 def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
-    """Take the pass that you are offered, now that you are there; it is the same each time."""
+    """Take the pass that is offered; a repeated request returns the same pass."""
     with autocommit() as conn:
         until = entries.take_pass(conn, event_id, entry_id, buyer_id())
     if until is None:
@@ -251,6 +256,6 @@ def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
 @buyers_only
 @blp.response(204)
 def leave_queue(event_id: int, entry_id: UUID) -> None:
-    """Give your place up."""
+    """Leave the queue."""
     with autocommit() as conn:
         entries.leave_queue(conn, event_id, entry_id, buyer_id())

@@ -31,14 +31,14 @@ class Line(Schema):
 
 
 class IssuedReceipt(Breakdown):
-    """As it was issued. Amounts of a credit note are negative; a reversal takes one back. What a
-    credit note has no line for was given back of the booking's fee, or as an amount alone.
+    """A document as it was issued. Amounts of a credit note are negative; a reversal takes a credit
+    note back. Refunds of the booking's fee, or of an amount alone, have no line in a credit note.
     """
 
     number = StrictInteger(metadata={"description": "1, 2, 3 … of this organisation"})
     kind = fields.String(metadata={"description": "receipt, credit_note or reversal"})
     corrects = StrictInteger(
-        allow_none=True, metadata={"description": "the number of another of these"}
+        allow_none=True, metadata={"description": "the number of the corrected document"}
     )
     seller = fields.String()
     issued_at = fields.AwareDateTime()
@@ -59,10 +59,10 @@ class IssuedReceipt(Breakdown):
 
 class ReceiptsPage(Page):
     organisation_id = QueryInteger(
-        least=1, load_default=None, metadata={"description": "whose; operators have to say it"}
+        least=1, load_default=None, metadata={"description": "required for operators"}
     )
     event_id = QueryInteger(
-        least=1, load_default=None, metadata={"description": "only this event's"}
+        least=1, load_default=None, metadata={"description": "only documents of this event"}
     )
 
 
@@ -70,7 +70,7 @@ class ReceiptsPage(Page):
 @buyers_only
 @blp.response(200, IssuedReceipt(many=True))
 def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
-    """Your receipt, some seconds after you paid, and the credit notes of what you got back."""
+    """The receipt of your booking, a few seconds after payment, and the credit notes of refunds."""
     with autocommit() as conn:
         return receipts.list_of_booking(conn, event_id, booking_id, buyer_id())
 
@@ -79,8 +79,8 @@ def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any
 @organisations_only
 @blp.paginated(IssuedReceipt, ReceiptsPage)
 def list_receipts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """What you issued, in the order of the numbers."""
+    """The documents of your organisation, in number order."""
     organisation_id = caller().scope or page["organisation_id"]
     if organisation_id is None:
-        raise InvalidRequest("Say whose: organisation_id.", path="organisation_id")
+        raise InvalidRequest("Name the organisation: organisation_id.", path="organisation_id")
     return receipts.list_of_organisation(conn, **page | {"organisation_id": organisation_id})

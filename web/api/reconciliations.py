@@ -1,4 +1,4 @@
-"""Comparing the gateway's list with the tables: runs and what they found, for operators."""
+"""Reconciliations, for operators: runs and the differences that they found."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ blp = Blueprint(
     "reconciliations",
     __name__,
     url_prefix="/v1/reconciliations",
-    description="Comparing with the gateway",
+    description="Comparing the gateway with the tables",
 )
 
 
 class Totals(Schema):
-    """In minor units: here, as the tables have it; there, as the gateway has it."""
+    """In minor units. here: as in the tables; there: as at the gateway."""
 
     currency = fields.String()
     captured_here = StrictInteger()
@@ -30,32 +30,34 @@ class Totals(Schema):
 
 
 class Reconciliation(Schema):
-    """Totals are from when each page was compared: before what was found was repaired."""
+    """A run. Totals are from the comparison of each page, before differences were repaired."""
 
     id = StrictInteger()
     gateway_account_id = StrictInteger(
-        metadata={"description": "the first that shares this account there"}
+        metadata={"description": "the first of ours that shares this account at the gateway"}
     )
     cause = fields.String(metadata={"description": "recent, daily or asked"})
     requested_by = fields.String()
     window_from = fields.AwareDateTime()
     window_to = fields.AwareDateTime()
     state = fields.String(metadata={"description": "running, finished or abandoned"})
-    phase = fields.String(metadata={"description": "what it compares, or compared last"})
+    phase = fields.String(metadata={"description": "what it compares now, or compared last"})
     checked = StrictInteger()
     foreign_objects = StrictInteger(
         metadata={"description": "payments of others on the same account"}
     )
     differences = StrictInteger()
-    repairs = StrictInteger(metadata={"description": "of the differences, sent to be repaired"})
-    dead_letters = StrictInteger(metadata={"description": "of the differences, handed to a person"})
+    repairs = StrictInteger(metadata={"description": "differences for which a repair was started"})
+    dead_letters = StrictInteger(
+        metadata={"description": "differences for which a person is needed"}
+    )
     started_at = fields.AwareDateTime()
     finished_at = fields.AwareDateTime(allow_none=True)
     totals = fields.List(fields.Nested(Totals))
 
 
 class Difference(Schema):
-    """Open until a later run finds it gone."""
+    """A difference; open until a later run no longer finds it."""
 
     id = StrictInteger()
     kind = fields.String()
@@ -66,8 +68,8 @@ class Difference(Schema):
     payment_id = fields.UUID(allow_none=True)
     here = fields.Dict(allow_none=True, metadata={"description": "null: we do not have it"})
     there = fields.Dict(allow_none=True, metadata={"description": "null: the gateway does not"})
-    repair = fields.String(allow_none=True, metadata={"description": "the task that may mend it"})
-    repairs = StrictInteger(metadata={"description": "how often it was tried"})
+    repair = fields.String(allow_none=True, metadata={"description": "the task that may repair it"})
+    repairs = StrictInteger(metadata={"description": "how often the repair was started"})
     dead_letter_id = StrictInteger(allow_none=True)
     found_by = StrictInteger(metadata={"description": "the run that saw it first"})
     found_at = fields.AwareDateTime()
@@ -77,9 +79,7 @@ class Difference(Schema):
 
 
 class DifferencePage(Page):
-    open = fields.Boolean(
-        load_default=False, metadata={"description": "only those that are not gone yet"}
-    )
+    open = fields.Boolean(load_default=False, metadata={"description": "only open differences"})
 
 
 @blp.route("")
@@ -94,7 +94,7 @@ def list_runs(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 @operators_only
 @blp.response(200, Reconciliation)
 def get_run(reconciliation_id: int) -> dict[str, Any]:
-    """One run, and how far it has come."""
+    """One run and its progress."""
     with autocommit() as conn:
         return reconciliations.find_run(conn, reconciliation_id)
 
@@ -105,7 +105,7 @@ def get_run(reconciliation_id: int) -> dict[str, Any]:
 def list_differences_of_run(
     conn: Conn, page: dict[str, Any], reconciliation_id: int
 ) -> list[dict[str, Any]]:
-    """What a run saw first, or last, latest first."""
+    """Differences that a run found first or last, latest first."""
     return reconciliations.list_differences(conn, reconciliation_id, **page)
 
 
@@ -113,5 +113,5 @@ def list_differences_of_run(
 @operators_only
 @blp.paginated(Difference, DifferencePage)
 def list_differences(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """What all runs saw, latest first."""
+    """Differences of all runs, latest first."""
     return reconciliations.list_differences(conn, **page)

@@ -13,34 +13,32 @@ from web.support.blueprint import Blueprint
 from web.support.fields import Schema, StrictBoolean, StrictInteger, Text
 from web.support.pages import PageByUUID
 
-blp = Blueprint(
-    "refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Money that goes back"
-)
+blp = Blueprint("refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Refunds")
 
 BOOKING = "/bookings/<uuid:booking_id>"
 
 
 class NewRefund(Schema):
-    """For tickets, which are void from then on: those named, or all. Or an amount alone."""
+    """A refund of named tickets or of all, which become void; or of an amount alone."""
 
     tickets = fields.List(
         fields.UUID(),
         load_default=None,
         allow_none=True,
         validate=validate.Length(min=1, max=MOST_SEATS),
-        metadata={"description": "ids; if neither tickets nor amount are given, all"},
+        metadata={"description": "ids; without tickets and amount, all tickets"},
     )
     amount = StrictInteger(
         least=1,
         most=10**12,
         load_default=None,
         allow_none=True,
-        metadata={"description": "in minor units; if not given, what the tickets cost"},
+        metadata={"description": "in minor units; default: the price of the tickets"},
     )
     with_fees = StrictBoolean(load_default=True)
     resell = StrictBoolean(
         load_default=True,
-        metadata={"description": "false: the seats are blocked instead of going back on sale"},
+        metadata={"description": "false: the seats are blocked instead of being sold again"},
     )
     reason = Text(most=500, required=True)
 
@@ -48,11 +46,12 @@ class NewRefund(Schema):
     def check_tickets(self, given: dict[str, Any], **_: Any) -> None:
         tickets = given["tickets"] or []
         if len(set(tickets)) < len(tickets):
-            raise ValidationError("A ticket is there twice.", "tickets")
+            raise ValidationError("A ticket is named twice.", "tickets")
 
 
 class Refund(Schema):
-    """A success can later fail; what failed is owed until it is tried anew or paid otherwise."""
+    """A refund. A refund that succeeded can fail later. A failed refund is owed until it is retried
+    or settled in another way."""
 
     id = fields.UUID()
     booking_id = fields.UUID()
@@ -66,7 +65,9 @@ class Refund(Schema):
     )
     reason = fields.String()
     requested_by = fields.String()
-    seats = fields.List(fields.String(), metadata={"description": "guids of those returned"})
+    seats = fields.List(
+        fields.String(), metadata={"description": "guids of the refunded tickets' seats"}
+    )
     gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
     failure_code = fields.String(allow_none=True)
     failure_message = fields.String(allow_none=True)
@@ -79,7 +80,7 @@ class Refund(Schema):
 
 
 class RefundAnswer(Schema):
-    refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: of nothing"})
+    refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: free tickets"})
     booking_state = fields.String()
     returned = fields.List(fields.UUID(), metadata={"description": "tickets that are void now"})
 
@@ -90,18 +91,18 @@ class Settlement(Schema):
 
 class RefundPage(PageByUUID):
     owed = fields.Boolean(
-        load_default=False, metadata={"description": "only those that failed and are still owed"}
+        load_default=False, metadata={"description": "only failed refunds that are still owed"}
     )
 
 
 class BookingBalance(Schema):
-    """What was taken for a booking, and what became of it, in minor units."""
+    """The captured money of a booking and its refunds, in minor units."""
 
     booking_state = fields.String()
     currency = fields.String()
     captured = StrictInteger()
-    refunded = StrictInteger(metadata={"description": "given back, or on the way"})
-    available = StrictInteger(metadata={"description": "that could still be given back"})
+    refunded = StrictInteger(metadata={"description": "succeeded or pending"})
+    available = StrictInteger(metadata={"description": "that can still be refunded"})
     owed = StrictInteger(metadata={"description": "refunds that failed"})
     refunds = fields.List(fields.Nested(Refund))
 
@@ -113,7 +114,7 @@ class BookingBalance(Schema):
 def request_refund(
     conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
-    """Give money back for tickets, or an amount alone; never more than was paid."""
+    """Refund tickets, or an amount alone; never more than was paid."""
     return refunds.request_refund(conn, caller().scope, event_id, booking_id, given)
 
 
@@ -121,7 +122,7 @@ def request_refund(
 @organisations_only
 @blp.response(200, BookingBalance)
 def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """A booking's refunds, latest first, and what was paid for it."""
+    """A booking's refunds, latest first, and its balance."""
     with autocommit() as conn:
         return refunds.list_refunds(conn, caller().scope, event_id, booking_id)
 
@@ -130,7 +131,7 @@ def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
 @organisations_only
 @blp.paginated(Refund, RefundPage)
 def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
-    """An event's refunds, latest first; with owed=true the money that buyers still have to get."""
+    """An event's refunds, latest first; with owed=true only those that buyers are still owed."""
     return refunds.list_event_refunds(conn, caller().scope, event_id, **page)
 
 
@@ -138,7 +139,7 @@ def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 @organisations_only
 @blp.idempotent(Refund)
 def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
-    """Try a refund that failed anew, as another refund."""
+    """Try a failed refund again, as a new refund."""
     return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
 
 
@@ -149,7 +150,7 @@ def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -
 def settle_refund(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:
-    """Say how a refund that failed was paid otherwise: nothing is owed any more."""
+    """Record how a failed refund was paid in another way, so that it is no longer owed."""
     with transaction(caller().name) as conn:
         return refunds.settle_owed(
             conn, caller().scope, event_id, booking_id, refund_id, given["how"]

@@ -17,7 +17,7 @@ blp = Blueprint("reports", __name__, url_prefix="/v1/events", description="Repor
 @organisations_only
 @blp.response(200, {"type": "array", "items": {"type": "object"}})
 def get_report(event_id: int, name: str) -> Any:
-    """A report on one event; GET an unknown one to be told which there are."""
+    """A report on one event; the error for an unknown name lists all names."""
     with transaction(caller().name) as conn:
         events.check_owner(conn, caller().scope, event_id)
         reports.check_complete(conn, event_id)

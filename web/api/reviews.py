@@ -1,4 +1,4 @@
-"""Reviews: a person looks at a payment before its money is taken; and the rules that ask for it."""
+"""Reviews: a person decides about an authorised payment before it is captured; and their rules."""
 
 from typing import Any
 from uuid import UUID
@@ -12,14 +12,16 @@ from web.support.blueprint import Blueprint
 from web.support.fields import Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
-blp = Blueprint("reviews", __name__, url_prefix="/v1", description="Payments that are looked at")
+blp = Blueprint(
+    "reviews", __name__, url_prefix="/v1", description="Payments in review, and review rules"
+)
 
 EVENT = "/events/<id:event_id>"
 RISK = "/organisations/<id:organisation_id>/risk"
 
 
 class Reason(Schema):
-    """A rule that counted more than it lets pass."""
+    """A rule whose limit was exceeded."""
 
     rule = fields.String()
     value = StrictInteger()
@@ -28,13 +30,14 @@ class Reason(Schema):
 
 
 class ReviewedPayment(Schema):
-    """What the gateway tells of the card, and of how risky the payment is."""
+    """A payment in review, with the gateway's data about the card and its risk."""
 
     id = fields.UUID()
     card_fingerprint = fields.String(allow_none=True)
     card_country = fields.String(allow_none=True)
     card_checks = fields.Dict(
-        allow_none=True, metadata={"description": "of the address and the code: pass, fail, …"}
+        allow_none=True,
+        metadata={"description": "checks of the address and the security code: pass, fail, …"},
     )
     risk_level = fields.String(
         allow_none=True, metadata={"description": "normal, elevated, highest, …"}
@@ -52,7 +55,7 @@ class Review(Schema):
     currency = fields.String()
     created_at = fields.AwareDateTime()
     decide_by = fields.AwareDateTime(
-        metadata={"description": "then it ends as the organisation's review_ends says"}
+        metadata={"description": "the time limit; then it ends by the organisation's review_ends"}
     )
     reasons = fields.List(fields.Nested(Reason))
     payment = fields.Nested(ReviewedPayment)
@@ -64,7 +67,7 @@ class Decision(Schema):
     payment_id = fields.UUID(
         load_default=None,
         allow_none=True,
-        metadata={"description": "the attempt that was looked at: refused if it is another now"},
+        metadata={"description": "the reviewed attempt; refused if there is another one now"},
     )
 
 
@@ -74,9 +77,7 @@ class Decided(Schema):
 
 class RuleFields(Schema):
     window_seconds = StrictInteger(least=60, most=30 * 86_400, required=True)
-    most = StrictInteger(
-        most=100, required=True, metadata={"description": "that the rule lets pass"}
-    )
+    most = StrictInteger(most=100, required=True, metadata={"description": "the limit of the rule"})
     action = fields.String(required=True, validate=validate.OneOf(["review", "none"]))
 
 
@@ -86,11 +87,11 @@ class Rule(RuleFields):
 
 class RiskFields(Schema):
     review_seconds = StrictInteger(
-        least=60, most=6 * 86_400, metadata={"description": "that a review may take"}
+        least=60, most=6 * 86_400, metadata={"description": "time limit of a review in seconds"}
     )
     review_ends = fields.String(
         validate=validate.OneOf(["reject", "approve"]),
-        metadata={"description": "how one ends that was not decided"},
+        metadata={"description": "how a review ends that was not decided in time"},
     )
 
 
@@ -102,7 +103,7 @@ class Risk(RiskFields):
 @organisations_only
 @blp.paginated(Review, PageByUUID)
 def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
-    """Bookings whose payment waits for a review, the next deadline first."""
+    """Bookings whose payment is in review, the next time limit first."""
     return reviews.list_reviews(conn, caller().scope, event_id, **page)
 
 
@@ -113,7 +114,7 @@ def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[s
 def decide_review(
     conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
-    """Approve: the money is taken. Reject: it is given back, and the seats are free."""
+    """Approve: the payment is captured. Reject: it is voided, and the seats are free."""
     return reviews.decide_review(conn, caller().scope, event_id, booking_id, given)
 
 
@@ -121,7 +122,7 @@ def decide_review(
 @organisations_only
 @blp.response(200, Risk)
 def get_review_rules(organisation_id: int) -> dict[str, Any]:
-    """How an organisation reviews payments, and by which rules."""
+    """The review rules of an organisation."""
     with autocommit() as conn:
         return reviews.get_settings(conn, caller().scope, organisation_id)
 
@@ -131,7 +132,7 @@ def get_review_rules(organisation_id: int) -> dict[str, Any]:
 @blp.arguments(RiskFields)
 @blp.response(200, Risk)
 def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
-    """Change how long reviews take, and how they end; those under way keep their time."""
+    """Change the time limit of reviews and how they end; open reviews keep their limit."""
     with transaction(caller().name) as conn:
         return reviews.change_settings(conn, caller().scope, organisation_id, given)
 
@@ -141,6 +142,6 @@ def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str
 @blp.arguments(RuleFields)
 @blp.response(200, Risk)
 def set_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:
-    """Set a rule, or with action none switch it off."""
+    """Set a rule; action none switches it off."""
     with transaction(caller().name) as conn:
         return reviews.set_rule(conn, caller().scope, organisation_id, name, given)

@@ -1,4 +1,4 @@
-"""The chart of an event and what is free of it."""
+"""The chart of an event, and its availability."""
 
 from flask import Flask, Response, current_app, request
 
@@ -40,7 +40,7 @@ def _kept(name: str, id: int) -> bytes:
 @blp.response(200, {"type": "object"})
 @blp.alt_response(304, description="You have it already")
 def get_chart(event_id: int) -> Response:
-    """All seats. The same for as long as the event has the same plan, so keep it."""
+    """All seats. The chart never changes for a plan version, so keep it."""
     with autocommit() as conn:
         plan_version_id = availability.get_plan_version(conn, event_id)
     answer = Response(mimetype="application/json")
@@ -57,7 +57,7 @@ def get_chart(event_id: int) -> Response:
 @blp.route("/availability")
 @blp.response(200, {"type": "object"})
 def get_availability(event_id: int) -> Response:
-    """How many are free in each category, and the seats that are not."""
+    """The number of free seats in each category, and the seats that are taken."""
     answer = Response(_kept("free_seats", event_id), mimetype="application/json")
     answer.cache_control.public = True
     answer.cache_control.max_age = OLDEST_AVAILABILITY

@@ -29,7 +29,7 @@ class Ticket(Schema):
     row = fields.String()
     number = fields.String()
     secret = fields.String(
-        allow_none=True, metadata={"description": "what its code says; null: on hold"}
+        allow_none=True, metadata={"description": "the content of the code; null: frozen"}
     )
     state = fields.String(
         metadata={"description": "valid, void, or on_hold: its payment is disputed"}
@@ -49,7 +49,7 @@ def list_tickets(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
 @buyers_only
 @blp.response(200, {"type": "string"}, content_type="image/svg+xml")
 def draw_code(event_id: int, booking_id: UUID, ticket_id: UUID) -> Response:
-    """The code of a ticket, to be shown at the door."""
+    """The code of a ticket, for the door."""
     with autocommit() as conn:
         secret = bookings.get_secret(conn, event_id, booking_id, ticket_id, buyer_id())
     picture = io.BytesIO()

@@ -18,7 +18,7 @@ from web.support.blueprint import Blueprint
 from web.support.fields import Name, Schema, StrictInteger, TimeZone
 from web.support.idempotency import KEY_HEADER, answer_once
 
-blp = Blueprint("venues", __name__, url_prefix="/v1", description="Halls and their seating plans")
+blp = Blueprint("venues", __name__, url_prefix="/v1", description="Venues and their seating plans")
 
 
 class NewVenue(Schema):
@@ -26,7 +26,7 @@ class NewVenue(Schema):
     city = Name(least=0, load_default="")
     time_zone = TimeZone(required=True)
     organisation_id = StrictInteger(
-        least=1, load_default=None, metadata={"description": "for operators: whose hall it is"}
+        least=1, load_default=None, metadata={"description": "required for operators"}
     )
 
 
@@ -55,7 +55,7 @@ class PlanVersion(Schema):
 
 
 class PlanQuery(Schema):
-    name = Name(load_default=None, metadata={"description": "instead of the name in the file"})
+    name = Name(load_default=None, metadata={"description": "default: the name in the file"})
 
 
 IMPORT_SECONDS = 30
@@ -64,7 +64,7 @@ IMPORTING = Lock()
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """A large plan takes seconds of CPU and hundreds of megabytes: one at a time in a process.
+    """Allow one import at a time: it may take seconds of CPU and hundreds of megabytes.
 
     Errors: Busy.
     """
@@ -88,10 +88,10 @@ PLAN_BODY = {
 @blp.arguments(NewVenue)
 @blp.idempotent(Venue, key_required=False)
 def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
-    """Add a hall."""
+    """Add a venue."""
     owner = given.pop("organisation_id") or caller().organisation_id
     if owner is None:
-        raise InvalidRequest("Say whose hall it is.", path="organisation_id")
+        raise InvalidRequest("Name the organisation.", path="organisation_id")
     if caller().scope not in (None, owner):
         raise InvalidRequest("That is not your organisation.", path="organisation_id")
     return venues.add_venue(conn, owner, **given)
@@ -101,7 +101,7 @@ def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
 @organisations_only
 @blp.paginated(Venue)
 def list_venues(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
-    """The halls of your organisation."""
+    """The venues of your organisation."""
     return venues.list_venues(conn, caller().scope, **page)
 
 
@@ -136,7 +136,7 @@ def _import_plan(given_name: str | None, scope: int | None, venue_id: int) -> Re
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.response(201, PlanVersion)
 def add_version(plan_id: int) -> Response:
-    """Import the plan again: its next version, in which seats that stay keep their numbers."""
+    """Import the plan again as its next version; seats that remain keep their numbers."""
     scope = caller().scope
     with autocommit() as conn:
         plans.check_plan(conn, scope, plan_id)

@@ -1,4 +1,4 @@
-"""What a buyer may ask for: named seats, or the best available."""
+"""A buyer's wish: named seats, or the best available."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MOST_SEATS = 50
 
 
 class SeatsWish(Schema):
-    """Best available: quantity and so on; or named seats."""
+    """The best available seats (quantity …), or named seats."""
 
     quantity = StrictInteger(least=1, most=MOST_SEATS)
     category = StrictInteger(least=1, most=32767, load_default=None, allow_none=True)
@@ -28,13 +28,13 @@ class SeatsWish(Schema):
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:
         seats, quantity = given["seats"], given.get("quantity")
         if seats is None and quantity is None:
-            raise ValidationError("Say how many, or which seats.", "quantity")
+            raise ValidationError("Give a quantity or seats.", "quantity")
         if seats is not None and quantity not in (None, len(seats)):
-            raise ValidationError("The number of seats named is another.", "quantity")
+            raise ValidationError("The quantity is not the number of seats.", "quantity")
         if seats is not None and given["category"] is not None:
             raise ValidationError("Named seats have their own categories.", "category")
         if given["accessible"] > (quantity or len(seats)):
-            raise ValidationError("There are not so many seats.", "accessible")
+            raise ValidationError("More accessible seats than seats.", "accessible")
 
     @post_load
     def count_seats(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""Connections that are open without sending a request, and would be so for ever."""
+"""Close connections that never finish sending a request."""
 
 import asyncio
 from time import monotonic
 
 from aiohttp import web
 
-SLOWEST = 10.0  # seconds from the connection, or from the last answer, to a whole request's headers
+SLOWEST = 10.0  # seconds from connecting, or from the last answer, to the end of the headers
 LOOK_EVERY = 1.0
 
 
 class Connections:
-    """Which connections of a server have a request under way, and since when others have none."""
+    """The connections of a server, and since when each has had no request under way."""
 
     def __init__(self) -> None:
         self._under_way: set[asyncio.BaseTransport] = set()

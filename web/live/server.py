@@ -3,9 +3,9 @@
     GET /v1/events/{event}/queue/stream               position …, then turn
     GET /v1/events/{event}/bookings/{booking}/stream  booking …
 
-With a buyer's token or a queue token as a bearer token; for browsers' EventSource, which can send
-no headers, the queue token alone (it is good for looking only) as ?ticket=. One process carries
-thousands of streams and asks the database once a second for all of them (web/live/streams.py).
+Requests carry a buyer's token or a queue token as a bearer token. Browsers' EventSource cannot send
+headers, so a queue token, which only allows reading, may also be given as ?ticket=. One process has
+thousands of streams and reads the database once a second for all of them (web/live/streams.py).
 """
 
 import asyncio
@@ -37,10 +37,10 @@ from web.support.auth import read_token, token_in
 from web.support.fields import BIGGEST_ID
 
 FIRST_LOOK_TIMEOUT = 2.5
-"""Seconds for the first reading: two polls."""
+"""Seconds to wait for the first reading: two polls."""
 MOST_PER_BUYER = 10
 SEND_BUFFER = 16 * 2**10
-"""Bytes that the kernel keeps for a reader; its own choice is megabytes."""
+"""Bytes that the kernel buffers for a reader; its default is megabytes."""
 SHUTDOWN = 3.0  # seconds
 SPARE_FILES = 100
 
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 
 def problem(request: web.Request, status: int, detail: str) -> web.Response:
-    """An error's answer (RFC 9457), as web/support/errors.py makes them for Flask."""
+    """A problem (RFC 9457), like those that web/support/errors.py makes for Flask."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -115,7 +115,7 @@ def read_viewer(request: web.Request, event_id: int) -> QueueToken | int:
     if not token:
         raise NotSignedIn
     if token.startswith(api_keys.PREFIX):
-        raise NotAllowed("This is for buyers: API keys cannot do it.")
+        raise NotAllowed("Only buyers can do this, not API keys.")
     try:
         buyer_id, epoch = read_token(token)
     except NotSignedIn:
@@ -136,7 +136,7 @@ async def stream_queue(request: web.Request) -> web.StreamResponse:
 
 
 async def stream_booking(request: web.Request) -> web.StreamResponse:
-    """How your booking and its payment go on."""
+    """The states of your booking and its payment."""
     event_id = event_in(request)
     viewer = read_viewer(request, event_id)
     has_queue_token = isinstance(viewer, QueueToken)
@@ -149,8 +149,8 @@ async def stream_booking(request: web.Request) -> web.StreamResponse:
 async def carry(
     request: web.Request, stream: Stream, *, has_queue_token: bool
 ) -> web.StreamResponse:
-    """Answer with the stream until it ends; 404 without a subject, 204 when all was seen: that ends
-    an EventSource's reconnecting."""
+    """Send the stream until it ends. 404: there is no such subject. 204: the client has seen
+    everything; an EventSource then stops reconnecting."""
     hub = request.app[HUB]
     refuse_too_many(hub, stream.buyer_id)
     stream.seen = request.headers.get("Last-Event-ID", "")
@@ -159,7 +159,7 @@ async def carry(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stream.known.wait(), FIRST_LOOK_TIMEOUT)
         if stream.missing:
-            raise web.HTTPNotFound(text="There is no such thing, or it is not yours.")
+            raise web.HTTPNotFound(text="It does not exist, or it is not yours.")
         if stream.is_over():
             return web.Response(status=204)
         # A browser does not come back after an error: with a queue token it waits here instead.
@@ -177,9 +177,9 @@ async def carry(
 
 def refuse_too_many(hub: Hub, buyer_id: int) -> None:
     if len(hub) >= settings().live_streams:
-        raise web.HTTPServiceUnavailable(text="Too many are listening: poll, or try again shortly.")
+        raise web.HTTPServiceUnavailable(text="Too many streams: poll, or try again shortly.")
     if hub.by_buyer[buyer_id] >= MOST_PER_BUYER:
-        raise web.HTTPTooManyRequests(text=f"You have {MOST_PER_BUYER} streams open already.")
+        raise web.HTTPTooManyRequests(text=f"You already have {MOST_PER_BUYER} open streams.")
 
 
 def limit_buffer(request: web.Request) -> None:
@@ -189,19 +189,19 @@ def limit_buffer(request: web.Request) -> None:
 
 
 async def get_health(request: web.Request) -> web.Response:
-    """It answers, hence it lives."""
+    """Answer 200 as long as the process runs."""
     return web.json_response({"alive": True})
 
 
 async def get_readiness(request: web.Request) -> web.Response:
-    """Ready when the database was read just now."""
+    """Ready when the last poll could read the database."""
     if not request.app[HUB].is_well():
         return problem(request, 503, "The database cannot be reached.")
     return web.json_response({"ready": True})
 
 
 class HubGauges(Collector):
-    """What the streams are at this moment."""
+    """The present state of the streams."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -215,7 +215,7 @@ class HubGauges(Collector):
             "usher_live_poll_seconds", "How long the last poll took", value=self._hub.poll_took
         )
         yield GaugeMetricFamily(
-            "usher_live_up", "Whether the database was read just now", value=self._hub.is_well()
+            "usher_live_up", "Whether the last poll read the database", value=self._hub.is_well()
         )
 
 
@@ -231,8 +231,8 @@ UUID_IN_PATH = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
 async def allow_other_sites(request: web.Request, response: web.StreamResponse) -> None:
-    """A page of another origin may listen with a queue token: the token alone says
-    who looks, no cookie does."""
+    """Let pages of other origins read streams with a queue token. That is safe: cookies are not
+    used, only the token identifies the reader."""
     if "ticket" in request.query:
         response.headers["Access-Control-Allow-Origin"] = "*"
 
@@ -278,17 +278,17 @@ async def serve(stop: asyncio.Event) -> None:
     await hub.end()
     await runner.cleanup()
     if polling in done:
-        polling.result()  # raises: it never ends by itself
+        polling.result()  # raises its error: polling never ends by itself
 
 
 def allow_files(wanted: int) -> None:
-    """As many open files as there may be streams, as far as the system lets us."""
+    """Raise the limit of open files to the number of streams, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if most < wanted:
-        log.warning("too few open files are allowed for LIVE_STREAMS", allowed=most, wanted=wanted)
+        log.warning("open files limit too low for LIVE_STREAMS", allowed=most, wanted=wanted)
 
 
 async def run() -> None:

@@ -1,8 +1,8 @@
-"""Server-sent events: who listens, what they have been told, and one poll a second for all of them.
+"""Server-sent events: the streams, and one poll a second for all of them.
 
-A stream is told what has changed and when its subject is decided, then it ends. The ids of events
-say what they tell, not when: so a client that reconnects, to any process, with the last id it has
-seen, is told what is different now, and never misses the turn.
+A stream gets the changes of its subject until that is decided; then it ends. The id of an event is
+made from its content, not from a time. So a client that reconnects to any process with the last id
+it has seen gets what is different now, and never misses the turn.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from web.support.token_epochs import OLDEST, TokenEpochs
 POLL_EVERY = 1.0  # seconds, as all times here
 POLL_TIMEOUT = 5.0
 HEARTBEAT = 15.0  # proxies give up after 60 s of silence
-RARELY = 30.0  # even an entry whose turn is far away is looked at so often
-IN_LOBBY = 5.0  # whether it was drawn
+RARELY = 30.0  # between reads of an entry whose turn is far away
+IN_LOBBY = 5.0  # between reads of an entry whose lobby is not drawn yet
 SLOWEST_POSITION = 10.0
 MOST_UNSENT = 16 * 2**10
-"""Bytes that wait for a slow reader, besides what its socket holds; then it is dropped."""
+"""Bytes that wait for a slow reader, in addition to its socket's buffer, before it is dropped."""
 RETRY_AFTER_OUTAGE = 5000  # milliseconds
-AT_ONCE = 200  # streams told before others may run
+AT_ONCE = 200  # streams that are written to before other coroutines run
 
 DECIDED = ("booked", "unavailable", "left", "lapsed")
 TURN = (*DECIDED, "admitted")
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 @dataclass(eq=False)
 class Stream:
-    """One listener. known: its subject was read; missing: there is no such subject of that buyer.
+    """One client. known: its subject was read. missing: that buyer has no such subject.
 
     seen: the id of the last event it got, here or before it reconnected.
     """
@@ -60,7 +60,7 @@ class Stream:
     written_at: float = field(default_factory=monotonic)
 
     async def begin(self, request: web.Request) -> None:
-        """Answer with the headers of a stream; from now on events can be sent."""
+        """Send the headers of a stream, so that events can follow."""
         self.response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream",
@@ -81,11 +81,11 @@ class Stream:
             await self.write(f"event: {name}\nid: {id}\ndata: {text}\n\n")
 
     async def write(self, text: str) -> None:
-        """Write without ever waiting for the reader: one that is too slow is dropped."""
+        """Write without waiting for the reader; a reader that is too slow is dropped."""
         if self.response is None or self.transport is None or self.ended.is_set():
             return
         if self.transport.get_write_buffer_size() > MOST_UNSENT:
-            log.info("dropped a slow reader", event_id=self.event_id, buyer_id=self.buyer_id)
+            log.info("slow reader dropped", event_id=self.event_id, buyer_id=self.buyer_id)
             self.transport.abort()
             self.ended.set()
             return
@@ -96,13 +96,13 @@ class Stream:
             self.ended.set()
 
     def lose(self) -> None:
-        """There is no such subject, or it is another's."""
+        """Mark the subject as missing: it does not exist, or it belongs to another buyer."""
         self.missing = True
         self.known.set()
         self.ended.set()
 
     def is_over(self) -> bool:
-        """The last event that there will be was seen."""
+        """Whether the client has seen the last event."""
         raise NotImplementedError
 
     async def tell(self, board: Board | None) -> None:
@@ -112,9 +112,9 @@ class Stream:
 
 @dataclass(eq=False)
 class QueueStream(Stream):
-    """A buyer's place, then the turn. entry_id: None until it was found by its buyer.
+    """A buyer's place, then the turn. entry_id: None until it is found by the buyer's id.
 
-    patience: spreads looks at those that came together.
+    patience: spreads the reads of entries that joined at the same time.
     """
 
     entry_id: UUID | None = None
@@ -124,7 +124,7 @@ class QueueStream(Stream):
     position_at: float = field(default_factory=lambda: monotonic() - random.random() * 10)
 
     def is_due(self, board: Board | None) -> bool:
-        """Whether the entry must be read again: it may have been decided."""
+        """Whether the entry must be read again, since it may have been decided."""
         if self.entry is None:
             return True
         if self.entry["state"] in DECIDED:
@@ -138,7 +138,7 @@ class QueueStream(Stream):
         return called or age > RARELY * self.patience
 
     def take(self, entry: EntryReading | None) -> None:
-        """What was read of the entry."""
+        """Take a new reading of the entry."""
         if entry is None:
             self.lose()
             return
@@ -162,12 +162,12 @@ class QueueStream(Stream):
             await self._tell_position(entry, board)
 
     async def _tell_position(self, entry: EntryReading, board: Board) -> None:
-        """At most every second near the front, every ten far back."""
+        """Send the position: at most every second near the front, every ten seconds far back."""
         number = entry["number"]
         ahead = board.ahead(number) if number > 0 else None
         pause = SLOWEST_POSITION if ahead is None else 0.8 * board.poll_base(ahead)
         first = not self.seen
-        # A tenth of slack, because ticks are not exact.
+        # A tenth less, because ticks are not exact.
         if not first and monotonic() - self.position_at < min(pause, SLOWEST_POSITION) - 0.1:
             return
         data = {
@@ -190,7 +190,7 @@ def _turn_id(entry: EntryReading) -> str:
 
 @dataclass(eq=False)
 class BookingStream(Stream):
-    """How a booking goes on."""
+    """The states of a booking."""
 
     booking_id: UUID = field(kw_only=True)
     booking: BookingReading | None = None
@@ -223,7 +223,7 @@ def _booking_id(booking: BookingReading) -> str:
 
 
 class Hub:
-    """All streams of this process, and the only one who asks the database for them."""
+    """All streams of this process, and the poll that reads the database for them."""
 
     def __init__(self) -> None:
         self.queues: set[QueueStream] = set()
@@ -254,7 +254,7 @@ class Hub:
         return self.queues if isinstance(stream, QueueStream) else self.bookings
 
     async def run(self) -> None:
-        """Poll once a second, for ever; the database need not be there all the time."""
+        """Poll once a second, for ever; the database may be away for a time."""
         while True:
             began = monotonic()
             try:
@@ -267,7 +267,7 @@ class Hub:
             await asyncio.sleep(max(POLL_EVERY - (monotonic() - began), 0.1))
 
     async def poll(self) -> None:
-        """Read boards, then entries that may have been decided, and bookings: a query each."""
+        """Read boards, entries that may have been decided, and bookings: one query for each."""
         if self._conn is None:
             self._conn = await live_readings.connect()
         await self._read_epochs(self._conn)
@@ -277,7 +277,7 @@ class Hub:
         await self._read_bookings(self._conn)
 
     async def _read_epochs(self, conn: AsyncConn) -> None:
-        """Which tokens were ended."""
+        """Read which tokens were ended."""
         if monotonic() - self.epochs_at >= OLDEST:
             self.epochs = self.epochs.after(
                 await live_readings.list_epochs(conn, self.epochs.since)
@@ -292,7 +292,7 @@ class Hub:
         self.boards = {r["event_id"]: next_board(before.get(r["event_id"]), r) for r in readings}
 
     async def _find_entries(self, conn: AsyncConn) -> None:
-        """The entries of those who came with a buyer's token, which does not name them."""
+        """Find the entries of streams with a buyer's token, which does not name the entry."""
         new = [stream for stream in self.queues if stream.entry_id is None]
         if not new:
             return
@@ -323,7 +323,7 @@ class Hub:
                 stream.take(rows.get(stream.booking_id))
 
     async def _tell_all(self) -> None:
-        """News to those for whom there is any, a heartbeat to who has heard nothing for long."""
+        """Send news to streams that have any, and heartbeats to streams that were silent."""
         for count, stream in enumerate(self._streams()):
             await stream.tell(self.boards.get(stream.event_id))
             if monotonic() - stream.written_at > HEARTBEAT - POLL_EVERY:
@@ -341,12 +341,12 @@ class Hub:
         self._troubled = False
 
     async def _note_trouble(self, error: Exception) -> None:
-        """Streams stay open, since who reconnects would find no more."""
+        """Record a failed poll. Streams stay open, since reconnecting would not help."""
         if self._conn is not None:
             await self._conn.close()
             self._conn = None
         if not self._troubled:
-            log.warning("cannot poll just now", error=f"{type(error).__name__}: {error}")
+            log.warning("poll failed", error=f"{type(error).__name__}: {error}")
             await self._write_all(f": no news for now\nretry: {RETRY_AFTER_OUTAGE}\n\n")
         self._troubled = True
 
@@ -355,11 +355,11 @@ class Hub:
             await stream.write(text)
 
     def is_well(self) -> bool:
-        """Whether the last poll that worked was not long ago."""
+        """Whether the last successful poll was recent."""
         return monotonic() - self.polled_at < 3 * POLL_EVERY
 
     async def end(self) -> None:
-        """End all streams; their readers come back, not all at once, to other processes."""
+        """End all streams; their clients reconnect to other processes after random pauses."""
         for stream in self._streams():
             await stream.write(f"retry: {random.randint(500, 5000)}\n\n")
             stream.ended.set()

@@ -1,5 +1,5 @@
-"""The public state of an event's queue: one small document, made at most once a second however many
-read it, from which everybody's place is worked out without asking the database."""
+"""The public document of an event's queue. It is small and made at most once a second for any
+number of readers. Every place in the queue is computed from it, without the database."""
 
 import json
 import random
@@ -22,12 +22,12 @@ from web.support.snapshots import Snapshots
 
 SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
 JITTER = 0.2
-SERVED_IN_A_SECOND = 500  # assumed until it is known
-STANDBY_LOOKS = 200  # a second, by all on standby together: there is no order to tell them apart by
+SERVED_IN_A_SECOND = 500  # assumed until it is measured
+STANDBY_LOOKS = 200  # polls a second by all standby entries together, since they have no order
 RATE_OVER = timedelta(seconds=60)
 STALE_AFTER = 60.0
 COUNTED = 1000
-ENDLESS = 10**9  # entries ahead of one in a lobby, for which it is too early to ask
+ENDLESS = 10**9  # entries ahead of one in a lobby, where polling is too early
 MOST_EVENTS = 200
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Board:
-    """A reading of the queue, and how fast it moved: (when, now_serving) of the last minute."""
+    """A reading of the queue, and its history of the last minute as (when, now_serving)."""
 
     queue: QueueReading
     readings: tuple[tuple[datetime, int], ...]
@@ -53,22 +53,22 @@ class Board:
 
     @property
     def is_over(self) -> bool:
-        """No entry that waits will get anything any more."""
+        """Whether no waiting entry can get anything any more."""
         return self.sale in ("over", "sold_out")
 
     @property
     def waiting(self) -> int:
-        """Exact up to 1,000, above that an upper bound."""
+        """The number of waiting entries: exact up to 1,000, above that an upper bound."""
         counted = self.queue["counted"]
         if counted <= COUNTED:
             return counted
         return max(counted, self.ahead(self.queue["last_number"] + 1))
 
     def ahead(self, number: int) -> int:
-        """How many come before a number, at most: the numbers between less those who surely left.
+        """An upper bound of the entries before a number: the numbers between, less certain leavers.
 
-        Of a block that only partly lies between, as many leavers as possible are taken to be in the
-        part that does not.
+        In a block that lies only partly between, as many leavers as possible are assumed to be in
+        the other part.
         """
         last = max(self.queue["last_number"], number - 1)
         left = sum(
@@ -78,41 +78,42 @@ class Board:
         return max(number - 1 - self.now_serving - left, 0)
 
     def is_called(self, number: int) -> bool:
-        """Whether that entry may have changed, so that it is worth reading: its turn has come, or
-        the sale has ended. Numbers of a lobby are negative, until it is drawn."""
+        """Whether that entry may have changed and should be read: its turn has come, or the sale
+        has ended. Numbers of a lobby are negative until it is drawn."""
         if number <= 0 and self.sale == "soon":
             return False
         return self.is_over or number <= self.now_serving
 
     @property
     def per_second(self) -> float | None:
-        """Numbers served, those of leavers too; None before there are two readings."""
+        """Numbers served per second, those of leavers included; None before the second reading."""
         (first, served), (last, serving) = self.readings[0], self.readings[-1]
         seconds = (last - first).total_seconds()
         return (serving - served) / seconds if seconds else None
 
     def estimated_wait(self, number: int) -> int | None:
-        """Seconds; None when nothing moves, or too little is known."""
+        """The estimated wait in seconds; None when the queue stands or too little is known."""
         if number <= self.now_serving:
             return 0 if number > 0 else None
         return round((number - self.now_serving) / self.per_second) if self.per_second else None
 
     def poll_base(self, ahead: int) -> float:
-        """Half of the time that it may take, such that the jitter stays within the bounds."""
+        """Half of the expected wait, so that the jitter stays within the bounds."""
         return _bounded(ahead / (self.per_second or SERVED_IN_A_SECOND) / 2)
 
     def poll_after(self, ahead: int, seed: int | None = None) -> float:
-        """Seconds until it is worth asking again, jittered so that a crowd does not come at once;
+        """Seconds until the next poll, with jitter so that clients do not poll at the same time;
         always the same for the same seed."""
         dice = random if seed is None else random.Random(seed)
         return _jittered(self.poll_base(ahead), dice)
 
     def poll_after_standby(self) -> float:
-        """The same for who is on standby: longer, the more of them there are."""
+        """Seconds until the next poll of a standby entry: longer if there are more of them."""
         return _jittered(_bounded(self.queue["standby"] / STANDBY_LOOKS), random)
 
     def poll_after_number(self, number: int) -> float:
-        """The same for who has a number. A sale's end calls a whole crowd, over 30 s then."""
+        """Seconds until the next poll for a number. At a sale's end all entries read their state,
+        so it is spread over 30 s."""
         if self.is_over:
             return round(random.uniform(SOONEST_POLL, LATEST_POLL), 1)
         return self.poll_after(self.ahead(number) if number > 0 else ENDLESS)
@@ -127,16 +128,16 @@ def _jittered(seconds: float, dice: random.Random | ModuleType) -> float:
 
 
 def _surely_left(first: int, last: int, leavers: int, served: int, number: int) -> int:
-    """Of the leavers among the numbers first..last, how many at least lie between the other two."""
+    """The least number of a block's leavers (numbers first..last) between `served` and `number`."""
     between = min(last, number - 1) - max(first, served + 1) + 1
     if between <= 0:
         return 0
-    others = last - first + 1 - between - (first <= number <= last)  # its own owner is there
+    others = last - first + 1 - between - (first <= number <= last)  # `number` itself has not left
     return max(leavers - others, 0)
 
 
 def next_board(before: Board | None, queue: QueueReading) -> Board:
-    """The board after a new reading, with its document."""
+    """Make the board of a new reading, with its document."""
     readings = (*(before.readings if before else ()), (queue["as_of"], queue["now_serving"]))
     recent = tuple(r for r in readings if queue["as_of"] - r[0] <= RATE_OVER)
     board = Board(queue, recent)
@@ -166,7 +167,7 @@ def keep_boards(app: Flask) -> None:
 
 
 def read_board(event_id: int) -> Board:
-    """At most a second old, a minute while the database is away. Errors: NotFound."""
+    """The board, at most a second old, or a minute while the database is away. Errors: NotFound."""
     boards: Snapshots[Board] = current_app.extensions["queue_boards"]
     return boards.get(event_id)
 

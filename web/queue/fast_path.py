@@ -1,6 +1,6 @@
-"""The way past Flask for the one document that a whole crowd reads: a queue's public state, as long
-as this process has one that is fresh. Everything else, and one request for it a second, goes the
-ordinary way (web/api/queues.py), which says the same."""
+"""A fast path without Flask for the document that all waiting buyers read: a queue's public
+document, while this process has a fresh one. All other requests, and one request a second for the
+document, go through Flask (web/api/queues.py), which gives the same answer."""
 
 import re
 from collections.abc import Iterable

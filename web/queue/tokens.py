@@ -1,6 +1,9 @@
-"""Queue tokens: signed, they say which entry and number a buyer has, so that polls and
-streams can be answered without the database. Good for looking only, hence also in a URL. And
-passes, with which seats are chosen: wrong ones are refused without the database."""
+"""Queue tokens and passes, both signed.
+
+A queue token holds a buyer's entry and number, so that polls and streams are answered without the
+database. It only allows reading, so it may be in a URL. A pass allows choosing seats; wrong passes
+are refused without the database.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ PASS_AUDIENCE = "pass"
 
 @dataclass(frozen=True)
 class QueueToken:
-    """Whose place in which queue; number 0 is in the lobby, which gives no numbers yet."""
+    """An entry's buyer, event and number; number 0 means in the lobby, before its draw."""
 
     event_id: int
     entry_id: UUID
@@ -29,7 +32,7 @@ class QueueToken:
 
 
 def sign_queue_token(queue_token: QueueToken, since: datetime | None = None) -> str:
-    """A token that expires 24 hours after `since`, which is now if nothing is said."""
+    """Sign a queue token that expires 24 hours after `since` (default: now)."""
     claims = {
         "aud": AUDIENCE,
         "exp": (since or datetime.now(UTC)) + GOOD_FOR,
@@ -42,7 +45,7 @@ def sign_queue_token(queue_token: QueueToken, since: datetime | None = None) -> 
 
 
 def read_queue_token(token: str, event_id: int) -> QueueToken:
-    """Errors: NotSignedIn (wrong, expired, or of another event)."""
+    """Verify a queue token. Errors: NotSignedIn (wrong, expired, or of another event)."""
     try:
         claims = _read(token, AUDIENCE, ["number"])
         queue_token = QueueToken(
@@ -51,13 +54,13 @@ def read_queue_token(token: str, event_id: int) -> QueueToken:
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotSignedIn("This queue ticket is wrong or has expired: read your entry.") from error
     if queue_token.event_id != event_id:
-        raise NotSignedIn("This queue ticket is of another event.")
+        raise NotSignedIn("This queue ticket is for another event.")
     return queue_token
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Who may choose seats of an event until when. The entry's row says whether it was used."""
+    """The right to choose seats until a time. The entry's row tells whether it was used."""
 
     event_id: int
     entry_id: UUID
@@ -77,18 +80,18 @@ def sign_pass(queue_pass: Pass) -> str:
 
 
 def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
-    """The entry that a pass was given to; whether it is still good is in the entry's row, since a
-    request that is repeated later gets the answer of then.
+    """The entry of a pass. Whether the pass is still good is read from the entry's row later, since
+    a repeated request gets its first answer even after the pass has expired.
 
-    Errors: NotAllowed (wrong, or not for this).
+    Errors: NotAllowed (wrong, or for another event or buyer).
     """
     try:
         claims = _read(token, PASS_AUDIENCE, check_time=False)
         entry_id = UUID(claims["entry"])
     except (jwt.InvalidTokenError, ValueError) as error:
-        raise NotAllowed("This is no pass.") from error
+        raise NotAllowed("This is not a valid pass.") from error
     if claims["event"] != event_id or claims["sub"] != str(buyer_id):
-        raise NotAllowed("This pass is for another event, or another buyer's.")
+        raise NotAllowed("This pass is for another event or another buyer.")
     return entry_id
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: buyers with a token that needs no database to check, servers with an API key."""
+"""Authentication: buyers by a token that is checked without the database, servers by an API key."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -25,14 +25,14 @@ CODE_LIVES = timedelta(minutes=15)
 
 
 class Signed(NamedTuple):
-    """What a token or a code says. n: a token's epoch; of a code, how many were used before."""
+    """The content of a token or code. n: a token's epoch; a code's count of codes used before."""
 
     account_id: int
     n: int
 
 
 def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
-    """{token, expires_at}, with which a buyer is signed in."""
+    """Make {token, expires_at} for a buyer."""
     expires_at = datetime.now(UTC).replace(microsecond=0) + SIGNED_IN
     return {
         "token": _sign(Signed(account_id, epoch), "buyer", expires_at),
@@ -41,8 +41,8 @@ def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
 
 
 def make_code(account_id: int, codes_used: int, now: datetime) -> str:
-    """A code for an e-mail: its reader may have a token. now: by the database's clock, as
-    another process may read it, whose own is another.
+    """Make a sign-in code for an e-mail. now: the database's time, since the process that reads the
+    code may have another clock.
     """
     return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)
 
@@ -53,14 +53,14 @@ def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
 
 
 def read_token(token: str) -> Signed:
-    """A buyer's token, which may have been ended: see web/support/token_epochs.py. Errors:
+    """Verify a buyer's token. It may have been ended: see web/support/token_epochs.py. Errors:
     NotSignedIn."""
     return _read(token, "buyer")[0]
 
 
 def read_code(code: str) -> tuple[Signed, datetime]:
-    """A sign-in code, and until when it is good; it may have been used, and its time may be over.
-    Errors: NotSignedIn.
+    """Verify a sign-in code; return it with its expiry. It may be used or expired already. Errors:
+    NotSignedIn.
     """
     signed, expires_at = _read(code, "sign-in", check_time=False)
     return signed, datetime.fromtimestamp(expires_at, UTC)
@@ -84,7 +84,7 @@ def _read(token: str, audience: str, *, check_time: bool = True) -> tuple[Signed
 
 
 def token_in(header: str) -> str:
-    """The token of an Authorization header, "" where it has none; schemes are in any case."""
+    """The token of an Authorization header, or ""; the scheme's case is ignored."""
     scheme, _, token = header.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -98,13 +98,13 @@ def bearer() -> str:
 
 
 def buyers_only(view: View) -> View:
-    """Let a signed-in buyer through: g.buyer_id."""
+    """Require a signed-in buyer: sets g.buyer_id."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token = bearer()
         if token.startswith(api_keys.PREFIX):
-            raise NotAllowed("This is for buyers: API keys cannot do it.")
+            raise NotAllowed("Only buyers can do this, not API keys.")
         g.buyer_id, epoch = read_token(token)
         current_epochs().refuse_ended(g.buyer_id, epoch)
         return view(*args, **kwargs)
@@ -113,13 +113,13 @@ def buyers_only(view: View) -> View:
 
 
 def organisations_only(view: View) -> View:
-    """Let an organiser's or operator's server through: caller()."""
+    """Require an organiser's or operator's API key: see caller()."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token = bearer()
         if not token.startswith(api_keys.PREFIX):
-            raise NotAllowed("This needs an organiser's API key.")
+            raise NotAllowed("Only an organiser's API key can do this.")
         g.caller = _find_caller(token)
         return view(*args, **kwargs)
 
@@ -127,12 +127,12 @@ def organisations_only(view: View) -> View:
 
 
 def operators_only(view: View) -> View:
-    """Let those through who look after the whole service: caller()."""
+    """Require an operator's API key: see caller()."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if caller().scope is not None:
-            raise NotAllowed("This is for operators.")
+            raise NotAllowed("Only an operator's API key can do this.")
         return view(*args, **kwargs)
 
     return organisations_only(guarded)
@@ -155,26 +155,26 @@ def _document(view: View, scheme: str) -> View:
 
 
 def caller() -> Caller:
-    """Whose API key it is, behind organisations_only."""
+    """The API key's owner, behind organisations_only."""
     return cast(Caller, g.caller)
 
 
 def caller_if_any() -> Caller | None:
-    """Whose API key it is, on routes that are open to all."""
+    """The API key's owner, if a key was given, on public routes."""
     token = token_in(request.headers.get("Authorization", ""))
     return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
 
 
 def buyer_id() -> int:
-    """Which account it is, behind buyers_only."""
+    """The account's id, behind buyers_only."""
     return cast(int, g.buyer_id)
 
 
 def buyer() -> str:
-    """The signed-in buyer, for logs of who did what."""
+    """The signed-in buyer as role and id, for logs."""
     return f"buyer:{g.buyer_id}"
 
 
 def acting() -> str:
-    """Who acts, by role and id, behind buyers_only or organisations_only."""
+    """The acting principal as role and id, behind buyers_only or organisations_only."""
     return caller().name if "caller" in g else buyer()

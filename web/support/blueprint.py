@@ -1,4 +1,4 @@
-"""What all blueprints share: strict bodies, ids in paths, pages, requests that are done once."""
+"""The base of all blueprints: strict bodies, ids in paths, pages, idempotent requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,19 +30,19 @@ class Parser(FlaskParser):
 
 
 class Blueprint(SmorestBlueprint):
-    """flask-smorest's, with our parser."""
+    """flask-smorest's Blueprint with our parser."""
 
     ARGUMENTS_PARSER = Parser()
 
     def arguments(self, schema: type[Schema], **options: Any) -> Any:
-        # An instance, since webargs makes a new one for every request of a class: 0.1 ms.
+        # An instance: for a class, webargs makes a new one for every request, in 0.1 ms.
         return super().arguments(schema(), **options)
 
     def idempotent(
         self, answer: type[Schema], status: int = 201, *, key_required: bool = True
     ) -> Callable[[View], View]:
-        """The view takes a connection, in a transaction of its caller, and returns what it did; the
-        same Idempotency-Key again does nothing, and is answered the same.
+        """Wrap a view that takes a connection in a transaction and returns its result. A repeated
+        request with the same Idempotency-Key changes nothing and gets the same answer.
         """
         header = idempotency.KEY_HEADER | ({"required": True} if key_required else {})
 
@@ -56,7 +56,7 @@ class Blueprint(SmorestBlueprint):
     def paginated(
         self, row: type[Schema], page: type[Schema] = pages.Page
     ) -> Callable[[View], View]:
-        """The view takes a connection and the page that is asked for, and returns its rows."""
+        """Wrap a view that takes a connection and the requested page, and returns rows."""
 
         def decorate(view: View) -> View:
             answered = self.response(200, row(many=True))(pages.paginated(view))
@@ -67,14 +67,14 @@ class Blueprint(SmorestBlueprint):
 
 
 class IdConverter(IntegerConverter):
-    """Ids in paths: those that a bigint can hold."""
+    """Ids in paths, as large as a bigint can hold."""
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, min=1, max=BIGGEST_ID)
 
 
 def refuse_other_bodies() -> None:
-    """415 for a body that is not said to be JSON."""
+    """Answer 415 to a body without the content type of JSON."""
     has_body = request.content_length or "Transfer-Encoding" in request.headers
     if has_body and not request.is_json and request.path.startswith("/v1/"):
         abort(415, "Send JSON, with Content-Type: application/json.")

@@ -1,4 +1,4 @@
-"""The address that a request comes from."""
+"""The client's address."""
 
 import hmac
 from ipaddress import IPv6Address, ip_address
@@ -7,11 +7,11 @@ from flask import request
 
 from db.runtime.settings import settings
 
-OWN_NETWORK = 64  # bits: what one IPv6 customer has at least
+OWN_NETWORK = 64  # bits: the smallest network of an IPv6 customer
 
 
 def client() -> str:
-    """Who asks: an address, or an IPv6 network, in which one customer has all addresses."""
+    """The client's IPv4 address, or its IPv6 network, in which one customer has all addresses."""
     given = request.remote_addr or ""
     try:
         address = ip_address(given)
@@ -23,8 +23,8 @@ def client() -> str:
 
 
 def client_hash() -> bytes | None:
-    """Tells payments from one address apart without naming it; None where all
-    requests would come from one, since it is not said how to tell buyers' addresses.
+    """A hash by which payments from one address are recognised without storing it. None if the
+    settings do not say how to find buyers' addresses, so that all would have the same.
     """
     if not settings().trusted_proxies:
         return None

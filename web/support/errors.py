@@ -1,7 +1,7 @@
-"""One table from what can go wrong to HTTP; every error is an application/problem+json (RFC 9457).
+"""The table from errors to HTTP. Every error is an application/problem+json (RFC 9457).
 
-Members: type, title, status, detail, instance, request_id; where they apply errors[] (location,
-path, message), conflict_reason, and retry_after in seconds, which is a header, too.
+Members: type, title, status, detail, instance, request_id; where they apply, errors[] (location,
+path, message), conflict_reason, and retry_after in seconds, which is also a header.
 """
 
 import json
@@ -47,15 +47,15 @@ STATUS: dict[type[UsherError], int] = {
     Busy: 503,
 }
 
-UNSTORABLE = "The JSON holds something that cannot be stored."
+UNSTORABLE = "The JSON holds a value that cannot be stored."
 DATABASE: list[tuple[type[Exception], int, str]] = [
     (UntranslatableCharacter, 422, UNSTORABLE),  # \u0000
     (InvalidTextRepresentation, 422, UNSTORABLE),  # half of a surrogate pair, NaN
     (NumericValueOutOfRange, 422, UNSTORABLE),
     (StatementTooComplex, 422, UNSTORABLE),  # nested too deeply
-    (QueryCanceled, 503, "That took too long: try again shortly."),
-    (LockNotAvailable, 503, "Another request is changing it: try again shortly."),
-    (PoolTimeout, 503, "Too much is going on: try again shortly."),
+    (QueryCanceled, 503, "The request took too long: try again shortly."),
+    (LockNotAvailable, 503, "Another request is changing the same data: try again shortly."),
+    (PoolTimeout, 503, "The service is busy: try again shortly."),
     (DiskFull, 503, "Nothing can be stored at the moment: try again shortly."),
     (psycopg.OperationalError, 503, "The database cannot be reached: try again shortly."),
     (ForeignKeyViolation, 422, "The request refers to something that does not exist."),
@@ -65,7 +65,7 @@ RETRY_AFTER = 2
 
 
 def problem(status: int, detail: str, **members: Any) -> Response:
-    """An error's answer; members that are None are left out."""
+    """Make a problem; members that are None are left out."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -93,7 +93,7 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(PlanError, answer_plan_error)
     app.register_error_handler(psycopg.Error, answer_database_error)
     app.register_error_handler(HTTPException, answer_http_error)
-    app.register_error_handler(Exception, answer_surprise)
+    app.register_error_handler(Exception, answer_unhandled)
 
 
 def answer_domain_error(error: UsherError) -> Response:
@@ -115,14 +115,14 @@ def answer_database_error(error: psycopg.Error) -> Response:
         if isinstance(error, kind):
             log.warning("database", error=type(error).__name__, message=str(error))
             return problem(status, detail)
-    return answer_surprise(error)
+    return answer_unhandled(error)
 
 
 def answer_http_error(error: HTTPException) -> Response:
-    """werkzeug's own errors, and webargs' with what is wrong in which field."""
+    """Answer werkzeug's errors, and webargs' with the errors of each field."""
     messages = (getattr(error, "data", None) or {}).get("messages")
     errors = list(list_messages(messages)) if messages else None
-    detail = "The request does not make sense." if errors else str(error.description)
+    detail = "The request is invalid: see errors." if errors else str(error.description)
     answer = problem(error.code or 500, detail, errors=errors)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "content-range"):
@@ -131,7 +131,7 @@ def answer_http_error(error: HTTPException) -> Response:
 
 
 def list_messages(messages: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """webargs' nested messages, one by one: {location, path, message}."""
+    """Flatten webargs' nested messages: {location, path, message}."""
     for location, tree in messages.items():
         for path, message in walk_messages(tree):
             yield {"location": location, "path": path, "message": message}
@@ -149,8 +149,6 @@ def walk_messages(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path.lstrip("."), str(tree)
 
 
-def answer_surprise(error: Exception) -> Response:
-    log.error("surprise", exc_info=error)
-    return problem(
-        500, "Something went wrong on our side; nothing is known to be wrong with the request."
-    )
+def answer_unhandled(error: Exception) -> Response:
+    log.error("unhandled exception", exc_info=error)
+    return problem(500, "An internal error occurred; the request may be correct.")

@@ -1,5 +1,5 @@
-"""Marshmallow fields that take JSON at its word: no "3" for 3, no true for 1, nothing that Postgres
-cannot store."""
+"""Strict marshmallow fields: "3" is not 3, true is not 1, and a value that Postgres cannot store is
+refused."""
 
 import re
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cann
 
 LINES_OR_CONTROL = {"Cc", "Zl", "Zp"}
 UNSEEN = {"Cf", "Zs", "Mn", "Cn", "Co"}
-"""Unicode's categories; Cf are zero-width characters and those that turn the direction of text."""
+"""Unicode categories of invisible characters; Cf has zero-width and text-direction characters."""
 
 BIGGEST_ID = 2**63 - 1
 
 METHODS = ["card", "sepa_debit", "us_bank_account", "ideal", "bancontact", "eps", "p24", "twint",
            "blik"]  # fmt: skip
-"""How the gateway can be paid, in its words; events.payment_methods has the same list."""
+"""The gateway's payment methods, in its words; events.payment_methods has the same list."""
 
 
 class Schema(marshmallow.Schema):
-    """What a body must look like; fields that it does not name are refused."""
+    """A JSON object; fields that the schema does not name are refused."""
 
     error_messages = {  # noqa: RUF012
         "type": "Must be a JSON object.",
@@ -34,7 +34,7 @@ class Schema(marshmallow.Schema):
 
 
 class Text(fields.String):
-    """A string that can be stored, trimmed; lengths are those after trimming."""
+    """A string that can be stored. It is trimmed, and its length is checked after that."""
 
     def __init__(self, least: int = 1, most: int = 200, **kwargs: Any) -> None:
         kwargs.setdefault("validate", validate.Length(min=least, max=most))
@@ -50,7 +50,7 @@ class Text(fields.String):
 
 
 class Name(Text):
-    """Text on one line, of which something can be seen."""
+    """Text on one line with at least one visible character."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -60,12 +60,12 @@ class Name(Text):
         if kinds & LINES_OR_CONTROL:
             raise ValidationError("Must be on one line, without control characters.")
         if text and kinds <= UNSEEN:
-            raise ValidationError("Must hold something that can be seen.")
+            raise ValidationError("Must have a visible character.")
         return text
 
 
 class Email(Text):
-    """An address that could exist; only a mail that arrives proves more."""
+    """A possible e-mail address; only a delivered mail proves that it exists."""
 
     def __init__(self, **kwargs: Any) -> None:
         plain = validate.Regexp(r"[\x00-\x7f]*@", error="Must be plain ASCII before the @.")
@@ -74,7 +74,7 @@ class Email(Text):
 
 
 class StrictInteger(fields.Integer):
-    """An integer within bounds; neither "3" nor 3.0 nor true."""
+    """An integer within bounds; "3", 3.0 and true are refused."""
 
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(min=least, max=most), **kwargs)
@@ -93,7 +93,7 @@ class QueryInteger(fields.Integer):
 
 
 class StrictBoolean(fields.Boolean):
-    """true or false, and nothing that looks like them."""
+    """true or false; no other value is accepted."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -115,22 +115,22 @@ class TimeZone(Text):
     """A name of the time zone database, as in Europe/Berlin."""
 
     def __init__(self, **kwargs: Any) -> None:
-        names = sorted(available_timezones() - {"localtime", "Factory"})  # of this machine, of none
+        names = sorted(available_timezones() - {"localtime", "Factory"})  # these two name no zone
         rule = validate.OneOf(names, error="Not a time zone's name.")
         super().__init__(validate=rule, **kwargs)
 
 
 class Rate(fields.Decimal):
-    """A part of 1."""
+    """A number from 0 to 1."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(places=5, validate=validate.Range(min=0, max=1), **kwargs)
 
 
 def unique(values: list[str]) -> None:
-    """Validates that nothing is there twice."""
+    """Validate that no value occurs twice."""
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            raise ValidationError(f"{value} is there twice.")
+            raise ValidationError(f"{value} occurs twice.")
         seen.add(value)

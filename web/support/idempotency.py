@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same request twice is done once, and answered the same twice."""
+"""Idempotency-Key: a repeated request is executed once, and gets the same answer again."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ REQUIRED_KEY_HEADER = KEY_HEADER | {"required": True}
 
 
 def given_key() -> str | None:
-    """The Idempotency-Key, if there is one; 400 when it cannot be one."""
+    """The Idempotency-Key, if given; 400 when it is malformed."""
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
         abort(400, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
@@ -31,7 +31,7 @@ def given_key() -> str | None:
 
 
 def required_key() -> str:
-    """The Idempotency-Key; 400 when there is none."""
+    """The Idempotency-Key; 400 when it is missing."""
     key = given_key()
     if key is None:
         abort(400, "Idempotency-Key is missing: send a new random one with every new request.")
@@ -39,7 +39,7 @@ def required_key() -> str:
 
 
 def fingerprint(asked: Any) -> bytes:
-    """A hash of what is asked for, by which a key used for something else is noticed."""
+    """A hash of the request, by which a key that is used for another request is noticed."""
     text = json.dumps(asked, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).digest()
 
@@ -47,7 +47,7 @@ def fingerprint(asked: Any) -> bytes:
 def idempotent(
     view: Callable[..., Any], schema: Schema, status: int, *, key_required: bool
 ) -> Callable[..., Response]:
-    """Call view(conn, …) in a transaction, unless it was answered before."""
+    """Call view(conn, …) in a transaction, unless the request was answered before."""
 
     @wraps(view)
     def once(*given: Any, **path: Any) -> Response:
@@ -66,7 +66,7 @@ def answer_once(
     schema: Schema,
     status: int = 201,
 ) -> Response:
-    """Do the work and answer with its result in `schema`; or give the answer that was given before.
+    """Do the work and answer with its result in `schema`, or repeat the earlier answer.
 
     conn: in the transaction of the work. Errors: Conflict in_flight, InvalidRequest key_reused.
     """

@@ -1,4 +1,4 @@
-"""/metrics: this service's requests, the workers' tasks, and gauges read from Postgres."""
+"""/metrics: the web processes' requests, the workers' tasks, and gauges read from Postgres."""
 
 from collections.abc import Iterator
 from time import monotonic
@@ -22,27 +22,27 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 
 GAUGES = {
-    "queue_depth": ("People waiting, up to 10,000 an event", ["event"]),
+    "queue_depth": ("Entries waiting, up to 10,000 an event", ["event"]),
     "seats": ("Seats of events on sale", ["event", "state"]),
-    "outbox_depth": ("Durable tasks that are due, and not leased", ["queue", "actor"]),
+    "outbox_depth": ("Durable tasks that are due and not leased", ["queue", "actor"]),
     "outbox_age_seconds": ("How late the oldest due task is", ["queue"]),
     "gateway_circuit": (
-        "The state in which a gateway account's circuit breaker is, for all workers",
+        "The state of a gateway account's circuit, for all workers",
         ["gateway_account", "state"],
     ),
-    "dead_letters_open": ("Tasks given up and not resolved", ["actor"]),
+    "dead_letters_open": ("Dead letters that are not resolved", ["actor"]),
     "dead_letters_age_seconds": ("How long the oldest of them waits", ["actor"]),
-    "payments_in_doubt": ("Payments at no end, of which nothing was heard for 5 minutes", []),
-    "outage_seconds": ("For how long a gateway could not be used", ["gateway_account"]),
-    "database_bytes": ("What the database takes on its disk", []),
-    "oldest_snapshot_seconds": ("For how long a transaction keeps dead rows from going", []),
+    "payments_in_doubt": ("Payments whose outcome has been unknown for 5 minutes", []),
+    "outage_seconds": ("Duration of a gateway's present outage", ["gateway_account"]),
+    "database_bytes": ("Size of the database on disk", []),
+    "oldest_snapshot_seconds": ("Age of the oldest transaction that prevents vacuuming", []),
     "reconciliation_differences": (
         "Differences to the gateway by kind; state: repairing, reported or gone",
         ["kind", "state"],
     ),
-    "reconciliation_age_seconds": ("Time since the last reconciliation was through", []),
+    "reconciliation_age_seconds": ("Time since the last finished reconciliation", []),
     "bookings": ("Bookings of events on sale", ["state"]),
-    "invariant_rows": ("What must never be, and is: the auditor's open findings", ["invariant"]),
+    "invariant_rows": ("Open findings of the auditor: violated invariants", ["invariant"]),
     "job_age_seconds": ("Since a periodic job last succeeded", ["job"]),
     "job_every_seconds": ("How often a periodic job is to run", ["job"]),
     "job_failures": ("How often a periodic job has failed in a row", ["job"]),
@@ -50,7 +50,7 @@ GAUGES = {
 
 
 class DatabaseGauges(Collector):
-    """Gauges from Postgres, read at most every `seconds`, however often they are scraped."""
+    """Gauges from Postgres, read at most every `seconds` for any number of scrapes."""
 
     def __init__(self, seconds: float = 10) -> None:
         self._seconds = seconds
@@ -77,15 +77,15 @@ class DatabaseGauges(Collector):
             with transaction() as conn:
                 self._gauges, self._reachable = list(read_gauges(conn)), True
         except (QueryCanceled, LockNotAvailable):
-            self._reachable = True  # it only has more to do than to count; the last counts stand
+            self._reachable = True  # the database is only too busy: keep the last counts
         except (psycopg.OperationalError, PoolTimeout):
             self._gauges, self._reachable = [], False
 
 
 def measure_requests(app: Flask) -> Counter:
-    """Count and time requests by rule, never by path: paths are without number.
+    """Count and time requests by rule, not by path, since there is no limit to paths.
 
-    Returns a counter for those that do not come to Flask (web/queue/fast_path.py).
+    Returns a counter for requests that do not reach Flask (web/queue/fast_path.py).
     """
     registry = CollectorRegistry()
     PrometheusMetrics(
@@ -98,15 +98,15 @@ def measure_requests(app: Flask) -> Counter:
     )
     gauges = DatabaseGauges()
     app.add_url_rule("/metrics", "metrics", lambda: _scrape(registry, gauges))
-    help_text = "Queue documents served from the copy at hand"
+    help_text = "Queue documents served by the fast path"
     return Counter("usher_queue_documents_served", help_text, registry=registry)
 
 
 def refuse_other_methods() -> None:
-    """501, and not counted: invented methods would make a series of each."""
+    """Answer 501 without counting, since each invented method would make a series."""
     if request.method not in METHODS:
         request.prom_do_not_track = True  # type: ignore[attr-defined]
-        abort(501, "This method is not known here.")
+        abort(501, "This method is not supported.")
 
 
 def rule(request: Request) -> str:
@@ -114,7 +114,7 @@ def rule(request: Request) -> str:
 
 
 def _scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
-    """With a shared folder every process of the machine is in it, Dramatiq's workers too."""
+    """Metrics of all processes that share the folder, Dramatiq's workers too; or of this one."""
     shared = settings().prometheus_multiproc_dir
     counted = CollectorRegistry() if shared else own
     if shared:

@@ -1,4 +1,4 @@
-"""The API's description at /openapi.json, and a page that renders it from files of our own."""
+"""The API's description at /openapi.json, and a page that renders it with local files."""
 
 import http
 from typing import Any
@@ -56,7 +56,7 @@ class Problem(Schema):
 
 
 class UsherApi(Api):
-    """flask-smorest's, whose errors are ours (web/support/errors.py)."""
+    """flask-smorest's Api without its error handlers (web/support/errors.py has ours)."""
 
     def _register_error_handlers(self) -> None:
         pass
@@ -71,7 +71,7 @@ class UsherApi(Api):
 
 
 def describe(app: Flask) -> UsherApi:
-    """The API object that blueprints are registered with."""
+    """Make the API object with which blueprints are registered."""
     app.config.update(SETTINGS)
     app.url_map.converters["id"] = IdConverter
     app.register_blueprint(files)

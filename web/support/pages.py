@@ -1,4 +1,4 @@
-"""Lists in pages: a query says which, a Link in the answer leads to the next."""
+"""Lists in pages: the query names the page, and a Link header in the answer names the next one."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -15,7 +15,7 @@ MAX_LIMIT = 100
 
 
 class Page(Schema):
-    """Which part of a list."""
+    """A page of a list."""
 
     starting_after: fields.Field[Any] = QueryInteger(
         load_default=0, metadata={"description": "the last id you have"}
@@ -28,9 +28,9 @@ class PageByUUID(Page):
 
 
 def paginated(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Call view(conn, page, …) for one row more than the page has: the next begins after the last.
+    """Call view(conn, page, …) for one row more than the page has, to know whether another follows.
 
-    The link repeats what else the request asked for.
+    The link repeats the other parameters of the query.
     """
 
     @wraps(view)

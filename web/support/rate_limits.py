@@ -1,4 +1,5 @@
-"""How often one address may do what costs much. Generous, since many people may share one."""
+"""Rate limits for expensive requests, by address. They are generous, since many people may share an
+address."""
 
 from typing import Any
 
@@ -23,8 +24,8 @@ log = structlog.get_logger()
 
 
 def limit_requests(app: Flask) -> None:
-    """Called when the blueprints are registered. Counts are kept in Redis; while it is away each
-    process counts for itself.
+    """Limit requests; call it after the blueprints are registered. Counts are kept in Redis; while
+    it is away, each process counts for itself.
     """
     if proxies := settings().trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Documents that are the same for all: made at most once in a while per process."""
+"""Snapshots: documents that are the same for all clients, made rarely by each process."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from psycopg_pool import PoolTimeout
 Document = TypeVar("Document")
 
 FAILURE_KEPT = 1.0
-"""Seconds without another try while the database is away: each request would wait seconds for it,
-one after another, until all threads of the process did."""
+"""Seconds until the next try while the database is away. Without this, each request would wait
+seconds for the database, until all threads of the process were waiting."""
 
 
 @dataclass
@@ -26,17 +26,17 @@ class _Kept(Generic[Document]):
     failed_at: float = 0.0
 
     def recent_failure(self) -> Exception | None:
-        """What went wrong just now."""
+        """The error of the last try, if it is recent."""
         return self.failure if monotonic() - self.failed_at < FAILURE_KEPT else None
 
 
 class Snapshots(Generic[Document]):
-    """`make(id, the one before or None)` at most every `seconds` per id, kept for the `most` ids
-    that were asked for last.
+    """Results of `make(id, earlier snapshot or None)`, made at most every `seconds` per id and kept
+    for the `most` ids that were requested last.
 
-    While one thread makes a new one the others are served the old one; only when there is none do
-    they wait. What `make` raises goes to the request that asked; that the database is away, also
-    to those who waited, or ask within a second.
+    While one thread makes a new snapshot, others get the old one; they wait only if there is none.
+    An error of `make` goes to the request that called it. If the database is away, requests that
+    waited, or that come within a second, get the error as well.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Snapshots(Generic[Document]):
         return document
 
     def peek(self, id: int) -> Document | None:
-        """The document that get() would give at once, if it need not be made anew."""
+        """The document, if it is fresh enough for get() to return it without making a new one."""
         kept = self._kept.get(id)
         return kept.document if kept is not None and not self._is_old(kept) else None
 

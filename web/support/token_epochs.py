@@ -1,8 +1,9 @@
-"""Which tokens of buyers were ended before their time, without asking the database for each.
+"""Buyers' tokens that were ended before they expired, known without a query for each request.
 
-A token names the epoch of its account, which is 0 until tokens of the account are ended (that is
-at the first sign-in by a mailed code: the account may have been made by another person).
-Few accounts have another, so each process keeps them all and reads what is new every few seconds.
+A token names the epoch of its account. The epoch is 0 until tokens of the account are ended; this
+happens at the first sign-in by a mailed code, since another person may have made the account. Few
+accounts have another epoch than 0, so each process keeps all of those and reads new ones every few
+seconds.
 """
 
 from collections.abc import Iterable
@@ -22,20 +23,20 @@ from web.support.snapshots import Snapshots
 
 OLDEST = 10.0  # seconds
 LATE = timedelta(minutes=1)
-"""What is committed later than this after its time would be missed."""
+"""Seconds by which a commit may come after the row's time and still be read."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class TokenEpochs:
-    """By account the epoch that its tokens must have, 0 for all others; read up to `since`."""
+    """The epoch that tokens must have, by account, 0 for all others; read up to `since`."""
 
     least: dict[int, int] = field(default_factory=dict)
     since: datetime | None = None
 
     def after(self, readings: Iterable[EpochReading]) -> "TokenEpochs":
-        """With what was read since."""
+        """These epochs with later readings added."""
         news = [r for r in readings if self.least.get(r["id"]) != r["token_epoch"]]
         if not news:
             return self
@@ -53,7 +54,7 @@ def keep_epochs(app: Flask) -> None:
 
 
 def current_epochs() -> TokenEpochs:
-    """At most ten seconds old, older only while the database is away."""
+    """The epochs, at most ten seconds old, or older while the database is away."""
     kept: Snapshots[TokenEpochs] = current_app.extensions["token_epochs"]
     return kept.get(0)
 

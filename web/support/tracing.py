@@ -1,5 +1,5 @@
-"""A request's id, its ids in every log line, and one line at its end. The tasks that it causes name
-the id as well, as their trace."""
+"""The request's id: in every log line, in one line at the request's end, and as the trace of the
+tasks that it causes."""
 
 import re
 import secrets
