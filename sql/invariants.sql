@@ -213,7 +213,8 @@ where b.entry_id is not null and e.booking_id is distinct from b.id;
 select e.event_id, count(*) as waiting
 from entries e
 where e.state in ('lobby', 'waiting', 'standby', 'admitted')
-    and not exists (select from lanes l where l.event_id = e.event_id)
+    and not exists (select from lanes l join lane_state s on s.event_id = l.event_id
+                    where l.event_id = e.event_id)
 group by e.event_id;
 
 -- total_is_not_the_sum --
@@ -403,8 +404,8 @@ where m.state = 'pending'
 -- stalled_for_ever --
 -- A lane waits for seats, and no held seat can come back.
 select l.event_id
-from lanes l
-where l.stalled
+from lane_state l
+where l.state = 'waiting_for_seats'
     and not exists (select from lane_wakes w where w.event_id = l.event_id)
     and not exists (select from bookings b where b.event_id = l.event_id
                     and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
@@ -413,12 +414,18 @@ where l.stalled
     and exists (select from entries e where e.event_id = l.event_id
                 and e.state in ('waiting', 'standby'));
 
+-- queue_ending_without_its_state --
+-- A queue was ended and its lane does not know, or a lane is ending and nothing says what entries are told.
+select coalesce(l.event_id, q.event_id) as event_id, l.state
+from lane_state l full join queue_endings q on q.event_id = l.event_id
+where (l.state = 'ending') is distinct from (q.event_id is not null);
+
 -- standby_without_hope --
 -- An entry is on standby, and nothing can wake it.
 select e.event_id, e.id as entry_id
 from entries e
-join lanes l on l.event_id = e.event_id
-where e.state = 'standby' and e.number < l.standby_from and l.told_through is null
+join lane_state l on l.event_id = e.event_id
+where e.state = 'standby' and e.number < l.standby_from and l.state <> 'ending'
     and not exists (select from lane_wakes w where w.event_id = e.event_id)
     and not exists (select from bookings b where b.event_id = e.event_id
                     and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))

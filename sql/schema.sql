@@ -266,38 +266,57 @@ CREATE TABLE allocations (
 CREATE TABLE lanes (
     event_id bigint NOT NULL,
     weight numeric NOT NULL DEFAULT 1,
-    vt numeric NOT NULL DEFAULT 0,
-    busy boolean NOT NULL DEFAULT false,
     paused boolean NOT NULL DEFAULT false,
-    stalled boolean NOT NULL DEFAULT false,
     in_flight_cap integer,
     admission_rate numeric,
-    admission_credit numeric NOT NULL DEFAULT 0,
-    credited_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT lanes_pkey PRIMARY KEY (event_id),
+    CONSTRAINT lanes_admission_rate_check CHECK (admission_rate > 0::numeric),
+    CONSTRAINT lanes_in_flight_cap_check CHECK (in_flight_cap > 0),
+    CONSTRAINT lanes_weight_check CHECK (weight > 0::numeric)
+);
+
+CREATE TABLE lane_state (
+    event_id bigint NOT NULL,
+    state text NOT NULL DEFAULT 'idle'::text,
     rest_until timestamp with time zone,
+    rest_reason text,
+    virtual_time numeric NOT NULL DEFAULT 0,
     served_at timestamp with time zone,
     low_water bigint NOT NULL DEFAULT 0,
     low_water_next bigint NOT NULL DEFAULT 0,
     low_water_reset_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     standby_from bigint NOT NULL DEFAULT 0,
     now_serving bigint NOT NULL DEFAULT 0,
-    told_through bigint,
-    told_from bigint NOT NULL DEFAULT 0,
-    told_reason text,
-    told_all boolean NOT NULL DEFAULT true,
-    CONSTRAINT lanes_pkey PRIMARY KEY (event_id),
-    CONSTRAINT lanes_admission_rate_check CHECK (admission_rate > 0::numeric),
-    CONSTRAINT lanes_in_flight_cap_check CHECK (in_flight_cap > 0),
-    CONSTRAINT lanes_told CHECK ((told_through IS NULL) = (told_reason IS NULL)),
-    CONSTRAINT lanes_weight_check CHECK (weight > 0::numeric)
+    admission_credit numeric NOT NULL DEFAULT 0,
+    credited_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT lane_state_pkey PRIMARY KEY (event_id),
+    CONSTRAINT lane_state_rest_reason_check CHECK (rest_reason = ANY (ARRAY['rate'::text, 'gateway'::text])),
+    CONSTRAINT lane_state_resting CHECK (num_nonnulls(rest_until, rest_reason) = CASE state WHEN 'resting'::text THEN 2 ELSE 0 END),
+    CONSTRAINT lane_state_served CHECK (state = 'idle'::text OR served_at IS NOT NULL),
+    CONSTRAINT lane_state_state_check CHECK (state = ANY (ARRAY['idle'::text, 'ready'::text, 'waiting_for_seats'::text, 'resting'::text, 'ending'::text])),
+    CONSTRAINT lane_state_virtual_time_check CHECK (virtual_time >= 0::numeric)
 ) WITH (fillfactor=50);
+
+CREATE TABLE queue_endings (
+    event_id bigint NOT NULL,
+    reason text NOT NULL,
+    last_number bigint NOT NULL,
+    everyone boolean NOT NULL,
+    written_to bigint NOT NULL DEFAULT 0,
+    started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT queue_endings_pkey PRIMARY KEY (event_id),
+    CONSTRAINT queue_endings_check CHECK (written_to <= last_number),
+    CONSTRAINT queue_endings_reason_check CHECK (reason = ANY (ARRAY['sale_over'::text, 'sold_out'::text]))
+);
 
 CREATE TABLE lane_wakes (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     event_id bigint NOT NULL,
-    released boolean NOT NULL DEFAULT true,
-    CONSTRAINT lane_wakes_pkey PRIMARY KEY (id)
+    kind text NOT NULL DEFAULT 'released'::text,
+    CONSTRAINT lane_wakes_pkey PRIMARY KEY (id),
+    CONSTRAINT lane_wakes_kind_check CHECK (kind = ANY (ARRAY['released'::text, 'settled'::text, 'changed'::text]))
 );
+CREATE INDEX lane_wakes_changed ON lane_wakes USING btree (event_id) WHERE kind = 'changed'::text;
 CREATE INDEX lane_wakes_event ON lane_wakes USING btree (event_id);
 
 CREATE TABLE entries (

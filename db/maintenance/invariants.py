@@ -45,7 +45,7 @@ class Invariant:
         only all rows."""
         if self.name in ONLY_WHOLE:
             return "all"
-        return "queues" if re.search(r"\blanes\b", self.text) else "buyers"
+        return "queues" if re.search(r"\blane_state\b", self.text) else "buyers"
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ WITH event AS (
     SELECT id, category, category::text, %(price)s FROM event, generate_series(1, 4) category
 ), lane AS (
     INSERT INTO lanes (event_id, weight) SELECT id, %(weight)s FROM event
+), lane_state AS (
+    INSERT INTO lane_state (event_id) SELECT id FROM event
 )
 SELECT id FROM event
 """

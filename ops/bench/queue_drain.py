@@ -69,7 +69,7 @@ def drain_beside_snapshot(crowds: Crowds) -> Sample:
 
         def look() -> None:
             reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            reader.execute("SELECT FROM lanes")
+            reader.execute("SELECT FROM lane_state")
 
         return drain_at_depth(crowds, crowds.conn, crowds.deep, look)
 
@@ -94,8 +94,8 @@ def free_seats(conn: Conn, event: Event) -> None:
     """Free all seats and close all other lanes; waiting entries go on waiting."""
     events.truncate(conn, BY_SALES)
     events.add_seats(conn, event)
-    query = "UPDATE lanes SET paused = event_id <> %s, busy = false, stalled = false"
-    conn.execute(query, [event.id])
+    conn.execute("UPDATE lanes SET paused = event_id <> %s", [event.id])
+    conn.execute("UPDATE lane_state SET state = 'idle', rest_until = NULL, rest_reason = NULL")
     events.settle_down(conn)
 
 

@@ -20,7 +20,7 @@ from ops.bench.measure import Row, Sample, compare, resident_bytes, state, timed
 from ops.local.supervisor import ROOT
 
 MIB = 2**20
-TABLES = ("entries", "queue_leavers", "lanes", "lane_wakes")
+TABLES = ("entries", "queue_leavers", "lane_state", "lane_wakes")
 SPACE = """
 SELECT (SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) t)::bigint AS space,
     count(*) AS waiting, avg(pg_column_size(e.*))::float AS row

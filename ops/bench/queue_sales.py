@@ -26,7 +26,7 @@ AT_ONCE = 1000
 LEASE_S = 60
 VACUUM_S = 60  # until autovacuum must have run
 PASSES = 3
-BOUNDED = ("outbox", "lanes", "lane_wakes")
+BOUNDED = ("outbox", "lane_state", "lane_wakes")
 GROWING = (
     "entries", "queue_leavers", "bookings", "booking_items", "seats", "buyer_seats", "tickets",
     "payments", "emails", "state_log",

@@ -1,53 +1,70 @@
 /* The queue of each event, with the lobby and the draw before it. */
 
-/* One lane per event. vt: seats served / weight, and it is compared while the lane is busy.
-   low_water: no entry waits below it, so that the drain need not read over the dead rows of those
-   already served. It follows 2 s behind, as long as a join may take: an entry that commits late is not
-   passed by. low_water_next: below which no entry waited when it was last moved.
-   standby_from: where the pass over standby entries is. stalled: nothing is free, but something held
-   may still come back; a wake ends it.
-
-   admission_rate: entries a minute that may be given seats or a pass; admission_credit: of those, how
-   many may be now, as of credited_at. rest_until: it is not looked at before.
-   served_at: when a drain last had it.
-
-   told_through: all entries up to this number have been told that there is nothing, though they are
-   still to be written, those up to told_from apart; told_all false: but those that need accessible
-   places, or name seats. */
+/* What organisers set about the queue of each event. weight: the lane's share of the drain's work;
+   in_flight_cap: buyers that may be unpaid at once; admission_rate: entries a minute that may be given
+   seats or a pass. Apart from lane_state, whose lock the drain holds for as long as a batch takes. */
 create table lanes (
     event_id bigint primary key,
     weight numeric not null default 1 check (weight > 0),
-    vt numeric not null default 0,
-    busy boolean not null default false,
     paused boolean not null default false,
-    stalled boolean not null default false,
     in_flight_cap integer check (in_flight_cap > 0),
-    admission_rate numeric check (admission_rate > 0),
-    admission_credit numeric not null default 0,
-    credited_at timestamptz not null default clock_timestamp(),
+    admission_rate numeric check (admission_rate > 0)
+);
+
+/* What drains keep about each lane. Its row lock is the lane's lock; it is written once a batch.
+
+   state: idle, nothing to decide; ready, something to decide; waiting_for_seats, nothing is free, but
+   something held may still come back, and a wake ends it; resting, not looked at before rest_until;
+   ending, its queue was ended and entries are still to be written (queue_endings).
+   virtual_time: seats served / weight; see next_lane. served_at: when a drain last had it.
+   low_water: no entry waits below it, so that the drain need not read over the dead rows of those
+   already served. It follows 2 s behind, as long as a join may take: an entry that commits late is not
+   passed by. low_water_next: below which no entry waited when it was last moved.
+   standby_from: where the pass over standby entries is.
+   admission_credit: how many entries the admission rate lets in now, as of credited_at. */
+create table lane_state (
+    event_id bigint primary key,
+    state text not null default 'idle' check (state in
+        ('idle', 'ready', 'waiting_for_seats', 'resting', 'ending')),
     rest_until timestamptz,
+    rest_reason text check (rest_reason in ('rate', 'gateway')),
+    virtual_time numeric not null default 0 check (virtual_time >= 0),
     served_at timestamptz,
     low_water bigint not null default 0,
     low_water_next bigint not null default 0,
     low_water_reset_at timestamptz not null default clock_timestamp(),
     standby_from bigint not null default 0,
     now_serving bigint not null default 0,
-    told_through bigint,
-    told_from bigint not null default 0,
-    told_reason text,
-    told_all boolean not null default true,
-    constraint lanes_told check ((told_through is null) = (told_reason is null))
+    admission_credit numeric not null default 0,
+    credited_at timestamptz not null default clock_timestamp(),
+    constraint lane_state_resting check (
+        num_nonnulls(rest_until, rest_reason) = case state when 'resting' then 2 else 0 end),
+    constraint lane_state_served check (state = 'idle' or served_at is not null)
 ) with (fillfactor = 50);
 
-/* Seats were released in this lane: entries on standby must be looked at again, before later numbers.
-   Or a booking was only settled: some entries may have nothing to hope for any more. Rows instead of a
-   flag in lanes, because a transaction that releases seats holds no lock on the lane. */
+/* A queue that was ended, for as long as its entries are being written: all up to last_number are told
+   that there is nothing, those up to written_to in their rows, too. everyone false: but those that need
+   accessible places, or name seats. */
+create table queue_endings (
+    event_id bigint primary key,
+    reason text not null check (reason in ('sale_over', 'sold_out')),
+    last_number bigint not null,
+    everyone boolean not null,
+    written_to bigint not null default 0 check (written_to <= last_number),
+    started_at timestamptz not null default clock_timestamp()
+);
+
+/* Why a lane is to be looked at again, whatever it waits for. released: seats were, and entries on standby
+   come before later numbers; settled: a booking was, and some entries may have nothing to hope for any
+   more; changed: the organiser has set something else (lanes). Rows instead of a flag in lane_state,
+   because a transaction that adds one holds no lock on the lane. */
 create table lane_wakes (
     id bigint generated always as identity primary key,
     event_id bigint not null,
-    released boolean not null default true
+    kind text not null default 'released' check (kind in ('released', 'settled', 'changed'))
 );
 create index lane_wakes_event on lane_wakes (event_id);
+create index lane_wakes_changed on lane_wakes (event_id) where kind = 'changed';
 
 /* Entries. admission: the entry asks for a pass instead of seats, to choose on the map. pass_state: offered
    and taken passes count as in flight until pass_until; missed ones do not, and lapse at that time. */

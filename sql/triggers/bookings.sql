@@ -37,8 +37,8 @@ create or replace trigger bookings_receipt_due after update of confirmed_at on b
    entries. */
 create or replace function wake_lanes() returns trigger language plpgsql as $$
 begin
-    insert into lane_wakes (event_id, released)
-    select n.event_id, bool_or(n.ended_at is not null)
+    insert into lane_wakes (event_id, kind)
+    select n.event_id, case when bool_or(n.ended_at is not null) then 'released' else 'settled' end
     from old_rows o join new_rows n on n.event_id = o.event_id and n.id = o.id
     where booking_is_open(o.state) and not booking_is_open(n.state)
         or booking_is_sold(o.state) and n.state = 'cancelled'

@@ -171,7 +171,7 @@ def test_an_admitted_entry_is_followed_to_its_end(
     ticket = tosca.join(alice).json["ticket"]
     with listening(live, stream_of(tosca), ticket=ticket) as listener:
         listener.next()
-        conn.execute("update lanes set now_serving = 1")
+        conn.execute("update lane_state set now_serving = 1")
         conn.execute(
             "update entries set admission = true, state = 'admitted', pass_state = 'offered',"
             " pass_until = now() + interval '1 minute'"
@@ -301,7 +301,7 @@ def test_streams_outlive_the_database(
                 assert patient.next(lambda event: event.retry)
         with psycopg.connect(database_url, autocommit=True) as conn:
             conn.execute("update entries set state = 'left', decided_at = now()")
-            conn.execute("update lanes set now_serving = 1")
+            conn.execute("update lane_state set now_serving = 1")
         assert listener.next(lambda event: event.name == "turn").data["state"] == "left"
 
 

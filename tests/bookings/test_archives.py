@@ -26,7 +26,7 @@ from tests.support.staged_sale import StagedSale, stage_event
 from tests.support.waiting import wait_until
 
 LIVE = ("bookings", "booking_items", "seats", "entries", "tickets", "payments", "refunds", "emails",
-        "lanes", "buyer_seats")  # fmt: skip
+        "lanes", "lane_state", "buyer_seats")  # fmt: skip
 
 
 @pytest.fixture

@@ -209,12 +209,13 @@ REPAIRED = {
     "email_forgotten": "delete from outbox where actor = 'send_email'",
     "buyer_counted_wrongly": "update buyer_seats set seats = seats + 1 where seats > 0",
     "stalled_for_ever": """
-        update lanes set stalled = true; delete from lane_wakes;
+        update lane_state set state = 'waiting_for_seats', served_at = now();
+        delete from lane_wakes;
         insert into entries (event_id, number, organisation_id, buyer_id, quantity,
             idempotency_key, request_sha256)
         select event_id, 99, 1, 99, 1, 'other', '' from lanes""",
     "standby_without_hope": """
-        update lanes set standby_from = 100; delete from lane_wakes;
+        update lane_state set standby_from = 100; delete from lane_wakes;
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256)
         select event_id, 99, 1, 99, 'standby', 1, 'other', '' from lanes""",

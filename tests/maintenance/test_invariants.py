@@ -122,12 +122,17 @@ CORRUPTIONS = {
         delete from emails where booking_id = %(free)s""",
     "email_forgotten": "delete from outbox where actor = 'send_email'",
     "stalled_for_ever": """
-        insert into lanes (event_id, stalled) values (99, true);
+        insert into lanes (event_id) values (99);
+        insert into lane_state (event_id, state, served_at) values (99, 'waiting_for_seats', now());
         insert into entries (event_id, number, organisation_id, buyer_id, quantity,
             idempotency_key, request_sha256)
         values (99, 1, 1, 1, 1, 'other', '')""",
+    "queue_ending_without_its_state": """
+        insert into queue_endings (event_id, reason, last_number, everyone)
+        select event_id, 'sold_out', 99, true from lanes""",
     "standby_without_hope": """
-        insert into lanes (event_id, standby_from) values (99, 2);
+        insert into lanes (event_id) values (99);
+        insert into lane_state (event_id, standby_from) values (99, 2);
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256)
         values (99, 1, 1, 1, 'standby', 1, 'other', '')""",

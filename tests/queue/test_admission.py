@@ -152,7 +152,7 @@ def test_a_long_line_for_passes_waits_where_it_is(conn: Conn) -> None:
         ask(hall)
     hall.serve(batch=10)
     assert hall.states() == ["admitted"] * 2 + ["waiting"] * 28
-    lane = conn.execute("select now_serving from lanes").fetchone()
+    lane = conn.execute("select now_serving from lane_state").fetchone()
     assert lane == {"now_serving": 2}
     let_pass(hall, 1)
     hall.serve(batch=10)

@@ -1,7 +1,5 @@
 """What keeps the drain from letting more buyers in than can be served."""
 
-from typing import Any
-
 import pytest
 
 from db.connections import Conn, only
@@ -9,12 +7,6 @@ from db.queue import entries, lanes
 from tests.support.halls import Hall, build_hall
 
 FREE = {1: 0}
-
-
-def lane(hall: Hall) -> dict[str, Any]:
-    return only(
-        hall.conn.execute("select * from lanes where event_id = %s", [hall.event]).fetchall()
-    )
 
 
 def go_away(hall: Hall) -> None:
@@ -70,7 +62,7 @@ def test_no_more_is_held_than_the_gateway_can_take_in_time(conn: Conn) -> None:
         assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 4
         assert lanes.drain(conn, hall.event, 100, per_second=0.2).taken == 0
     assert lanes.next_lane(conn) is None  # it rests, and is looked at again
-    conn.execute("update lanes set rest_until = clock_timestamp()")
+    conn.execute("update lane_state set rest_until = clock_timestamp()")
     assert lanes.next_lane(conn) == hall.event
 
 
@@ -111,7 +103,7 @@ def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:
         for _ in range(20):
             hall.enter()
     for _ in range(40):  # one place at a time comes free
-        conn.execute("update lanes set rest_until = null")
+        conn.execute("update lane_state set rest_until = now() where state = 'resting'")
         with conn.transaction():
             event = lanes.next_lane(conn)
             assert event is not None
@@ -136,11 +128,19 @@ def test_the_tail_is_told_though_a_wheelchair_place_is_free(conn: Conn) -> None:
     assert hall.entries()[wheelchair].state == "booked"
 
 
-@pytest.mark.parametrize("kept_by", ["paused = true", "stalled = true", "rest_until = 'infinity'"])
+@pytest.mark.parametrize(
+    "kept_by",
+    [
+        "lanes set paused = true",
+        "lane_state set state = 'waiting_for_seats', served_at = now()",
+        "lane_state set state = 'resting', rest_until = 'infinity', rest_reason = 'rate',"
+        " served_at = now()",
+    ],
+)
 def test_the_end_is_told_whatever_kept_a_lane_waiting(conn: Conn, kept_by: str) -> None:
     hall = build_hall(conn, {1: ["."]})
     hall.enter()
-    conn.execute(f"update lanes set {kept_by}")
+    conn.execute(f"update {kept_by}")
     assert lanes.next_lane(conn) is None
     conn.execute("update events set state = 'closed'")
     hall.serve()
@@ -165,16 +165,16 @@ def test_the_admission_rate_lets_so_many_in_and_keeps_a_second(
         hall.enter()
     with conn.transaction():
         assert lanes.lock_lane(conn, hall.event)
+        hall.set_lane(admission_rate=240)
         conn.execute(
-            "update lanes set admission_rate = 240,"
-            " credited_at = clock_timestamp() - make_interval(secs => %s)",
+            "update lane_state set credited_at = clock_timestamp() - make_interval(secs => %s)",
             [seconds_ago],
         )
         assert lanes.drain(conn, hall.event, 100).booked == let_in
-        conn.execute("update lanes set admission_credit = 0, credited_at = clock_timestamp()")
+        conn.execute("update lane_state set admission_credit = 0, credited_at = clock_timestamp()")
         assert lanes.drain(conn, hall.event, 100).booked == 0
     assert lanes.next_lane(conn) is None
-    assert lane(hall)["rest_until"] is not None
+    assert hall.lane()["rest_reason"] == "rate"
 
 
 def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
@@ -182,7 +182,9 @@ def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
     for _ in range(20):
         hall.enter()
     with conn.transaction():
-        conn.execute("select end_queue(%s, 'sold_out', 5)", [hall.event])
+        conn.execute("select start_queue_ending(%s, 'sold_out')", [hall.event])
+        conn.execute("select write_queue_ending(%s, 5)", [hall.event])
+        conn.execute("update lane_state set state = 'ending', served_at = now()")
     assert hall.states().count("unavailable") == 5
     last = only(conn.execute("select * from entries order by number desc limit 1").fetchall())
     shown = entries.get_entry(conn, hall.event, last["id"], last["buyer_id"])
@@ -193,4 +195,4 @@ def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
     hall.serve(batch=2)
     assert hall.states()[:20] == ["unavailable"] * 20
     assert hall.entries()[late].state == "booked"
-    assert lane(hall)["told_through"] is None
+    assert conn.execute("select from queue_endings").fetchall() == []

@@ -96,7 +96,9 @@ def test_who_commits_very_late_is_found(conn: Conn) -> None:
 
 def forget_low_water(hall: Hall) -> None:
     """Two seconds go by."""
-    hall.conn.execute("update lanes set low_water_reset_at = low_water_reset_at - interval '2 s'")
+    hall.conn.execute(
+        "update lane_state set low_water_reset_at = low_water_reset_at - interval '2 s'"
+    )
 
 
 def test_the_low_water_mark_follows_two_seconds_behind(conn: Conn) -> None:
@@ -446,7 +448,7 @@ def test_the_time_never_falls_when_all_come_to_rest(conn: Conn) -> None:
     first.serve(batch=1)
     second.enter()
     assert serve_next(conn, batch=1) == second.event
-    assert second.lane()["vt"] == 11
+    assert second.lane()["virtual_time"] == 11
 
 
 @pytest.mark.parametrize("rest", ["waits for held seats", "is paused", "is at its cap"])
@@ -682,7 +684,7 @@ def test_a_sale_that_is_over_comes_to_rest_though_holds_are_settled_later(conn: 
     hall.enter()
     hall.drain()
     conn.execute("update events set state = 'closed'")
-    conn.execute("insert into lane_wakes (event_id, released) values (%s, false)", [hall.event])
+    conn.execute("insert into lane_wakes (event_id, kind) values (%s, 'settled')", [hall.event])
     hall.serve()
     assert lanes.next_lane(conn) is None
 

@@ -385,7 +385,7 @@ class Histories(RuleBasedStateMachine):
             hall.set_event(seats_per_buyer=cap)
             hall.set_lane(in_flight_cap=in_flight_cap)
             self.sales.append(Sale(hall, cap))
-        self.conn.execute("update lanes set low_water_reset_at = '2100-01-01'")
+        self.conn.execute("update lane_state set low_water_reset_at = '2100-01-01'")
         self.seats = self.count_seats()
         self.join_all(crowd)
         for moment in begun:
@@ -518,7 +518,7 @@ class Histories(RuleBasedStateMachine):
                 return False
             sale = next(sale for sale in self.sales if sale.hall.event == event)
             lane = sale.hall.lane()
-            told = lane["told_through"] or 0
+            told = self.told_through(sale)
             assert told or not lane["paused"]
             self.join_beside(meanwhile[0])
             with self.locking(sale, locked) as numbers:
@@ -528,10 +528,16 @@ class Histories(RuleBasedStateMachine):
                 assert not done.booked or self.pending(sale) <= (lane["in_flight_cap"] or NO_CAP)
             self.join_beside(meanwhile[1])
         self.conn.execute(
-            "update lanes set low_water_reset_at = '2100-01-01'"
+            "update lane_state set low_water_reset_at = '2100-01-01'"
             " where low_water_reset_at > '2000-01-01'"
         )
         return True
+
+    def told_through(self, sale: Sale) -> int:
+        """Up to which number all are told, by an ending that is being written; else 0."""
+        query = "select last_number from queue_endings where event_id = %s"
+        rows = self.conn.execute(query, [sale.hall.event]).fetchall()
+        return int(rows[0]["last_number"]) if rows else 0
 
     def join_beside(self, joining: Joining | None) -> None:
         """Whoever has an entry would wait for the drain."""
@@ -574,7 +580,7 @@ class Histories(RuleBasedStateMachine):
 
     def let_two_seconds_go_by(self) -> None:
         """Each lane looks for those who committed late, once."""
-        self.conn.execute("update lanes set low_water_reset_at = '2000-01-01'")
+        self.conn.execute("update lane_state set low_water_reset_at = '2000-01-01'")
         self.two_seconds_late = True
 
     @given_one("held", "authorising")

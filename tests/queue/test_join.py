@@ -184,5 +184,5 @@ def test_nothing_is_stored_for_who_was_not_let_in(hall: Hall) -> None:
 def test_joining_touches_no_lane(hall: Hall) -> None:
     hall.conn.execute("set lock_timeout = '1ms'")
     with another(hall.conn) as drain:
-        drain.execute("select from lanes for update")
+        drain.execute("select from lane_state for update")
         assert join(hall)["outcome"] == "joined"

@@ -204,11 +204,12 @@ class Hall:
         return str(only(self.conn.execute(query, [self.event, booking]).fetchall())["state"])
 
     def lane(self) -> dict[str, Any]:
-        return only(
-            self.conn.execute("select * from lanes where event_id = %s", [self.event]).fetchall()
-        )
+        """What the organiser sets, and what drains keep."""
+        query = "select * from lanes join lane_state using (event_id) where event_id = %s"
+        return only(self.conn.execute(query, [self.event]).fetchall())
 
     def set_lane(self, **values: Any) -> None:
+        """As the organiser does."""
         columns = ", ".join(f"{name} = %({name})s" for name in values)
         self.conn.execute(
             psycopg.sql.SQL(f"update lanes set {columns} where event_id = %(event)s"),

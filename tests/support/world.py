@@ -216,7 +216,7 @@ class Sale:
 
     def drain(self, conn: Conn) -> None:
         """What the drain actor does: decide everybody who waits."""
-        conn.execute("UPDATE lanes SET busy = true WHERE event_id = %s", [self.id])
+        conn.execute("SELECT FROM lane_state WHERE event_id = %s FOR UPDATE", [self.id])
         conn.execute("SELECT drain_lane(%s, 500)", [self.id])
 
     def book(self, buyer: Caller, conn: Conn, **wish: Any) -> dict[str, Any]:

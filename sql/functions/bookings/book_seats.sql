@@ -69,7 +69,8 @@ begin
     perform hold_seats(show, array[mine.id], array[p_buyer], array[p_quantity], got.owners, got.held,
         got.held_category);
     if p_entry is not null then  -- fewer seats are in flight than the pass had reserved
-        insert into lane_wakes (event_id, released) values (p_event, p_quantity < mine.quantity);
+        insert into lane_wakes (event_id, kind)
+        values (p_event, case when p_quantity < mine.quantity then 'released' else 'settled' end);
     end if;
     outcome := 'booked';
     select e.booking_id into booking_id from entries e where e.event_id = p_event and e.id = mine.id;
@@ -92,7 +93,7 @@ begin
         when lane.admission_rate is not null or exists (
             select from entries where event_id = p_show.id and entry_is_waiting(state))
             then 'queue'
-        when (select r.room from lane_room(p_show, lane, 1, p_per_second) r) = 0 then 'full'
+        when (select r.room from lane_room(p_show, lane, 0, 1, p_per_second) r) = 0 then 'full'
     end;
 end $$;
 

@@ -10,6 +10,7 @@ begin
     where e.id = p_event order by p.seat;
     get diagnostics seat_count = row_count;
     insert into lanes (event_id) values (p_event);
+    insert into lane_state (event_id) values (p_event);
     execute format('create sequence entry_numbers_%s cache 1', p_event);
     return seat_count;
 end $$;

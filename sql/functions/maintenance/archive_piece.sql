@@ -81,7 +81,8 @@ declare
             'categories', (select jsonb_agg(to_jsonb(c)) from event_categories c where c.event_id = e.id),
             'allocations', (select jsonb_agg(to_jsonb(a)) from allocations a where a.event_id = e.id),
             'cancellation', (select to_jsonb(c) from event_cancellations c where c.event_id = e.id),
-            'lane', (select to_jsonb(l) from lanes l where l.event_id = e.id),
+            'lane', (select to_jsonb(l) || to_jsonb(s)
+                from lanes l join lane_state s on s.event_id = l.event_id where l.event_id = e.id),
             'seats', (select coalesce(jsonb_agg(to_jsonb(s) - 'event_id'), '[]') from seats s
                       where s.event_id = e.id))
         from events e where e.id = p_event);
@@ -96,6 +97,8 @@ begin
     delete from buyer_seats where event_id = p_event;
     delete from queue_leavers where event_id = p_event;
     delete from lane_wakes where event_id = p_event;
+    delete from queue_endings where event_id = p_event;
+    delete from lane_state where event_id = p_event;
     delete from lanes where event_id = p_event;
     execute format('drop sequence if exists entry_numbers_%s', p_event);
     update events set archived_at = clock_timestamp() where id = p_event;

@@ -1,13 +1,13 @@
 /* Decides the next p_batch entries of a lane in number order and holds their seats, all in the
    caller's transaction, which must hold the lane's lock (next_lane). Zero-price bookings are confirmed
-   at once; who asks for admission is offered a pass. p_per_second: payments that the gateway takes;
-   null: no bound. Returns how many entries were looked at, how many were booked, their seats, how many
-   were admitted, and whether the lane now waits for held seats to be settled.
+   at once; an entry that asks for admission is offered a pass. p_per_second: payments that the gateway
+   takes; null: no bound. Returns how many entries were looked at, how many were booked, their seats, how
+   many were admitted, and whether the lane now waits for held seats to be settled.
 
    Planned anew each time, as is hold_seats: plans from when few waited cost more as the crowd grows.
 
-   Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: who books directly is
-   never waited for), buyer_seats. */
+   Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: a direct booking is
+   never waited for), buyer_seats. The lane's row is written once, when all is decided. */
 create or replace function drain_lane(
     p_event bigint, p_batch integer, p_per_second double precision default null,
     out taken integer, out booked integer, out seats_held integer, out admitted integer,
@@ -17,171 +17,147 @@ set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
+    -- Writing is cheap beside deciding; but one at a time when an entry has spoiled the batch.
     at_once constant integer := case p_batch when 1 then 1 else p_batch * 10 end;
     show events;
-    lane lanes;
+    sale lanes;
+    lane lane_state;
+    is_over boolean;
+    released boolean;       -- by the wakes of this batch; null: there were none
+    afresh boolean;         -- all entries are read, whatever the low water
     room integer;
-    kept_by text;                                   -- what there is room for no more than that by
-    turn record;                                    -- see begin_turn
-    batch record;                                   -- see lock_batch
-    got record;                                     -- what take_seats could give
-    failed uuid[];
+    kept_by text;           -- what there is room for no more than that by
+    numbers bigint[];
+    lowest bigint;          -- no entry waits below it
+    done record;            -- see decide_batch
 begin
     taken := 0; booked := 0; seats_held := 0; admitted := 0; stalled := false;
     perform lock_sale(p_event, false);
     select * into show from events where id = p_event;
+    select * into sale from lanes where event_id = p_event;
+    select * into lane from lane_state where event_id = p_event;
+    is_over := show.state <> 'on_sale' or clock_timestamp() >= show.off_sale_at;
 
-    turn := begin_turn(p_event);
-    lane := turn.lane;
+    -- A release begins the pass over standby entries anew; what is only settled waits for the end of the
+    -- pass, or a busy sale would never come further than its first standby entries. Every 2 s all are
+    -- read: an entry that committed very late is found then.
+    with woken as (
+        delete from lane_wakes where event_id = p_event
+            and (kind <> 'settled' or lane.state = 'waiting_for_seats')
+        returning kind
+    )
+    select bool_or(woken.kind = 'released') into released from woken;
+    if released then
+        lane.standby_from := 0;
+    end if;
+    afresh := lane.low_water_reset_at < now() - interval '2 s';
+    if afresh then
+        lane.low_water := 0; lane.low_water_reset_at := now();
+    end if;
+    -- What was not used is kept for a second.
+    lane.admission_credit := least(greatest(sale.admission_rate / 60, 1), lane.admission_credit
+        + sale.admission_rate / 60 * extract(epoch from clock_timestamp() - lane.credited_at));
+    lane.credited_at := clock_timestamp();
+    lane.served_at := clock_timestamp();
+    lane.rest_until := null; lane.rest_reason := null;
 
-    -- Writing is cheap beside deciding; but one at a time when an entry has spoiled the batch.
-    if lane.told_through is not null or show.state <> 'on_sale'
-        or clock_timestamp() >= show.off_sale_at
-    then
-        taken := case when lane.told_through is null then end_queue(p_event, 'sale_over', at_once)
-                      else write_ended(p_event, at_once) end;
-        update lanes set vt = vt + least(taken, p_batch) / weight where event_id = p_event;
-        if show.state <> 'on_sale' or clock_timestamp() >= show.off_sale_at then
-            delete from lane_wakes where event_id = p_event;  -- nobody is there to hope
+    if is_over or lane.state = 'ending' then
+        if lane.state <> 'ending' then
+            lane.now_serving := greatest(lane.now_serving, start_queue_ending(p_event, 'sale_over'));
         end if;
-        return;
+        select w.written, case when w.finished then 'idle' else 'ending' end
+        into taken, lane.state from write_queue_ending(p_event, at_once) w;
+        lane.virtual_time := lane.virtual_time + least(taken, p_batch) / sale.weight;
+        if is_over then
+            delete from lane_wakes where event_id = p_event;  -- nothing is left to hope for
+        end if;
+    else
+        select * into room, kept_by
+        from lane_room(show, sale, lane.admission_credit, p_batch, p_per_second);
+        select b.numbers, b.lowest into numbers, lowest from read_batch(lane, room) b;
+        if room = 0 and kept_by <> 'cap' then
+            -- Lanes that wait for a gateway do so together, to the next half second, and their virtual
+            -- time counts: each is to get its share of what the gateway takes.
+            lane.state := 'resting'; lane.rest_reason := kept_by;
+            lane.rest_until := case kept_by
+                when 'rate' then clock_timestamp() + make_interval(
+                    secs => least((1 - lane.admission_credit) * 60 / sale.admission_rate, 30))
+                else to_timestamp(ceil(extract(epoch from clock_timestamp()) * 2 + 0.01) / 2) end;
+        elsif numbers is null then
+            delete from lane_wakes where event_id = p_event and kind = 'settled';
+            lane.state := case room when 0 then 'waiting_for_seats' else 'idle' end;
+            lane.standby_from := case
+                when room = 0 then lane.standby_from
+                when (found or released is not null) and hope_has_ended(p_event) then 0
+                else 9223372036854775807 end;
+        else
+            select * into done from decide_batch(show, numbers, at_once);
+            taken := done.taken; booked := done.booked; seats_held := done.seats_held;
+            admitted := done.admitted; stalled := done.next_state = 'waiting_for_seats';
+            lane.state := done.next_state;
+            lane.now_serving := greatest(lane.now_serving, done.serving);
+            if done.last_number is not null then
+                -- An entry that gets nothing costs something, too: many of them must not keep the other
+                -- lanes waiting.
+                lane.virtual_time := lane.virtual_time + greatest(seats_held, taken) / sale.weight;
+                lane.admission_credit := case when sale.admission_rate is null then 0
+                                              else lane.admission_credit - (booked + admitted) end;
+                if afresh then
+                    lane.low_water := least(lane.low_water_next, lowest); lane.low_water_next := lowest;
+                end if;
+                if not stalled then
+                    lane.standby_from := greatest(lane.standby_from, done.last_number + 1);
+                end if;
+            end if;
+        end if;
     end if;
-    select * into room, kept_by from lane_room(show, lane, p_batch, p_per_second);
-    if room = 0 and kept_by <> 'cap' then
-        -- Those who wait for a gateway do so together, to the next half second, and remain busy: each
-        -- is to get its share of what the gateway takes.
-        update lanes
-        set busy = kept_by = 'gateway', rest_until = case kept_by
-            when 'rate' then clock_timestamp() + make_interval(
-                secs => least((1 - admission_credit) * 60 / admission_rate, 30))
-            else to_timestamp(ceil(extract(epoch from clock_timestamp()) * 2 + 0.01) / 2) end
-        where event_id = p_event;
-        return;
-    end if;
-
-    batch := lock_batch(show, lane, room);
-    if batch.lowest is null then
-        delete from lane_wakes where event_id = p_event and not released;
-        update lanes
-        set busy = false, stalled = room = 0,
-            standby_from = case
-                when room = 0 then standby_from
-                when (found or turn.released is not null) and hope_has_ended(p_event) then 0
-                else 9223372036854775807 end
-        where event_id = p_event;
-        return;
-    end if;
-    taken := batch.taken;
-    if taken = 0 then
-        return;  -- all of them have just left
-    end if;
-    -- Over the cap by now (a direct booking): told, and the batch is read again without them.
-    if cardinality(batch.over_cap) > 0 then
-        taken := refuse_entries(p_event, batch.over_cap, 'over_cap');
-        return;
-    end if;
-    select * into got from take_seats(p_event, batch.ids, batch.quantities, batch.wanted,
-        batch.together, batch.accessible);
-    if got.held is not null then
-        booked := hold_seats(show, batch.ids, batch.buyer_ids, batch.quantities, got.owners, got.held,
-            got.held_category);
-        seats_held := cardinality(got.held);
-    end if;
-    if cardinality(batch.pass_ids) > 0 then
-        select admit_entries(show, batch.pass_ids, batch.pass_quantities, seats_held,
-            array_agg(n.taken order by n.number) filter (where n.wants_pass)) into admitted
-        from (select w.number, w.wants_pass,
-                  count(*) filter (where not w.wants_pass) over (order by w.number)::integer as taken
-              from (select p.number, true as wants_pass from unnest(batch.pass_numbers) p(number)
-                    union all
-                    select batch.numbers[o.entry], false from unnest(got.owners) o(entry)) w) n;
-    end if;
-    failed := array(select batch.ids[f] from unnest(got.failed) f) || batch.pass_ids[admitted + 1 :];
-    if cardinality(failed) > 0 and cardinality(batch.ids) = 0 and in_flight(p_event) > 0 then
-        stalled := true;  -- passes are offered in order: nobody behind gets one either
-    elsif cardinality(failed) > 0 then
-        stalled := settle_failed(show, failed, got.raced, at_once);
-    end if;
-    -- Whoever gets nothing costs a turn too: many of them must not keep the other lanes waiting.
-    update lanes
-    set vt = vt + greatest(seats_held, taken) / weight, busy = not drain_lane.stalled,
-        stalled = drain_lane.stalled,
-        low_water = case when low_water_reset_at = now() then least(low_water_next, batch.lowest)
-                         else low_water end,
-        low_water_next = case when low_water_reset_at = now() then batch.lowest
-                              else low_water_next end,
-        standby_from = case when drain_lane.stalled then standby_from
-                            else greatest(standby_from, batch.last_number + 1) end,
-        admission_credit = case when admission_rate is null then 0
-                                else admission_credit - (booked + admitted) end,
-        now_serving = greatest(now_serving, case
-            when drain_lane.stalled then greatest(
-                least(batch.numbers[got.failed[1]], batch.pass_numbers[admitted + 1]) - 1,
-                (select batch.numbers[max(o)] from unnest(got.owners) o),
-                batch.pass_numbers[admitted])
-            else batch.last_number end)
+    update lane_state
+    set state = lane.state, rest_until = lane.rest_until, rest_reason = lane.rest_reason,
+        virtual_time = lane.virtual_time, served_at = lane.served_at, now_serving = lane.now_serving,
+        low_water = lane.low_water, low_water_next = lane.low_water_next,
+        low_water_reset_at = lane.low_water_reset_at, standby_from = lane.standby_from,
+        admission_credit = lane.admission_credit, credited_at = lane.credited_at
     where event_id = p_event;
 end $$;
 
-/* Begins a lane's turn: takes its wakes, adds to its credit, and resets its low-water mark where it is
-   due. released: by the wakes that were there; null: there were none. */
-create or replace function begin_turn(p_event bigint, out lane lanes, out released boolean)
-language plpgsql as $$
-#variable_conflict use_column
-begin
-    -- A release begins the pass over standby entries anew; what is only settled waits for the end of the
-    -- pass, or a busy sale would never come further than its first standby entries. Every 2 s all are
-    -- read: whoever committed very late is found then.
-    with woken as (
-        delete from lane_wakes where event_id = p_event
-            and (released or (select l.stalled from lanes l where l.event_id = p_event))
-        returning released
-    )
-    select bool_or(woken.released) into released from woken;
-    update lanes
-    set standby_from = case when released then 0 else standby_from end,
-        stalled = stalled and released is null,
-        low_water = case when low_water_reset_at < now() - interval '2 s' then 0 else low_water end,
-        low_water_reset_at = case when low_water_reset_at < now() - interval '2 s' then now()
-                                  else low_water_reset_at end,
-        -- What was not used is kept for a second.
-        admission_credit = least(greatest(admission_rate / 60, 1), admission_credit
-            + admission_rate / 60 * extract(epoch from clock_timestamp() - credited_at)),
-        credited_at = clock_timestamp(),
-        served_at = clock_timestamp(),
-        rest_until = null
-    where event_id = p_event
-    returning * into lane;
-end $$;
-
-/* The next p_room entries of a lane, locked plainly and read in number order, with what deciding them
-   needs: an array element for each that wants seats, and for each that wants a pass.
-   lowest: no entry waits below it; null: there are none. taken: how many there still are when they are
-   locked. over_cap: those whose buyers have too many seats by now. */
-create or replace function lock_batch(
-    p_show events, p_lane lanes, p_room integer,
-    out lowest bigint, out taken integer, out last_number bigint, out numbers bigint[], out ids uuid[],
-    out buyer_ids bigint[], out quantities integer[], out wanted integer[], out together boolean[],
-    out accessible integer[], out over_cap uuid[], out pass_numbers bigint[], out pass_ids uuid[],
-    out pass_quantities integer[])
-language plpgsql as $$
-#variable_conflict use_column
-declare
-    found_numbers bigint[];
+/* The numbers of the next entries of a lane, p_limit at most, and the lowest that waits. */
+create or replace function read_batch(
+    p_lane lane_state, p_limit integer, out numbers bigint[], out lowest bigint)
+language plpgsql stable as $$
 begin
     select array_agg(n.number),
         coalesce(min(n.number) filter (where n.state = 'waiting'), max(n.number))
-    into found_numbers, lowest
+    into numbers, lowest
     from (select w.number, w.state from (
-              (select number, state from entries where event_id = p_show.id and state = 'waiting'
-                  and number >= p_lane.low_water order by number limit p_room)
+              (select number, state from entries
+               where event_id = p_lane.event_id and state = 'waiting'
+                   and number >= p_lane.low_water order by number limit p_limit)
               union all
-              (select number, state from entries where event_id = p_show.id and state = 'standby'
-                  and number >= p_lane.standby_from order by number limit p_room)) w
-          order by w.number limit p_room) n;
-    if lowest is null then
-        return;
-    end if;
+              (select number, state from entries
+               where event_id = p_lane.event_id and state = 'standby'
+                   and number >= p_lane.standby_from order by number limit p_limit)) w
+          order by w.number limit p_limit) n;
+end $$;
+
+/* Decides entries by number, which they are locked by, plainly. next_state: what the lane is then;
+   last_number: of those that were looked at, null: none was decided, and the lane is read again;
+   serving: nobody up to this number waits to be decided. */
+create or replace function decide_batch(
+    p_show events, p_numbers bigint[], p_at_once integer,
+    out taken integer, out booked integer, out seats_held integer, out admitted integer,
+    out next_state text, out last_number bigint, out serving bigint)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    numbers bigint[]; ids uuid[]; buyer_ids bigint[]; quantities integer[]; wanted integer[];
+    together boolean[]; accessible integer[];       -- of those that want seats
+    pass_numbers bigint[]; pass_ids uuid[]; pass_quantities integer[];  -- of those that want passes
+    over_cap uuid[];
+    got record;                                     -- what take_seats could give
+    failed uuid[];
+    ended_through bigint;
+begin
+    booked := 0; seats_held := 0; admitted := 0; next_state := 'ready';
     select count(*), max(e.number),
         array_agg(e.number) filter (where not e.admission),
         coalesce(array_agg(e.id) filter (where not e.admission), '{}'),
@@ -200,9 +176,44 @@ begin
                 select b.seats from buyer_seats b
                 where b.event_id = p_show.id and b.buyer_id = e.buyer_id), 0) as over_cap
           from (select * from entries
-                where event_id = p_show.id and number = any (found_numbers)
+                where event_id = p_show.id and number = any (p_numbers)
                     and entry_is_waiting(state)
                 order by number for update) e) e;
+    if taken = 0 then
+        return;  -- all of them have just left
+    end if;
+    -- Over the cap by now (a direct booking): told, and the batch is read again without them.
+    if cardinality(over_cap) > 0 then
+        taken := refuse_entries(p_show.id, over_cap, 'over_cap');
+        last_number := null;
+        return;
+    end if;
+    select * into got from take_seats(p_show.id, ids, quantities, wanted, together, accessible);
+    if got.held is not null then
+        booked := hold_seats(p_show, ids, buyer_ids, quantities, got.owners, got.held,
+            got.held_category);
+        seats_held := cardinality(got.held);
+    end if;
+    if cardinality(pass_ids) > 0 then
+        select admit_entries(p_show, pass_ids, pass_quantities, seats_held,
+            array_agg(n.taken order by n.number) filter (where n.wants_pass)) into admitted
+        from (select w.number, w.wants_pass,
+                  count(*) filter (where not w.wants_pass) over (order by w.number)::integer as taken
+              from (select p.number, true as wants_pass from unnest(pass_numbers) p(number)
+                    union all
+                    select numbers[o.entry], false from unnest(got.owners) o(entry)) w) n;
+    end if;
+    failed := array(select ids[f] from unnest(got.failed) f) || pass_ids[admitted + 1 :];
+    if cardinality(failed) > 0 and cardinality(ids) = 0 and in_flight(p_show.id) > 0 then
+        next_state := 'waiting_for_seats';  -- passes are offered in order: none behind gets one either
+    elsif cardinality(failed) > 0 then
+        select s.next_state, s.ended_through into next_state, ended_through
+        from settle_failed(p_show, failed, got.raced, p_at_once) s;
+    end if;
+    serving := greatest(ended_through, case when next_state = 'waiting_for_seats' then greatest(
+            least(numbers[got.failed[1]], pass_numbers[admitted + 1]) - 1,
+            (select numbers[max(o)] from unnest(got.owners) o), pass_numbers[admitted])
+        else last_number end);
 end $$;
 
 /* Tells entries that there is nothing for them. */
@@ -217,7 +228,7 @@ begin
     return told;
 end $$;
 
-/* Whether somebody on standby hopes for a category of which nothing is held any more. */
+/* Whether an entry on standby hopes for a category of which nothing is held any more. */
 create or replace function hope_has_ended(p_event bigint) returns boolean
 language sql stable as $$
     select not exists (

@@ -1,8 +1,9 @@
 /* How many more buyers a lane may let in now, p_most at most, and what keeps it from more: 'cap' (until
-   one of its own is done), 'rate' or 'gateway' (for a while). p_per_second: payments that the gateway
-   takes; all who are in flight for it must be able to pay within the hold time. */
+   one of its own is done), 'rate' or 'gateway' (for a while). p_credit: entries that its admission rate
+   lets in now. p_per_second: payments that the gateway takes; all who are in flight for it must be able to
+   pay within the hold time. */
 create or replace function lane_room(
-    p_show events, p_lane lanes, p_most integer, p_per_second double precision,
+    p_show events, p_lane lanes, p_credit numeric, p_most integer, p_per_second double precision,
     out room integer, out kept_by text)
 language plpgsql as $$
 declare
@@ -12,8 +13,8 @@ begin
     if p_lane.in_flight_cap is not null then
         select least(room, p_lane.in_flight_cap - in_flight(p_show.id)), 'cap' into room, kept_by;
     end if;
-    if p_lane.admission_rate is not null and floor(p_lane.admission_credit) < room then
-        room := floor(p_lane.admission_credit); kept_by := 'rate';
+    if p_lane.admission_rate is not null and floor(p_credit) < room then
+        room := floor(p_credit); kept_by := 'rate';
     end if;
     if p_per_second is not null and room > 0 and needs_gateway(p_show.id) then
         for_gateway := floor(p_per_second * p_show.hold_seconds)

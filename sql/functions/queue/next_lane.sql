@@ -1,11 +1,12 @@
 /* The lane to serve next, locked: of those with something to decide, the one that got the least for
-   its weight. SKIP LOCKED chooses among lanes only; a lane is served by one drain at a time. A lane
-   that was not busy (idle, waiting for held seats or for its gateway, at its cap, paused) starts at the
-   others' time, and that time never falls: busy lanes only move on, and where none is busy the furthest
-   lane tells it. It comes before those whose time that is, or it would move on with them and never be
-   served.
+   its weight. SKIP LOCKED chooses among lanes only; a lane is served by one drain at a time.
+   Virtual time is compared among lanes whose time counts: that are ready, ending, or rest for their
+   gateway, and were not changed by their organiser since. Another (idle, waiting for held seats, at its
+   cap, paused) starts at their time, and that time never falls: these lanes only move on, and where there
+   is none the furthest lane tells it. It comes before those whose time that is, or it would move on with
+   them and never be served.
    Where other drains have all that are behind, one that is ahead by p_ahead seats is not served instead,
-   or weights would mean nothing; but nobody waits for a lane whose drain hangs.
+   or weights would mean nothing; but no lane waits for one whose drain hangs.
    p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no
    bound. Null: nothing to do. */
 create or replace function next_lane(p_backlog integer default null, p_ahead integer default 500)
@@ -14,46 +15,58 @@ declare
     moment constant timestamptz := clock_timestamp();
     backlogged constant boolean := is_backlogged(p_backlog);
     with_work bigint[];
-    over bigint[];      -- lanes with people who are to be told so, whatever else keeps them waiting
+    over bigint[];      -- lanes whose entries are to be told so, whatever else keeps them waiting
+    changed bigint[];
+    counting bigint[];
     present numeric;
     behind numeric;
     chosen bigint;
 begin
     with_work := array(
-        select l.event_id from lanes l
-        where (exists (select from lane_wakes w where w.event_id = l.event_id)
-            or not l.stalled and (
-                exists (select from entries e where e.event_id = l.event_id and e.state = 'waiting'
-                    and e.number >= case when l.low_water_reset_at < moment - interval '2 s'
-                                         then 0 else l.low_water end)
-                or exists (select from entries e where e.event_id = l.event_id and e.state = 'standby'
-                    and e.number >= l.standby_from)))
-            and lane_is_due(l.event_id, backlogged));
+        select s.event_id from lane_state s
+        where (exists (select from lane_wakes w where w.event_id = s.event_id)
+            or s.state <> 'waiting_for_seats' and (
+                exists (select from entries e where e.event_id = s.event_id and e.state = 'waiting'
+                    and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
+                                         then 0 else s.low_water end)
+                or exists (select from entries e where e.event_id = s.event_id and e.state = 'standby'
+                    and e.number >= s.standby_from)))
+            and lane_is_due(s.event_id, backlogged));
     over := array(
-        select l.event_id from lanes l join events v on v.id = l.event_id
-        where (l.paused or l.stalled or l.rest_until > moment)
+        select s.event_id
+        from lane_state s join lanes l on l.event_id = s.event_id join events v on v.id = s.event_id
+        where (l.paused or s.state = 'waiting_for_seats' or s.rest_until > moment)
             and (v.state <> 'on_sale' or moment >= v.off_sale_at)
-            and exists (select from entries e where e.event_id = l.event_id
+            and exists (select from entries e where e.event_id = s.event_id
                 and entry_is_waiting(e.state)));
-    update lanes set busy = false
+    changed := array(select event_id from lane_wakes where kind = 'changed');
+    update lane_state set state = 'idle', rest_until = null, rest_reason = null
     where event_id in (
-        select event_id from lanes
-        where busy and told_through is null and event_id <> all (with_work || over)
+        select event_id from lane_state
+        where (state = 'ready' or rest_reason = 'gateway') and event_id <> all (with_work || over)
         for update skip locked);
-    select coalesce(min(vt) filter (where busy), max(vt), 0),
-        min(vt) filter (where busy and served_at > moment - interval '1 s'
-            and coalesce(rest_until <= moment, true))
-    into present, behind from lanes;
-    select l.event_id into chosen
-    from lanes l
-    where l.told_through is not null or l.event_id = any (over)
-        or l.event_id = any (with_work) and not l.paused and coalesce(l.rest_until <= moment, true)
-        and (not l.busy or coalesce(l.vt <= behind + p_ahead / l.weight, true))
-    order by case when l.busy then l.vt else greatest(l.vt, present) end, l.busy, l.event_id
+    counting := array(
+        select s.event_id from lane_state s join lanes l on l.event_id = s.event_id
+        where (s.state in ('ready', 'ending') or s.rest_reason = 'gateway')
+            and not l.paused and s.event_id <> all (changed));
+    select coalesce(min(virtual_time) filter (where event_id = any (counting)), max(virtual_time), 0),
+        min(virtual_time) filter (where event_id = any (counting)
+            and served_at > moment - interval '1 s' and coalesce(rest_until <= moment, true))
+    into present, behind from lane_state;
+    select s.event_id into chosen
+    from lane_state s join lanes l on l.event_id = s.event_id
+    where s.state = 'ending' or s.event_id = any (over)
+        or s.event_id = any (with_work) and not l.paused
+            and (coalesce(s.rest_until <= moment, true) or s.event_id = any (changed))
+            and (s.event_id <> all (counting)
+                or coalesce(s.virtual_time <= behind + p_ahead / l.weight, true))
+    order by case when s.event_id = any (counting) then s.virtual_time
+                  else greatest(s.virtual_time, present) end,
+        s.event_id = any (counting), s.event_id
     limit 1
-    for update of l skip locked;
-    update lanes set vt = greatest(vt, present), busy = true
-    where event_id = chosen and not busy;
+    for update of s skip locked;
+    update lane_state set virtual_time = present
+    where event_id = chosen and event_id <> all (counting) and virtual_time < present;
     return chosen;
 end $$;
 

@@ -2,11 +2,12 @@
    back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
    one moment, never a lock that was in the way (p_raced). Who wants a pass may hope while seats are
    held, or others have passes that they may not use.
-   p_at_once: see end_queue.
-   True: nothing at all is free, but something is held, so the lane had better wait as it is. */
+   p_at_once: see write_queue_ending. next_state: what the lane is then; it waits for seats where
+   nothing at all is free, but something is held. ended_through: see start_queue_ending. */
 create or replace function settle_failed(
-    p_show events, p_ids uuid[], p_raced boolean, p_at_once integer)
-returns boolean language plpgsql set jit = off as $$
+    p_show events, p_ids uuid[], p_raced boolean, p_at_once integer,
+    out next_state text, out ended_through bigint)
+language plpgsql set jit = off as $$
 declare
     pending smallint[];  -- categories with seats of bookings that may still end
     some_free boolean;
@@ -14,20 +15,25 @@ declare
     woken boolean;      -- seats were released since the batch began
     passes boolean;
 begin
+    next_state := 'ready';
     select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),
         exists (select from seats
                 where event_id = p_show.id and state = 'free' and allocation is null),
         count_free(p_show.id, null, 0, 1) = 1,
-        exists (select from lane_wakes where event_id = p_show.id and released),
+        exists (select from lane_wakes where event_id = p_show.id and kind = 'released'),
         exists (select from entries where event_id = p_show.id and state = 'admitted'
                 and pass_state <> 'missed' and pass_until > clock_timestamp())
     into pending, some_free, some_unkept, woken, passes
     from event_categories c where c.event_id = p_show.id;
     if cardinality(pending) = 0 and not some_unkept then
-        perform end_queue(p_show.id, 'sold_out', p_at_once, not some_free);
+        ended_through := start_queue_ending(p_show.id, 'sold_out', not some_free);
+        select case when w.finished then 'ready' else 'ending' end into next_state
+        from write_queue_ending(p_show.id, p_at_once) w;
+    elsif not some_free then
+        next_state := 'waiting_for_seats';
     end if;
     if not some_free then
-        return cardinality(pending) > 0;
+        return;
     end if;
 
     update entries e
@@ -58,5 +64,4 @@ begin
     if p_raced then
         insert into lane_wakes (event_id) values (p_show.id);
     end if;
-    return false;
 end $$;

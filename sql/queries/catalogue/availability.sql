@@ -30,8 +30,8 @@ FROM events e WHERE e.id = %(event_id)s AND e.state <> 'draft'
 -- The state of each queue. Up to 1,000 waiting entries are counted. In a longer queue the places are
 -- computed from the numbers given out and the leavers, at the same cost for every length. Up to 5,000
 -- standby entries are counted.
-SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted, s.standby,
-    list_leavers(l.event_id, l.now_serving, n.last_number) AS leavers,
+SELECT l.event_id, d.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted, s.standby,
+    list_leavers(l.event_id, d.now_serving, n.last_number) AS leavers,
     CASE WHEN e.state <> 'on_sale' OR clock_timestamp() >= e.off_sale_at THEN 'over'
         WHEN clock_timestamp() < e.on_sale_at THEN 'soon'
         WHEN EXISTS (SELECT FROM seats s WHERE s.event_id = e.id AND s.state = 'free'
@@ -41,13 +41,14 @@ SELECT l.event_id, l.now_serving, clock_timestamp() AS as_of, n.last_number, w.c
             THEN 'all_held'
         ELSE 'sold_out' END AS sale
 FROM lanes l
+JOIN lane_state d ON d.event_id = l.event_id
 JOIN events e ON e.id = l.event_id
 CROSS JOIN LATERAL (SELECT coalesce(pg_sequence_last_value(
     to_regclass(format('entry_numbers_%%s', l.event_id))), 0) AS last_number) n
 CROSS JOIN LATERAL (
     SELECT count(*) AS counted FROM (
         SELECT FROM entries q
-        WHERE q.event_id = l.event_id AND q.state = 'waiting' AND q.number >= l.low_water
+        WHERE q.event_id = l.event_id AND q.state = 'waiting' AND q.number >= d.low_water
         LIMIT 1001) x) w
 CROSS JOIN LATERAL (
     SELECT count(*) AS standby FROM (

@@ -129,7 +129,6 @@ WHERE e.id = %(event_id)s
 UPDATE lanes l
 SET paused = coalesce(%(paused)s, l.paused), weight = coalesce(%(weight)s, l.weight),
     in_flight_cap = CASE WHEN %(set_cap)s THEN %(in_flight_cap)s ELSE l.in_flight_cap END,
-    stalled = false, rest_until = NULL,  -- there may be room now
     admission_rate = CASE WHEN %(set_rate)s THEN %(admission_rate)s ELSE l.admission_rate END
 FROM events e
 WHERE l.event_id = %(event_id)s AND e.id = l.event_id

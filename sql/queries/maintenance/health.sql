@@ -4,14 +4,14 @@ SELECT max(version) AS version FROM schema_version
 
 -- count_queues --
 -- Entries that wait, by lane, up to 10,000 each; of events that are on sale.
-SELECT l.event_id, (
+SELECT s.event_id, (
     SELECT count(*) FROM (
         SELECT FROM entries e
-        WHERE e.event_id = l.event_id AND e.state = 'waiting' AND e.number >= l.low_water
+        WHERE e.event_id = s.event_id AND e.state = 'waiting' AND e.number >= s.low_water
         LIMIT 10000) x) AS waiting
-FROM lanes l JOIN events e ON e.id = l.event_id
+FROM lane_state s JOIN events e ON e.id = s.event_id
 WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp()
-ORDER BY l.event_id DESC LIMIT 50
+ORDER BY s.event_id DESC LIMIT 50
 
 -- count_seats --
 -- Seats by state, of events that are on sale.

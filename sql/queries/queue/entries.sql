@@ -10,7 +10,7 @@ FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %
 -- shown so before its row is written.
 SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
-    CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
+    CASE WHEN t.told THEN q.reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
     e.accessible, e.admission, e.joined_at, e.decided_at,
     CASE WHEN e.state = 'waiting' THEN greatest(e.number - l.now_serving - 1, 0) END AS ahead,
     CASE WHEN e.seats IS NOT NULL THEN (
@@ -18,8 +18,9 @@ SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
         FROM events v JOIN plan_seats p ON p.plan_version_id = v.plan_version_id
         WHERE v.id = e.event_id AND p.seat = ANY (e.seats)) END AS seats
 FROM entries e
-LEFT JOIN lanes l ON l.event_id = e.event_id
-CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
+LEFT JOIN lane_state l ON l.event_id = e.event_id
+LEFT JOIN queue_endings q ON q.event_id = e.event_id
+CROSS JOIN LATERAL (SELECT ending_tells(q, e) AS told) t
 WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer_id)s
 
 -- leave_queue --

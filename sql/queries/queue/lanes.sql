@@ -8,7 +8,7 @@ SELECT next_lane(%(backlog)s, %(ahead)s) AS event_id
 
 -- lock_lane --
 -- The same lane again, after a batch of it failed.
-SELECT event_id FROM lanes WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
+SELECT event_id FROM lane_state WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 
 -- drain_lane --
 -- Decides the next entries of a lane that we hold.
@@ -17,15 +17,17 @@ SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 -- dead_letter_first --
 -- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
 WITH lane AS (
-    SELECT l.told_from, l.told_through, CASE WHEN EXISTS (SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.released)
+    SELECT q.written_to, CASE WHEN EXISTS (
+            SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.kind = 'released')
         THEN 0 ELSE l.standby_from END AS standby_from
-    FROM lanes l WHERE l.event_id = %(event_id)s
+    FROM lane_state l LEFT JOIN queue_endings q ON q.event_id = l.event_id
+    WHERE l.event_id = %(event_id)s
 ), entry AS (
     SELECT e.* FROM entries e, lane
     WHERE e.event_id = %(event_id)s
-        AND CASE WHEN lane.told_through IS NULL
+        AND CASE WHEN lane.written_to IS NULL
             THEN e.state = 'waiting' OR e.state = 'standby' AND e.number >= lane.standby_from
-            ELSE entry_is_waiting(e.state) AND e.number > lane.told_from END
+            ELSE entry_is_waiting(e.state) AND e.number > lane.written_to END
     ORDER BY e.number LIMIT 1
 ), told AS (
     UPDATE entries e SET state = 'unavailable', decided_at = clock_timestamp(), reason = 'error'

@@ -12,11 +12,11 @@ CROSS JOIN LATERAL (
 -- The states of entries.
 SELECT e.id, e.number, e.booking_id, e.pass_state,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
-    CASE WHEN t.told THEN l.told_reason ELSE e.reason END AS reason
+    CASE WHEN t.told THEN q.reason ELSE e.reason END AS reason
 FROM unnest(%(event_ids)s::bigint[], %(ids)s::uuid[]) w(event_id, id)
 JOIN entries e ON e.event_id = w.event_id AND e.id = w.id
-LEFT JOIN lanes l ON l.event_id = e.event_id
-CROSS JOIN LATERAL (SELECT is_told(l, e) AS told) t
+LEFT JOIN queue_endings q ON q.event_id = e.event_id
+CROSS JOIN LATERAL (SELECT ending_tells(q, e) AS told) t
 
 -- read_bookings --
 -- The states of bookings and their payments.
