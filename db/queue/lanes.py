@@ -12,14 +12,14 @@ sql = load("queue/lanes")
 class Drained:
     """What a batch did: entries looked at, bookings made, seats in them, entries offered a pass.
 
-    stalled: nothing is free, and the lane waits for held seats to be settled.
+    waiting_for_seats: nothing is free, and the lane waits for held seats to be settled.
     """
 
     taken: int
     booked: int
     seats_held: int
     admitted: int
-    stalled: bool
+    waiting_for_seats: bool
 
 
 def any_work(conn: Conn, backlog: int | None = None) -> bool:

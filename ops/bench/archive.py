@@ -109,7 +109,7 @@ def sell(postgres: Postgres, conn: Conn) -> Sample:
     with timed(lambda: [postgres.pid]) as watch:
         for buyer in buyers:
             join(conn, event, buyer)
-        events.drain_until_stalled(conn, Settings.drain_batch)
+        events.drain_until_it_waits(conn, Settings.drain_batch)
         query = "SELECT id, buyer_id FROM bookings WHERE event_id = %s"
         held = {row["id"]: row["buyer_id"] for row in conn.execute(query, [event.id])}
         for booking, buyer in held.items():

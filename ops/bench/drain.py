@@ -60,7 +60,7 @@ def drain_hall(
         events.add_entries(conn, event, entries, wishes)
         events.settle_down(conn)
         with timed(lambda: [postgres.pid]) as watch:
-            booked = events.drain_until_stalled(conn, batch)
+            booked = events.drain_until_it_waits(conn, batch)
         held = events.count_held(conn, event)
         assert held > seats * 0.99, f"{held} seats of {seats} are held"
         return Sample(booked, watch.seconds, watch.cpu_seconds)

@@ -158,7 +158,7 @@ def serve_one_lane(conn: Conn, batch: int) -> tuple[int, Drained] | None:
         return None if event is None else (event, lanes.drain(conn, event, batch))
 
 
-def drain_until_stalled(conn: Conn, batch: int) -> int:
+def drain_until_it_waits(conn: Conn, batch: int) -> int:
     """Serve lanes until there is nothing to decide; return the number of bookings."""
     booked = idle = 0
     while served := serve_one_lane(conn, batch):

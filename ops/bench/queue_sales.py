@@ -98,10 +98,10 @@ def hold_sale(conn: Conn, joins: int, before: int) -> None:
         conn.execute(JOIN, event | {"first": first, "last": last})
     conn.execute(LEAVE, event)
     for _ in range(PASSES):
-        events.drain_until_stalled(conn, Settings.drain_batch)
+        events.drain_until_it_waits(conn, Settings.drain_batch)
         settle_holds(conn, event)
     conn.execute(CLOSE, event)
-    events.drain_until_stalled(conn, Settings.drain_batch)
+    events.drain_until_it_waits(conn, Settings.drain_batch)
     settle_holds(conn, event)
     work_off_tasks(conn)
 

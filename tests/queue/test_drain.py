@@ -368,7 +368,7 @@ def test_while_nothing_is_free_the_lane_waits_and_nobody_is_decided(conn: Conn) 
     hall = build_hall(conn, {1: ["..."]})
     for _ in range(5):
         hall.enter()
-    assert hall.drain(batch=4).stalled
+    assert hall.drain(batch=4).waiting_for_seats
     assert hall.states() == ["booked"] * 3 + ["waiting"] * 2
     assert lanes.next_lane(conn) is None
 

@@ -11,7 +11,7 @@
 create or replace function drain_lane(
     p_event bigint, p_batch integer, p_per_second double precision default null,
     out taken integer, out booked integer, out seats_held integer, out admitted integer,
-    out stalled boolean)
+    out waiting_for_seats boolean)
 language plpgsql
 set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_custom_plan as $$
@@ -31,7 +31,7 @@ declare
     lowest bigint;          -- no entry waits below it
     done record;            -- see decide_batch
 begin
-    taken := 0; booked := 0; seats_held := 0; admitted := 0; stalled := false;
+    taken := 0; booked := 0; seats_held := 0; admitted := 0; waiting_for_seats := false;
     perform lock_sale(p_event, false);
     select * into show from events where id = p_event;
     select * into sale from lanes where event_id = p_event;
@@ -93,8 +93,9 @@ begin
         else
             select * into done from decide_batch(show, numbers, at_once);
             taken := done.taken; booked := done.booked; seats_held := done.seats_held;
-            admitted := done.admitted; stalled := done.next_state = 'waiting_for_seats';
+            admitted := done.admitted;
             lane.state := done.next_state;
+            waiting_for_seats := lane.state = 'waiting_for_seats';
             lane.now_serving := greatest(lane.now_serving, done.serving);
             if done.last_number is not null then
                 -- An entry that gets nothing costs something, too: many of them must not keep the other
@@ -105,7 +106,7 @@ begin
                 if afresh then
                     lane.low_water := least(lane.low_water_next, lowest); lane.low_water_next := lowest;
                 end if;
-                if not stalled then
+                if not waiting_for_seats then
                     lane.standby_from := greatest(lane.standby_from, done.last_number + 1);
                 end if;
             end if;
