@@ -22,10 +22,11 @@ declare
     behind numeric;
     chosen bigint;
 begin
+    changed := array(select event_id from lane_wakes where kind = 'changed');
     with_work := array(
         select s.event_id from lane_state s
-        where (exists (select from lane_wakes w where w.event_id = s.event_id)
-            or s.state <> 'waiting_for_seats' and (
+        where (exists (select from lane_wakes w where w.event_id = s.event_id and w.kind <> 'changed')
+            or (s.state <> 'waiting_for_seats' or s.event_id = any (changed)) and (
                 exists (select from entries e where e.event_id = s.event_id and e.state = 'waiting'
                     and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
                                          then 0 else s.low_water end)
@@ -39,7 +40,6 @@ begin
             and (v.state <> 'on_sale' or moment >= v.off_sale_at)
             and exists (select from entries e where e.event_id = s.event_id
                 and entry_is_waiting(e.state)));
-    changed := array(select event_id from lane_wakes where kind = 'changed');
     update lane_state set state = 'idle', rest_until = null, rest_reason = null
     where event_id in (
         select event_id from lane_state
