@@ -10,9 +10,9 @@ sql = load("queue/lanes")
 
 @dataclass(frozen=True)
 class Drained:
-    """What a batch did: entries looked at, bookings made, seats in them, entries offered a pass.
+    """The result of a batch: entries decided, bookings made, their seats, passes offered.
 
-    waiting_for_seats: nothing is free, and the lane waits for held seats to be settled.
+    waiting_for_seats: no seat is free, and the lane waits for held ones.
     """
 
     taken: int

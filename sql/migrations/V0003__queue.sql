@@ -1,8 +1,8 @@
 /* The queue of each event, with the lobby and the draw before it. */
 
-/* What organisers set about the queue of each event. weight: the lane's share of the drain's work;
-   in_flight_cap: buyers that may be unpaid at once; admission_rate: entries a minute that may be given
-   seats or a pass. Apart from lane_state, whose lock the drain holds for as long as a batch takes. */
+/* What organisers set of each lane. weight: the lane's share of the drain's work; in_flight_cap: the most
+   buyers in flight; admission_rate: entries a minute that may get seats or a pass. A table of its own,
+   because the drain locks lane_state for as long as a batch takes. */
 create table lanes (
     event_id bigint primary key,
     weight numeric not null default 1 check (weight > 0),
@@ -11,16 +11,16 @@ create table lanes (
     admission_rate numeric check (admission_rate > 0)
 );
 
-/* What drains keep about each lane. Its row lock is the lane's lock; it is written once a batch.
+/* The lane state, which drains keep. Its row lock is the lane's lock; it is written once a batch.
 
-   state: idle, nothing to decide; ready, something to decide; waiting_for_seats, nothing is free, but
-   something held may still come back, and a wake ends it; resting, not looked at before rest_until;
-   ending, its queue was ended and entries are still to be written (queue_endings).
-   virtual_time: seats served / weight; see next_lane. served_at: when a drain last had it.
-   low_water: no entry waits below it, so that the drain need not read over the dead rows of those
-   already served. It follows 2 s behind, as long as a join may take: an entry that commits late is not
-   passed by. low_water_next: below which no entry waited when it was last moved.
-   standby_from: where the pass over standby entries is.
+   state: idle: nothing to decide; ready: something to decide; waiting_for_seats: no seat is free, but held
+   ones may come back, and a wake ends the state; resting: the lane is not served before rest_until;
+   ending: there is a queue ending whose entries are still to be written (queue_endings).
+   virtual_time: seats served / weight; see next_lane. served_at: when a drain last had the lane.
+   low_water: the low-water mark: no entry waits below it, so that the drain need not read over dead rows.
+   It is moved 2 s late, the longest time of a join, so that no entry that commits late is missed.
+   low_water_next: the mark at the last move.
+   standby_from: the progress of the pass over standby entries.
    admission_credit: how many entries the admission rate lets in now, as of credited_at. */
 create table lane_state (
     event_id bigint primary key,
@@ -42,9 +42,9 @@ create table lane_state (
     constraint lane_state_served check (state = 'idle' or served_at is not null)
 ) with (fillfactor = 50);
 
-/* A queue that was ended, for as long as its entries are being written: all up to last_number are told
-   that there is nothing, those up to written_to in their rows, too. everyone false: but those that need
-   accessible places, or name seats. */
+/* Queue endings, for as long as their entries are being written. All entries up to last_number are told that
+   there is nothing left; the rows of those up to written_to say so as well. everyone false: except entries
+   that need accessible seats or name seats. */
 create table queue_endings (
     event_id bigint primary key,
     reason text not null check (reason in ('sale_over', 'sold_out')),
@@ -54,10 +54,10 @@ create table queue_endings (
     started_at timestamptz not null default clock_timestamp()
 );
 
-/* Why a lane is to be looked at again, whatever it waits for. released: seats were, and entries on standby
-   come before later numbers; settled: a booking was, and some entries may have nothing to hope for any
-   more; changed: the organiser has set something else (lanes). Rows instead of a flag in lane_state,
-   because a transaction that adds one holds no lock on the lane. */
+/* Wakes: reasons to serve a lane again, in any state. released: seats were released, and standby entries
+   come before later numbers; settled: a booking was settled, and some entries may have no prospects any
+   more; changed: the organiser has changed the lane. Rows instead of a flag in lane_state, because a
+   transaction that adds a wake does not lock the lane. */
 create table lane_wakes (
     id bigint generated always as identity primary key,
     event_id bigint not null,

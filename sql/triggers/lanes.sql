@@ -3,8 +3,8 @@ create or replace trigger lanes_audit
     for each row execute function audit_changes('lane changed', 'event_id', 'paused', 'weight',
         'in_flight_cap', 'admission_rate');
 
-/* There may be room now, or less; and a lane that was paused has no claim on what it missed (next_lane).
-   A wake, since an organiser waits for no drain, which has the lane's state for as long as a batch takes. */
+/* Wakes a lane that its organiser has changed: there may be more room now, or less, and its virtual time
+   starts anew (next_lane). A wake needs no lock on lane_state, which the drain has for a whole batch. */
 create or replace function wake_changed_lane() returns trigger language plpgsql as $$
 begin
     insert into lane_wakes (event_id, kind) values (new.event_id, 'changed');

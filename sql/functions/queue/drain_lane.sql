@@ -1,13 +1,13 @@
-/* Decides the next p_batch entries of a lane in number order and holds their seats, all in the
-   caller's transaction, which must hold the lane's lock (next_lane). Zero-price bookings are confirmed
-   at once; an entry that asks for admission is offered a pass. p_per_second: payments that the gateway
-   takes; null: no bound. Returns how many entries were looked at, how many were booked, their seats, how
-   many were admitted, and whether the lane now waits for held seats to be settled.
+/* Decides the next p_batch entries of a lane in number order and holds their seats, all in the caller's
+   transaction, which must have locked the lane (next_lane). Free bookings are confirmed at once; an entry
+   that asks for admission is offered a pass. p_per_second: payments a second at the gateway; null: no
+   limit. Returns how many entries were decided, how many were booked, their seats, how many were admitted,
+   and whether the lane now waits for seats.
 
-   Planned anew each time, as is hold_seats: plans from when few waited cost more as the crowd grows.
+   Planned anew each time, like hold_seats: a plan from a time with few entries costs more in a long queue.
 
-   Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: a direct booking is
-   never waited for), buyer_seats. The lane's row is written once, when all is decided. */
+   Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: it never waits for a
+   direct booking), buyer_seats. The lane's row is written once, at the end. */
 create or replace function drain_lane(
     p_event bigint, p_batch integer, p_per_second double precision default null,
     out taken integer, out booked integer, out seats_held integer, out admitted integer,
@@ -17,16 +17,16 @@ set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
-    -- Writing is cheap beside deciding; but one at a time when an entry has spoiled the batch.
+    -- Writing is cheap beside deciding. After a batch failed because of one entry, it is one at a time.
     at_once constant integer := case p_batch when 1 then 1 else p_batch * 10 end;
     show events;
     sale lanes;
     lane lane_state;
     is_over boolean;
-    released boolean;       -- by the wakes of this batch; null: there were none
-    afresh boolean;         -- all entries are read, whatever the low water
+    released boolean;       -- a wake of this batch says so; null: there were no wakes
+    afresh boolean;         -- all entries are read, without the low-water mark
     room integer;
-    kept_by text;           -- what there is room for no more than that by
+    kept_by text;           -- the limit that leaves no more room
     numbers bigint[];
     lowest bigint;          -- no entry waits below it
     done record;            -- see decide_batch
@@ -38,9 +38,9 @@ begin
     select * into lane from lane_state where event_id = p_event;
     is_over := show.state <> 'on_sale' or clock_timestamp() >= show.off_sale_at;
 
-    -- A release begins the pass over standby entries anew; what is only settled waits for the end of the
-    -- pass, or a busy sale would never come further than its first standby entries. Every 2 s all are
-    -- read: an entry that committed very late is found then.
+    -- Released seats begin the pass over standby entries anew. A booking that was only settled waits for
+    -- the end of the pass: otherwise a busy sale would never get past its first standby entries. Every 2 s
+    -- all entries are read, and one that committed very late is found.
     with woken as (
         delete from lane_wakes where event_id = p_event
             and (kind <> 'settled' or lane.state = 'waiting_for_seats')
@@ -54,7 +54,7 @@ begin
     if afresh then
         lane.low_water := 0; lane.low_water_reset_at := now();
     end if;
-    -- What was not used is kept for a second.
+    -- Unused credit is kept for a second.
     lane.admission_credit := least(greatest(sale.admission_rate / 60, 1), lane.admission_credit
         + sale.admission_rate / 60 * extract(epoch from clock_timestamp() - lane.credited_at));
     lane.credited_at := clock_timestamp();
@@ -69,15 +69,15 @@ begin
         into taken, lane.state from write_queue_ending(p_event, at_once) w;
         lane.virtual_time := lane.virtual_time + least(taken, p_batch) / sale.weight;
         if is_over then
-            delete from lane_wakes where event_id = p_event;  -- nothing is left to hope for
+            delete from lane_wakes where event_id = p_event;  -- no entry is left
         end if;
     else
         select * into room, kept_by
         from lane_room(show, sale, lane.admission_credit, p_batch, p_per_second);
         select b.numbers, b.lowest into numbers, lowest from read_batch(lane, room) b;
         if room = 0 and kept_by <> 'cap' then
-            -- Lanes that wait for a gateway do so together, to the next half second, and their virtual
-            -- time counts: each is to get its share of what the gateway takes.
+            -- Lanes that wait for a gateway rest together, until the next half second, and their virtual
+            -- time counts: each gets its share of the gateway's payments.
             lane.state := 'resting'; lane.rest_reason := kept_by;
             lane.rest_until := case kept_by
                 when 'rate' then clock_timestamp() + make_interval(
@@ -98,8 +98,7 @@ begin
             waiting_for_seats := lane.state = 'waiting_for_seats';
             lane.now_serving := greatest(lane.now_serving, done.serving);
             if done.last_number is not null then
-                -- An entry that gets nothing costs something, too: many of them must not keep the other
-                -- lanes waiting.
+                -- An entry that gets nothing also counts: many of them must not keep other lanes waiting.
                 lane.virtual_time := lane.virtual_time + greatest(seats_held, taken) / sale.weight;
                 lane.admission_credit := case when sale.admission_rate is null then 0
                                               else lane.admission_credit - (booked + admitted) end;
@@ -121,7 +120,7 @@ begin
     where event_id = p_event;
 end $$;
 
-/* The numbers of the next entries of a lane, p_limit at most, and the lowest that waits. */
+/* Reads the numbers of the next entries of a lane, p_limit at most, and the lowest number that waits. */
 create or replace function read_batch(
     p_lane lane_state, p_limit integer, out numbers bigint[], out lowest bigint)
 language plpgsql stable as $$
@@ -140,9 +139,9 @@ begin
           order by w.number limit p_limit) n;
 end $$;
 
-/* Decides entries by number, which they are locked by, plainly. next_state: what the lane is then;
-   last_number: of those that were looked at, null: none was decided, and the lane is read again;
-   serving: nobody up to this number waits to be decided. */
+/* Locks entries by number, and decides them. next_state: the lane's state afterwards; last_number: the
+   highest that was decided; null: none was, and the lane is read again; serving: no entry up to this number
+   waits for its turn. */
 create or replace function decide_batch(
     p_show events, p_numbers bigint[], p_at_once integer,
     out taken integer, out booked integer, out seats_held integer, out admitted integer,
@@ -154,7 +153,7 @@ declare
     together boolean[]; accessible integer[];       -- of those that want seats
     pass_numbers bigint[]; pass_ids uuid[]; pass_quantities integer[];  -- of those that want passes
     over_cap uuid[];
-    got record;                                     -- what take_seats could give
+    got record;                                     -- see take_seats
     failed uuid[];
     ended_through bigint;
 begin
@@ -183,7 +182,7 @@ begin
     if taken = 0 then
         return;  -- all of them have just left
     end if;
-    -- Over the cap by now (a direct booking): told, and the batch is read again without them.
+    -- Over the cap since a direct booking: these entries are refused, and the batch is read again.
     if cardinality(over_cap) > 0 then
         taken := refuse_entries(p_show.id, over_cap, 'over_cap');
         last_number := null;
@@ -206,7 +205,7 @@ begin
     end if;
     failed := array(select ids[f] from unnest(got.failed) f) || pass_ids[admitted + 1 :];
     if cardinality(failed) > 0 and cardinality(ids) = 0 and in_flight(p_show.id) > 0 then
-        next_state := 'waiting_for_seats';  -- passes are offered in order: none behind gets one either
+        next_state := 'waiting_for_seats';  -- passes are offered in order: no later entry gets one either
     elsif cardinality(failed) > 0 then
         select s.next_state, s.ended_through into next_state, ended_through
         from settle_failed(p_show, failed, got.raced, p_at_once) s;
@@ -229,7 +228,7 @@ begin
     return told;
 end $$;
 
-/* Whether an entry on standby hopes for a category of which nothing is held any more. */
+/* Tells whether a standby entry waits for a category without held seats. */
 create or replace function hope_has_ended(p_event bigint) returns boolean
 language sql stable as $$
     select not exists (

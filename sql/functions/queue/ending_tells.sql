@@ -1,4 +1,4 @@
-/* Whether a queue ending tells an entry what is yet to be written. */
+/* Tells whether a queue ending applies to an entry whose row is not written yet. */
 create or replace function ending_tells(p_ending queue_endings, p_entry entries) returns boolean
 language sql immutable as $$
     select coalesce(entry_is_waiting(p_entry.state)

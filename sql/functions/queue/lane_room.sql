@@ -1,7 +1,7 @@
-/* How many more buyers a lane may let in now, p_most at most, and what keeps it from more: 'cap' (until
-   one of its own is done), 'rate' or 'gateway' (for a while). p_credit: entries that its admission rate
-   lets in now. p_per_second: payments that the gateway takes; all who are in flight for it must be able to
-   pay within the hold time. */
+/* Returns how many more entries a lane may let in now, p_most at most, and the limit that allows no more:
+   'cap' (until one of its buyers in flight has ended), 'rate' or 'gateway' (for some time). p_credit:
+   entries that its admission rate lets in now. p_per_second: payments a second at the gateway; all buyers
+   in flight there must be able to pay within the hold time. */
 create or replace function lane_room(
     p_show events, p_lane lanes, p_credit numeric, p_most integer, p_per_second double precision,
     out room integer, out kept_by text)

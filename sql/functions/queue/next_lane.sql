@@ -1,21 +1,21 @@
-/* The lane to serve next, locked: of those with something to decide, the one that got the least for
-   its weight. SKIP LOCKED chooses among lanes only; a lane is served by one drain at a time.
-   Virtual time is compared among lanes whose time counts: that are ready, ending, or rest for their
-   gateway, and were not changed by their organiser since. Another (idle, waiting for held seats, at its
-   cap, paused) starts at their time, and that time never falls: these lanes only move on, and where there
-   is none the furthest lane tells it. It comes before those whose time that is, or it would move on with
-   them and never be served.
-   Where other drains have all that are behind, one that is ahead by p_ahead seats is not served instead,
-   or weights would mean nothing; but no lane waits for one whose drain hangs.
-   p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no
-   bound. Null: nothing to do. */
+/* Locks the lane to serve next: of those with something to decide, the one with the least virtual time
+   (start-time fair queueing). SKIP LOCKED chooses only among lanes; one drain at a time serves a lane.
+   Virtual times are compared among lanes that are ready, ending or resting for their gateway, and that
+   their organiser has not changed since. Any other lane (idle, waiting for seats, at its cap, paused)
+   starts at the least time of these. That time never falls, because their times only grow; if there are
+   none, it is the greatest of all lanes. The lane that starts comes before lanes with the same time:
+   otherwise its start would grow with them, and it would never be served.
+   If other drains have all lanes that are behind, a lane that is p_ahead seats ahead is not served either:
+   otherwise weights would have no effect. But no lane waits for one whose drain hangs.
+   p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no limit.
+   Returns null if there is nothing to decide. */
 create or replace function next_lane(p_backlog integer default null, p_ahead integer default 500)
 returns bigint language plpgsql set jit = off as $$
 declare
     moment constant timestamptz := clock_timestamp();
     backlogged constant boolean := is_backlogged(p_backlog);
     with_work bigint[];
-    over bigint[];      -- lanes whose entries are to be told so, whatever else keeps them waiting
+    over bigint[];      -- lanes whose sale is over, which their entries have to be told
     changed bigint[];
     counting bigint[];
     present numeric;
@@ -70,8 +70,8 @@ begin
     return chosen;
 end $$;
 
-/* Whether more than p_most tasks of the saga wait to be carried on; null: never. Those whose gateway is
-   away wait for it, and say nothing about how fast the others go. */
+/* Tells whether more than p_most tasks of the saga wait for a worker; p_most null: never. Tasks whose
+   gateway is away do not count: they say nothing about the speed of the others. */
 create or replace function is_backlogged(p_most integer) returns boolean language sql stable as $$
     select p_most is not null and (
         select count(*) > p_most from (

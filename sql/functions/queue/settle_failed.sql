@@ -1,9 +1,9 @@
-/* Decides what becomes of entries that could not be met: on standby while held seats might still come
-   back for them, or came back while the batch was decided, otherwise told at once. Counts decide, of
-   one moment, never a lock that was in the way (p_raced). Who wants a pass may hope while seats are
-   held, or others have passes that they may not use.
-   p_at_once: see write_queue_ending. next_state: what the lane is then; it waits for seats where
-   nothing at all is free, but something is held. ended_through: see start_queue_ending. */
+/* Settles entries that could not be met. They go on standby if held seats may come back for them, or came
+   back while the batch was decided; otherwise they are refused at once. Counts of one time decide this,
+   never another transaction's lock (p_raced). An entry that wants a pass goes on standby while seats are
+   held, or other entries have passes.
+   p_at_once: see write_queue_ending. next_state: the lane's state afterwards; it waits for seats if no seat
+   is free, but some are held. ended_through: see start_queue_ending. */
 create or replace function settle_failed(
     p_show events, p_ids uuid[], p_raced boolean, p_at_once integer,
     out next_state text, out ended_through bigint)

@@ -1,8 +1,8 @@
-/* Ends a queue: tells all entries that still wait in a lane, at once, that there is nothing. One row says
-   so, and is what they are shown (sql/queries/queue/entries.sql); the entries themselves, of which there
-   may be a million, are written piece by piece (write_queue_ending). The caller holds the lane's lock, and
-   makes the lane's state `ending`. Returns the number up to which it tells them.
-   p_everyone false: those that need accessible places, or name seats, are left out, as some are free. */
+/* Starts a queue ending: one row tells all waiting entries of a lane at once that there is nothing left.
+   Their buyers see it from then on (sql/queries/queue/entries.sql); the entries themselves, perhaps a
+   million, are written piece by piece (write_queue_ending). The caller has locked the lane and sets its
+   state to `ending`. Returns the highest number that is told.
+   p_everyone false: entries that need accessible seats or name seats are left out: some seats are free. */
 create or replace function start_queue_ending(
     p_event bigint, p_reason text, p_everyone boolean default true)
 returns bigint language sql as $$

@@ -1,5 +1,5 @@
-/* Writes the next p_limit entries that a queue ending tells, in the order of their numbers, and removes
-   the ending when there are no more: finished. written: how many. */
+/* Writes the next p_limit entries of a queue ending, in the order of their numbers. When there are no more,
+   it deletes the ending (finished). written: how many entries. */
 create or replace function write_queue_ending(
     p_event bigint, p_limit integer, out written integer, out finished boolean)
 language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$

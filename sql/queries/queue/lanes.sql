@@ -1,21 +1,22 @@
 -- any_work --
--- Whether a lane that nobody is serving has something to decide. Takes its lock, so roll back.
+-- Tells whether a lane that no drain serves has something to decide. It locks the lane, so roll back.
 SELECT next_lane(%(backlog)s) IS NOT NULL AS work
 
 -- next_lane --
--- The lane to serve now, locked until the transaction ends.
+-- Locks the lane to serve now, until the transaction ends.
 SELECT next_lane(%(backlog)s, %(ahead)s) AS event_id
 
 -- lock_lane --
--- The same lane again, after a batch of it failed.
+-- Locks the same lane again, after a batch failed.
 SELECT event_id FROM lane_state WHERE event_id = %(event_id)s FOR UPDATE SKIP LOCKED
 
 -- drain_lane --
--- Decides the next entries of a lane that we hold.
+-- Decides the next entries of a locked lane.
 SELECT * FROM drain_lane(%(event_id)s, %(batch)s, %(per_second)s)
 
 -- dead_letter_first --
--- The entry that no batch can get past, as drain_lane reads them: told, and a dead letter.
+-- Makes a dead letter of the first entry, in the order of drain_lane, and refuses it: no batch with it
+-- succeeds.
 WITH lane AS (
     SELECT q.written_to, CASE WHEN EXISTS (
             SELECT FROM lane_wakes w WHERE w.event_id = l.event_id AND w.kind = 'released')
@@ -40,9 +41,9 @@ SELECT 0, 'drain', 'drain', id::text, jsonb_build_object('event_id', event_id, '
 FROM entry
 
 -- expire_holds --
--- Ends holds past their deadline.
+-- Expires holds whose deadline has passed.
 SELECT * FROM expire_holds(%(limit)s)
 
 -- expire_passes --
--- Gives the room of passes past their time to the next.
+-- Ends passes that were not taken or not used in time.
 SELECT * FROM expire_passes(%(limit)s)
