@@ -283,7 +283,7 @@ create index receipts_due_organisation on receipts_due (organisation_id, id);
 create index receipts_due_booking on receipts_due (booking_id);
 
 /* Receipts, credit notes of refunds, and reversals of credit notes whose refund failed after all. total is
-   negative on a credit note, so that a booking's documents sum up to the money that the seller has.
+   negative on a credit note, so that a booking's documents sum up to the money that the organisation has.
    breakdown: the amounts when it was issued, which never change; it has no names of buyers.
 
    Numbers run from 1 without a gap in each organisation: previous is a foreign key to the number before.

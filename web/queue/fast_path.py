@@ -16,7 +16,7 @@ from web.support.snapshots import Snapshots
 PATH = re.compile(r"/v1/events/([1-9]\d{0,17})/queue")
 
 
-class Shortcut:
+class FastPath:
     """Middleware around `inner`; `served` counts what it answers itself."""
 
     def __init__(self, inner: WSGIApplication, boards: Snapshots[Board], served: Counter) -> None:
@@ -41,4 +41,4 @@ class Shortcut:
 
 def serve_fast_path(app: Flask, served: Counter) -> None:
     boards: Snapshots[Board] = app.extensions["queue_boards"]
-    app.wsgi_app = Shortcut(app.wsgi_app, boards, served)  # type: ignore[method-assign]
+    app.wsgi_app = FastPath(app.wsgi_app, boards, served)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-/* Returns the head of a document about a booking: seller, event and booking code. */
+/* Returns the head of a document about a booking: organisation, event and booking code. */
 create or replace function document_head(p_event bigint, p_booking uuid) returns jsonb
 language sql stable as $$
     select jsonb_build_object('seller', o.name, 'event', e.name, 'starts_at', e.starts_at,
