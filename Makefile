@@ -41,7 +41,7 @@ $(TOOLS): requirements-tools.txt $(DEV)
 	@$(BIN)/python ops/local/install.py requirements-tools.txt
 	@touch $@
 
-demo: install ## sell a hall out on this machine, from queue to inbox (PLAN=file BUYERS=n)
+demo: install ## sell an event out on this machine, from queue to inbox (PLAN=file BUYERS=n)
 	@$(BIN)/python -m ops.demo $(DEMO_ARGS)
 
 run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
