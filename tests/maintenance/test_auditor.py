@@ -163,7 +163,7 @@ def test_a_finding_is_one_letter_for_as_long_as_it_is_so(
         f"booking_id={booking}"
     )
     assert (letter["booking_id"], letter["task_id"]) == (booking, 0)
-    assert "not what its items and its own fee cost" in letter["reason"]
+    assert "not the sum of its items and its own fee" in letter["reason"]
     assert letter["args"]["row"]["total"] == 10500
     alarms = [line for line in logged if line["log_level"] == "error"]
     assert [line["invariant"] for line in alarms] == ["total_is_not_the_sum"]

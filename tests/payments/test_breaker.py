@@ -97,16 +97,16 @@ def test_a_success_between_failures_begins_anew(running: Running) -> None:
 
 
 ANOTHER_WORKER = """
-from tasks import stripe_calls
+from tasks.gateways.stripe import client as stripe
 from tasks.gateways.circuit_breaker import GatewayAway
 from tasks.gateways.errors import UnknownOutcome
 
 for _ in range({times}):
     try:
-        stripe_calls.call(
-            stripe_calls.Account({account}),
+        stripe.call(
+            stripe.Account({account}),
             "list",
-            lambda: stripe_calls.client().v1.payment_intents.list(),
+            lambda: stripe.client().v1.payment_intents.list(),
         )
         print("answered")
     except (UnknownOutcome, GatewayAway) as error:

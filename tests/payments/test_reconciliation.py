@@ -163,7 +163,7 @@ def test_one_that_leaves_no_room_for_ours_waits_for_it(running: Running) -> None
     running.sale.enqueue("adopt_refund", "payments", made.id, **ids)
     with running.work():
         wait_until(running.dead_letters)
-        assert "is adopted by itself" in running.dead_letters()[0]["reason"]
+        assert "is adopted automatically" in running.dead_letters()[0]["reason"]
         running.conn.execute("update outbox set run_at = now(), resend_at = now()")
         wait_until(lambda: refund(running, ours)["state"] == "failed")
         running.conn.execute("update outbox set run_at = now(), resend_at = now()")

@@ -386,7 +386,7 @@ def test_an_unexpected_payment_that_is_owed_does_not_pay_for_tickets(running: Ru
 def test_what_was_given_back_otherwise_meanwhile_is_not_tried_anew(running: Running) -> None:
     booking, first = failed(running)
     ask(running, booking, amount=1)
-    with pytest.raises(Conflict, match="not left"):
+    with pytest.raises(Conflict, match="can still be refunded"):
         settle(running, booking, first)
 
 

@@ -168,7 +168,7 @@ def test_a_limit_that_is_used_up_hands_the_task_back(running: Running) -> None:
     progress = begun(running, running.sale.hold("alice"))
     query = "insert into gateway_slots values (%s, 'create', now() + interval '1 hour')"
     running.conn.execute(query, [progress.gateway_account_id])
-    with pytest.raises(TryLater, match="limit is used up"):
+    with pytest.raises(TryLater, match="rate limit"):
         stripe_payments.authorise(progress)
     assert running.sandbox.calls()["total"] == 0
 
@@ -236,7 +236,7 @@ def test_each_page_of_a_list_has_its_slot(
     assert found(PATIENT) == 3
     allow(monkeypatch, 1, 1000)
     running.conn.execute("delete from gateway_slots")
-    with pytest.raises(TryLater, match="limit is used up"):
+    with pytest.raises(TryLater, match="rate limit"):
         found(Priority(book=5, wait=0))
     counts = running.sandbox.calls()["counts"]
     assert counts["GET /v1/payment_intents"]["200"] == 3 + 1

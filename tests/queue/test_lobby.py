@@ -736,7 +736,7 @@ def test_without_a_public_value_it_says_so(announced: Lobby, site: str) -> None:
     announced.tick()
     found = verify(site + announced.sale.path)
     assert found.returncode == 0
-    assert "random, not provable" in found.stdout
+    assert "random, but cannot be proved" in found.stdout
 
 
 @pytest.mark.processes
