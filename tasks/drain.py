@@ -16,6 +16,7 @@ from db.runtime.logs import bind_trace
 from db.runtime.settings import settings
 from tasks.durable.broker import broker
 from tasks.durable.leases import told_to_stop
+from tasks.durable.quarantine import quarantine
 
 log = structlog.get_logger()
 
@@ -29,10 +30,15 @@ def drain() -> None:
     bind_trace(f"drain-{uuid4().hex[:12]}")
     try:
         end = time.monotonic() + TIME_SLICE
-        while time.monotonic() < end and not told_to_stop.is_set() and serve_one_lane():
+        while time.monotonic() < end and not is_to_end() and serve_one_lane():
             pass
     finally:
         bind_trace(None)
+
+
+def is_to_end() -> bool:
+    """Whether the process is to stop, or a task waits to run alone in it."""
+    return told_to_stop.is_set() or quarantine.is_asked_for()
 
 
 def serve_one_lane() -> bool:

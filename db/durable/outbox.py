@@ -100,10 +100,10 @@ def retry(
     conn.execute(sql.retry, values)
 
 
-def release(conn: Conn, ids: list[int], tokens: list[UUID]) -> int:
-    """Hand back the tasks that are leased under these tokens, because the worker is about to stop,
-    and return how many there were."""
-    return conn.execute(sql.release, {"ids": ids, "tokens": tokens}).rowcount
+def release(conn: Conn, ids: list[int], tokens: list[UUID], why: str) -> int:
+    """Hand back the tasks that are leased under these tokens, as if they had not been leased, and
+    return how many there were."""
+    return conn.execute(sql.release, {"ids": ids, "tokens": tokens, "why": why}).rowcount
 
 
 def add_dead_letter(conn: Conn, task: Task, queue: str, reason: str) -> None:

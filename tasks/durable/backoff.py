@@ -8,7 +8,7 @@ import structlog
 from db.connections import Conn, transaction
 from db.durable import outbox
 from db.runtime.errors import UsherError
-from tasks.durable.leases import Lease, LeaseLost, Policy, TryLater
+from tasks.durable.leases import Lease, LeaseLost, Policy, Stopping, TryLater
 
 log = structlog.get_logger()
 
@@ -32,6 +32,9 @@ def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException)
     """Record one task's failure by its own history, which differs from its neighbours'."""
     policy, ids, token = lease.policy, [task.id], lease.token
     text = describe(error)
+    if isinstance(error, Stopping):  # the claims of its earlier workers still count
+        outbox.release(conn, ids, [token], text)
+        return
     if isinstance(error, TryLater):
         outbox.retry(conn, ids, token, text, error.seconds, counts=False)
         return

@@ -85,7 +85,7 @@ def stop_if_told() -> None:
     """Stop long work between two steps, if the process is to stop. Errors: Stopping."""
     if told_to_stop.is_set():
         raise Stopping
-    if quarantine.wanted:
+    if quarantine.is_asked_for():
         raise Stopping("its worker makes room for a task that runs alone")
 
 

@@ -56,9 +56,11 @@ class Quarantine(dramatiq.Middleware):
         self.inside.add(threading.get_ident())
 
     def enter_alone(self) -> None:
-        """Wait until this process has no other task. Errors: SkipMessage when that takes too long;
-        the relay sends another message.
+        """Wait until this process has no other task. Errors: SkipMessage when that takes too long,
+        or when another message waits for it or runs alone; the relay sends another message.
         """
+        if self.wanted or self.alone is not None:
+            raise SkipMessage
         self.wanted += 1
         try:
             if not self.wait_for(lambda: not self.inside) or self.closed:
@@ -68,6 +70,10 @@ class Quarantine(dramatiq.Middleware):
         finally:
             self.wanted -= 1
             self.changed.notify_all()
+
+    def is_asked_for(self) -> bool:
+        """Whether a task waits to run alone, so that this thread's task should make room for it."""
+        return bool(self.wanted) and self.alone != threading.get_ident()
 
     def is_open(self) -> bool:
         return self.alone is None and not self.wanted

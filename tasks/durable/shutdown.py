@@ -82,4 +82,4 @@ def give_back_tasks() -> None:
     ids = [id for lease in leases for id in lease.ids]
     log.warning("tasks handed back at shutdown", task_ids=ids)
     with transaction() as conn:
-        outbox.release(conn, ids, [lease.token for lease in leases])
+        outbox.release(conn, ids, [lease.token for lease in leases], "its worker was told to stop")

@@ -182,3 +182,37 @@ def test_a_worker_that_is_told_to_stop_waits_for_no_quarantine(
         wait_until(lambda: was_sent(shop, "late"))
     ending.join()
     assert stage.seen == ["one"]
+
+
+def test_one_that_asks_whether_to_stop_stays_alone(
+    shop: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own repeated messages, and those of others that want to be alone, do not put it out."""
+    monkeypatch.setattr(quarantine_module, "LONGEST_WAIT", 5000)
+    for name in ("polite one", "polite two"):
+        add(shop, name, claims=2)
+    with working(shop):
+        wait_until(lambda: len(stage.on_it) == 1)
+        first = stage.on_it[0]
+        wait_until(lambda: was_sent(shop, first, 3))
+        (second,) = {"polite one", "polite two"} - {first}
+        wait_until(lambda: was_sent(shop, second, 3))
+        stage.cues[first].set()
+        wait_until(lambda: stage.on_it == [second])
+        stage.cues[second].set()
+        wait_until(lambda: not stage.on_it)
+    assert stage.seen == [first, second]
+    assert stage.beside == {first: {first}, second: {second}}
+
+
+def test_one_that_makes_room_keeps_the_claims_of_workers_that_died(
+    shop: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine_module, "LONGEST_WAIT", 5000)
+    polite = add(shop, "polite", claims=1)
+    with working(shop):
+        wait_until(lambda: stage.on_it == ["polite"])
+        add(shop, "suspect", claims=2)
+        wait_until(lambda: stage.on_it == ["suspect"])
+        (row,) = shop.conn.execute("select claims from outbox where id = %s", [polite]).fetchall()
+        assert row["claims"] == 1

@@ -124,6 +124,8 @@ def test_a_refund_of_the_dashboard_is_adopted(running: Running) -> None:
     made = dashboard().refunds.create({"payment_intent": payment["gateway_ref"], "amount": 4000})
     run = reconcile(running)
     assert (found(running, run), run["repairs"]) == (["refund_unknown"], 1)
+    (row,) = reconciliations.list_differences(running.conn, run["id"], starting_after=0, limit=9)
+    assert row["there"]["payment_gateway_id"] == payment["gateway_ref"]  # the API shows it whole
     assert totals(run) == [PRICE, PRICE, 0, 4000]
     (row,) = books(running, booking)["refunds"]
     assert (row["gateway_ref"], row["amount"], row["state"]) == (made.id, 4000, "succeeded")
@@ -345,6 +347,8 @@ def test_a_payment_that_the_gateway_has_forgotten(running: Running) -> None:
     dashboard().payment_intents.update(was, marks)
     running.conn.execute("update payments set gateway_ref = 'pi_nowhere'")
     expect_letter(running, "payment_missing")
+    (row,) = running.conn.execute("select here from reconciliation_differences").fetchall()
+    assert row["here"]["gateway_id"] == "pi_nowhere"
     running.conn.execute("update payments set gateway_ref = %s", [was])
     expect_gone(running)
 

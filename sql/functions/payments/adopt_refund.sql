@@ -29,7 +29,7 @@ begin
     update payments set kept = least(kept, captured - refunded) where id = p_payment;
     perform tell_of_refund(p_event, refund_id, 'refunded');
     perform audit('refund adopted', paid.event_id, jsonb_build_object('refund_id', refund_id,
-        'payment_id', p_payment, 'gateway_ref', p_gateway_ref, 'amount', p_amount,
+        'payment_id', p_payment, 'gateway_id', p_gateway_ref, 'amount', p_amount,
         'currency', p_currency));
     if p_state = 'pending' then
         perform enqueue('refund', 'payments', refund_id::text, jsonb_build_object('event_id',

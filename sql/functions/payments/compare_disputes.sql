@@ -5,7 +5,8 @@ language sql set enable_seqscan = off set jit = off as $$
     select 'dispute_behind', g.id, g.made_at, is_under_way('look_at_dispute', g.id),
         p.event_id, p.booking_id, p.id,
         case when d.gateway_ref is not null then jsonb_build_object('state', d.state, 'amount', d.amount) end,
-        to_jsonb(g), 'look_at_dispute', g.id,
+        to_jsonb(g) - 'payment_gateway_ref'
+            || jsonb_build_object('payment_gateway_id', g.payment_gateway_ref), 'look_at_dispute', g.id,
         jsonb_build_object('event_id', p.event_id, 'booking_id', p.booking_id, 'payment_id', p.id,
             'dispute_id', g.id)
     from jsonb_to_recordset(p_there) g(id text, made_at timestamptz, state text, amount bigint,

@@ -6,7 +6,7 @@ language sql set enable_seqscan = off set jit = off as $$
         p.created_at, is_young(p.updated_at) or is_under_way('advance', p.booking_id::text)
             or is_under_way('stop_unexpected', p.id::text),
         p.event_id, p.booking_id, p.id, jsonb_build_object('state', p.state, 'captured', p.captured,
-            'currency', p.currency, 'gateway_ref', p.gateway_ref), null::jsonb,
+            'currency', p.currency, 'gateway_id', p.gateway_ref), null::jsonb,
         case when p.gateway_ref is null then 'advance' end, p.booking_id::text,
         jsonb_build_object('event_id', p.event_id, 'booking_id', p.booking_id)
     from payments p where p_phase = 'our payments' and p.id = any (p_ids::uuid[])
@@ -15,7 +15,7 @@ language sql set enable_seqscan = off set jit = off as $$
             else 'refund_missing' end, r.id::text,
         r.created_at, is_young(r.updated_at) or is_under_way('refund', r.id::text),
         r.event_id, r.booking_id, r.payment_id, jsonb_build_object('state', r.state, 'amount', r.amount,
-            'currency', r.currency, 'gateway_ref', r.gateway_ref), null,
+            'currency', r.currency, 'gateway_id', r.gateway_ref), null,
         case when r.gateway_ref is null and r.state = 'pending' then 'refund' end, r.id::text,
         jsonb_build_object('event_id', r.event_id, 'booking_id', r.booking_id, 'refund_id', r.id)
     from refunds r where p_phase = 'our refunds' and r.id = any (p_ids::uuid[])

@@ -15,7 +15,7 @@ language sql set enable_seqscan = off set jit = off as $$
                 or is_under_way('stop_unexpected', p.id::text) end,
         p.event_id, p.booking_id, p.id,
         case when p.id is not null then jsonb_build_object('state', p.state, 'captured', p.captured,
-            'currency', coalesce(p.captured_currency, p.currency), 'gateway_ref', p.gateway_ref,
+            'currency', coalesce(p.captured_currency, p.currency), 'gateway_id', p.gateway_ref,
             'booking_state', b.state) end,
         to_jsonb(g),
         m.repair, case m.repair when 'advance' then p.booking_id else p.id end::text,

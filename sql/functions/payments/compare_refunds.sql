@@ -8,8 +8,9 @@ language sql set enable_seqscan = off set jit = off as $$
             else is_young(r.updated_at) or is_under_way('refund', r.id::text) end,
         p.event_id, p.booking_id, p.id,
         case when k.kind <> 'refund_unknown' then jsonb_build_object('state', r.state, 'amount', r.amount,
-            'currency', r.currency, 'gateway_ref', r.gateway_ref) end,
-        to_jsonb(g),
+            'currency', r.currency, 'gateway_id', r.gateway_ref) end,
+        to_jsonb(g) - 'payment_gateway_ref'
+            || jsonb_build_object('payment_gateway_id', g.payment_gateway_ref),
         m.repair, case m.repair when 'refund' then r.id::text else g.id end,
         jsonb_build_object('event_id', p.event_id, 'booking_id', p.booking_id) || case m.repair
             when 'refund' then jsonb_build_object('refund_id', r.id)

@@ -79,10 +79,10 @@ SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- release --
--- Hands back the leases of a worker that is about to stop, as if it had never had them.
+-- Hands back leases of a worker that stops or makes room, as if it had never had them.
 UPDATE outbox
 SET lease_token = NULL, lease_until = NULL, claims = greatest(0, claims - 1), sends = 0,
-    errors = add_attempt(errors, 'later', 'its worker was told to stop', claims, leased_by),
+    errors = add_attempt(errors, 'later', %(why)s, claims, leased_by),
     resend_at = clock_timestamp()
 WHERE id = ANY (ARRAY(
     SELECT id FROM outbox WHERE id = ANY (%(ids)s) AND lease_token = ANY (%(tokens)s)
