@@ -26,6 +26,7 @@ CHAPTERS = ["accounts", "catalogue", "queue", "bookings", "payments"]
 """Each may use those before it."""
 USED_BY_ALL = ["durable", "mail"]
 """They use accounts, and no other chapter."""
+LONGEST = 30  # lines of a function
 MAY_READ_ENVIRONMENT = {Path("db/runtime/settings.py")}
 
 
@@ -120,6 +121,18 @@ def test_nothing_is_imported_late_to_hide_a_circle(layer: str) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom) and node is not outer
     ]
     assert late == []
+
+
+@pytest.mark.parametrize("layer", ["db", "web", "tasks"])
+def test_functions_are_short(layer: str) -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in files_of(layer)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= LONGEST
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("layer", ["db", "web", "tasks"])

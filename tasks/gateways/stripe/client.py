@@ -38,6 +38,9 @@ CONNECTIONS = 100
 LOOK_AGAIN = 15
 """Seconds until an object is searched for again whose request may still arrive."""
 
+KEY_REFUSED = 30
+"""Seconds until a task runs again whose call had a key that the gateway does not accept."""
+
 PAUSE = 1
 """Seconds without calls to an endpoint after its rate limit was exceeded."""
 
@@ -93,19 +96,25 @@ def call(
             return answer
     except stripe.CardError:
         raise
-    except stripe.RateLimitError as error:
-        raise rate_limited(account_id, endpoint, error) from error
-    except stripe.IdempotencyError as error:
-        raise Refused(str(error)) from error
-    except stripe.APIConnectionError as error:
-        raise UnknownOutcome(str(error)) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        log.error("the gateway does not accept our key: see STRIPE_API_KEY", error=str(error))
-        raise TryLater(30, "the gateway does not accept our key") from error
-    except stripe.InvalidRequestError as error:
-        raise Refused(str(error), code=error.code) from error
     except stripe.StripeError as error:
-        raise failure(error) from error
+        raise tell_apart(account_id, endpoint, error) from error
+
+
+def tell_apart(account_id: int, endpoint: str, error: stripe.StripeError) -> UsherError:
+    """An error in the words of tasks/gateways/errors.py."""
+    match error:
+        case stripe.RateLimitError():
+            return rate_limited(account_id, endpoint, error)
+        case stripe.IdempotencyError():
+            return Refused(str(error))
+        case stripe.APIConnectionError():
+            return UnknownOutcome(str(error))
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            log.error("the gateway does not accept our key: see STRIPE_API_KEY", error=str(error))
+            return TryLater(KEY_REFUSED, "the gateway does not accept our key")
+        case stripe.InvalidRequestError():
+            return Refused(str(error), code=error.code)
+    return failure(error)
 
 
 def rate_limited(account_id: int, endpoint: str, error: stripe.RateLimitError) -> TryLater:
