@@ -3,7 +3,7 @@
     make schema
 
 Read from the catalogues of a database, so that no pg_dump is needed. The chapter of a table is that
-of the migration that creates it, whose name begins with it: V0009__payments_promo_codes.sql.
+of the migration that creates it, whose name begins with it: V0009__payments_instalments.sql.
 """
 
 import re
