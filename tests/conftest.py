@@ -32,6 +32,7 @@ pytest_plugins = [
     "tests.support.listening",
     "tests.support.running",
     "tests.support.gateways",
+    "tests.support.programs",
 ]
 
 # Nothing of a test's data must survive a power cut.

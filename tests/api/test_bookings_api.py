@@ -5,17 +5,7 @@ from uuid import uuid4
 import pytest
 
 from db.connections import Conn
-from tests.support.world import Answer, Caller, Sale
-
-CARD = {"payment_method": "pm_card_visa"}
-
-
-def path_of(sale: Sale, booking: dict[str, str]) -> str:
-    return f"{sale.path}/bookings/{booking['id']}"
-
-
-def pay(sale: Sale, buyer: Caller, booking: dict[str, str], key: str = "pay") -> Answer:
-    return buyer.post(f"{path_of(sale, booking)}/payment", CARD, key=key)
+from tests.support.world import CARD, Caller, Sale, path_of, pay
 
 
 def test_a_booking_shows_seats_prices_and_time_left(tosca: Sale, alice: Caller, conn: Conn) -> None:

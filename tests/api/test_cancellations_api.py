@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from db.connections import Conn
-from tests.api.test_refunds_api import paid
-from tests.support.world import Caller, Sale
+from tests.support.world import Caller, Sale, paid
 
 __all__ = ["paid"]
 

@@ -1,25 +1,12 @@
 """Stripe's notifications: verified, stored once, and a task when they are news."""
 
-import json
-import time
 from typing import Any
 
 import pytest
-from stripe import WebhookSignature
 
 from db.connections import Conn
-from tests.api.test_bookings_api import pay
-from tests.support.world import WEBHOOK_SECRET, Answer, Caller, Sale
-
-PATH = "/webhooks/stripe"
-
-
-def send(caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET) -> Answer:
-    body = json.dumps(event)
-    moment = int(time.time()) - age
-    signature = WebhookSignature._compute_signature(f"{moment}.{body}", secret)
-    headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
-    return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+from tests.support.notifying import PATH, send
+from tests.support.world import Caller, Sale, pay
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ from aiohttp import web
 from db.connections import Conn, only
 from ops.local.servers import free_port
 from tests.conftest import Servers
-from tests.queue.test_queue_token import add_crowd
-from tests.support.halls import Hall, build_hall
 from tests.support.listening import Live, answers, listening
+from tests.support.theatre import Theatre, add_crowd, build_theatre
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 from web.live.idle_connections import SLOWEST
@@ -438,10 +437,10 @@ def test_thousands_listen_to_one_process(
     live: Live, conn: Conn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They cost the database three statements a second on one connection, whatever their number."""
-    hall = build_hall(conn, {1: ["." * 10] * 10})
-    add_crowd(conn, hall.event, CROWD)
+    theatre = build_theatre(conn, {1: ["." * 10] * 10})
+    add_crowd(conn, theatre.event, CROWD)
     rows = conn.execute("select id from entries order by number").fetchall()
-    crowd = Crowd(live, hall.event, [row["id"] for row in rows])
+    crowd = Crowd(live, theatre.event, [row["id"] for row in rows])
     empty = live.memory()
 
     async def run() -> None:
@@ -456,7 +455,7 @@ def test_thousands_listen_to_one_process(
         idle = (live.cpu() - cpu) / (time.monotonic() - began)
         rate = (commits(conn) - statements) / (time.monotonic() - began)
         cpu = live.cpu()
-        await asyncio.to_thread(decide_all, hall)
+        await asyncio.to_thread(decide_all, theatre)
         await asyncio.wait_for(listeners, 60)
         with capsys.disabled():
             sys.stdout.write(
@@ -474,9 +473,9 @@ def test_thousands_listen_to_one_process(
     assert only(conn.execute(query).fetchall())["n"] == 1
 
 
-def decide_all(hall: Hall) -> None:
+def decide_all(theatre: Theatre) -> None:
     """A hundred get seats, which they pay; the others are told that there are none."""
-    hall.drain(100)
+    theatre.drain(100)
     for number in range(1, 101):
-        hall.confirm(hall.booking_of(number))
-    hall.drain(CROWD)
+        theatre.confirm(theatre.booking_of(number))
+    theatre.drain(CROWD)

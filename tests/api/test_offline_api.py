@@ -6,8 +6,7 @@ from uuid import UUID
 import pytest
 
 from db.connections import Conn
-from tests.api.test_bookings_api import CARD, path_of
-from tests.support.world import Answer, Caller, Sale
+from tests.support.world import CARD, Answer, Caller, Sale, path_of
 
 OFFLINE = {"method": "offline"}
 RECEIPT = {"reference": "till 7", "amount": 19_000, "currency": "EUR"}

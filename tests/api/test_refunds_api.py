@@ -6,23 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.connections import Conn
-from tests.api.test_bookings_api import path_of, pay
-from tests.support.world import Answer, Caller, Sale
+from tests.support.world import Answer, Caller, Sale, path_of
 
 WHOLE = {"reason": "ill"}
-
-
-@pytest.fixture
-def paid(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
-    """Alice's two best seats, for 190.00, confirmed as the saga would."""
-    booking = tosca.book(alice, conn, seats=["1-1", "1-2"])
-    pay(tosca, alice, booking)
-    conn.execute("UPDATE payments SET state = 'authorised', gateway_ref = 'pi_1'")
-    conn.execute("UPDATE bookings SET state = 'secured'")
-    conn.execute("UPDATE payments SET state = 'captured', captured = amount")
-    conn.execute("SELECT confirm_booking(event_id, id, payment_id) FROM bookings")
-    conn.execute("DELETE FROM outbox")
-    return booking
 
 
 def give_back(

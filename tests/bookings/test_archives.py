@@ -20,9 +20,9 @@ from db.payments import event_cancellations, refunds
 from db.payments.notifications import Notification, take_notification
 from db.runtime.errors import Conflict, NotFound
 from tasks import clock
-from tests.support.halls import another, is_waited_for
+from tests.support.archiving import end, move, move_all
 from tests.support.running import Running
-from tests.support.staged_sale import StagedSale, stage_event
+from tests.support.theatre import Theatre, another, build_evening, is_waited_for
 from tests.support.waiting import wait_until
 
 LIVE = ("bookings", "booking_items", "seats", "entries", "tickets", "payments", "refunds", "emails",
@@ -30,44 +30,18 @@ LIVE = ("bookings", "booking_items", "seats", "entries", "tickets", "payments", 
 
 
 @pytest.fixture
-def sale(configured: dict[str, str], conn: Conn) -> StagedSale:
+def sale(configured: dict[str, str], conn: Conn) -> Theatre:
     """Two sold, one of them free; one given back; one expired; one who got nothing; long ago."""
-    sale = stage_event(conn)
+    sale = build_evening(conn)
     sale.confirm(sale.hold("alice"))
     sale.hold("bob", category=2)
     carol = sale.hold("carol")
-    sale.cancel(carol, sale.confirm(carol))
+    sale.confirm(carol)
+    sale.cancel(carol)
     sale.expire(sale.hold("dave"))
     sale.join("erin", 2, 1)
     end(sale)
     return sale
-
-
-def end(sale: StagedSale, days: int = 100) -> None:
-    """The event was so long ago, and everything has come to its end."""
-    conn = sale.conn
-    times = "on_sale_at = now() - interval '200 d', off_sale_at = now() - make_interval(days => %s)"
-    conn.execute(
-        f"update events set starts_at = now() - make_interval(days => %s), {times}", [days] * 2
-    )
-    conn.execute("update refunds set state = 'succeeded'")
-    conn.execute("update emails set state = 'sent', sent_at = now()")
-    conn.execute(
-        "update entries set state = 'unavailable', decided_at = now() where state = 'waiting'"
-    )
-    sale.number_receipts()
-    conn.execute("delete from outbox")
-    assert violations(conn) == []
-
-
-def move(sale: StagedSale, limit: int = 500) -> Piece:
-    with transaction() as conn:
-        return archives.move_piece(conn, sale.event, limit)
-
-
-def move_all(sale: StagedSale) -> None:
-    while not (piece := move(sale)).done:
-        assert piece.why is None
 
 
 def due(limit: int = 10) -> list[int]:
@@ -96,7 +70,7 @@ def booking_of(conn: Conn, name: str) -> UUID:
     return UUID(str(only(conn.execute(query, [name]).fetchall())["id"]))
 
 
-def test_all_of_an_event_moves(sale: StagedSale) -> None:
+def test_all_of_an_event_moves(sale: Theatre) -> None:
     conn, before = sale.conn, rows_of(sale.conn)
     assert due() == [sale.event]
     move_all(sale)
@@ -126,7 +100,7 @@ def test_all_of_an_event_moves(sale: StagedSale) -> None:
     assert move(sale).done, "once more does nothing"
 
 
-def test_no_piece_leaves_anything_wrong_lost_or_double(sale: StagedSale) -> None:
+def test_no_piece_leaves_anything_wrong_lost_or_double(sale: Theatre) -> None:
     conn = sale.conn
     bookings = count(conn, "bookings")
     moved = list[int]()
@@ -138,7 +112,7 @@ def test_no_piece_leaves_anything_wrong_lost_or_double(sale: StagedSale) -> None
     assert violations(conn) == []
 
 
-def test_a_piece_that_is_rolled_back_has_moved_nothing(sale: StagedSale) -> None:
+def test_a_piece_that_is_rolled_back_has_moved_nothing(sale: Theatre) -> None:
     before = rows_of(sale.conn)
     with pytest.raises(ZeroDivisionError), transaction() as conn:
         archives.move_piece(conn, sale.event, 2)
@@ -147,7 +121,7 @@ def test_a_piece_that_is_rolled_back_has_moved_nothing(sale: StagedSale) -> None
     assert count(sale.conn, "archived_bookings") == 0
 
 
-def test_an_event_is_archived_after_its_time(sale: StagedSale) -> None:
+def test_an_event_is_archived_after_its_time(sale: Theatre) -> None:
     end(sale, days=89)
     assert due() == []
     assert move(sale) == Piece(moved=0, done=True, why=None)
@@ -197,7 +171,7 @@ OPEN = {
 
 
 @pytest.mark.parametrize("why", OPEN)
-def test_an_event_with_open_business_waits(sale: StagedSale, why: str) -> None:
+def test_an_event_with_open_business_waits(sale: Theatre, why: str) -> None:
     sale.conn.execute(OPEN[why].encode())
     assert due() == []
     piece = move(sale)
@@ -206,13 +180,13 @@ def test_an_event_with_open_business_waits(sale: StagedSale, why: str) -> None:
     assert count(sale.conn, "bookings") == 4
 
 
-def test_what_is_archived_sells_no_more(sale: StagedSale) -> None:
+def test_what_is_archived_sells_no_more(sale: Theatre) -> None:
     assert move(sale, limit=1).moved == 1
     event = only(sale.conn.execute("select state, archived_at from events").fetchall())
     assert event == {"state": "closed", "archived_at": None}
 
 
-def test_a_booking_comes_back_as_it_was(sale: StagedSale) -> None:
+def test_a_booking_comes_back_as_it_was(sale: Theatre) -> None:
     """Each with all that belongs to it; nothing of it stays in the archive."""
     conn = sale.conn
     tables = ("bookings", "booking_items", "tickets", "payments", "refunds", "emails")
@@ -280,7 +254,7 @@ def payment_of(conn: Conn, booking: UUID) -> UUID:
     return UUID(str(only(conn.execute(query, {"booking": booking}).fetchall())["id"]))
 
 
-def test_late_news_brings_its_booking_back(sale: StagedSale) -> None:
+def test_late_news_brings_its_booking_back(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "alice")
     payment = payment_of(conn, booking)
     move_all(sale)
@@ -300,7 +274,7 @@ def test_late_news_brings_its_booking_back(sale: StagedSale) -> None:
     assert due() == [sale.event]
 
 
-def test_news_of_nobody_is_only_stored(sale: StagedSale) -> None:
+def test_news_of_nobody_is_only_stored(sale: Theatre) -> None:
     move_all(sale)
     with transaction("gateway") as conn:
         assert take_notification(conn, dispute_news(uuid4()))
@@ -317,7 +291,7 @@ def in_thread(work: Any) -> Iterator[None]:
         thread.join()
 
 
-def test_news_that_comes_while_its_booking_moves_waits_and_finds_it(sale: StagedSale) -> None:
+def test_news_that_comes_while_its_booking_moves_waits_and_finds_it(sale: Theatre) -> None:
     payment = payment_of(sale.conn, booking_of(sale.conn, "alice"))
 
     def tell() -> None:
@@ -334,7 +308,7 @@ def test_news_that_comes_while_its_booking_moves_waits_and_finds_it(sale: Staged
     assert task["actor"] == "look_at_dispute"
 
 
-def test_an_event_does_not_move_while_news_is_being_written(sale: StagedSale) -> None:
+def test_an_event_does_not_move_while_news_is_being_written(sale: Theatre) -> None:
     payment, pieces = payment_of(sale.conn, booking_of(sale.conn, "alice")), list[Piece]()
     with another(sale.conn) as gateway:
         take_notification(gateway, dispute_news(payment))
@@ -345,7 +319,7 @@ def test_an_event_does_not_move_while_news_is_being_written(sale: StagedSale) ->
     assert count(sale.conn, "archived_bookings") == 0
 
 
-def test_buyers_still_see_what_was_archived(sale: StagedSale) -> None:
+def test_buyers_still_see_what_was_archived(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "alice")
     query = "select buyer_id from bookings where id = %s"
     buyer = only(conn.execute(query, [booking]).fetchall())["buyer_id"]
@@ -377,7 +351,7 @@ def asked_back(conn: Conn, scope: int | None, event: int, booking: UUID) -> dict
     return refunds.request_refund(conn, scope, event, booking, asked)
 
 
-def test_money_of_an_archived_booking_can_be_given_back(sale: StagedSale) -> None:
+def test_money_of_an_archived_booking_can_be_given_back(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "alice")
     move_all(sale)
     with transaction("organiser:1") as asking:
@@ -387,7 +361,7 @@ def test_money_of_an_archived_booking_can_be_given_back(sale: StagedSale) -> Non
     assert "refund" in str(move(sale).why)
 
 
-def test_only_by_whoever_sold_it(sale: StagedSale) -> None:
+def test_only_by_whoever_sold_it(sale: Theatre) -> None:
     booking = booking_of(sale.conn, "alice")
     move_all(sale)
     with pytest.raises(NotFound), transaction("organiser:2") as conn:
@@ -397,7 +371,7 @@ def test_only_by_whoever_sold_it(sale: StagedSale) -> None:
     assert count(sale.conn, "bookings") == 0
 
 
-def test_the_books_of_an_archived_booking_can_be_read(sale: StagedSale) -> None:
+def test_the_books_of_an_archived_booking_can_be_read(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "carol")
     before = refunds.list_refunds(conn, 1, sale.event, booking)
     move_all(sale)
@@ -407,7 +381,7 @@ def test_the_books_of_an_archived_booking_can_be_read(sale: StagedSale) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 500])
-def test_an_event_in_the_archive_cannot_be_cancelled(sale: StagedSale, limit: int) -> None:
+def test_an_event_in_the_archive_cannot_be_cancelled(sale: Theatre, limit: int) -> None:
     """Nobody's money would go back."""
     move(sale, limit)
     with pytest.raises(Conflict, match="archive"), transaction("organiser:1") as conn:
@@ -415,18 +389,18 @@ def test_an_event_in_the_archive_cannot_be_cancelled(sale: StagedSale, limit: in
     assert only(sale.conn.execute("select state from events").fetchall()) == {"state": "closed"}
 
 
-def bring_back(sale: StagedSale, booking: UUID) -> None:
+def bring_back(sale: Theatre, booking: UUID) -> None:
     with transaction("gateway") as conn:
         assert archives.restore_booking(conn, sale.event, booking)
 
 
-def daily_sales(sale: StagedSale) -> list[dict[str, Any]]:
+def daily_sales(sale: Theatre) -> list[dict[str, Any]]:
     with transaction() as conn:
         housekeeping.sum_up_day(conn, datetime.now(UTC).date())
     return sale.conn.execute("select * from daily_sales").fetchall()
 
 
-def test_what_comes_back_is_no_business_of_that_day(sale: StagedSale) -> None:
+def test_what_comes_back_is_no_business_of_that_day(sale: Theatre) -> None:
     """Neither is what is in the archive business that never was."""
     before = daily_sales(sale)
     assert [(row["bookings"], row["refunds"]) for row in before] == [(3, 1)]
@@ -461,7 +435,7 @@ def log_of(conn: Conn, booking: UUID) -> list[tuple[str, str]]:
     return [(row["noun"], row["new_state"]) for row in conn.execute(query, [booking])]
 
 
-def test_the_log_comes_back_and_goes_with_its_booking(sale: StagedSale) -> None:
+def test_the_log_comes_back_and_goes_with_its_booking(sale: Theatre) -> None:
     """Also when its months were dropped meanwhile."""
     conn, carol = sale.conn, booking_of(sale.conn, "carol")
     move_all(sale)
@@ -479,7 +453,7 @@ def test_the_log_comes_back_and_goes_with_its_booking(sale: StagedSale) -> None:
     }
 
 
-def test_a_booking_comes_back_into_tables_that_changed_since(sale: StagedSale) -> None:
+def test_a_booking_comes_back_into_tables_that_changed_since(sale: Theatre) -> None:
     conn, alice = sale.conn, booking_of(sale.conn, "alice")
     move_all(sale)
     for table in ("bookings", "tickets"):
@@ -491,7 +465,7 @@ def test_a_booking_comes_back_into_tables_that_changed_since(sale: StagedSale) -
         assert rows == [{"is_new": "yes"}]
 
 
-def test_no_report_leaves_out_what_is_archived(sale: StagedSale) -> None:
+def test_no_report_leaves_out_what_is_archived(sale: Theatre) -> None:
     reports.check_complete(sale.conn, sale.event)
     move(sale, limit=1)
     with pytest.raises(Conflict, match="archive"):

@@ -9,21 +9,12 @@ from psycopg.errors import CheckViolation
 from db.connections import Conn
 from db.maintenance.invariants import violations
 from db.maintenance.reports import run_report
-from tests.mail.test_emails import parts
-from tests.payments.test_cancellations import cancel, is_over
-from tests.payments.test_refunds import ask, carry_out, confirmed, given_back, tickets
+from tests.support.mails import parts
+from tests.support.paying import BOOKING_FEE, TOTAL, confirmed, with_fee
+from tests.support.refunding import ask, cancel, carry_out, given_back, is_over, tickets
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
-
-BOOKING_FEE = 150
-TOTAL = 2 * 5250 + BOOKING_FEE
-
-
-def with_fee(running: Running, fee: int = BOOKING_FEE, rate: float = 0.07) -> Running:
-    query = "update events set booking_fee = %s, booking_fee_tax_rate = %s"
-    running.conn.execute(query, [fee, rate])
-    return running
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from db.durable import jobs
 from ops.console import __main__ as console
 from tasks import clock
 from tasks.clock import Job
-from tests.support.halls import another
 from tests.support.running import Running
+from tests.support.theatre import another
 from tests.support.waiting import wait_until
 
 HOUR = timedelta(hours=1)

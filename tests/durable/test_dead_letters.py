@@ -14,7 +14,7 @@ from db.maintenance.invariants import violations
 from db.runtime.errors import Conflict
 from db.runtime.logs import bind_trace
 from tasks.durable.leases import policies, take_lease
-from tests.ops.test_console import Console
+from tests.support.programs import Console
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, environment

@@ -14,6 +14,7 @@ from db.accounts import accounts
 from db.connections import only, transaction
 from db.runtime.settings import settings
 from ops.local.servers import free_port
+from tests.support.mails import parts
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
@@ -47,11 +48,6 @@ def rename(
         update buyers set name = coalesce(%s, name), email = coalesce(%s, email)
         where id = (select buyer_id from bookings where id = %s)"""
     running.conn.execute(query, [name, email, booking])
-
-
-def parts(mail: Any) -> tuple[str, str]:
-    text, html = mail.get_body(("plain",)), mail.get_body(("html",))
-    return str(text.get_content()), str(html.get_content())
 
 
 # What they say

@@ -2,6 +2,7 @@
 long as it is so; puts right what is safe; and disturbs nobody."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,9 @@ from db.maintenance.health import read_gauges
 from db.maintenance.invariants import find_rows_among, invariants, violations
 from tasks import clock
 from tasks.durable import leases
-from tests.maintenance.test_invariants import CORRUPTIONS, run_script
-from tests.support.halls import another
+from tests.support.corruptions import CORRUPTIONS, run_script
 from tests.support.running import Running
-from tests.support.staged_sale import StagedSale, stage_sale
+from tests.support.theatre import another, stage_every_state
 
 UNSEEN = {
     "seat_not_among_items": "a seat that no item names is found by nobody's bookings",
@@ -63,7 +63,7 @@ def found_among(conn: Conn, event: int, buyers: list[int]) -> list[str]:
 
 
 def test_nothing_is_wrong_with_any_of_the_bookings_alone(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     event, buyers = buyers_of(conn)
     assert len(buyers) >= 10
     for buyer in buyers:
@@ -77,7 +77,7 @@ def test_nothing_is_wrong_with_any_of_the_bookings_alone(conn: Conn) -> None:
     ids=lambda invariant: invariant.name,
 )
 def test_it_finds_among_the_buyers_what_the_whole_file_does(conn: Conn, invariant: Any) -> None:
-    bookings = stage_sale(conn)
+    bookings = stage_every_state(conn)
     event, buyers = buyers_of(conn)
     run_script(conn, CORRUPTIONS[invariant.name], bookings)
     assert found_among(conn, event, buyers) == [invariant.name]
@@ -128,7 +128,7 @@ def test_what_changed_is_checked_once(
 
 def test_what_commits_late_is_not_passed_by(running: Running) -> None:
     with another(running.conn) as late:
-        sale = StagedSale(late, running.sale.event)
+        sale = replace(running.sale, conn=late)
         sale.hold("alice")
         audit(running)
         late.commit()
@@ -140,11 +140,11 @@ def test_what_commits_late_is_not_passed_by(running: Running) -> None:
 
 def test_a_payment_that_changes_has_its_booking_checked(running: Running) -> None:
     booking = running.sale.hold("alice")
-    payment = running.sale.begin_payment(booking, "authorised")
+    running.sale.authorise(booking)
     audit(running)
     forge(running, "delete from outbox")
     assert findings(running) == []
-    running.sale.set_payment(payment, "unknown")
+    running.sale.record(booking, "unknown")
     audit(running)
     assert findings(running) == ["booking_under_way_forgotten"]
 
@@ -179,7 +179,7 @@ def test_a_finding_is_one_letter_for_as_long_as_it_is_so(
 def test_its_letters_tell_nobody_that_somebody_was_called_for(running: Running) -> None:
     """Else what is forgotten would count as seen to, its letter would be closed, and so on."""
     booking = running.sale.hold("alice")
-    running.sale.begin_payment(booking, "authorised")
+    running.sale.authorise(booking)
     forge(running, "delete from outbox")
     audit(running)
     forge(running, "delete from outbox")
@@ -244,7 +244,7 @@ def stage_for(running: Running, name: str) -> None:
         return
     booking = sale.hold("alice")
     if name == "booking_under_way_forgotten":
-        sale.begin_payment(booking, "authorised")
+        sale.authorise(booking)
     elif name != "buyer_counted_wrongly":
         sale.confirm(booking)
     if name == "refund_forgotten":

@@ -9,9 +9,8 @@ import pytest
 from db.connections import Conn, autocommit, only, transaction
 from db.maintenance import housekeeping
 from tasks import clock
-from tests.support.halls import another
 from tests.support.running import Running
-from tests.support.staged_sale import stage_event, stage_sale
+from tests.support.theatre import another, build_evening, stage_every_state
 from tests.support.waiting import wait_until
 
 OLD = {
@@ -107,7 +106,7 @@ def test_months_are_made_ahead(conn: Conn) -> None:
 
 
 def test_a_month_is_made_beside_those_who_write_and_read(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     with another(conn) as writer:
         writer.execute(
             "update bookings set state = 'expired', ended_at = now() where state = 'held'"
@@ -147,7 +146,7 @@ def test_archives_are_kept_for_their_time(
 def test_the_log_of_an_event_that_is_not_archived_is_kept(
     configured: dict[str, str], conn: Conn
 ) -> None:
-    stage_event(conn)
+    build_evening(conn)
     old, older = make(conn, "202003"), make(conn, "202001")
     conn.execute("update events set created_at = '2020-03-31 23:00+00'")
     assert drop_old() == [older]
@@ -169,7 +168,7 @@ def test_a_month_is_dropped_beside_those_who_write_and_read(
         with pytest.raises(psycopg.errors.QueryCanceled):
             drop_old()
         conn.execute("set lock_timeout = '1s'")
-        stage_sale(conn)
+        stage_every_state(conn)
         conn.execute("select * from state_log")
     assert partitions(conn)[name] == "detaching"
     conn.execute("update events set created_at = now()")
@@ -187,7 +186,7 @@ def test_whoever_died_after_detaching_is_gone_on_for(
 
 
 def test_the_log_cannot_be_truncated(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     make(conn, "203001")
     conn.execute("select ensure_partitions()")
     for table in ("state_log", *partitions(conn)):
@@ -198,7 +197,7 @@ def test_the_log_cannot_be_truncated(conn: Conn) -> None:
 
 
 def test_a_day_is_summed_up(configured: dict[str, str], conn: Conn) -> None:
-    bookings = stage_sale(conn)
+    bookings = stage_every_state(conn)
     conn.execute("update refunds set state = 'succeeded'")
     today = only(conn.execute("select (now() at time zone 'utc')::date as day").fetchall())["day"]
     for _ in range(2):  # once more is no more

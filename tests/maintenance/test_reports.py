@@ -12,7 +12,7 @@ from db.connections import Conn
 from db.maintenance.reports import FOLDER, report_names, run_report
 from db.runtime.errors import NotFound
 from ops.local.servers import PACKAGE
-from tests.support.staged_sale import stage_event, stage_sale
+from tests.support.theatre import build_evening, stage_every_state
 
 PSQL = PACKAGE / "pginstall" / "bin" / "psql"
 
@@ -22,7 +22,7 @@ def rows(conn: Conn, name: str) -> list[dict[str, Any]]:
 
 
 def test_revenue_counts_what_was_sold_and_what_was_given_back(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     [revenue] = rows(conn, "revenue")
     # Confirmed, frozen, cancelled: 2 seats of 52.50 each; the free booking adds its seats.
     assert revenue["currency"] == "EUR"
@@ -33,7 +33,7 @@ def test_revenue_counts_what_was_sold_and_what_was_given_back(conn: Conn) -> Non
 
 
 def test_occupancy_counts_every_seat_once(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     stalls, balcony = rows(conn, "occupancy")
     assert (stalls["zone"], stalls["category"], stalls["seats"]) == ("Stalls", "Stalls", 60)
     # Held: held, authorising, action, expiring, review, secured. Sold: confirmed, frozen.
@@ -43,7 +43,7 @@ def test_occupancy_counts_every_seat_once(conn: Conn) -> None:
 
 
 def test_sales_are_by_hour_of_the_event_and_category(conn: Conn) -> None:
-    bookings = stage_sale(conn)
+    bookings = stage_every_state(conn)
     conn.execute(
         "update bookings set confirmed_at = '2026-01-31 23:30+00' where id = %s",
         [bookings["confirmed"]],
@@ -60,7 +60,7 @@ def test_sales_are_by_hour_of_the_event_and_category(conn: Conn) -> None:
 
 
 def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     conn.execute(
         "update entries set joined_at = decided_at - number * interval '1 s'"
         " where decided_at is not null"
@@ -73,7 +73,7 @@ def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("name", report_names())
 def test_psql_runs_the_same_file(conn: Conn, database_url: str, name: str) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     answer = subprocess.run(
         [PSQL, "--csv", "-v", "event_id=1", "-f", FOLDER / f"{name}.sql", database_url],
         capture_output=True,
@@ -90,8 +90,8 @@ def test_psql_runs_the_same_file(conn: Conn, database_url: str, name: str) -> No
 
 @pytest.mark.parametrize("name", report_names())
 def test_rows_are_json_and_belong_to_one_event(conn: Conn, name: str) -> None:
-    stage_sale(conn)
-    other = stage_event(conn).event
+    stage_every_state(conn)
+    other = build_evening(conn).event
     columns, found = run_report(conn, name, 1)
     assert list(json.loads(json.dumps(found))[0]) == columns
     assert found != run_report(conn, name, other)[1]
@@ -104,7 +104,7 @@ def test_an_unknown_report_is_not_found(conn: Conn) -> None:
 
 @pytest.mark.processes
 def test_the_command_prints_every_report_of_every_event(conn: Conn, database_url: str) -> None:
-    stage_sale(conn)
+    stage_every_state(conn)
     environment = {
         **os.environ,
         "DATABASE_URL": database_url,

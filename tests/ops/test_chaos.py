@@ -20,7 +20,7 @@ from ops.chaos.everything import COMMITTERS, POINTS, SHORT, long_form
 from ops.chaos.plan import draw_acts, draw_people, named_points
 from ops.chaos.wire import How, Wire
 from tests.support.running import Running
-from tests.support.staged_sale import StagedSale, stage_event
+from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
 
 
@@ -133,11 +133,11 @@ def test_each_message_is_delivered_again_at_once_and_late(running: Running, redi
 
 
 @pytest.fixture
-def sale(conn: Conn) -> StagedSale:
-    return stage_event(conn)
+def sale(conn: Conn) -> Theatre:
+    return build_evening(conn)
 
 
-def test_what_was_accepted_and_is_not_there_is_lost(sale: StagedSale) -> None:
+def test_what_was_accepted_and_is_not_there_is_lost(sale: Theatre) -> None:
     entry, nowhere = str(sale.join("alice", 2, 1)), str(uuid4())
     told = [Told(1, "pays", accepted={"entry": entry, "payment 2": nowhere})]
     kept = promises.examine(sale.conn, told)
@@ -146,7 +146,7 @@ def test_what_was_accepted_and_is_not_there_is_lost(sale: StagedSale) -> None:
     assert kept.doubled == []
 
 
-def test_who_has_two_places_is_noticed(sale: StagedSale) -> None:
+def test_who_has_two_places_is_noticed(sale: Theatre) -> None:
     alice, first = sale.add_buyer("alice"), sale.join("alice", 2, 1)
     left = "update entries set state = 'left', decided_at = now() where id = %s"
     sale.conn.execute(left, [first])

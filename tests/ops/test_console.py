@@ -1,34 +1,15 @@
 """The console's commands for API keys."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.world import environment
+from tests.support.programs import Console
 
 pytestmark = pytest.mark.processes
 
 ROOT = Path(__file__).resolve().parents[2]
 CREATE = ("api-key", "create", "--role", "organiser", "--name", "till")
-
-
-@pytest.fixture
-def console(database_url: str, redis_url: str) -> "Console":
-    return Console({**os.environ, **environment(database_url, redis_url)})
-
-
-class Console:
-    """`console("api-key", "list")` runs the command."""
-
-    def __init__(self, env: dict[str, str]) -> None:
-        self.env = env
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "ops.console", *words]
-        return subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True)
 
 
 def test_a_key_is_made_listed_and_revoked(console: Console) -> None:

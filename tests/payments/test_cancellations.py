@@ -1,35 +1,16 @@
 """Cancelling an event: everybody is told, every seat taken back, every payment given back once."""
 
 from email.message import EmailMessage
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from db.connections import transaction
-from db.payments import event_cancellations
-from tests.payments.test_refunds import FEE, PRICE, body, confirmed, given_back
-from tests.payments.test_saga import THREE_DS, waits_for_buyer
-from tests.payments.test_unexpected_payments import approved
+from tests.support.mails import body
+from tests.support.paying import PRICE, THREE_DS, approved, confirmed, waits_for_buyer
+from tests.support.refunding import FEE, cancel, given_back, is_over, progress
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-
-
-def cancel(running: Running, *, with_fees: bool = True) -> None:
-    with transaction("organiser:1") as conn:
-        event_cancellations.cancel_event(
-            conn, None, running.sale.event, "the tenor is ill", with_fees=with_fees
-        )
-
-
-def progress(running: Running) -> dict[str, Any]:
-    return event_cancellations.get_cancellation(running.conn, None, running.sale.event)
-
-
-def is_over(running: Running) -> bool:
-    done = progress(running)
-    return bool(done["finished_at"]) and done["pending"] == 0 and not running.tasks("cancel_event")
 
 
 def state_of_entry(running: Running, entry: UUID) -> str:
@@ -113,7 +94,7 @@ def test_without_fees(running: Running) -> None:
 
 
 def test_what_was_given_back_before_is_not_given_back_again(running: Running) -> None:
-    from tests.payments.test_refunds import ask, carry_out, tickets
+    from tests.support.refunding import ask, carry_out, tickets
 
     booking = confirmed(running)
     carry_out(running, ask(running, booking, tickets=tickets(running, booking)[:1])["id"])

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from db.connections import Conn, only
 from db.maintenance.invariants import violations
 from ops.local.stack import Stack
-from tests.support.staged_sale import StagedSale, stage_event
+from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.processes
@@ -30,12 +30,12 @@ PATIENCE = 20
 
 
 @dataclass
-class Theatre:
+class Killable:
     """An event on sale, and processes that can be told where to die."""
 
     stack: Stack
     conn: Conn
-    sale: StagedSale
+    sale: Theatre
     orders: Path
     names: Iterator[int]
 
@@ -88,14 +88,14 @@ class Theatre:
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
     orders = tmp_path_factory.mktemp("orders")
     env = {"DIE_AT": str(orders), "TASK_PACE": "0.005"}
     with (
         Stack(tmp_path_factory.mktemp("var"), FORMATION, env=env, say=lambda line: None) as stack,
         psycopg.connect(stack.database_url, autocommit=True, row_factory=dict_row) as conn,
     ):
-        yield Theatre(stack, conn, stage_event(conn), orders, count())
+        yield Killable(stack, conn, build_evening(conn), orders, count())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
         "after issue",
     ],
 )
-def test_a_payment_survives(theatre: Theatre, point: str) -> None:
+def test_a_payment_survives(theatre: Killable, point: str) -> None:
     booking = theatre.hold()
     has_died = theatre.killing("worker", point)
     theatre.pay(booking)
@@ -125,7 +125,7 @@ def test_a_payment_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before withdraw", "after withdraw", "before settle commits"])
-def test_a_withdrawal_survives(theatre: Theatre, point: str) -> None:
+def test_a_withdrawal_survives(theatre: Killable, point: str) -> None:
     booking = theatre.hold()
     theatre.pay(booking, "pm_card_threeDSecure2Required")
     wait_until(lambda: theatre.payment(booking)["state"] == "requires_action" and theatre.is_idle())
@@ -143,7 +143,7 @@ def test_a_withdrawal_survives(theatre: Theatre, point: str) -> None:
 @pytest.mark.parametrize(
     "point", ["after authorise", "before review commits", "after settle", "before capture"]
 )
-def test_a_review_survives(theatre: Theatre, point: str) -> None:
+def test_a_review_survives(theatre: Killable, point: str) -> None:
     booking = theatre.hold()
     has_died = theatre.killing("worker", point)
     theatre.pay(booking, "pm_card_riskLevelElevated")
@@ -160,7 +160,7 @@ def test_a_review_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before withdraw", "after void"])
-def test_a_rejection_survives(theatre: Theatre, point: str) -> None:
+def test_a_rejection_survives(theatre: Killable, point: str) -> None:
     """By the clock, where nobody decides ("after void"); or by the buyer, who gives it up."""
     booking = theatre.hold()
     theatre.pay(booking, "pm_card_riskLevelElevated")
@@ -180,7 +180,7 @@ def test_a_rejection_survives(theatre: Theatre, point: str) -> None:
     assert violations(theatre.conn) == []
 
 
-def test_a_decline_survives(theatre: Theatre) -> None:
+def test_a_decline_survives(theatre: Killable) -> None:
     booking = theatre.hold()
     has_died = theatre.killing("worker", "before settle commits")
     theatre.pay(booking, "pm_card_visa_chargeDeclined")
@@ -190,25 +190,13 @@ def test_a_decline_survives(theatre: Theatre) -> None:
     assert violations(theatre.conn) == []
 
 
-def test_a_void_survives(theatre: Theatre) -> None:
-    """A booking that ended while money was reserved for it, as an operator would end it."""
+def test_a_void_survives(theatre: Killable) -> None:
+    """A booking that ended while money was reserved for it, and the gateway away."""
     booking = theatre.hold()
     theatre.pay(booking, "pm_card_threeDSecure2Required")
     wait_until(lambda: theatre.payment(booking)["state"] == "requires_action" and theatre.is_idle())
     has_died = theatre.killing("worker", "after void")
-    with theatre.conn.transaction():
-        theatre.sale.set_booking(booking, "expiring")
-        theatre.conn.execute(
-            "select end_booking(%s, %s, '{expiring}', 'expired', 'operator')",
-            [theatre.sale.event, booking],
-        )
-        theatre.sale.enqueue(
-            "advance",
-            "payments",
-            str(booking),
-            event_id=theatre.sale.event,
-            booking_id=str(booking),
-        )
+    theatre.sale.release(booking)
     wait_until(lambda: theatre.payment(booking)["state"] == "voided" and theatre.is_idle())
     has_died()
     assert theatre.intents(booking)[0]["status"] == "canceled"
@@ -218,7 +206,7 @@ def test_a_void_survives(theatre: Theatre) -> None:
 @pytest.mark.parametrize(
     "point", ["before refund", "after refund", "before refund commits", "after refund commits"]
 )
-def test_a_refund_survives(theatre: Theatre, point: str) -> None:
+def test_a_refund_survives(theatre: Killable, point: str) -> None:
     booking = theatre.hold()
     theatre.pay(booking)
     theatre.wait_for(booking, "confirmed")
@@ -237,8 +225,8 @@ def test_a_refund_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before cancel batch commits", "after cancel batch"])
-def test_cancelling_an_event_survives(theatre: Theatre, point: str) -> None:
-    opera = replace(theatre, sale=stage_event(theatre.conn))
+def test_cancelling_an_event_survives(theatre: Killable, point: str) -> None:
+    opera = replace(theatre, sale=build_evening(theatre.conn))
     bookings = [opera.hold() for _ in range(3)]
     for booking in bookings:
         opera.pay(booking)
@@ -255,7 +243,7 @@ def test_cancelling_an_event_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before receipts commit", "after receipts"])
-def test_numbering_survives(theatre: Theatre, point: str) -> None:
+def test_numbering_survives(theatre: Killable, point: str) -> None:
     """Neither a gap nor a number twice, and everybody has one."""
     bookings = [theatre.hold() for _ in range(3)]
     has_died = theatre.killing("worker", point)
@@ -273,7 +261,7 @@ def test_numbering_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["after reconciled page", "before reconciled page commits"])
-def test_a_reconciliation_survives(theatre: Theatre, point: str) -> None:
+def test_a_reconciliation_survives(theatre: Killable, point: str) -> None:
     """It goes on with the page at which it was killed: each payment is compared once."""
     booking = theatre.hold()
     theatre.pay(booking)
@@ -292,7 +280,7 @@ def test_a_reconciliation_survives(theatre: Theatre, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before mail", "after mail"])
-def test_a_mail_survives(theatre: Theatre, point: str) -> None:
+def test_a_mail_survives(theatre: Killable, point: str) -> None:
     """Killed after sending, it is sent again: under the same Message-ID, so it is one mail."""
     booking = theatre.hold()
     has_died = theatre.killing("mailer", point)

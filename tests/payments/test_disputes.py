@@ -10,17 +10,13 @@ from db.connections import Conn, transaction
 from db.payments import disputes
 from db.payments.notifications import Notification, take_notification
 from db.runtime.errors import Conflict, NotFound
-from tests.api.test_bookings_api import path_of
-from tests.api.test_refunds_api import paid
-from tests.payments.test_cancellations import cancel, is_over, progress
-from tests.payments.test_refunds import PRICE, ask, carry_out, confirmed, refund, tickets
+from tests.support.paying import DISPUTED, PRICE, confirmed
+from tests.support.refunding import ask, cancel, carry_out, is_over, progress, refund, tickets
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-from tests.support.world import Caller, Sale
+from tests.support.world import Caller, Sale, paid, path_of
 
 __all__ = ["paid"]
-
-CARD = "pm_card_createDispute"
 
 
 def told(running: Running, booking: UUID, dispute: str) -> None:
@@ -51,7 +47,7 @@ def look(running: Running, booking: UUID, dispute: str, state: str) -> None:
 
 
 def frozen(running: Running) -> tuple[UUID, str]:
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     dispute = at_gateway(running, booking)
     look(running, booking, dispute, "frozen")
     return booking, dispute
@@ -105,7 +101,7 @@ def test_one_that_is_lost_makes_them_void(running: Running) -> None:
 
 def test_what_was_owed_is_not_when_the_bank_takes_it(running: Running) -> None:
     """The gateway refused a refund because of a dispute of which we had not heard."""
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     dispute = at_gateway(running, booking)
     asked = ask(running, booking)["id"]
     with running.work():
@@ -123,7 +119,7 @@ def test_what_was_owed_is_not_when_the_bank_takes_it(running: Running) -> None:
 
 
 def test_a_refund_that_fails_after_the_bank_took_it_is_not_owed(running: Running) -> None:
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     dispute = at_gateway(running, booking)
     running.sandbox.close_dispute(dispute, "lost")
     asked = ask(running, booking)["id"]
@@ -138,7 +134,7 @@ def test_a_refund_that_fails_after_the_bank_took_it_is_not_owed(running: Running
 
 
 def test_one_of_which_we_hear_only_when_it_is_lost(running: Running) -> None:
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     dispute = at_gateway(running, booking)
     running.sandbox.close_dispute(dispute, "lost")
     look(running, booking, dispute, "cancelled")
@@ -151,7 +147,7 @@ def test_one_that_comes_before_the_booking_is_confirmed_waits_for_it(running: Ru
     from tasks.gateways.stripe import payments as stripe_payments
 
     booking = running.sale.hold("alice")
-    running.pay(booking, CARD)
+    running.pay(booking, DISPUTED)
     lease = running.lease()
     saga.authorise(lease, (saga.next_step(lease) or pytest.fail("nothing to do"))[1])
     _, at = saga.next_step(lease) or pytest.fail("nothing to do")

@@ -9,16 +9,16 @@ import pytest
 from requests import HTTPError
 
 from db.payments import payments
-from tests.payments.test_refunds import PRICE
-from tests.payments.test_saga import (
+from tests.support.mails import templates
+from tests.support.paying import (
+    PRICE,
     THREE_DS,
     carry_on,
     nothing_taken,
     paid_once,
-    templates,
     waits_for_buyer,
 )
-from tests.payments.test_unexpected_payments import end, is_returned
+from tests.support.refunding import is_returned
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
@@ -118,7 +118,7 @@ def test_money_for_a_booking_that_has_ended_goes_back(running: Running) -> None:
     with running.work():
         booking, payment = debit(running)
         running.conn.execute("update bookings set state = 'authorising'")
-        end(running, booking)
+        running.sale.release(booking)
         settle(running, payment, "succeeded")
         wait_until(lambda: is_returned(running, booking))
     assert sorted(templates(running, booking)) == ["expired", "money_returned"]
@@ -175,7 +175,7 @@ def redirected(running: Running, booking: UUID) -> UUID:
 
 
 def test_refunds_of_a_debit(running: Running) -> None:
-    from tests.payments.test_refunds import ask, carry_out, given_back
+    from tests.support.refunding import ask, carry_out, given_back
 
     with running.work():
         booking, payment = debit(running)

@@ -1,35 +1,21 @@
 """What the sandbox would tell us, newest first and often: payments, refunds and disputes come to
 their end all the same."""
 
-import json
-from typing import Any
-
-from stripe import StripeObject
-
-from tests.api.test_gateway_notifications_api import send
-from tests.payments.test_disputes import CARD
-from tests.payments.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
-from tests.payments.test_saga import nothing_taken, paid_once
-from tests.payments.test_unexpected_payments import approved, end, fail
+from tests.support.notifying import tell
+from tests.support.paying import (
+    DISPUTED,
+    PRICE,
+    approved,
+    confirmed,
+    fail,
+    nothing_taken,
+    paid_once,
+)
+from tests.support.refunding import ask, books, carry_out, given_back, refund
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller
 from web.app import create_app
-
-
-def tell(anybody: Caller) -> set[str]:
-    """Deliver all that has happened at the gateway, newest first; the types."""
-    from tasks.gateways.stripe import client
-
-    page = client.client().v1.events.list({"limit": 100})
-    for event in page.data:
-        assert send(anybody, plain(event)).status_code == 200
-    return {str(event.type) for event in page.data}
-
-
-def plain(event: StripeObject) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(str(event))
-    return found
 
 
 def test_a_refund_that_fails_after_its_success(running: Running) -> None:
@@ -55,7 +41,7 @@ def test_a_refund_that_we_know_of_costs_no_look(running: Running) -> None:
 
 def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
     anybody = Caller(create_app().test_client())
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     assert "charge.dispute.created" in tell(anybody)
     with running.work():
         wait_until(lambda: running.booking(booking)["state"] == "frozen")
@@ -88,7 +74,7 @@ def test_news_of_money_for_a_booking_that_has_expired(running: Running) -> None:
     anybody = Caller(create_app().test_client())
     booking = running.sale.hold("alice")
     approved(running, booking)
-    end(running, booking)
+    running.sale.release(booking)
     running.conn.execute("delete from outbox where actor = 'advance'")
     tell(anybody)
     with running.work():

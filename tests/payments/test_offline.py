@@ -9,9 +9,9 @@ import pytest
 from db.connections import only, transaction
 from db.payments import offline
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
-from tests.payments.test_cancellations import cancel, is_over
-from tests.payments.test_refunds import ask, body, books, refund
-from tests.payments.test_saga import PRICE
+from tests.support.mails import body
+from tests.support.paying import PRICE
+from tests.support.refunding import ask, books, cancel, is_over, refund
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 

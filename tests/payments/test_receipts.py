@@ -9,13 +9,11 @@ from psycopg.rows import dict_row
 
 from db.connections import Conn
 from db.maintenance.invariants import violations
-from db.payments import receipts
-from tests.api.test_refunds_api import paid  # noqa: F401
-from tests.catalogue.test_fees import BOOKING_FEE, TOTAL, with_fee
-from tests.payments.test_cancellations import cancel, is_over
-from tests.payments.test_refunds import ask, carry_out, confirmed, failed, settle, tickets, told
+from db.payments import payments, receipts
+from tests.support.paying import BOOKING_FEE, PRICE, TOTAL, confirmed, with_fee
+from tests.support.refunding import ask, cancel, carry_out, failed, is_over, settle, tickets, told
 from tests.support.running import Running
-from tests.support.staged_sale import StagedSale, stage_event
+from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 
@@ -96,7 +94,7 @@ def test_in_the_order_of_confirmation_and_batch_by_batch(
 
 
 def test_each_organisation_counts_by_itself(running: Running) -> None:
-    sales = [running.sale, stage_event(running.conn), running.sale]
+    sales = [running.sale, build_evening(running.conn), running.sale]
     for n, sale in enumerate(sales):
         sale.confirm(sale.hold(f"buyer{n}"))
     assert [row["number"] for row in number_all(running)] == [1, 2, 1]
@@ -104,7 +102,7 @@ def test_each_organisation_counts_by_itself(running: Running) -> None:
 
 
 def test_two_who_number_at_once_make_no_gap(conn: Conn, database_url: str) -> None:
-    sale = stage_event(conn)
+    sale = build_evening(conn)
     for n in range(4):
         sale.confirm(sale.hold(f"buyer{n}"))
     query = "select number_receipts(organisation_id, 2) as numbered from events"
@@ -119,8 +117,8 @@ def test_two_who_number_at_once_make_no_gap(conn: Conn, database_url: str) -> No
     assert violations(conn) == []
 
 
-def numbered(conn: Conn, bookings: int = 2) -> StagedSale:
-    sale = stage_event(conn)
+def numbered(conn: Conn, bookings: int = 2) -> Theatre:
+    sale = build_evening(conn)
     for n in range(bookings):
         sale.confirm(sale.hold(f"buyer{n}"))
     sale.number_receipts()
@@ -263,28 +261,20 @@ def test_a_refund_that_succeeded_before_we_knew_is_credited(running: Running) ->
 def test_money_that_was_never_the_bookings_has_no_document(running: Running) -> None:
     """Late money goes back by itself: nobody bought anything."""
     booking = running.sale.hold("alice")
-    payment = running.sale.begin_payment(booking, "authorised")
-    running.sale.set_booking(booking, "secured")
-    running.conn.execute(
-        "update payments set state = 'failed', captured = amount where id = %s", [payment]
-    )
-    running.conn.execute(
-        "select end_booking(%s, %s, '{secured}', 'failed', 'wrong_money')",
-        [running.sale.event, booking],
-    )
+    running.sale.secure(booking)
+    progress = running.sale.record(booking, "failed", captured=PRICE)
+    assert payments.end_booking(running.conn, progress, "failed", "wrong_money")
     running.conn.execute("delete from outbox")
-    running.conn.execute(
-        "select refund_unexpected(%s, %s, 'wrong_money')", [running.sale.event, payment]
-    )
+    payments.refund_unexpected(running.conn, progress, "wrong_money")
     running.conn.execute("update refunds set state = 'succeeded', gateway_ref = 're_1'")
     assert number_all(running) == []
 
 
 def test_the_clock_wakes_only_whom_nobody_works_for(conn: Conn) -> None:
-    sale = stage_event(conn)
+    sale = build_evening(conn)
     assert receipts.wake(conn) == 0
     sale.confirm(sale.hold("alice"))
-    other = stage_event(conn)
+    other = build_evening(conn)
     other.confirm(other.hold("bob"))
     assert receipts.wake(conn) == 2
     assert receipts.wake(conn) == 0
@@ -301,7 +291,7 @@ def test_buyers_read_their_own(
     tosca: Sale,
     alice: Caller,
     bob: Caller,
-    paid: dict[str, Any],  # noqa: F811
+    paid: dict[str, Any],
     conn: Conn,
 ) -> None:
     assert read(alice, tosca, paid).json == []
@@ -319,7 +309,7 @@ def test_organisers_list_what_they_issued(
     circus: Caller,
     operator: Caller,
     conn: Conn,
-    paid: dict[str, Any],  # noqa: F811
+    paid: dict[str, Any],
 ) -> None:
     asked = {"amount": 1000, "reason": "ill"}
     path = f"{tosca.path}/bookings/{paid['id']}/refunds"

@@ -13,11 +13,10 @@ from db.connections import only, transaction
 from db.payments import reconciliations
 from db.runtime.errors import InvalidRequest
 from ops.console import __main__ as console
-from tests.bookings import test_archives as archive
-from tests.payments.test_disputes import CARD
-from tests.payments.test_notifications import tell
-from tests.payments.test_refunds import PRICE, ask, books, carry_out, confirmed, given_back, refund
-from tests.payments.test_unexpected_payments import approved, capture, end, fail
+from tests.support import archiving
+from tests.support.notifying import tell
+from tests.support.paying import DISPUTED, PRICE, approved, capture, confirmed, fail
+from tests.support.refunding import ask, books, carry_out, given_back, refund
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, seller
@@ -274,7 +273,7 @@ def test_a_reservation_for_a_booking_that_has_ended(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = approved(running, booking)
     running.conn.execute("update payments set state = 'authorised' where id = %s", [payment])
-    end(running, booking)
+    running.sale.release(booking)
     running.conn.execute("delete from outbox where actor = 'advance'")
     assert found(running, reconcile(running)) == ["payment_behind"]
     assert running.payment(payment)["state"] == "voided"
@@ -286,7 +285,7 @@ def test_money_for_a_booking_that_has_ended_goes_back(running: Running) -> None:
     with running.conn.transaction():
         running.conn.execute("update tickets set state = 'void', voided_at = now()")
         running.conn.execute("select release_seats(%s, %s)", [running.sale.event, [booking]])
-        running.sale.set_booking(booking, "cancelled")
+        running.conn.execute("update bookings set state = 'cancelled', ended_at = now()")
     assert found(running, reconcile(running)) == ["late_money"]
     assert given_back(running, booking) == PRICE
     subjects = [str(mail["Subject"]) for mail in running.catcher.mails("alice@usher.example")]
@@ -372,7 +371,7 @@ def test_a_refund_that_the_gateway_has_forgotten(running: Running) -> None:
 
 
 def test_a_dispute_that_we_were_not_told_of(running: Running) -> None:
-    booking = confirmed(running, card=CARD)
+    booking = confirmed(running, card=DISPUTED)
     assert found(running, reconcile(running)) == ["dispute_behind"]
     assert running.booking(booking)["state"] == "frozen"
     (row,) = running.conn.execute("select gateway_ref from disputes").fetchall()
@@ -606,8 +605,8 @@ def test_a_window_from_before_there_were_times(running: Running) -> None:
 def test_what_is_archived_is_no_difference(running: Running) -> None:
     """Nobody is told to give its money back."""
     confirmed(running)
-    archive.end(running.sale)
-    archive.move_all(running.sale)
+    archiving.end(running.sale)
+    archiving.move_all(running.sale)
     run = reconcile(running)
     assert found(running, run) == [] and running.dead_letters() == []
     assert run["totals"] == []

@@ -1,71 +1,35 @@
 """Refunds against the sandbox: paid once, never more than was taken, whatever happens to a call."""
 
-from email.message import EmailMessage
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from db.connections import only, transaction
 from db.payments import refunds
-from db.payments.notifications import Notification, take_notification
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 from tests.support.gateway_calls import at_once
+from tests.support.mails import body
+from tests.support.paying import confirmed
+from tests.support.refunding import (
+    FEE,
+    ask,
+    books,
+    carry_out,
+    failed,
+    given_back,
+    refund,
+    settle,
+    tickets,
+    told,
+)
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
 CREATE, LIST = "POST /v1/refunds", "GET /v1/refunds"
 SEAT, PRICE = 5250, 10500
-FEE = 250
-
-
-def confirmed(running: Running, name: str = "alice", card: str = "pm_card_visa") -> UUID:
-    booking = running.sale.hold(name)
-    with running.work():
-        running.pay(booking, card)
-        running.wait_for(booking, "confirmed")
-    return booking
-
-
-def ask(running: Running, booking: UUID, **asked: Any) -> dict[str, Any]:
-    """As an organiser does; in the answer `id` is the refund's."""
-    defaults = {"tickets": None, "amount": None, "with_fees": True, "resell": True, "reason": "ill"}
-    with transaction("organiser:1") as conn:
-        answer = refunds.request_refund(conn, None, running.sale.event, booking, defaults | asked)
-    return answer | {"id": answer["refund"] and answer["refund"]["id"]}
-
-
-def tickets(running: Running, booking: UUID) -> list[UUID]:
-    query = "select id from tickets where booking_id = %s and state = 'valid' order by seat"
-    return [row["id"] for row in running.conn.execute(query, [booking])]
-
-
-def refund(running: Running, id: UUID) -> dict[str, Any]:
-    return only(running.conn.execute("select * from refunds where id = %s", [id]).fetchall())
-
-
-def carry_out(running: Running, id: UUID, state: str = "succeeded") -> None:
-    with running.work():
-        wait_until(lambda: refund(running, id)["state"] == state and not running.tasks("refund"))
-
-
-def books(running: Running, booking: UUID) -> dict[str, Any]:
-    return refunds.list_refunds(running.conn, None, running.sale.event, booking)
-
-
-def given_back(running: Running, booking: UUID) -> int:
-    """What the gateway gave back."""
-    return sum(int(intent["refunded"]) for intent in running.intents(booking))
 
 
 def wait_for_mails(running: Running, count: int) -> None:
     wait_until(lambda: len(running.catcher.mails("alice@usher.example")) == count)
-
-
-def body(mail: EmailMessage) -> str:
-    part = mail.get_body(("plain",))
-    assert part is not None
-    return str(part.get_content())
 
 
 def test_a_whole_booking(running: Running) -> None:
@@ -286,14 +250,6 @@ def test_what_the_gateway_refuses_is_owed(running: Running) -> None:
     running.check()
 
 
-def told(running: Running, id: UUID, says: str) -> None:
-    """The gateway tells us what became of a refund."""
-    about = Notification(f"evt_{uuid4()}", "refund.updated", True, None, None, None, {}, id,
-                         None, says)  # fmt: skip
-    with transaction("gateway") as conn:
-        assert take_notification(conn, about)
-
-
 def test_a_success_can_fail_later(running: Running) -> None:
     booking = confirmed(running)
     answer = ask(running, booking)
@@ -307,20 +263,6 @@ def test_a_success_can_fail_later(running: Running) -> None:
     (letter,) = running.dead_letters()
     assert "expired_or_canceled_card" in letter["reason"]
     running.check()
-
-
-def failed(running: Running) -> tuple[UUID, UUID]:
-    """A booking whose refund failed, and the refund."""
-    booking = confirmed(running)
-    answer = ask(running, booking)
-    running.conn.execute("update refunds set params = params || '{\"amount\": 999999}'")
-    carry_out(running, answer["id"], "failed")
-    return booking, answer["id"]
-
-
-def settle(running: Running, booking: UUID, id: UUID, how: str | None = None) -> dict[str, Any]:
-    with transaction("organiser:1") as conn:
-        return refunds.settle_owed(conn, None, running.sale.event, booking, id, how)
 
 
 def test_what_is_owed_is_tried_anew(running: Running) -> None:

@@ -11,9 +11,7 @@ from db.connections import Conn, only, transaction
 from db.payments import reviews
 from db.runtime.errors import Conflict, NotFound
 from db.runtime.settings import settings
-from tests.api.test_bookings_api import path_of, pay
-from tests.payments.test_cancellations import cancel
-from tests.payments.test_saga import (
+from tests.support.paying import (
     PRICE,
     THREE_DS,
     carry_on,
@@ -21,9 +19,10 @@ from tests.payments.test_saga import (
     paid_once,
     waits_for_buyer,
 )
+from tests.support.refunding import cancel
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-from tests.support.world import Answer, Caller, Sale
+from tests.support.world import Answer, Caller, Sale, path_of, pay
 
 RISKY = "pm_card_riskLevelElevated"
 

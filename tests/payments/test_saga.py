@@ -2,34 +2,24 @@
 
 import threading
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from db.payments import payments
+from tests.support.mails import templates
+from tests.support.paying import (
+    PRICE,
+    THREE_DS,
+    carry_on,
+    nothing_taken,
+    paid_once,
+    waits_for_buyer,
+)
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
 CREATE, CAPTURE = "POST /v1/payment_intents", "POST /v1/payment_intents/{id}/capture"
 CANCEL = "POST /v1/payment_intents/{id}/cancel"
-PRICE = 10500
-THREE_DS = "pm_card_threeDSecure2Required"
-
-
-def paid_once(running: Running, booking: UUID) -> bool:
-    """Exactly one charge went through at the gateway, for the whole price; nothing else is held."""
-    intents = running.intents(booking)
-    captured = [intent for intent in intents if intent["captured"]]
-    held = sum(intent["held"] for intent in intents)
-    return [intent["captured"] for intent in captured] == [PRICE] and held == 0
-
-
-def nothing_taken(running: Running, booking: UUID) -> bool:
-    return all(i["captured"] == i["held"] == 0 for i in running.intents(booking))
-
-
-def waits_for_buyer(running: Running, payment: UUID) -> bool:
-    return running.payment(payment)["state"] == "requires_action" and not running.tasks()
 
 
 def test_success(running: Running) -> None:
@@ -149,15 +139,6 @@ def test_a_payment_on_its_way_at_the_deadline_is_kept(running: Running) -> None:
     assert running.booking(booking)["state"] == "confirmed"
     assert running.payment(payment)["state"] == "captured"
     running.check()
-
-
-def carry_on(lease: Any) -> None:
-    """What the actor does, from where the saga is."""
-    from tasks import bookings
-
-    while not lease.finished and (todo := bookings.next_step(lease)):
-        step, progress = todo
-        step(lease, progress)
 
 
 def test_a_payment_on_its_way_when_the_buyer_gave_up_is_voided(running: Running) -> None:
@@ -317,12 +298,6 @@ def test_a_wrong_amount_after_the_deadline_frees_the_seats(running: Running) -> 
     assert len(running.dead_letters()) == 1
     assert nothing_taken(running, booking)
     running.check()
-
-
-def templates(running: Running, booking: UUID) -> list[str]:
-    """Of the mails that a booking's buyer got, or will get."""
-    query = "select template from emails where booking_id = %s order by created_at"
-    return [row["template"] for row in running.conn.execute(query, [booking])]
 
 
 def test_a_buyer_who_gives_up_while_paying_is_not_charged(running: Running) -> None:

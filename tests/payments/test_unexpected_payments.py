@@ -1,57 +1,20 @@
 """Unexpected payments, too late or of another sum: all of it goes back by itself, once."""
 
-from uuid import UUID
-
 import pytest
 
 from db.connections import only
-from tests.payments.test_refunds import PRICE, body, given_back
-from tests.payments.test_saga import THREE_DS, waits_for_buyer
+from tests.support.mails import body
+from tests.support.paying import PRICE, approved, capture, fail
+from tests.support.refunding import is_returned
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-
-
-def approved(running: Running, booking: UUID) -> UUID:
-    """The buyer has authenticated, and nobody has told us yet; the payment."""
-    with running.work():
-        payment = running.pay(booking, THREE_DS)
-        wait_until(lambda: waits_for_buyer(running, payment))
-    running.sandbox.authenticate(str(running.payment(payment)["gateway_ref"]), "approve")
-    return payment
-
-
-def capture(running: Running, payment: UUID, amount: int = PRICE) -> None:
-    """Somebody takes the money at the gateway, past us."""
-    from tasks.gateways.stripe import client
-
-    gateway_ref = str(running.payment(payment)["gateway_ref"])
-    client.client().v1.payment_intents.capture(gateway_ref, {"amount_to_capture": amount})
-
-
-def end(running: Running, booking: UUID) -> None:
-    """The booking ends, whatever becomes of its payment; its task looks at that."""
-    with running.conn.transaction():
-        running.sale.set_booking(booking, "expiring")
-        running.conn.execute(
-            "select end_booking(%s, %s, '{expiring}', 'expired', 'operator')",
-            [running.sale.event, booking],
-        )
-        ids = {"event_id": running.sale.event, "booking_id": str(booking)}
-        running.sale.enqueue("advance", "payments", str(booking), **ids)
-
-
-def is_returned(running: Running, booking: UUID, amount: int = PRICE) -> bool:
-    states = "select state from refunds where booking_id = %s"
-    found = running.conn.execute(states, [booking]).fetchall()
-    at_rest = not running.tasks() and not running.tasks("refund")
-    return found == [{"state": "succeeded"}] and given_back(running, booking) == amount and at_rest
 
 
 def test_money_for_a_booking_that_has_ended(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = approved(running, booking)
     capture(running, payment)
-    end(running, booking)
+    running.sale.release(booking)
     with running.work():
         wait_until(lambda: is_returned(running, booking))
         wait_until(lambda: len(running.catcher.mails("alice@usher.example")) == 2)
@@ -67,21 +30,12 @@ def test_money_for_a_booking_that_has_ended(running: Running) -> None:
 def test_money_that_is_only_reserved_is_voided(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = approved(running, booking)
-    end(running, booking)
+    running.sale.release(booking)
     with running.work():
         wait_until(lambda: running.payment(payment)["state"] == "voided" and not running.tasks())
     assert running.conn.execute("select from refunds").fetchall() == []
     assert running.intents(booking)[0]["held"] == 0
     running.check()
-
-
-def fail(running: Running, booking: UUID, payment: UUID) -> None:
-    """The payment is given up as lost; the buyer may try another."""
-    with running.conn.transaction():
-        running.conn.execute("update payments set state = 'failed' where id = %s", [payment])
-        running.conn.execute(
-            "update bookings set state = 'held', payment_id = null where id = %s", [booking]
-        )
 
 
 def test_money_of_a_payment_written_down_as_failed(running: Running) -> None:

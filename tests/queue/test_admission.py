@@ -10,179 +10,179 @@ from db.bookings import bookings
 from db.connections import Conn, only
 from db.queue import entries, lanes
 from db.runtime.errors import Conflict
-from tests.support.halls import Hall, build_hall
+from tests.support.theatre import Theatre, build_theatre
 from tests.support.world import Answer, Caller, Sale
 
 GUIDS = ["1-1", "1-2"]
 
 
-def ask(hall: Hall, quantity: int = 1) -> int:
+def ask(theatre: Theatre, quantity: int = 1) -> int:
     """Somebody asks for a pass; the number."""
-    number = hall.enter(quantity)
-    hall.conn.execute("update entries set admission = true where number = %s", [number])
+    number = theatre.enter(quantity)
+    theatre.conn.execute("update entries set admission = true where number = %s", [number])
     return number
 
 
-def entry_id(hall: Hall, number: int) -> UUID:
+def entry_id(theatre: Theatre, number: int) -> UUID:
     query = "select id from entries where event_id = %s and number = %s"
-    found: UUID = only(hall.conn.execute(query, [hall.event, number]).fetchall())["id"]
+    found: UUID = only(theatre.conn.execute(query, [theatre.event, number]).fetchall())["id"]
     return found
 
 
-def take(hall: Hall, number: int) -> Any:
-    buyer = hall.entries()[number].buyer
-    return entries.take_pass(hall.conn, hall.event, entry_id(hall, number), buyer)
+def take(theatre: Theatre, number: int) -> Any:
+    buyer = theatre.entries()[number].buyer
+    return entries.take_pass(theatre.conn, theatre.event, entry_id(theatre, number), buyer)
 
 
-def let_pass(hall: Hall, number: int) -> None:
+def let_pass(theatre: Theatre, number: int) -> None:
     """The time of a pass is over, and the clock comes by."""
-    hall.conn.execute(
+    theatre.conn.execute(
         "update entries set pass_until = now() - interval '1 s' where number = %s", [number]
     )
-    lanes.expire_passes(hall.conn, 100)
+    lanes.expire_passes(theatre.conn, 100)
 
 
-def pass_state(hall: Hall, number: int) -> str | None:
+def pass_state(theatre: Theatre, number: int) -> str | None:
     query = "select pass_state from entries where number = %s"
-    state: str | None = only(hall.conn.execute(query, [number]).fetchall())["pass_state"]
+    state: str | None = only(theatre.conn.execute(query, [number]).fetchall())["pass_state"]
     return state
 
 
 def test_passes_are_offered_in_the_order_of_numbers_as_seats_are_free(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["...."]})
+    theatre = build_theatre(conn, {1: ["...."]})
     for _ in range(3):
-        ask(hall, quantity=2)
-    assert hall.drain().admitted == 2
-    assert hall.states() == ["admitted", "admitted", "waiting"]
+        ask(theatre, quantity=2)
+    assert theatre.drain().admitted == 2
+    assert theatre.states() == ["admitted", "admitted", "waiting"]
 
 
 def test_a_seat_nobody_may_choose_makes_no_room(conn: Conn) -> None:
-    hall = build_hall(conn, {1: [".wk"]})
-    ask(hall)
-    ask(hall)
-    hall.serve()
-    assert hall.states() == ["admitted", "waiting"]
+    theatre = build_theatre(conn, {1: [".wk"]})
+    ask(theatre)
+    ask(theatre)
+    theatre.serve()
+    assert theatre.states() == ["admitted", "waiting"]
 
 
 def test_who_asks_for_seats_and_who_for_a_pass_wait_in_one_line(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["...."]})
-    ask(hall)
-    hall.enter(2)
-    ask(hall)
-    hall.drain(batch=2)
-    assert hall.states() == ["admitted", "booked", "waiting"]
-    hall.drain(batch=2)
-    assert hall.states() == ["admitted", "booked", "admitted"]
+    theatre = build_theatre(conn, {1: ["...."]})
+    ask(theatre)
+    theatre.enter(2)
+    ask(theatre)
+    theatre.drain(batch=2)
+    assert theatre.states() == ["admitted", "booked", "waiting"]
+    theatre.drain(batch=2)
+    assert theatre.states() == ["admitted", "booked", "admitted"]
 
 
 def test_a_pass_is_taken_once_and_given_again_the_same(conn: Conn) -> None:
-    hall = build_hall(conn, {1: [".."]})
-    number = ask(hall)
-    hall.drain()
-    until = take(hall, number)
-    assert take(hall, number) == until
-    assert pass_state(hall, number) == "taken"
+    theatre = build_theatre(conn, {1: [".."]})
+    number = ask(theatre)
+    theatre.drain()
+    until = take(theatre, number)
+    assert take(theatre, number) == until
+    assert pass_state(theatre, number) == "taken"
 
 
 def test_who_is_not_there_is_skipped_at_once_and_keeps_the_place(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    ghost, other, third = ask(hall), ask(hall), ask(hall)
-    hall.serve()
-    assert hall.states() == ["admitted", "waiting", "waiting"]
-    let_pass(hall, ghost)
-    hall.serve()
-    assert hall.states() == ["admitted", "admitted", "waiting"]
-    assert take(hall, ghost) is None  # back, and before the third
-    take(hall, other)
-    let_pass(hall, other)
-    hall.serve()
-    assert hall.states() == ["admitted", "lapsed", "waiting"]
-    assert take(hall, ghost) is not None
+    theatre = build_theatre(conn, {1: ["."]})
+    ghost, other, third = ask(theatre), ask(theatre), ask(theatre)
+    theatre.serve()
+    assert theatre.states() == ["admitted", "waiting", "waiting"]
+    let_pass(theatre, ghost)
+    theatre.serve()
+    assert theatre.states() == ["admitted", "admitted", "waiting"]
+    assert take(theatre, ghost) is None  # back, and before the third
+    take(theatre, other)
+    let_pass(theatre, other)
+    theatre.serve()
+    assert theatre.states() == ["admitted", "lapsed", "waiting"]
+    assert take(theatre, ghost) is not None
     assert third == 3
 
 
 def test_who_does_not_come_back_within_the_grace_time_has_lapsed(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    ghost = ask(hall)
-    hall.drain()
-    let_pass(hall, ghost)
-    assert pass_state(hall, ghost) == "missed"
-    let_pass(hall, ghost)
-    assert hall.entries()[ghost].reason == "pass_not_taken"
+    theatre = build_theatre(conn, {1: ["."]})
+    ghost = ask(theatre)
+    theatre.drain()
+    let_pass(theatre, ghost)
+    assert pass_state(theatre, ghost) == "missed"
+    let_pass(theatre, ghost)
+    assert theatre.entries()[ghost].reason == "pass_not_taken"
     with pytest.raises(Conflict, match="There is no pass"):
-        take(hall, ghost)
+        take(theatre, ghost)
 
 
 def test_a_pass_that_is_not_used_gives_its_room_to_the_next(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    first = ask(hall)
-    ask(hall)
-    hall.serve()
-    take(hall, first)
-    let_pass(hall, first)
-    hall.serve()
-    assert hall.states() == ["lapsed", "admitted"]
-    assert hall.entries()[first].reason == "pass_not_used"
+    theatre = build_theatre(conn, {1: ["."]})
+    first = ask(theatre)
+    ask(theatre)
+    theatre.serve()
+    take(theatre, first)
+    let_pass(theatre, first)
+    theatre.serve()
+    assert theatre.states() == ["lapsed", "admitted"]
+    assert theatre.entries()[first].reason == "pass_not_used"
 
 
 def test_passes_count_as_buyers_in_flight(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["......"]})
+    theatre = build_theatre(conn, {1: ["......"]})
     conn.execute("update lanes set in_flight_cap = 2")
-    numbers = [ask(hall) for _ in range(3)]
-    hall.serve()
-    assert hall.states() == ["admitted", "admitted", "waiting"]
-    take(hall, numbers[0])
-    let_pass(hall, numbers[0])
-    hall.serve()
-    assert hall.states() == ["lapsed", "admitted", "admitted"]
+    numbers = [ask(theatre) for _ in range(3)]
+    theatre.serve()
+    assert theatre.states() == ["admitted", "admitted", "waiting"]
+    take(theatre, numbers[0])
+    let_pass(theatre, numbers[0])
+    theatre.serve()
+    assert theatre.states() == ["lapsed", "admitted", "admitted"]
 
 
 def test_when_all_is_sold_nobody_waits_for_a_pass(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]}, prices={1: 0})
-    hall.enter()
-    ask(hall)
-    hall.serve()
-    assert hall.states() == ["booked", "unavailable"]
+    theatre = build_theatre(conn, {1: ["."]}, prices={1: 0})
+    theatre.enter()
+    ask(theatre)
+    theatre.serve()
+    assert theatre.states() == ["booked", "unavailable"]
 
 
 def test_a_long_line_for_passes_waits_where_it_is(conn: Conn) -> None:
     """Each pass that comes free is for the next one alone: the others need not be looked at."""
-    hall = build_hall(conn, {1: [".."]})
+    theatre = build_theatre(conn, {1: [".."]})
     for _ in range(30):
-        ask(hall)
-    hall.serve(batch=10)
-    assert hall.states() == ["admitted"] * 2 + ["waiting"] * 28
+        ask(theatre)
+    theatre.serve(batch=10)
+    assert theatre.states() == ["admitted"] * 2 + ["waiting"] * 28
     lane = conn.execute("select now_serving from lane_state").fetchone()
     assert lane == {"now_serving": 2}
-    let_pass(hall, 1)
-    hall.serve(batch=10)
-    assert hall.states()[2:4] == ["admitted", "waiting"]
+    let_pass(theatre, 1)
+    theatre.serve(batch=10)
+    assert theatre.states()[2:4] == ["admitted", "waiting"]
 
 
 def test_a_free_ticket_booked_with_a_pass_wakes_the_lane(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["..."]}, prices={1: 0})
+    theatre = build_theatre(conn, {1: ["..."]}, prices={1: 0})
     conn.execute("update lanes set in_flight_cap = 1")
-    first = ask(hall)
-    ask(hall)
-    hall.serve()
-    take(hall, first)
-    wish = {"event_id": hall.event, "entry_id": entry_id(hall, first), "quantity": 1}
-    wish |= {"buyer_id": hall.entries()[first].buyer, "category": None, "together": True}
+    first = ask(theatre)
+    ask(theatre)
+    theatre.serve()
+    take(theatre, first)
+    wish = {"event_id": theatre.event, "entry_id": entry_id(theatre, first), "quantity": 1}
+    wish |= {"buyer_id": theatre.entries()[first].buyer, "category": None, "together": True}
     wish |= {"accessible": 0, "seats": None, "accept_terms": True}
     bookings.book_seats(conn, wish, per_second=100)
-    hall.serve()
-    assert hall.states() == ["booked", "admitted"]
+    theatre.serve()
+    assert theatre.states() == ["booked", "admitted"]
 
 
 def test_leaving_with_a_pass_makes_room(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    first = ask(hall)
-    ask(hall)
-    hall.serve()
-    buyer = hall.entries()[first].buyer
-    entries.leave_queue(conn, hall.event, entry_id(hall, first), buyer)
-    hall.serve()
-    assert hall.states() == ["left", "admitted"]
+    theatre = build_theatre(conn, {1: ["."]})
+    first = ask(theatre)
+    ask(theatre)
+    theatre.serve()
+    buyer = theatre.entries()[first].buyer
+    entries.leave_queue(conn, theatre.event, entry_id(theatre, first), buyer)
+    theatre.serve()
+    assert theatre.states() == ["left", "admitted"]
 
 
 # Over HTTP

@@ -4,18 +4,18 @@ import pytest
 
 from db.connections import Conn, only
 from db.queue import entries, lanes
-from tests.support.halls import Hall, build_hall
+from tests.support.theatre import Theatre, build_theatre
 
 FREE = {1: 0}
 
 
-def go_away(hall: Hall) -> None:
+def go_away(theatre: Theatre) -> None:
     """The hall's gateway does not answer: its circuit opens."""
-    hall.conn.execute("select open_circuit(%s, null, 1000, 1000)", [hall.gateway])
+    theatre.conn.execute("select open_circuit(%s, null, 1000, 1000)", [theatre.gateway])
 
 
 def test_lanes_that_need_a_gateway_wait_while_it_is_away(conn: Conn) -> None:
-    paid, free = build_hall(conn, {1: [".."]}), build_hall(conn, {1: [".."]}, prices=FREE)
+    paid, free = build_theatre(conn, {1: [".."]}), build_theatre(conn, {1: [".."]}, prices=FREE)
     go_away(paid)
     go_away(free)
     paid.enter()
@@ -32,16 +32,16 @@ def test_lanes_that_need_a_gateway_wait_while_it_is_away(conn: Conn) -> None:
 
 
 def test_the_end_of_a_sale_is_told_during_an_outage(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    go_away(hall)
-    hall.enter()
+    theatre = build_theatre(conn, {1: ["."]})
+    go_away(theatre)
+    theatre.enter()
     conn.execute("update events set state = 'closed'")
-    hall.serve()
-    assert hall.states() == ["unavailable"]
+    theatre.serve()
+    assert theatre.states() == ["unavailable"]
 
 
 def test_a_saga_that_is_far_behind_stops_the_lanes_that_need_it(conn: Conn) -> None:
-    paid, free = build_hall(conn, {1: [".."]}), build_hall(conn, {1: [".."]}, prices=FREE)
+    paid, free = build_theatre(conn, {1: [".."]}), build_theatre(conn, {1: [".."]}, prices=FREE)
     paid.enter()
     free.enter()
     for key in "abc":
@@ -53,23 +53,23 @@ def test_a_saga_that_is_far_behind_stops_the_lanes_that_need_it(conn: Conn) -> N
 
 
 def test_no_more_is_held_than_the_gateway_can_take_in_time(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["." * 10]})
+    theatre = build_theatre(conn, {1: ["." * 10]})
     conn.execute("update events set hold_seconds = 20")
     for _ in range(6):
-        hall.enter()
+        theatre.enter()
     with conn.transaction():
-        assert lanes.lock_lane(conn, hall.event)
-        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 4
-        assert lanes.drain(conn, hall.event, 100, per_second=0.2).taken == 0
-    assert hall.lane()["rest_reason"] == "gateway"
+        assert lanes.lock_lane(conn, theatre.event)
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 4
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).taken == 0
+    assert theatre.lane()["rest_reason"] == "gateway"
     conn.execute("update lane_state set rest_until = 'infinity'")
     assert lanes.next_lane(conn) is None
     conn.execute("update lane_state set rest_until = clock_timestamp()")
-    assert lanes.next_lane(conn) == hall.event
+    assert lanes.next_lane(conn) == theatre.event
 
 
 def test_other_sales_through_the_same_gateway_count(conn: Conn) -> None:
-    first, second = build_hall(conn, {1: ["...."]}), build_hall(conn, {1: ["...."]})
+    first, second = build_theatre(conn, {1: ["...."]}), build_theatre(conn, {1: ["...."]})
     conn.execute("update events set hold_seconds = 20, gateway_account_id = %s", [first.gateway])
     first.enter()
     first.enter()
@@ -86,24 +86,24 @@ def test_other_sales_through_the_same_gateway_count(conn: Conn) -> None:
 )
 def test_who_waits_for_a_bank_or_has_long_to_pay_counts_for_nothing(conn: Conn, waits: str) -> None:
     """The gateway has nothing to do for them now."""
-    hall = build_hall(conn, {1: ["." * 10]})
+    theatre = build_theatre(conn, {1: ["." * 10]})
     conn.execute("update events set hold_seconds = 20")
     for _ in range(6):
-        hall.enter()
+        theatre.enter()
     with conn.transaction():
-        assert lanes.lock_lane(conn, hall.event)
-        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 4
+        assert lanes.lock_lane(conn, theatre.event)
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 4
         conn.execute(f"update bookings set {waits}".encode())
-        assert lanes.drain(conn, hall.event, 100, per_second=0.2).booked == 2
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 2
 
 
 def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:
     """At its limit, too: none is starved for being the second by name."""
-    first, second = build_hall(conn, {1: ["." * 50]}), build_hall(conn, {1: ["." * 50]})
+    first, second = build_theatre(conn, {1: ["." * 50]}), build_theatre(conn, {1: ["." * 50]})
     conn.execute("update events set hold_seconds = 10, gateway_account_id = %s", [first.gateway])
-    for hall in (first, second):
+    for theatre in (first, second):
         for _ in range(20):
-            hall.enter()
+            theatre.enter()
     for _ in range(40):  # one place at a time comes free
         conn.execute("update lane_state set rest_until = now() where state = 'resting'")
         with conn.transaction():
@@ -114,20 +114,20 @@ def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:
         conn.execute(
             "update bookings set state = 'cancelled', ended_at = now() where state = 'held'"
         )
-    served = [hall.states().count("booked") for hall in (first, second)]
+    served = [theatre.states().count("booked") for theatre in (first, second)]
     assert abs(served[0] - served[1]) <= 2, served
 
 
 def test_the_tail_is_told_though_a_wheelchair_place_is_free(conn: Conn) -> None:
-    hall = build_hall(conn, {1: [".w"]}, prices=FREE)
+    theatre = build_theatre(conn, {1: [".w"]}, prices=FREE)
     for _ in range(30):
-        hall.enter()
-    wheelchair = hall.enter(accessible=1)
-    hall.drain(batch=2)
-    assert hall.states() == ["booked"] + ["unavailable"] * 20 + ["waiting"] * 10
-    hall.serve()
-    assert hall.states() == ["booked"] + ["unavailable"] * 29 + ["booked"]
-    assert hall.entries()[wheelchair].state == "booked"
+        theatre.enter()
+    wheelchair = theatre.enter(accessible=1)
+    theatre.drain(batch=2)
+    assert theatre.states() == ["booked"] + ["unavailable"] * 20 + ["waiting"] * 10
+    theatre.serve()
+    assert theatre.states() == ["booked"] + ["unavailable"] * 29 + ["booked"]
+    assert theatre.entries()[wheelchair].state == "booked"
 
 
 @pytest.mark.parametrize(
@@ -140,61 +140,61 @@ def test_the_tail_is_told_though_a_wheelchair_place_is_free(conn: Conn) -> None:
     ],
 )
 def test_the_end_is_told_whatever_kept_a_lane_waiting(conn: Conn, kept_by: str) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    hall.enter()
+    theatre = build_theatre(conn, {1: ["."]})
+    theatre.enter()
     conn.execute(f"update {kept_by}")
     assert lanes.next_lane(conn) is None
     conn.execute("update events set state = 'closed'")
-    hall.serve()
-    assert hall.states() == ["unavailable"]
+    theatre.serve()
+    assert theatre.states() == ["unavailable"]
 
 
 def test_free_tickets_need_no_gateway(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["..."]}, prices=FREE)
+    theatre = build_theatre(conn, {1: ["..."]}, prices=FREE)
     for _ in range(3):
-        hall.enter()
+        theatre.enter()
     with conn.transaction():
-        assert lanes.lock_lane(conn, hall.event)
-        assert lanes.drain(conn, hall.event, 100, per_second=0.0001).booked == 3
+        assert lanes.lock_lane(conn, theatre.event)
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.0001).booked == 3
 
 
 @pytest.mark.parametrize(("seconds_ago", "let_in"), [(0.6, 2), (60, 4)])
 def test_the_admission_rate_lets_so_many_in_and_keeps_a_second(
     conn: Conn, seconds_ago: float, let_in: int
 ) -> None:
-    hall = build_hall(conn, {1: ["." * 10]})
+    theatre = build_theatre(conn, {1: ["." * 10]})
     for _ in range(8):
-        hall.enter()
+        theatre.enter()
     with conn.transaction():
-        assert lanes.lock_lane(conn, hall.event)
-        hall.set_lane(admission_rate=240)
+        assert lanes.lock_lane(conn, theatre.event)
+        theatre.set_lane(admission_rate=240)
         conn.execute(
             "update lane_state set credited_at = clock_timestamp() - make_interval(secs => %s)",
             [seconds_ago],
         )
-        assert lanes.drain(conn, hall.event, 100).booked == let_in
+        assert lanes.drain(conn, theatre.event, 100).booked == let_in
         conn.execute("update lane_state set admission_credit = 0, credited_at = clock_timestamp()")
-        assert lanes.drain(conn, hall.event, 100).booked == 0
+        assert lanes.drain(conn, theatre.event, 100).booked == 0
     assert lanes.next_lane(conn) is None
-    assert hall.lane()["rest_reason"] == "rate"
+    assert theatre.lane()["rest_reason"] == "rate"
 
 
 def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]}, prices=FREE)
+    theatre = build_theatre(conn, {1: ["."]}, prices=FREE)
     for _ in range(20):
-        hall.enter()
+        theatre.enter()
     with conn.transaction():
-        conn.execute("select start_queue_ending(%s, 'sold_out')", [hall.event])
-        conn.execute("select write_queue_ending(%s, 5)", [hall.event])
+        conn.execute("select start_queue_ending(%s, 'sold_out')", [theatre.event])
+        conn.execute("select write_queue_ending(%s, 5)", [theatre.event])
         conn.execute("update lane_state set state = 'ending', served_at = now()")
-    assert hall.states().count("unavailable") == 5
+    assert theatre.states().count("unavailable") == 5
     last = only(conn.execute("select * from entries order by number desc limit 1").fetchall())
-    shown = entries.get_entry(conn, hall.event, last["id"], last["buyer_id"])
+    shown = entries.get_entry(conn, theatre.event, last["id"], last["buyer_id"])
     assert (shown["state"], shown["reason"]) == ("unavailable", "sold_out")
-    late = hall.enter()
-    assert hall.drain(batch=1).taken == 1
-    assert hall.states().count("unavailable") == 6
-    hall.serve(batch=2)
-    assert hall.states()[:20] == ["unavailable"] * 20
-    assert hall.entries()[late].state == "booked"
+    late = theatre.enter()
+    assert theatre.drain(batch=1).taken == 1
+    assert theatre.states().count("unavailable") == 6
+    theatre.serve(batch=2)
+    assert theatre.states()[:20] == ["unavailable"] * 20
+    assert theatre.entries()[late].state == "booked"
     assert conn.execute("select from queue_endings").fetchall() == []

@@ -59,8 +59,8 @@ from db.payments import payments
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.queue import entries, lanes
 from db.runtime.errors import Conflict, InvalidRequest
-from tests.queue.test_choose_seats import Model, Rows, Wish
-from tests.support.halls import Entry, Hall, another, build_hall, serve_next
+from tests.support.theatre import Entry, Theatre, another, build_theatre, serve_next
+from tests.support.wishes import Model, Rows, Wish
 
 EXAMPLES = int(os.environ.get("USHER_EXAMPLES", "0"))
 BUYERS = 14
@@ -119,7 +119,7 @@ class Look:
 class Sale:
     """An event and what the history knows of it. late: numbers that committed after 2 s or more."""
 
-    hall: Hall
+    theatre: Theatre
     cap: int
     wishes: dict[int, Wish] = field(default_factory=dict)
     late: set[int] = field(default_factory=set)
@@ -130,10 +130,10 @@ class Sale:
                 case when accessible then 'w' when kept then 'k' else '.' end as kind
             from seats s left join bookings b on b.event_id = s.event_id and b.id = s.booking_id
             where s.event_id = %s order by s.seat"""
-        rows = self.hall.conn.execute(query, [self.hall.event]).fetchall()
+        rows = self.theatre.conn.execute(query, [self.theatre.event]).fetchall()
         seats = {row["seat"]: (row["category"], row["kind"], row["state"]) for row in rows}
         owned = Counter(row["owner"] for row in rows if row["owner"])
-        return Look(self.hall.entries(), seats, owned)
+        return Look(self.theatre.entries(), seats, owned)
 
 
 @dataclass(frozen=True)
@@ -381,10 +381,10 @@ class Histories(RuleBasedStateMachine):
         self.sound = False
         empty(self.conn)
         for plan in rows:
-            hall = build_hall(self.conn, plan, prices=dict.fromkeys(free, 0))
-            hall.set_event(seats_per_buyer=cap)
-            hall.set_lane(in_flight_cap=in_flight_cap)
-            self.sales.append(Sale(hall, cap))
+            theatre = build_theatre(self.conn, plan, prices=dict.fromkeys(free, 0))
+            theatre.set_event(seats_per_buyer=cap)
+            theatre.set_lane(in_flight_cap=in_flight_cap)
+            self.sales.append(Sale(theatre, cap))
         self.conn.execute("update lane_state set low_water_reset_at = '2100-01-01'")
         self.seats = self.count_seats()
         self.join_all(crowd)
@@ -471,10 +471,12 @@ class Histories(RuleBasedStateMachine):
         waiting = self.sales[sale].look().waiting()
         if waiting:
             entry = waiting[pick % len(waiting)]
-            hall = self.sales[sale].hall
+            theatre = self.sales[sale].theatre
             query = "select id from entries where event_id = %s and number = %s"
-            entry_id = only(self.conn.execute(query, [hall.event, entry.number]).fetchall())["id"]
-            entries.leave_queue(self.conn, hall.event, entry_id, entry.buyer)
+            entry_id = only(self.conn.execute(query, [theatre.event, entry.number]).fetchall())[
+                "id"
+            ]
+            entries.leave_queue(self.conn, theatre.event, entry_id, entry.buyer)
 
     # The drain
 
@@ -516,8 +518,8 @@ class Histories(RuleBasedStateMachine):
             if event is None:
                 self.check_rest()
                 return False
-            sale = next(sale for sale in self.sales if sale.hall.event == event)
-            lane = sale.hall.lane()
+            sale = next(sale for sale in self.sales if sale.theatre.event == event)
+            lane = sale.theatre.lane()
             told = self.told_through(sale)
             assert told or not lane["paused"]
             self.join_beside(meanwhile[0])
@@ -555,14 +557,14 @@ class Histories(RuleBasedStateMachine):
             select seat from seats where event_id = %s and seat = any (%s) and state = 'free'
             order by seat for update"""
         wanted = [seats[pick % len(seats)] for pick in locked]
-        rows = self.beside.execute(query, [sale.hall.event, wanted]).fetchall()
+        rows = self.beside.execute(query, [sale.theatre.event, wanted]).fetchall()
         yield [row["seat"] for row in rows]
         self.beside.rollback()
 
     def check_rest(self) -> None:
         """Nobody waits who could be served."""
         for sale in self.sales:
-            look, pending, lane = sale.look(), self.pending(sale), sale.hall.lane()
+            look, pending, lane = sale.look(), self.pending(sale), sale.theatre.lane()
             if lane["paused"] or pending >= (lane["in_flight_cap"] or NO_CAP):
                 continue
             for entry in look.waiting():
@@ -573,7 +575,7 @@ class Histories(RuleBasedStateMachine):
 
     def pending(self, sale: Sale) -> int:
         """Bookings in flight."""
-        event = sale.hall.event
+        event = sale.theatre.event
         return sum(b.event_id == event and b.state in PENDING for b in read_bookings(self.conn))
 
     # Time
@@ -592,7 +594,7 @@ class Histories(RuleBasedStateMachine):
     def deadlines_pass(self, chosen: list[int], seconds: int, limit: int) -> None:
         """And the clock ticks, or does not yet (limit 0)."""
         late = [booking.id for booking in some(self.those(["held", "authorising"]), chosen)]
-        self.sales[0].hall.overdue(*late, seconds=seconds)
+        self.sales[0].theatre.overdue(*late, seconds=seconds)
         self.bookings = read_bookings(self.conn)
         if limit:
             self.expire(limit)
@@ -707,7 +709,7 @@ class Histories(RuleBasedStateMachine):
         self.answer_calls(moment.answers)
         self.bookings = read_bookings(self.conn)
         if moment.late and (held := self.those(["held"])):
-            self.sales[0].hall.overdue(*[booking.id for booking in some(held, moment.late)])
+            self.sales[0].theatre.overdue(*[booking.id for booking in some(held, moment.late)])
             self.bookings = read_bookings(self.conn)
             self.expire(100)
 
@@ -721,10 +723,10 @@ class Histories(RuleBasedStateMachine):
         if "seats" in change:
             self.block(sale, **change)
         elif "seats_per_buyer" in change:
-            sale.hall.set_event(**change)
+            sale.theatre.set_event(**change)
             sale.cap = change["seats_per_buyer"]
         else:
-            events.change_lane(self.conn, None, sale.hall.event, change)
+            events.change_lane(self.conn, None, sale.theatre.event, change)
 
     def block(self, sale: Sale, seats: list[int], block: bool) -> None:
         look = sale.look()
@@ -737,7 +739,7 @@ class Histories(RuleBasedStateMachine):
         guids = [f"seat-{seat}" for seat in chosen]
         taken = any(look.seats[seat][2] in ("held", "sold") for seat in chosen)
         try:
-            events.block_seats(self.conn, None, sale.hall.event, guids, block=block)
+            events.block_seats(self.conn, None, sale.theatre.event, guids, block=block)
         except Conflict:
             assert taken
         else:
@@ -799,7 +801,7 @@ class Histories(RuleBasedStateMachine):
         for booking in self.those(["authorising", "expiring", "secured"]):
             self.settle(payments.get_progress(self.conn, booking.event_id, booking.id), "failed")
         self.holds()
-        self.sales[0].hall.overdue(*[booking.id for booking in self.those(["held"])])
+        self.sales[0].theatre.overdue(*[booking.id for booking in self.those(["held"])])
         self.holds()
         self.expire(limit=100)
 
@@ -821,7 +823,7 @@ def wish_of(joining: Joining, look: Look) -> Wish:
 
 def wish_fields(sale: Sale, buyer: int, wish: Wish) -> dict[str, Any]:
     return {
-        "event_id": sale.hall.event,
+        "event_id": sale.theatre.event,
         "buyer_id": buyer,
         "key": str(uuid4()),
         "sha256": b"",
@@ -939,17 +941,17 @@ comings = st.tuples(st.integers(0, 3), st.sampled_from([0, 0, 1, 4, 15]))
 
 def check_shares(conn: Conn, weights: list[int], batch: int, come: list[tuple[int, int]]) -> None:
     """Serve batches until nobody waits; before each of the first, some come."""
-    halls = [build_hall(conn, {1: ["." * 60]}, prices={1: 0}) for _ in weights]
-    shares = Shares({h.event: w for h, w in zip(halls, weights, strict=True)}, batch)
+    theatres = [build_theatre(conn, {1: ["." * 60]}, prices={1: 0}) for _ in weights]
+    shares = Shares({h.event: w for h, w in zip(theatres, weights, strict=True)}, batch)
     waiting: Counter[int] = Counter()
-    for hall, weight in zip(halls, weights, strict=True):
-        hall.set_lane(weight=weight)
+    for theatre, weight in zip(theatres, weights, strict=True):
+        theatre.set_lane(weight=weight)
     for pick, people in come + [(0, 0)] * 1000:
-        hall = halls[pick % len(halls)]
-        people = min(people, 60 - len(hall.entries())) if people else 0
+        theatre = theatres[pick % len(theatres)]
+        people = min(people, 60 - len(theatre.entries())) if people else 0
         for _ in range(people):
-            hall.enter()
-        waiting[hall.event] += people
+            theatre.enter()
+        waiting[theatre.event] += people
         if not +waiting:
             continue
         lane = serve_next(conn, batch)

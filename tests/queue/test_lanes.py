@@ -6,7 +6,7 @@ import pytest
 from db.catalogue import events
 from db.connections import Conn
 from db.queue import lanes
-from tests.support.halls import another, build_hall, serve_next
+from tests.support.theatre import another, build_theatre, serve_next
 
 
 @pytest.mark.parametrize(
@@ -15,30 +15,30 @@ from tests.support.halls import another, build_hall, serve_next
     ids=lambda changes: next(iter(changes)),
 )
 def test_an_organiser_never_waits_for_a_drain(conn: Conn, changes: dict[str, object]) -> None:
-    hall = build_hall(conn, {1: ["...."]})
+    theatre = build_theatre(conn, {1: ["...."]})
     for _ in range(4):
-        hall.enter()
+        theatre.enter()
     with another(conn) as drain, conn.transaction():
-        assert lanes.next_lane(drain) == hall.event
-        assert lanes.drain(drain, hall.event, 2).booked == 2
+        assert lanes.next_lane(drain) == theatre.event
+        assert lanes.drain(drain, theatre.event, 2).booked == 2
         conn.execute("set local lock_timeout = '1 ms'")
-        assert events.change_lane(conn, None, hall.event, changes).items() >= changes.items()
+        assert events.change_lane(conn, None, theatre.event, changes).items() >= changes.items()
 
 
 def test_a_change_during_a_batch_counts_from_the_next_one(conn: Conn) -> None:
     """The lane waits at its cap; it was raised before the drain wrote down that it waits."""
-    hall = build_hall(conn, {1: ["...."]})
-    hall.set_lane(in_flight_cap=1)
-    hall.enter()
-    hall.enter()
-    hall.serve(batch=1)
-    assert hall.lane()["state"] == "waiting_for_seats"
+    theatre = build_theatre(conn, {1: ["...."]})
+    theatre.set_lane(in_flight_cap=1)
+    theatre.enter()
+    theatre.enter()
+    theatre.serve(batch=1)
+    assert theatre.lane()["state"] == "waiting_for_seats"
     with another(conn) as drain:
-        assert lanes.lock_lane(drain, hall.event)
-        assert lanes.drain(drain, hall.event, 1).booked == 0
-        events.change_lane(conn, None, hall.event, {"in_flight_cap": 2})
-    hall.serve(batch=1)
-    assert hall.states() == ["booked", "booked"]
+        assert lanes.lock_lane(drain, theatre.event)
+        assert lanes.drain(drain, theatre.event, 1).booked == 0
+        events.change_lane(conn, None, theatre.event, {"in_flight_cap": 2})
+    theatre.serve(batch=1)
+    assert theatre.states() == ["booked", "booked"]
 
 
 def test_a_lane_that_rests_is_looked_at_when_something_else_is_set(conn: Conn) -> None:
@@ -56,10 +56,10 @@ def test_a_lane_that_rests_is_looked_at_when_something_else_is_set(conn: Conn) -
 
 
 def test_a_lane_paused_during_a_batch_does_not_hold_the_others_time_back(conn: Conn) -> None:
-    paused, other = (build_hall(conn, {1: ["." * 40]}) for _ in range(2))
-    for hall in (paused, other):
+    paused, other = (build_theatre(conn, {1: ["." * 40]}) for _ in range(2))
+    for theatre in (paused, other):
         for _ in range(20):
-            hall.enter()
+            theatre.enter()
     with another(conn) as drain:
         assert lanes.next_lane(drain) == paused.event
         lanes.drain(drain, paused.event, 1)
@@ -85,16 +85,16 @@ def test_a_lane_paused_during_a_batch_does_not_hold_the_others_time_back(conn: C
     ],
 )
 def test_the_table_refuses_a_state_that_means_nothing(conn: Conn, nonsense: str) -> None:
-    build_hall(conn, {1: ["."]})
+    build_theatre(conn, {1: ["."]})
     with pytest.raises(psycopg.errors.CheckViolation):
         conn.execute(f"update lane_state set {nonsense}")
 
 
 def test_a_batch_writes_the_lane_once_and_in_place(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["." * 40]})
+    theatre = build_theatre(conn, {1: ["." * 40]})
     for _ in range(20):
-        hall.enter()
-    hall.serve(batch=1)
+        theatre.enter()
+    theatre.serve(batch=1)
     conn.execute("select pg_stat_force_next_flush()")
     query = """
         select n_tup_upd as written, n_tup_hot_upd as in_place from pg_stat_user_tables

@@ -28,7 +28,7 @@ from db.queue import lanes
 from ops import verify_draw
 from tasks import clock
 from tasks.lobbies import tend_lobbies, watch_lobbies
-from tests.support.halls import another, is_waited_for
+from tests.support.theatre import another, is_waited_for
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale, in_hours
 

@@ -14,7 +14,7 @@ from db.catalogue import availability
 from db.catalogue.availability import QueueReading
 from db.connections import Conn, only, pool
 from tests.conftest import Servers
-from tests.support.halls import another, build_hall
+from tests.support.theatre import add_crowd, another, build_theatre
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale
 from web.queue.board import Board, next_board
@@ -35,17 +35,6 @@ def a_board(served: int = 0, last: int = 0, **changes: Any) -> Board:
         "as_of": MOMENT,
     }
     return next_board(None, queue | changes)
-
-
-def add_crowd(conn: Conn, event: int, size: int) -> None:
-    """So many people join at once; buyers' numbers are those of their entries, from 1."""
-    conn.execute(
-        "insert into entries (event_id, number, organisation_id, buyer_id, quantity,"
-        " idempotency_key, request_sha256) select %s, n, 1, n, 1, n::text, ''"
-        " from generate_series(1, %s) n",
-        [event, size],
-    )
-    conn.execute("select setval(%s, %s)", [f"entry_numbers_{event}", size])
 
 
 def leave(conn: Conn, event: int, numbers: list[int], state: str = "left") -> None:
@@ -172,30 +161,30 @@ def test_an_unchanged_queue_is_not_sent_again(tosca: Sale, alice: Caller, anybod
 
 
 def test_the_board_says_how_the_sale_stands(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
+    theatre = build_theatre(conn, {1: ["."]})
 
     def sale() -> str:
-        return read(conn, hall.event).sale
+        return read(conn, theatre.event).sale
 
     assert sale() == "open"
-    hall.set_lane(paused=True)
+    theatre.set_lane(paused=True)
     assert sale() == "paused"
-    booking = hall.hold()
+    booking = theatre.book()
     assert sale() == "all_held"
-    hall.confirm(booking)
+    theatre.confirm(booking)
     assert sale() == "sold_out"
-    hall.set_event(state="closed")
+    theatre.set_event(state="closed")
     assert sale() == "over"
-    hall.set_event(state="on_sale", on_sale_at=datetime.now(UTC) + timedelta(hours=1))
+    theatre.set_event(state="on_sale", on_sale_at=datetime.now(UTC) + timedelta(hours=1))
     assert sale() == "soon"
 
 
 def test_leavers_are_not_ahead(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    add_crowd(conn, hall.event, 5000)
-    leave(conn, hall.event, list(range(100, 200)))
-    leave(conn, hall.event, list(range(2000, 2500)), "lapsed")
-    board = read(conn, hall.event)
+    theatre = build_theatre(conn, {1: ["."]})
+    add_crowd(conn, theatre.event, 5000)
+    leave(conn, theatre.event, list(range(100, 200)))
+    leave(conn, theatre.event, list(range(2000, 2500)), "lapsed")
+    board = read(conn, theatre.event)
     assert board.ahead(5001) == board.waiting == 4400
     assert board.ahead(99) == 98
     assert 949 - 50 <= board.ahead(1000) <= 949
@@ -231,17 +220,17 @@ def test_ahead_is_never_too_low(size: int, served: int, gone: list[tuple[int, in
 
 def test_a_million_deep_it_is_as_small_and_as_cheap(conn: Conn) -> None:
     """Every thirtieth of a million has left, and still the document has few blocks."""
-    hall = build_hall(conn, {1: ["."]})
-    conn.execute("select setval(%s, 1000000)", [f"entry_numbers_{hall.event}"])
+    theatre = build_theatre(conn, {1: ["."]})
+    conn.execute("select setval(%s, 1000000)", [f"entry_numbers_{theatre.event}"])
     conn.execute(
         "insert into queue_leavers (event_id, level, block, leavers)"
         " select %s, level, n / (32 * 8 ^ level)::bigint, count(*)"
         " from generate_series(0, 999999, 30) n, generate_series(0, 4) level group by 2, 3",
-        [hall.event],
+        [theatre.event],
     )
     conn.execute("analyze queue_leavers")
     conn.execute("update lane_state set now_serving = 12345")
-    board = read(conn, hall.event)
+    board = read(conn, theatre.event)
     assert 10 < len(board.queue["leavers"]) <= 80
     assert len(board.document) < 4096
     truth = sum(n % 30 != 0 for n in range(12_345, 1_000_000))
@@ -249,7 +238,7 @@ def test_a_million_deep_it_is_as_small_and_as_cheap(conn: Conn) -> None:
     plan = only(
         conn.execute(
             "explain (analyze, buffers, format json) select list_leavers(%s, 12345, 1000000)",
-            [hall.event],
+            [theatre.event],
         ).fetchall()
     )
     assert plan["QUERY PLAN"][0]["Plan"]["Shared Hit Blocks"] < 300
@@ -257,16 +246,16 @@ def test_a_million_deep_it_is_as_small_and_as_cheap(conn: Conn) -> None:
 
 def test_leaving_costs_the_same_however_many_have_left(conn: Conn) -> None:
     """The rows of queue_leavers are found by their key, never by reading all of them."""
-    hall = build_hall(conn, {1: ["."]})
-    hall.enter()
+    theatre = build_theatre(conn, {1: ["."]})
+    theatre.enter()
     conn.execute(
         "insert into queue_leavers (event_id, level, block, leavers)"
         " select %s, 0, n, 1 from generate_series(1, 30000) n",
-        [hall.event],
+        [theatre.event],
     )
     conn.execute("analyze queue_leavers")
     with conn.transaction():
-        leave(conn, hall.event, [1])
+        leave(conn, theatre.event, [1])
         query = (
             "select seq_tup_read, idx_tup_fetch from pg_stat_xact_user_tables"
             " where relname = 'queue_leavers'"
@@ -278,23 +267,23 @@ def test_leaving_costs_the_same_however_many_have_left(conn: Conn) -> None:
 
 def test_leaving_never_waits_for_who_counts(conn: Conn) -> None:
     """One transaction has counted leavers, and goes on to another entry; a buyer leaves."""
-    hall = build_hall(conn, {1: ["."]})
+    theatre = build_theatre(conn, {1: ["."]})
     for _ in range(4):
-        hall.enter()
-    leave(conn, hall.event, [4])
+        theatre.enter()
+    leave(conn, theatre.event, [4])
     with another(conn) as drain, another(conn) as buyer:
-        leave(drain, hall.event, [1], "lapsed")
+        leave(drain, theatre.event, [1], "lapsed")
         buyer.execute("set lock_timeout = '2s'")
-        leave(buyer, hall.event, [2])
+        leave(buyer, theatre.event, [2])
         buyer.commit()
-        leave(drain, hall.event, [3], "unavailable")
+        leave(drain, theatre.event, [3], "unavailable")
     query = "select sum(leavers) as n from queue_leavers where level = 0"
     assert only(conn.execute(query).fetchall())["n"] == 4
 
 
 def test_who_is_served_is_no_leaver(conn: Conn) -> None:
-    hall = build_hall(conn, {1: [".."]})
-    hall.hold()
+    theatre = build_theatre(conn, {1: [".."]})
+    theatre.book()
     assert conn.execute("select from queue_leavers").fetchall() == []
 
 

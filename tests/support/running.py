@@ -31,7 +31,7 @@ from db.runtime.settings import settings
 from ops.local.servers import free_port, tethered
 from ops.local.supervisor import ROOT
 from ops.sandbox.stripe.process import Sandbox, running_sandbox
-from tests.support.staged_sale import StagedSale, stage_event
+from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
 
 PACE = "0.02"
@@ -82,7 +82,7 @@ class Running:
     """An event on sale in a database of its own, and all that its bookings need."""
 
     conn: Conn
-    sale: StagedSale
+    sale: Theatre
     sandbox: Sandbox
     catcher: Catcher
 
@@ -224,4 +224,4 @@ def running(
     client.client.cache_clear()
     circuit_breaker.troubled.clear()
     pool()
-    return Running(conn, stage_event(conn), gateway_sandbox, catcher_process)
+    return Running(conn, build_evening(conn), gateway_sandbox, catcher_process)

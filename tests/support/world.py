@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from db.accounts import api_keys
-from db.connections import Conn, open_pool, pool, set_statement_limits, transaction
+from db.connections import Conn, one, open_pool, pool, set_statement_limits, transaction
 from db.runtime.settings import settings
+from tests.support.theatre import Theatre
 from web.app import create_app
 
 Answer = Any  # werkzeug's TestResponse, whose json is a body of any shape here
@@ -244,3 +246,29 @@ def hall(opera: Caller) -> Sale:
 def tosca(hall: Sale) -> Sale:
     """An event on sale now: 10 seats at 95.00 and 20 at 50.00."""
     return hall.add_event().open()
+
+
+CARD = {"payment_method": "pm_card_visa"}
+
+
+def path_of(sale: Sale, booking: dict[str, str]) -> str:
+    return f"{sale.path}/bookings/{booking['id']}"
+
+
+def pay(sale: Sale, buyer: Caller, booking: dict[str, str], key: str = "pay") -> Answer:
+    return buyer.post(f"{path_of(sale, booking)}/payment", CARD, key=key)
+
+
+@pytest.fixture
+def paid(tosca: Sale, alice: Caller, conn: Conn) -> dict[str, Any]:
+    """Alice's two best seats, for 190.00, confirmed as the saga would."""
+    booking = tosca.book(alice, conn, seats=["1-1", "1-2"])
+    backstage(tosca, conn).confirm(UUID(booking["id"]))
+    conn.execute("DELETE FROM outbox")
+    return booking
+
+
+def backstage(sale: Sale, conn: Conn) -> Theatre:
+    """The same event, without the API."""
+    query = "select organisation_id, plan_version_id, gateway_account_id from events where id = %s"
+    return Theatre(conn, sale.id, *one(conn.execute(query, [sale.id])).values())

@@ -1,0 +1,34 @@
+"""Stripe's notifications, signed and delivered."""
+
+import json
+import time
+from typing import Any
+
+from stripe import StripeObject, WebhookSignature
+
+from tests.support.world import WEBHOOK_SECRET, Answer, Caller
+
+PATH = "/webhooks/stripe"
+
+
+def send(caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET) -> Answer:
+    body = json.dumps(event)
+    moment = int(time.time()) - age
+    signature = WebhookSignature._compute_signature(f"{moment}.{body}", secret)
+    headers = {"Stripe-Signature": f"t={moment},v1={signature}"}
+    return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+
+
+def tell(anybody: Caller) -> set[str]:
+    """Deliver all that has happened at the gateway, newest first; the types."""
+    from tasks.gateways.stripe import client
+
+    page = client.client().v1.events.list({"limit": 100})
+    for event in page.data:
+        assert send(anybody, plain(event)).status_code == 200
+    return {str(event.type) for event in page.data}
+
+
+def plain(event: StripeObject) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(str(event))
+    return found
