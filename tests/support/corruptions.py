@@ -45,6 +45,7 @@ CORRUPTIONS = {
     "confirmed_booking_not_paid_once": """
         update payments set captured = captured - 1 where booking_id = %(confirmed)s""",
     "money_without_a_booking": """
+        delete from outbox where actor = 'refund';
         delete from refund_items where booking_id = %(cancelled)s;
         delete from refunds where booking_id = %(cancelled)s""",
     "two_live_payments": """

@@ -104,6 +104,10 @@ class Running:
             for helper in helpers:
                 helper.join()
             worker.stop()
+            # Each worker adds one, for good: the hundredth would log a hundred warnings.
+            main.broker.middleware[:] = [
+                one for one in main.broker.middleware if type(one).__name__ != "_WorkerMiddleware"
+            ]
 
     def lease(self, actor: str = "advance") -> Any:
         """The lease of the only task of an actor, taken as a worker takes it."""
