@@ -27,20 +27,14 @@ still, but for the step `let_two_seconds_go_by`.
 USHER_EXAMPLES=5000 makes a campaign of it, of other histories each time.
 """
 
-import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import wraps
-from itertools import combinations
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -54,198 +48,45 @@ from hypothesis.stateful import (
 from db.bookings import bookings
 from db.catalogue import events
 from db.connections import Conn, only
-from db.maintenance.invariants import invariants, violations
+from db.maintenance.invariants import violations
 from db.payments import payments
-from db.payments.payments import PaymentOutcome, PaymentProgress
+from db.payments.payments import PaymentProgress
 from db.queue import entries, lanes
 from db.runtime.errors import Conflict, InvalidRequest
-from tests.support.theatre import Entry, Theatre, another, build_theatre, serve_next
-from tests.support.wishes import Model, Rows, Wish
+from tests.support.histories import (
+    ANSWERS,
+    NOTIFY,
+    Batch,
+    Booking,
+    Joining,
+    Look,
+    Moment,
+    Sale,
+    bounded,
+    broken_invariants,
+    empty,
+    finish,
+    on_captured,
+    on_failed,
+    read_bookings,
+    record,
+    some,
+    wish_fields,
+    wish_of,
+)
+from tests.support.theatre import another, build_theatre
+from tests.support.wishes import Rows, Wish
 
-EXAMPLES = int(os.environ.get("USHER_EXAMPLES", "0"))
 BUYERS = 14
-WAITING = ("waiting", "standby")
 PENDING = ("held", "authorising", "expiring", "secured")
 NO_CAP = 10**6
-
-
-def bounded(examples: int, steps: int) -> hypothesis_settings:
-    """The same histories each time, unless a campaign is asked for."""
-    return hypothesis_settings(
-        max_examples=EXAMPLES or examples,
-        stateful_step_count=steps,
-        derandomize=not EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate, Phase.shrink),
-    )
-
-
-# What is in the database
-
-
-@dataclass(frozen=True)
-class Look:
-    """An event at one moment. seats: by number (category, kind, state); owned: by buyer."""
-
-    entries: dict[int, Entry]
-    seats: dict[int, tuple[int, str, str]]
-    owned: Counter[int]
-
-    def free(self, but: Sequence[int] = ()) -> Model:
-        return Model(
-            {
-                seat: (category, kind)
-                for seat, (category, kind, state) in self.seats.items()
-                if state == "free" and seat not in but
-            }
-        )
-
-    def may_hope(self, wish: Wish) -> bool:
-        """Whether seats that are held could, if they came back, be what is asked for."""
-        if wish.seats:
-            return all(self.seats[seat][2] in ("free", "held") for seat in wish.seats)
-        return any(
-            state == "held" and wish.category in (0, category)
-            for category, _, state in self.seats.values()
-        )
-
-    def waiting(self) -> list[Entry]:
-        return [entry for entry in self.entries.values() if entry.state in WAITING]
-
-
-@dataclass
-class Sale:
-    """An event and what the history knows of it. late: numbers that committed after 2 s or more."""
-
-    theatre: Theatre
-    cap: int
-    wishes: dict[int, Wish] = field(default_factory=dict)
-    late: set[int] = field(default_factory=set)
-
-    def look(self) -> Look:
-        query = """
-            select s.seat, s.category, s.state, b.buyer_id as owner,
-                case when accessible then 'w' when kept then 'k' else '.' end as kind
-            from seats s left join bookings b on b.event_id = s.event_id and b.id = s.booking_id
-            where s.event_id = %s order by s.seat"""
-        rows = self.theatre.conn.execute(query, [self.theatre.event]).fetchall()
-        seats = {row["seat"]: (row["category"], row["kind"], row["state"]) for row in rows}
-        owned = Counter(row["owner"] for row in rows if row["owner"])
-        return Look(self.theatre.entries(), seats, owned)
-
-
-@dataclass(frozen=True)
-class Booking:
-    """Where a booking is, and its latest attempt to pay."""
-
-    event_id: int
-    id: UUID
-    buyer: int
-    state: str
-    quantity: int
-    payment: str | None
-    late: int
-
-    @property
-    def key(self) -> dict[str, Any]:
-        return {"event_id": self.event_id, "booking_id": self.id}
-
-
-def read_bookings(conn: Conn) -> list[Booking]:
-    """late: by how many seconds the deadline has passed."""
-    query = """
-        select b.event_id, b.id, b.buyer_id as buyer, b.state, b.quantity, p.state as payment,
-            greatest(0, extract(epoch from clock_timestamp() - b.deadline))::integer as late
-        from bookings b left join payments p on p.id = b.payment_id
-        join entries e on e.event_id = b.event_id and e.id = b.entry_id
-        order by b.event_id, e.number"""
-    return [Booking(**row) for row in conn.execute(query).fetchall()]
-
-
-def empty(conn: Conn) -> None:
-    """A world without events."""
-    query = """
-        select string_agg(format('%I', relname), ', ') as tables from pg_class
-        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
-            and relname not in ('legal_moves', 'currencies', 'jobs', 'schema_version', 'audits')"""
-    tables = only(conn.execute(query).fetchall())["tables"]
-    conn.execute("set session_replication_role = replica")  # the log refuses it
-    conn.execute(f"truncate {tables}")
-    conn.execute("reset session_replication_role")
-
-
-def broken_invariants() -> str:
-    """All of sql/invariants.sql as one query: the names of those that do not hold."""
-    cases = [
-        f"case when exists ({rule.query.rstrip(';')}\n) then '{rule.name}' end"
-        for rule in invariants()
-    ]
-    return f"select array_remove(array[{', '.join(cases)}], null) as names"
-
-
-# What must hold of a batch
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a drain did to an event. locked: seats that another transaction had locked; told: up to
-    this number all had been told before that there is nothing, and it is only written down.
-    """
-
-    sale: Sale
-    before: Look
-    after: Look
-    locked: Sequence[int]
-    told: int
-
-    def check(self) -> None:
-        """As the top of this file has it."""
-        unlocked, free = self.before.free(self.locked), self.before.free()
-        last = max((e.number for e in self.before.waiting() if self.is_booked(e)), default=0)
-        for entry in self.before.waiting():
-            wish, now = self.sale.wishes[entry.number], self.after.entries[entry.number]
-            if now.state == "booked":
-                assert self.before.owned[entry.buyer] + wish.quantity <= self.sale.cap
-                unlocked.check(wish, now.seats)
-                free.check(wish, now.seats)
-            elif now.state == "unavailable":
-                if entry.number > self.told:
-                    self.check_refusal(now, wish, free)
-            else:
-                assert now.state in WAITING
-                found_late = entry.number in self.sale.late
-                assert entry.number > last or found_late or not unlocked.can_meet(wish), (
-                    f"{now} was overtaken by {last}"
-                )
-                if now.state != entry.state:
-                    assert self.locked or self.after.may_hope(wish), f"{now} waits for nothing"
-        for number, entry in self.before.entries.items():
-            if entry.state not in WAITING:
-                assert self.after.entries[number] == entry
-
-    def is_booked(self, entry: Entry) -> bool:
-        return self.after.entries[entry.number].state == "booked"
-
-    def check_refusal(self, entry: Entry, wish: Wish, free: Model) -> None:
-        if entry.reason == "over_cap":
-            assert self.before.owned[entry.buyer] + wish.quantity > self.sale.cap
-        else:
-            assert not free.can_meet(wish), f"{entry} could be met"
-            assert not self.after.may_hope(wish), f"{entry} could hope"
-
-
 # Strategies: small and scarce, so that all gets in the way of all. Picks are places in a list of
 # candidates, modulo its length.
-
 picks = st.integers(0, 11)
 drawn_row = st.text("......wkx ", min_size=2, max_size=7).filter(str.strip)
 plans = st.lists(st.lists(drawn_row, min_size=1, max_size=3), min_size=1, max_size=2).map(
     lambda categories: cast(Rows, dict(enumerate(categories, 1)))
 )
-
-
 lane_changes = st.sampled_from(
     [{"paused": True}, {"paused": False}, {"paused": False}, {"weight": 1}, {"weight": 5}]
     + [{"in_flight_cap": cap} for cap in (1, 3, None, None)]
@@ -254,26 +95,9 @@ caps_per_buyer = st.sampled_from([1, 2, 4, 8]).map(lambda cap: {"seats_per_buyer
 blocks = st.fixed_dictionaries(
     {"seats": st.lists(picks, min_size=1, max_size=4), "block": st.booleans()}
 )
-
-
 gateway_answers = st.sampled_from(
     ["authorised", "authorised", "captured", "failed", "requires_action", "unknown"]
 )
-
-
-@dataclass(frozen=True)
-class Joining:
-    """Somebody who joins an event. named: picks of seats; else category 0 is any."""
-
-    sale: int
-    buyer: int
-    quantity: int
-    category: int
-    together: bool
-    accessible: int
-    named: tuple[int, ...] | None
-
-
 joinings = st.builds(
     Joining,
     sale=st.integers(0, 1),
@@ -284,23 +108,6 @@ joinings = st.builds(
     accessible=st.sampled_from([0, 0, 0, 0, 1]),
     named=st.none() | st.none() | st.lists(picks, min_size=1, max_size=3).map(tuple),
 )
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What mostly happens in a sale. slow: somebody joins before the crowd, and commits after the
-    first batch. locked: picks of seats. paying, late: picks of bookings that are held.
-    """
-
-    sale: int
-    slow: Joining | None
-    crowd: list[Joining]
-    locked: list[int]
-    change: dict[str, Any] | None
-    batches: list[int]
-    paying: list[int]
-    answers: list[str]
-    late: list[int]
 
 
 def a_few(what: Any, least: int = 0) -> Any:
@@ -319,8 +126,6 @@ moments = st.builds(
     answers=a_few(gateway_answers, 1),
     late=a_few(picks),
 )
-
-
 Step = Callable[..., None]
 
 
@@ -538,7 +343,7 @@ class Histories(RuleBasedStateMachine):
     def told_through(self, sale: Sale) -> int:
         """Up to which number all are told, by an ending that is being written; else 0."""
         query = "select last_number from queue_endings where event_id = %s"
-        rows = self.conn.execute(query, [sale.hall.event]).fetchall()
+        rows = self.conn.execute(query, [sale.theatre.event]).fetchall()
         return int(rows[0]["last_number"]) if rows else 0
 
     def join_beside(self, joining: Joining | None) -> None:
@@ -806,80 +611,6 @@ class Histories(RuleBasedStateMachine):
         self.expire(limit=100)
 
 
-def some(candidates: list[Booking], chosen: list[int]) -> list[Booking]:
-    """Without repetition."""
-    return list({b.id: b for b in (candidates[pick % len(candidates)] for pick in chosen)}.values())
-
-
-def wish_of(joining: Joining, look: Look) -> Wish:
-    categories = max(category for category, _, _ in look.seats.values())
-    if joining.named:
-        numbers = sorted(look.seats)
-        seats = tuple(sorted({numbers[pick % len(numbers)] for pick in joining.named}))
-        return Wish(len(seats), 0, seats=seats, accessible=joining.accessible)
-    category = joining.category % (categories + 1)
-    return Wish(joining.quantity, category, joining.together, joining.accessible)
-
-
-def wish_fields(sale: Sale, buyer: int, wish: Wish) -> dict[str, Any]:
-    return {
-        "event_id": sale.theatre.event,
-        "buyer_id": buyer,
-        "key": str(uuid4()),
-        "sha256": b"",
-        "quantity": wish.quantity,
-        "category": wish.category or None,
-        "together": wish.together,
-        "accessible": wish.accessible,
-        "seats": [f"seat-{seat}" for seat in wish.seats] if wish.seats else None,
-        "accept_terms": False,
-        "admission": False,
-    }
-
-
-# The saga, without its gateway
-
-ANSWERS = {
-    "authorising": ("authorised", "captured", "failed", "requires_action", "unknown"),
-    "expiring": ("authorised", "captured", "failed"),
-    "secured": ("captured", "failed"),
-}
-"""What the gateway may say of a payment, by the state that the booking was read in."""
-
-
-NOTIFY = """
-select enqueue('advance', 'payments', b.id::text, jsonb_build_object('event_id', b.event_id,
-    'booking_id', b.id), b.event_id)
-from bookings b
-where b.event_id = %(event_id)s and b.id = %(booking_id)s
-    and not exists (select from outbox where actor = 'advance' and key = b.id::text)
-"""
-
-
-def record(conn: Conn, read: PaymentProgress, answer: str) -> bool:
-    if answer == read.payment_state:
-        return True
-    captured = read.amount if answer == "captured" else 0
-    gateway_ref = f"pi_{read.payment_id}"
-    return payments.record(
-        conn, read, PaymentOutcome(answer, gateway_ref, read.amount, "EUR", captured)
-    )
-
-
-def on_captured(conn: Conn, read: PaymentProgress) -> bool:
-    secured = read.booking_state == "secured" or payments.secure_booking(conn, read)
-    return secured and payments.confirm_booking(conn, read)
-
-
-def on_failed(conn: Conn, read: PaymentProgress) -> bool:
-    if read.booking_state == "authorising":
-        return payments.reopen_booking(conn, read)
-    state = {"secured": "failed"}.get(
-        read.booking_state, "cancelled" if read.booking_reason == "buyer" else "expired"
-    )
-    return payments.end_booking(conn, read, state, "test")
-
-
 SETTLED: dict[str, Callable[[Conn, PaymentProgress], bool]] = {
     "authorised": payments.secure_booking,
     "captured": on_captured,
@@ -889,101 +620,9 @@ SETTLED: dict[str, Callable[[Conn, PaymentProgress], bool]] = {
 }
 
 
-def finish(conn: Conn, read: PaymentProgress) -> None:
-    """The task ends, unless it was told to run again meanwhile."""
-    key = str(read.booking_id)
-    conn.execute("delete from outbox where actor = 'advance' and key = %s and not again", [key])
-    conn.execute("update outbox set again = false where actor = 'advance' and key = %s", [key])
-
-
 @pytest.mark.timeout(600)
 def test_histories(conn: Conn) -> None:
     conn.execute("set lock_timeout = '10 s'")  # a history that waits for itself
     with another(conn) as late, another(conn) as beside:
         histories = cast("type[Histories]", lambda: Histories(conn, late, beside))
         run_state_machine_as_test(histories, settings=bounded(examples=36, steps=8))
-
-
-# Lanes share by weight
-
-
-@dataclass
-class Shares:
-    """How much lanes were served, beyond each other, while both of a pair had people waiting.
-
-    Start-time fair queueing (Goyal, Vin and Cheng, 1996): over any such time the seats that two
-    lanes got, each divided by its weight, differ by no more than one batch of each, so divided.
-    """
-
-    weights: dict[int, int]
-    batch: int
-    ahead: dict[tuple[int, int], list[float]] = field(default_factory=dict)
-
-    def served(self, lane: int, seats: int, waiting: set[int]) -> None:
-        """waiting: the lanes that had somebody waiting before."""
-        assert lane in waiting
-        for one, other in combinations(sorted(self.weights), 2):
-            if not waiting >= {one, other}:
-                self.ahead[one, other] = [0]
-                continue
-            ahead = self.ahead.setdefault((one, other), [0])
-            sign = {one: 1, other: -1}.get(lane, 0)
-            ahead.append(ahead[-1] + sign * seats / self.weights[lane])
-            bound = self.batch / self.weights[one] + self.batch / self.weights[other]
-            assert max(ahead) - min(ahead) <= bound + 1e-6, (
-                f"lanes {one} and {other}: {self.weights}, {ahead}"
-            )
-
-
-comings = st.tuples(st.integers(0, 3), st.sampled_from([0, 0, 1, 4, 15]))
-"""Who comes to which lane, before a batch."""
-
-
-def check_shares(conn: Conn, weights: list[int], batch: int, come: list[tuple[int, int]]) -> None:
-    """Serve batches until nobody waits; before each of the first, some come."""
-    theatres = [build_theatre(conn, {1: ["." * 60]}, prices={1: 0}) for _ in weights]
-    shares = Shares({h.event: w for h, w in zip(theatres, weights, strict=True)}, batch)
-    waiting: Counter[int] = Counter()
-    for theatre, weight in zip(theatres, weights, strict=True):
-        theatre.set_lane(weight=weight)
-    for pick, people in come + [(0, 0)] * 1000:
-        theatre = theatres[pick % len(theatres)]
-        people = min(people, 60 - len(theatre.entries())) if people else 0
-        for _ in range(people):
-            theatre.enter()
-        waiting[theatre.event] += people
-        if not +waiting:
-            continue
-        lane = serve_next(conn, batch)
-        assert lane is not None
-        seats = min(batch, waiting[lane])
-        shares.served(lane, seats, set(+waiting))
-        waiting[lane] -= seats
-    assert not +waiting
-
-
-@bounded(examples=15, steps=1)
-@given(
-    st.lists(st.sampled_from([1, 2, 3, 7]), min_size=2, max_size=4),
-    st.sampled_from([1, 2, 5]),
-    st.lists(st.integers(1, 20), min_size=4, max_size=4),
-)
-def test_busy_lanes_share_by_weight(
-    conn: Conn, weights: list[int], batch: int, crowds: list[int]
-) -> None:
-    with conn.transaction(force_rollback=True):
-        check_shares(conn, weights, batch, list(enumerate(crowds)))
-
-
-@bounded(examples=15, steps=1)
-@example([1, 1], 1, [(0, 1), (1, 15), (1, 0), (1, 0), (1, 0), (0, 15)])
-@given(
-    st.lists(st.sampled_from([1, 2, 3, 7]), min_size=2, max_size=4),
-    st.sampled_from([1, 2, 5]),
-    st.lists(comings, max_size=40),
-)
-def test_lanes_share_by_weight_while_people_come_and_go(
-    conn: Conn, weights: list[int], batch: int, come: list[tuple[int, int]]
-) -> None:
-    with conn.transaction(force_rollback=True):
-        check_shares(conn, weights, batch, come)

@@ -42,17 +42,17 @@ def test_a_change_during_a_batch_counts_from_the_next_one(conn: Conn) -> None:
 
 
 def test_a_lane_that_rests_is_looked_at_when_something_else_is_set(conn: Conn) -> None:
-    hall = build_hall(conn, {1: ["."]})
-    hall.set_lane(admission_rate=1)
-    hall.enter()
+    theatre = build_theatre(conn, {1: ["."]})
+    theatre.set_lane(admission_rate=1)
+    theatre.enter()
     conn.execute("delete from lane_wakes")
     conn.execute(
         "update lane_state set state = 'resting', rest_until = 'infinity', rest_reason = 'rate',"
         " served_at = now()"
     )
     assert lanes.next_lane(conn) is None
-    hall.set_lane(admission_rate=600)
-    assert lanes.next_lane(conn) == hall.event
+    theatre.set_lane(admission_rate=600)
+    assert lanes.next_lane(conn) == theatre.event
 
 
 def test_a_lane_paused_during_a_batch_does_not_hold_the_others_time_back(conn: Conn) -> None:
