@@ -207,9 +207,3 @@ def maybe(result: Cursor[DictRow]) -> dict[str, Any] | None:
 def many(result: Cursor[DictRow]) -> list[dict[str, Any]]:
     """All rows of a result."""
     return result.fetchall()
-
-
-def only(rows: list[DictRow]) -> dict[str, Any]:
-    """The only row of a list that must have one."""
-    (row,) = rows
-    return row

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 
 LOOK_S = 0.5
 
@@ -53,7 +53,7 @@ WHERE state = 'pending'
 
 
 def open_ends(conn: Conn) -> dict[str, int]:
-    return only(conn.execute(OPEN).fetchall())["open"] or {}
+    return one(conn.execute(OPEN))["open"] or {}
 
 
 def turn_clocks(conn: Conn) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import Violation, violations
 from ops.crowd.told import some
 from ops.demo.buyer import Told
@@ -63,7 +63,7 @@ def wait_until_quiet(conn: Conn) -> list[str]:
     """Wait until no task is due and no e-mail waits."""
     deadline = time.monotonic() + QUIET_TIMEOUT_S
     while True:
-        left = only(conn.execute(UNFINISHED).fetchall())
+        left = one(conn.execute(UNFINISHED))
         if not any(left.values()):
             return []
         if time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def examine(
 ) -> Findings:
     """Run all checks, for the report. `ledger` is the gateway's, by booking."""
     late = wait_until_quiet(conn)
-    inside = only(conn.execute(INSIDE, {"event": event_id}).fetchall())
+    inside = one(conn.execute(INSIDE, {"event": event_id}))
     seats = count_seats(conn, event_id)
     broken = violations(conn)
     mails, mail_failures = check_mail(told, catcher_url)

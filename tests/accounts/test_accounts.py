@@ -6,7 +6,7 @@ import jwt
 import pytest
 from flask import Flask
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.runtime.settings import settings
 from tests.support.world import Caller
 from web.api.accounts import hasher, hashing
@@ -84,7 +84,7 @@ def ask_for_code(anybody: Caller, conn: Conn, email: str) -> str:
     conn.execute("UPDATE accounts SET code_sent_at = NULL")  # a minute has passed
     anybody.post("/v1/tokens", {"email": email})
     query = "SELECT context ->> 'code' AS code FROM emails ORDER BY created_at DESC LIMIT 1"
-    return str(only(conn.execute(query).fetchall())["code"])
+    return str(one(conn.execute(query))["code"])
 
 
 def test_a_code_signs_in_once(anybody: Caller, alice: Caller, conn: Conn) -> None:
@@ -104,7 +104,7 @@ def test_a_code_is_good_for_a_quarter_of_an_hour(
 ) -> None:
     """By the database's clock, whatever that of the process says."""
     account = alice.get("/v1/me").json["id"]
-    now = only(conn.execute("SELECT clock_timestamp() AS now").fetchall())["now"]
+    now = one(conn.execute("SELECT clock_timestamp() AS now"))["now"]
     late, in_time = (make_code(account, 0, now - timedelta(minutes=n)) for n in (16, 14))
     assert anybody.post("/v1/tokens", {"code": late}).status_code == 401
     assert anybody.post("/v1/tokens", {"code": in_time}).status_code == 201
@@ -159,7 +159,7 @@ def test_who_made_an_account_for_anothers_address_loses_it(anybody: Caller, conn
     assert [caller.get("/v1/me").status_code for caller in before] == [401, 401]
     again = anybody.post("/v1/tokens", {"email": DORA["email"], "password": DORA["password"]})
     assert again.status_code == 401
-    row = only(conn.execute("SELECT password_hash, verified_at FROM accounts").fetchall())
+    row = one(conn.execute("SELECT password_hash, verified_at FROM accounts"))
     assert row["password_hash"] is None
     assert row["verified_at"] is not None
 

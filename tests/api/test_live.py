@@ -19,7 +19,7 @@ import pytest
 import requests
 from aiohttp import web
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from ops.local.servers import free_port
 from tests.conftest import Servers
 from tests.support.listening import Live, answers, listening
@@ -429,7 +429,7 @@ async def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 def commits(conn: Conn) -> int:
     query = "select xact_commit from pg_stat_database where datname = current_database()"
-    return int(only(conn.execute(query).fetchall())["xact_commit"])
+    return int(one(conn.execute(query))["xact_commit"])
 
 
 @pytest.mark.usefixtures("many_files")
@@ -470,7 +470,7 @@ def test_thousands_listen_to_one_process(
     assert {n for n, turn in crowd.turns.items() if turn["state"] == "booked"} == set(range(1, 101))
     assert len(crowd.turns) == CROWD
     query = "select count(*) as n from pg_stat_activity where application_name = 'usher live'"
-    assert only(conn.execute(query).fetchall())["n"] == 1
+    assert one(conn.execute(query))["n"] == 1
 
 
 def decide_all(theatre: Theatre) -> None:

@@ -13,7 +13,7 @@ import pytest
 from db.bookings import archives
 from db.bookings.archives import Piece
 from db.bookings.bookings import list_bookings
-from db.connections import Conn, autocommit, only, transaction
+from db.connections import Conn, autocommit, one, transaction
 from db.maintenance import housekeeping, reports
 from db.maintenance.invariants import violations
 from db.payments import event_cancellations, refunds
@@ -59,7 +59,7 @@ def rows_of(conn: Conn, tables: tuple[str, ...] = LIVE) -> dict[str, list[str]]:
 
 
 def count(conn: Conn, table: str) -> int:
-    return int(only(conn.execute(f"select count(*) as n from {table}".encode()).fetchall())["n"])
+    return int(one(conn.execute(f"select count(*) as n from {table}".encode()))["n"])
 
 
 def booking_of(conn: Conn, name: str) -> UUID:
@@ -67,7 +67,7 @@ def booking_of(conn: Conn, name: str) -> UUID:
         select k.id from (select id, buyer_id from bookings
             union all select id, buyer_id from archived_bookings) k
         join buyers b on b.id = k.buyer_id where b.name = %s"""
-    return UUID(str(only(conn.execute(query, [name]).fetchall())["id"]))
+    return UUID(str(one(conn.execute(query, [name]))["id"]))
 
 
 def test_all_of_an_event_moves(sale: Theatre) -> None:
@@ -93,7 +93,7 @@ def test_all_of_an_event_moves(sale: Theatre) -> None:
     assert [line["new_state"] for line in document["log"] if line["noun"] == "booking"] == [
         "held", "authorising", "secured", "confirmed"]  # fmt: skip
     assert count(conn, "archived_entries") == 1
-    event = only(conn.execute("select * from archived_events").fetchall())
+    event = one(conn.execute("select * from archived_events"))
     seats = sum(len(row["document"]["seats"]) for row in documents.values())
     assert seats + len(event["document"]["seats"]) == len(before["seats"]) == 120
     assert due() == []
@@ -182,7 +182,7 @@ def test_an_event_with_open_business_waits(sale: Theatre, why: str) -> None:
 
 def test_what_is_archived_sells_no_more(sale: Theatre) -> None:
     assert move(sale, limit=1).moved == 1
-    event = only(sale.conn.execute("select state, archived_at from events").fetchall())
+    event = one(sale.conn.execute("select state, archived_at from events"))
     assert event == {"state": "closed", "archived_at": None}
 
 
@@ -251,7 +251,7 @@ def payment_of(conn: Conn, booking: UUID) -> UUID:
     query = """
         select id from payments where booking_id = %(booking)s
         union select payment_id from archived_payments where booking_id = %(booking)s"""
-    return UUID(str(only(conn.execute(query, {"booking": booking}).fetchall())["id"]))
+    return UUID(str(one(conn.execute(query, {"booking": booking}))["id"]))
 
 
 def test_late_news_brings_its_booking_back(sale: Theatre) -> None:
@@ -265,9 +265,7 @@ def test_late_news_brings_its_booking_back(sale: Theatre) -> None:
     (task,) = conn.execute("select * from outbox").fetchall()
     assert (task["actor"], task["args"]["payment_id"]) == ("look_at_dispute", str(payment))
     assert [row["id"] for row in conn.execute("select id from bookings")] == [booking]
-    assert only(conn.execute("select payment_id from notification_inbox").fetchall()) == {
-        "payment_id": payment
-    }
+    assert one(conn.execute("select payment_id from notification_inbox")) == {"payment_id": payment}
     assert violations(conn) == []
     assert due() == [] and "task" in str(move(sale).why)
     conn.execute("delete from outbox")
@@ -322,7 +320,7 @@ def test_an_event_does_not_move_while_news_is_being_written(sale: Theatre) -> No
 def test_buyers_still_see_what_was_archived(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "alice")
     query = "select buyer_id from bookings where id = %s"
-    buyer = only(conn.execute(query, [booking]).fetchall())["buyer_id"]
+    buyer = one(conn.execute(query, [booking]))["buyer_id"]
     (before,) = list_bookings(conn, buyer, None, 10)
     assert not before["archived"]
     move_all(sale)
@@ -386,7 +384,7 @@ def test_an_event_in_the_archive_cannot_be_cancelled(sale: Theatre, limit: int) 
     move(sale, limit)
     with pytest.raises(Conflict, match="archive"), transaction("organiser:1") as conn:
         event_cancellations.cancel_event(conn, 1, sale.event, "rain", with_fees=True)
-    assert only(sale.conn.execute("select state from events").fetchall()) == {"state": "closed"}
+    assert one(sale.conn.execute("select state from events")) == {"state": "closed"}
 
 
 def bring_back(sale: Theatre, booking: UUID) -> None:

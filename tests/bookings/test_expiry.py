@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from tests.support.theatre import Theatre, another, build_theatre, is_waited_for
 from tests.support.waiting import in_thread, wait_until
@@ -14,13 +14,13 @@ def theatre(conn: Conn) -> Theatre:
 
 
 def expire(theatre: Theatre, limit: int = 100, conn: Conn | None = None) -> tuple[int, int]:
-    row = only((conn or theatre.conn).execute("select * from expire_holds(%s)", [limit]).fetchall())
+    row = one((conn or theatre.conn).execute("select * from expire_holds(%s)", [limit]))
     return row["expired"], row["expiring"]
 
 
 def seats_left_to(theatre: Theatre, buyer: int) -> int:
     query = "select cap - seats as left from buyer_seats where buyer_id = %s"
-    return int(only(theatre.conn.execute(query, [buyer]).fetchall())["left"])
+    return int(one(theatre.conn.execute(query, [buyer]))["left"])
 
 
 def test_a_hold_ends_at_its_deadline(theatre: Theatre) -> None:
@@ -40,7 +40,7 @@ def test_the_deadline_is_the_events_hold_time_after_the_drain(theatre: Theatre) 
     query = (
         "select deadline - created_at = interval '60 s' as exact, created_at <= clock_timestamp()"
     )
-    assert only(theatre.conn.execute(query + " as past from bookings").fetchall()) == {
+    assert one(theatre.conn.execute(query + " as past from bookings")) == {
         "exact": True,
         "past": True,
     }
@@ -167,7 +167,7 @@ def test_who_pays_too_late_is_told_so(theatre: Theatre) -> None:
 
 def start_payment(theatre: Theatre, booking: object, conn: Conn | None = None) -> str:
     query = "select outcome from start_payment(%s, %s, 1, 'pm_card', 'http://usher.example')"
-    row = only((conn or theatre.conn).execute(query, [theatre.event, booking]).fetchall())
+    row = one((conn or theatre.conn).execute(query, [theatre.event, booking]))
     return str(row["outcome"])
 
 

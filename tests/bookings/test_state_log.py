@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from tests.support.theatre import Theatre, build_theatre
 
 MOVES = {
@@ -233,7 +233,7 @@ def test_a_booking_that_nothing_refers_to_may_be_deleted(theatre: Theatre) -> No
     theatre.conn.execute("update seats set state = 'free', booking_id = null")
     theatre.conn.execute("delete from booking_items")
     theatre.conn.execute("delete from bookings")
-    assert only(theatre.conn.execute("select count(*) as n from bookings").fetchall())["n"] == 0
+    assert one(theatre.conn.execute("select count(*) as n from bookings"))["n"] == 0
 
 
 def test_a_held_seat_cannot_pass_to_another_booking(theatre: Theatre) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from db.catalogue.currencies import find_currency, list_currencies
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.presentation.amounts import Currency, written
 from ops.sandbox.stripe import money as stripes
 from tests.support.world import Caller, Sale, event_fields
@@ -64,7 +64,7 @@ def test_tax_is_contained_and_rounded_half_up_to_what_can_be_paid(
     conn: Conn, amount: int, rate: str, step: int, tax: int
 ) -> None:
     query = "select tax_in(%s, %s, %s) as tax"
-    assert only(conn.execute(query, [amount, rate, step]).fetchall())["tax"] == tax
+    assert one(conn.execute(query, [amount, rate, step]))["tax"] == tax
 
 
 def prices(*pairs: tuple[int, int]) -> list[dict[str, int]]:

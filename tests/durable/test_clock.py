@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.durable import jobs
 from ops.console import __main__ as console
 from tasks import clock
@@ -48,7 +48,7 @@ def ticks(running: Running, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
 
 
 def row_of(running: Running, name: str) -> dict[str, Any]:
-    return only(running.conn.execute("select * from jobs where name = %s", [name]).fetchall())
+    return one(running.conn.execute("select * from jobs where name = %s", [name]))
 
 
 def is_taken(running: Running, name: str) -> bool:
@@ -111,11 +111,11 @@ def test_two_clocks_share_the_ticks_and_run_none_twice(
     for thread in clocks:
         thread.start()
     query = "select count(*) as runs, count(distinct action) as ticks from audit_log"
-    wait_until(lambda: only(running.conn.execute(query).fetchall())["runs"] >= 20)
+    wait_until(lambda: one(running.conn.execute(query))["runs"] >= 20)
     stop.set()
     for thread in clocks:
         thread.join()
-    found = only(running.conn.execute(query).fetchall())
+    found = one(running.conn.execute(query))
     assert found["runs"] == found["ticks"]
 
 

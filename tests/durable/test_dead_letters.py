@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from db.connections import only, transaction
+from db.connections import one, transaction
 from db.durable import dead_letters, outbox
 from db.maintenance.invariants import violations
 from db.runtime.errors import Conflict
@@ -38,7 +38,7 @@ def dead_letter(running: Running, actor: str, reason: str = "Broken: it is", **a
 
     query = "select enqueue(%s, %s, null, %s, %s) as id"
     values = [actor, policies[actor].queue, Jsonb(args), args.get("event_id")]
-    task = only(running.conn.execute(query, values).fetchall())["id"]
+    task = one(running.conn.execute(query, values))["id"]
     lease = take_lease([task], policies[actor])
     with transaction() as conn:
         outbox.dead_letter(conn, [task], lease.token, reason, keep=policies[actor].keep)
@@ -57,7 +57,7 @@ def dead_mail(running: Running, state: str = "pending") -> tuple[int, UUID]:
         )
         conn.execute("delete from outbox where actor = 'send_email'")
         conn.execute("update emails set state = %s", [state])
-        email = only(conn.execute("select id from emails").fetchall())["id"]
+        email = one(conn.execute("select id from emails"))["id"]
     return dead_letter(running, "send_email", email_id=str(email)), email
 
 
@@ -73,8 +73,8 @@ def ids(answer: Answer) -> list[int]:
 
 def test_it_tells_what_it_concerns(running: Running) -> None:
     letter, _ = dead_mail(running)
-    booking = only(running.conn.execute("select * from bookings").fetchall())
-    found = only(running.dead_letters())
+    booking = one(running.conn.execute("select * from bookings"))
+    (found,) = running.dead_letters()
     assert found["id"] == letter
     assert (found["event_id"], found["booking_id"], found["buyer_id"]) == (
         booking["event_id"],
@@ -102,15 +102,13 @@ def test_the_request_is_the_trace_of_all_that_follows(running: Running, operator
     running.catcher.misbehave(reject_rate=1, reply="550")
     with running.work():
         wait_until(running.dead_letters)
-    assert only(running.dead_letters())["trace"] == "request-seven"
+    assert running.dead_letters()[0]["trace"] == "request-seven"
 
 
 def test_a_task_without_a_cause_is_the_cause_of_what_it_enqueues(running: Running) -> None:
     from tasks.durable.middleware import bind_ids
 
-    task = only(
-        running.conn.execute("select enqueue('remind', 'mail', null, '{}') as id").fetchall()
-    )["id"]
+    task = one(running.conn.execute("select enqueue('remind', 'mail', null, '{}') as id"))["id"]
     bind_ids(take_lease([task], policies["remind"]))
     try:
         with transaction("task:remind") as conn:
@@ -182,7 +180,7 @@ def test_retrying_twice_is_retrying_once(running: Running, operator: Caller) -> 
     with running.work():
         wait_until(lambda: not running.tasks("send_email"))
     sent = "select state from emails where id = %s"
-    assert only(running.conn.execute(sent, [email]).fetchall())["state"] == "sent"
+    assert one(running.conn.execute(sent, [email]))["state"] == "sent"
     (found,) = running.dead_letters()
     assert (found["resolution"], found["retried_as"]) == ("retried", task["id"])
     assert found["resolved_by"] == audited(running)[0][0]
@@ -196,7 +194,7 @@ def test_a_mail_that_was_refused_is_sent_when_it_is_retried(running: Running) ->
     with running.work():
         wait_until(lambda: not running.tasks("send_email"))
     sent = "select state from emails where id = %s"
-    assert only(running.conn.execute(sent, [email]).fetchall())["state"] == "sent"
+    assert one(running.conn.execute(sent, [email]))["state"] == "sent"
 
 
 def test_a_retry_that_dies_as_well_names_the_first(running: Running) -> None:
@@ -235,12 +233,12 @@ def test_one_whose_task_still_lives_runs_at_once(running: Running, operator: Cal
 def test_many_are_retried(running: Running, operator: Caller) -> None:
     letters = [dead_letter(running, "remind", booking_id=OTHER) for _ in range(3)]
     other = dead_letter(running, "probe_gateway", account_id=1)
-    spoiled = only(
+    spoiled = one(
         running.conn.execute(
             "insert into dead_letters (task_id, actor, queue, args, reason, claims, errors,"
             " created_at) values (0, 'drain', 'drain', '{}', 'spoiled', 1, '[]', now())"
             " returning id"
-        ).fetchall()
+        )
     )["id"]
     path = "/v1/dead-letters/retry"
     done = operator.post(path, {"actor": "remind", "limit": 2}).json
@@ -258,7 +256,7 @@ def test_discarding_needs_a_reason_and_ends_it(running: Running, operator: Calle
     assert operator.post(path, {}).status_code == 422
     done = operator.post(path, {"reason": "told by phone"})
     assert (done.status_code, done.json["resolution"]) == (200, "discarded: told by phone")
-    mail = only(running.conn.execute("select * from emails where id = %s", [email]).fetchall())
+    mail = one(running.conn.execute("select * from emails where id = %s", [email]))
     assert (mail["state"], mail["last_error"]) == ("failed", "discarded: told by phone")
     assert operator.post(path, {"reason": "again"}).json["conflict_reason"] == "already_resolved"
     assert operator.post(f"/v1/dead-letters/{letter}/retry").status_code == 409
@@ -317,7 +315,7 @@ def test_a_long_history_keeps_its_beginning(running: Running) -> None:
             union all select n + 1, add_attempt(history, 'failed', n::text, 1, 'w') from h
             where n < 150)
         select history from h order by n desc limit 1"""
-    history = only(running.conn.execute(query).fetchall())["history"]
+    history = one(running.conn.execute(query))["history"]
     numbers = [int(entry["error"]) for entry in history]
     assert numbers == [*range(10), *range(60, 150)]
 
@@ -326,7 +324,7 @@ def test_waiting_for_the_same_thing_is_one_entry(running: Running) -> None:
     query = """
         select add_attempt(add_attempt(add_attempt('[]', 'later', 'busy', 1, 'w'),
             'later', 'busy', 1, 'w'), 'later', 'other', 1, 'w') as history"""
-    history = only(running.conn.execute(query).fetchall())["history"]
+    history = one(running.conn.execute(query))["history"]
     assert [(entry["error"], entry.get("times")) for entry in history] == [
         ("busy", 2),
         ("other", None),

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from psycopg.types.json import Jsonb
 
-from db.connections import only, pool, transaction
+from db.connections import one, pool, transaction
 from db.durable import outbox
 from db.runtime.errors import NotFound, UsherError
 from ops.local.servers import Redis
@@ -300,7 +300,7 @@ def test_a_failure_is_due_again_after_its_delay(shop: Running) -> None:
     with transaction() as conn:
         outbox.retry(conn, [task], lease.token, "why", 1000, counts=True)
     query = "select extract(epoch from least(run_at, resend_at) - clock_timestamp()) from outbox"
-    (wait,) = only(shop.conn.execute(query).fetchall()).values()
+    (wait,) = one(shop.conn.execute(query)).values()
     assert 19 < wait <= 20
     assert take_lease([task], policies["probe"]).tasks == []
 

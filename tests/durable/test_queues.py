@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from db.connections import only
+from db.connections import one
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
 from tests.support.processes import environment_of, relaying
 from tests.support.running import Running
@@ -99,4 +99,4 @@ def test_a_payment_takes_its_usual_time_beside_purges(
 
 def purging(running: Running) -> int:
     query = "select count(*) as n from audit_log where action = 'purge'"
-    return int(only(running.conn.execute(query).fetchall())["n"])
+    return int(one(running.conn.execute(query))["n"])

@@ -10,7 +10,7 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from db.connections import CalledInTransaction, only, transaction
+from db.connections import CalledInTransaction, one, transaction
 from db.runtime.settings import settings
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -67,9 +67,9 @@ def test_what_is_not_done_is_sent_again_at_growing_distances(running: Running) -
     distances = "select extract(epoch from resend_at - %s) as from_before, extract(epoch from"
     distances += " resend_at - clock_timestamp()) as from_after from outbox"
     for expected in (0.3, 0.6, 1.2, 2.4, 4.8, 6, 6):  # 15 s doubling to 5 min, at the tests' pace
-        (before,) = only(running.conn.execute(hasten).fetchall()).values()
+        (before,) = one(running.conn.execute(hasten)).values()
         relay_once()
-        row = only(running.conn.execute(distances, [before]).fetchall())
+        row = one(running.conn.execute(distances, [before]))
         assert row["from_after"] <= expected <= row["from_before"]
     assert waiting() == 7
 

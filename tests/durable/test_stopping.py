@@ -11,7 +11,7 @@ import pytest
 import requests
 from psycopg.types.json import Jsonb
 
-from db.connections import only
+from db.connections import one
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, Redis, free_port
 from ops.local.supervisor import Supervisor, read_procfile
@@ -35,12 +35,12 @@ def env(running: Running, configured: dict[str, str]) -> dict[str, str]:
 
 def add(running: Running, how: str) -> int:
     query = "select enqueue('restless', 'payments', null, %s) as id"
-    return int(only(running.conn.execute(query, [Jsonb({"how": how})]).fetchall())["id"])
+    return int(one(running.conn.execute(query, [Jsonb({"how": how})]))["id"])
 
 
 def begun(running: Running, how: str) -> int:
     query = "select count(*) as n from audit_log where action = %s"
-    return int(only(running.conn.execute(query, [how]).fetchall())["n"])
+    return int(one(running.conn.execute(query, [how]))["n"])
 
 
 def test_poison_dies_and_its_neighbours_live(

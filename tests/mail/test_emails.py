@@ -11,7 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from db.accounts import accounts
-from db.connections import only, transaction
+from db.connections import one, transaction
 from db.runtime.settings import settings
 from ops.local.servers import free_port
 from tests.support.mails import parts
@@ -28,12 +28,12 @@ def write(running: Running, booking: UUID, template: str = "confirmed") -> UUID:
 
 def mail_of(running: Running, booking: UUID, template: str = "confirmed") -> dict[str, Any]:
     query = "select * from emails where booking_id = %s and template = %s"
-    return only(running.conn.execute(query, [booking, template]).fetchall())
+    return one(running.conn.execute(query, [booking, template]))
 
 
 def state(running: Running, mail: UUID) -> str:
-    rows = running.conn.execute("select state from emails where id = %s", [mail]).fetchall()
-    return str(only(rows)["state"])
+    query = "select state from emails where id = %s"
+    return str(one(running.conn.execute(query, [mail]))["state"])
 
 
 def is_sent(running: Running, *mails: UUID) -> bool:

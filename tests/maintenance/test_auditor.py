@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from db.connections import Conn, only, transaction
+from db.connections import Conn, one, transaction
 from db.durable import jobs
 from db.maintenance import findings as audit_findings
 from db.maintenance.health import read_gauges
@@ -50,7 +50,7 @@ def logged() -> Iterator[list[Any]]:
 
 def buyers_of(conn: Conn) -> tuple[int, list[int]]:
     query = "select min(event_id) as event, array_agg(buyer_id) as buyers from bookings"
-    row = only(conn.execute(query).fetchall())
+    row = one(conn.execute(query))
     return row["event"], row["buyers"]
 
 
@@ -122,7 +122,7 @@ def test_what_changed_is_checked_once(
     query = "select last_result from jobs where name = 'audit_changes'"
     clock.declare_jobs()
     audit(running)
-    result = only(running.conn.execute(query).fetchall())["last_result"]
+    result = one(running.conn.execute(query))["last_result"]
     assert result["buyers"] == 0
 
 
@@ -300,7 +300,7 @@ def test_a_query_that_takes_too_long_is_told_and_holds_up_no_other(
     audit(running, "audit_whole")
     assert findings(running) == ["state_not_in_log"]
     query = "select last_error, last_finished_at from jobs where name = 'audit_whole'"
-    job = only(running.conn.execute(query).fetchall())
+    job = one(running.conn.execute(query))
     assert job["last_error"].endswith("total_is_not_the_sum") and job["last_finished_at"] is None
 
 

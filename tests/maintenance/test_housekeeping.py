@@ -6,7 +6,7 @@ from datetime import date
 import psycopg
 import pytest
 
-from db.connections import Conn, autocommit, only, transaction
+from db.connections import Conn, autocommit, one, transaction
 from db.maintenance import housekeeping
 from tasks import clock
 from tests.support.running import Running
@@ -43,7 +43,7 @@ KEPT = {"emails": 3}
 
 
 def count(conn: Conn, table: str) -> int:
-    return int(only(conn.execute(f"select count(*) as n from {table}".encode()).fetchall())["n"])
+    return int(one(conn.execute(f"select count(*) as n from {table}".encode()))["n"])
 
 
 def test_there_is_something_old_of_everything_that_is_purged(configured: dict[str, str]) -> None:
@@ -70,7 +70,7 @@ def test_a_worker_purges_what_the_clock_asked_for(running: Running) -> None:
     with running.work():
         wait_until(lambda: not running.tasks("purge"))
     query = "select last_result from jobs where name = 'purge'"
-    result = only(running.conn.execute(query).fetchall())["last_result"]
+    result = one(running.conn.execute(query))["last_result"]
     assert result == dict.fromkeys(OLD, 0) | {"notification_inbox": 3}
 
 
@@ -94,15 +94,15 @@ def drop_old() -> list[str]:
 
 
 def test_months_are_made_ahead(conn: Conn) -> None:
-    months = only(
+    months = one(
         conn.execute("""
             select array_agg('state_log_' || to_char(m, 'YYYYMM')) as names from generate_series(
                 now() at time zone 'utc', now() at time zone 'utc' + interval '3 months',
-                '1 month') m""").fetchall()
+                '1 month') m""")
     )
     assert set(months["names"]) <= partitions(conn).keys()
-    assert only(conn.execute("select ensure_partitions(5) as made").fetchall())["made"] == 2
-    assert only(conn.execute("select ensure_partitions(5) as made").fetchall())["made"] == 0
+    assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 2
+    assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 0
 
 
 def test_a_month_is_made_beside_those_who_write_and_read(conn: Conn) -> None:
@@ -123,7 +123,7 @@ def test_each_month_has_the_rows_of_its_month_alone(conn: Conn) -> None:
     bound = """
         select pg_get_expr(relpartbound, oid) as bound from pg_class where relname = %s"""
     conn.execute("set timezone = 'UTC'")
-    text = only(conn.execute(bound, [name]).fetchall())["bound"]
+    text = one(conn.execute(bound, [name]))["bound"]
     assert text == "FOR VALUES FROM ('2030-01-01 00:00:00+00') TO ('2030-02-01 00:00:00+00')"
 
 
@@ -199,11 +199,11 @@ def test_the_log_cannot_be_truncated(conn: Conn) -> None:
 def test_a_day_is_summed_up(configured: dict[str, str], conn: Conn) -> None:
     bookings = stage_every_state(conn)
     conn.execute("update refunds set state = 'succeeded'")
-    today = only(conn.execute("select (now() at time zone 'utc')::date as day").fetchall())["day"]
+    today = one(conn.execute("select (now() at time zone 'utc')::date as day"))["day"]
     for _ in range(2):  # once more is no more
         with transaction() as day:
             assert housekeeping.sum_up_day(day, today) == 1
-    row = only(conn.execute("select * from daily_sales").fetchall())
+    row = one(conn.execute("select * from daily_sales"))
     confirmed = [name for name in ("confirmed", "frozen", "cancelled", "free") if name in bookings]
     assert (row["day"], row["bookings"], row["seats"]) == (today, len(confirmed), 8)
     assert (row["sold"], row["refunds"], row["refunded"]) == (31500, 1, 10500)

@@ -17,7 +17,7 @@ import pytest
 import requests
 from psycopg.rows import dict_row
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.local.stack import Stack
@@ -50,7 +50,7 @@ class Box:
 
     def row(self, query: str, *values: Any) -> Json:
         with self.look() as conn:
-            return only(conn.execute(query.encode(), values).fetchall())
+            return one(conn.execute(query.encode(), values))
 
     def is_quiet(self) -> bool:
         query = "select count(*) as n from outbox where actor <> 'remind'"

@@ -16,7 +16,7 @@ import pytest
 import requests
 from psycopg.rows import dict_row
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from ops.local.stack import Stack
 from tests.support.theatre import Theatre, build_evening
@@ -54,7 +54,7 @@ class Killable:
         assert self.row(query, card, booking)["outcome"] == "started"
 
     def row(self, query: Any, *values: Any) -> dict[str, Any]:
-        return only(self.conn.execute(query, values).fetchall())
+        return one(self.conn.execute(query, values))
 
     def state(self, booking: UUID) -> str:
         return str(self.row("select state from bookings where id = %s", booking)["state"])

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from db.connections import only, transaction
+from db.connections import one, transaction
 from db.payments import offline
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 from tests.support.mails import body
@@ -50,7 +50,7 @@ def paid(running: Running, name: str = "alice", **given: Any) -> UUID:
 
 def payment_of(running: Running, booking: UUID) -> dict[str, Any]:
     query = "select * from payments where booking_id = %s"
-    return only(running.conn.execute(query, [booking]).fetchall())
+    return one(running.conn.execute(query, [booking]))
 
 
 def mail(running: Running, subject: str) -> EmailMessage:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from db.bookings import bookings
-from db.connections import Conn, only, transaction
+from db.connections import Conn, one, transaction
 from db.payments import reviews
 from db.runtime.errors import Conflict, NotFound
 from db.runtime.settings import settings
@@ -46,9 +46,9 @@ def decide(running: Running, booking: UUID, decision: str, payment: UUID | None 
 
 
 def set_rule(running: Running, rule: str, most: int, action: str = "review") -> None:
-    owner = running.conn.execute("select id from organisations").fetchall()
+    owner = one(running.conn.execute("select id from organisations"))
     given = {"window_seconds": 3600, "most": most, "action": action}
-    reviews.set_rule(running.conn, None, only(owner)["id"], rule, given)
+    reviews.set_rule(running.conn, None, owner["id"], rule, given)
 
 
 def mails(running: Running, booking: UUID) -> set[str]:
@@ -186,7 +186,7 @@ def test_it_ends_before_the_event_and_the_authorisation(
     query = (
         "select abs(extract(epoch from review_until - now() - %s::interval)) as off from bookings"
     )
-    off = only(running.conn.execute(query, [ends]).fetchall())["off"]
+    off = one(running.conn.execute(query, [ends]))["off"]
     assert off < 600, running.booking(booking)["review_until"]
 
 
@@ -337,7 +337,7 @@ def test_other_organisations_do_not_count(running: Running) -> None:
     set_rule(running, "card_buyers", 1)
     attempts(running, "alice")
     other = "insert into organisations (name) values ('Circus') returning id"
-    id = only(running.conn.execute(other).fetchall())["id"]
+    id = one(running.conn.execute(other))["id"]
     running.conn.execute("update payments set organisation_id = %s", [id])
     assert attempts(running, "bob") == ["confirmed"]
 

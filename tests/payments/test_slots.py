@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from db.connections import Conn, only, pool
+from db.connections import Conn, one, pool
 from db.payments import circuits
 from db.payments.circuits import Priority
 from db.runtime.settings import settings
@@ -34,7 +34,7 @@ def account(configured: dict[str, str], conn: Conn) -> int:
         with o as (insert into organisations (name) values ('Opera') returning id)
         insert into gateway_accounts (organisation_id, provider) select id, 'stripe' from o
         returning id"""
-    return int(only(conn.execute(query).fetchall())["id"])
+    return int(one(conn.execute(query))["id"])
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, a_second: float, of_account: float = 0) -> None:
@@ -54,7 +54,7 @@ def booked(conn: Conn, account: int) -> float:
     query = """
         select extract(epoch from next_at - clock_timestamp())::float8 as ahead
         from gateway_circuits where gateway_account_id = %s"""
-    return float(only(conn.execute(query, [account]).fetchall())["ahead"])
+    return float(one(conn.execute(query, [account]))["ahead"])
 
 
 def book(conn: Conn, account: int, seconds: float) -> None:
@@ -155,11 +155,11 @@ def test_accounts_do_not_wait_for_each_other(
 ) -> None:
     allow(monkeypatch, 1)
     slots(conn, account, *["create"] * 4)
-    other = only(
+    other = one(
         conn.execute(
             "insert into gateway_accounts (organisation_id, provider)"
             " select organisation_id, provider from gateway_accounts returning id"
-        ).fetchall()
+        )
     )["id"]
     assert slots(conn, other, "create") == [0]
 

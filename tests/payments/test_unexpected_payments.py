@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.connections import only
+from db.connections import one
 from tests.support.mails import body
 from tests.support.paying import PRICE, approved, capture, fail
 from tests.support.refunding import is_returned
@@ -100,7 +100,7 @@ def test_another_currency_or_more_than_was_asked_for(
     with running.work():
         wait_until(lambda: is_returned(running, booking, amount))
         assert running.booking(booking)["state"] == "held"
-        refund = only(running.conn.execute("select amount, currency from refunds").fetchall())
+        refund = one(running.conn.execute("select amount, currency from refunds"))
         assert refund == {"amount": amount, "currency": currency}
         assert running.payment(payment)["failure_code"] == "wrong_money"
         running.check()

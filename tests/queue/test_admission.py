@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from db.bookings import bookings
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.queue import entries, lanes
 from db.runtime.errors import Conflict
 from tests.support.theatre import Theatre, build_theatre
@@ -25,7 +25,7 @@ def ask(theatre: Theatre, quantity: int = 1) -> int:
 
 def entry_id(theatre: Theatre, number: int) -> UUID:
     query = "select id from entries where event_id = %s and number = %s"
-    found: UUID = only(theatre.conn.execute(query, [theatre.event, number]).fetchall())["id"]
+    found: UUID = one(theatre.conn.execute(query, [theatre.event, number]))["id"]
     return found
 
 
@@ -44,7 +44,7 @@ def let_pass(theatre: Theatre, number: int) -> None:
 
 def pass_state(theatre: Theatre, number: int) -> str | None:
     query = "select pass_state from entries where number = %s"
-    state: str | None = only(theatre.conn.execute(query, [number]).fetchall())["pass_state"]
+    state: str | None = one(theatre.conn.execute(query, [number]))["pass_state"]
     return state
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.queue import entries, lanes
 from tests.support.theatre import Theatre, build_theatre
 
@@ -188,7 +188,7 @@ def test_the_tail_is_shown_as_told_before_it_is_written(conn: Conn) -> None:
         conn.execute("select write_queue_ending(%s, 5)", [theatre.event])
         conn.execute("update lane_state set state = 'ending', served_at = now()")
     assert theatre.states().count("unavailable") == 5
-    last = only(conn.execute("select * from entries order by number desc limit 1").fetchall())
+    last = one(conn.execute("select * from entries order by number desc limit 1"))
     shown = entries.get_entry(conn, theatre.event, last["id"], last["buyer_id"])
     assert (shown["state"], shown["reason"]) == ("unavailable", "sold_out")
     late = theatre.enter()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from tests.support.theatre import Theatre, build_theatre
 from tests.support.wishes import Model, Rows, Wish, sales, theatres
 
@@ -22,7 +22,7 @@ def choose(
 ) -> list[list[int] | None]:
     """The seats of each, None where it cannot be met."""
     named = [(i, seat) for i, w in enumerate(wishes, 1) for seat in sorted(w.seats or ())]
-    row = only(
+    row = one(
         theatre.conn.execute(
             CHOOSE,
             {
@@ -35,7 +35,7 @@ def choose(
                 "named_seat": [seat for _, seat in named],
                 "avoid": avoid or [],
             },
-        ).fetchall()
+        )
     )
     chosen: list[list[int] | None] = [[] for _ in wishes]
     for i in row["failed"]:

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from db.queue import lanes
 from tasks import clock
@@ -31,8 +31,8 @@ from tests.support.world import Caller, Sale, in_hours
 @given(st.binary(max_size=100), st.binary(max_size=200))
 def test_hmac_is_hmac(conn: Conn, key: bytes, message: bytes) -> None:
     query = "SELECT hmac_sha256(hmac_block(%(k)b, 54), hmac_block(%(k)b, 92), %(m)b) AS code"
-    rows = conn.execute(query, {"k": key, "m": message}).fetchall()
-    assert only(rows)["code"] == hmac.digest(key, message, "sha256")
+    row = one(conn.execute(query, {"k": key, "m": message}))
+    assert row["code"] == hmac.digest(key, message, "sha256")
 
 
 def test_the_order_is_by_lot_whoever_came_first_and_whatever_they_wish(lobby: Lobby) -> None:
@@ -202,7 +202,7 @@ def test_the_clock_does_it(lobby: Lobby) -> None:
     clock.run_due()
     assert lobby.row()["closed_at"] is not None
     query = "SELECT last_result FROM jobs WHERE name = 'tend_lobbies'"
-    assert only(lobby.conn.execute(query).fetchall())["last_result"]["lobbies"] == 1
+    assert one(lobby.conn.execute(query))["last_result"]["lobbies"] == 1
 
 
 # The sale
@@ -272,5 +272,5 @@ def test_when_the_sale_is_called_off_everybody_is_told(lobby: Lobby, drawn: bool
         assert next_lane(lobby.conn) == lobby.sale.id
         lobby.sale.drain(lobby.conn)
     assert lobby.numbers("unavailable").keys() == {1}
-    rows = lobby.conn.execute("SELECT reason FROM entries").fetchall()
-    assert only(rows)["reason"] == "sale_over"
+    row = one(lobby.conn.execute("SELECT reason FROM entries"))
+    assert row["reason"] == "sale_over"

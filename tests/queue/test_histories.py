@@ -47,7 +47,7 @@ from hypothesis.stateful import (
 
 from db.bookings import bookings
 from db.catalogue import events
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from db.payments import payments
 from db.payments.payments import PaymentProgress
@@ -278,9 +278,7 @@ class Histories(RuleBasedStateMachine):
             entry = waiting[pick % len(waiting)]
             theatre = self.sales[sale].theatre
             query = "select id from entries where event_id = %s and number = %s"
-            entry_id = only(self.conn.execute(query, [theatre.event, entry.number]).fetchall())[
-                "id"
-            ]
+            entry_id = one(self.conn.execute(query, [theatre.event, entry.number]))["id"]
             entries.leave_queue(self.conn, theatre.event, entry_id, entry.buyer)
 
     # The drain
@@ -434,7 +432,7 @@ class Histories(RuleBasedStateMachine):
         query = """
             select outcome from start_payment(%(event_id)s, %(booking_id)s, %(buyer)s, 'pm_card',
                 'http://usher.example')"""
-        row = only(self.conn.execute(query, booking.key | {"buyer": booking.buyer}).fetchall())
+        row = one(self.conn.execute(query, booking.key | {"buyer": booking.buyer}))
         assert row["outcome"] == ("deadline_passed" if booking.late else "started")
         return not booking.late
 
@@ -557,7 +555,7 @@ class Histories(RuleBasedStateMachine):
         self.sound = False
         self.bookings = read_bookings(self.conn)
         if self.sales:
-            names = only(self.conn.execute(self.invariants_query).fetchall())["names"]
+            names = one(self.conn.execute(self.invariants_query))["names"]
             assert not names, violations(self.conn)
             assert self.count_seats() == self.seats
         self.sound = True

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from tests.support.theatre import Theatre, another, build_theatre
 
 JOIN = """
@@ -22,7 +22,7 @@ def theatre(conn: Conn) -> Theatre:
 
 def join(theatre: Theatre, conn: Conn | None = None, **wish: Any) -> dict[str, Any]:
     values = USUAL | {"event": theatre.event} | wish
-    return only((conn or theatre.conn).execute(JOIN, values).fetchall())
+    return one((conn or theatre.conn).execute(JOIN, values))
 
 
 def test_numbers_are_given_in_the_order_of_joining(theatre: Theatre) -> None:
@@ -172,7 +172,7 @@ def test_terms_have_to_be_accepted_and_that_is_kept(theatre: Theatre) -> None:
     assert join(theatre, accept_terms=True)["outcome"] == "joined"
     theatre.serve()
     accepted = "select terms_accepted_at is not null as yes from bookings"
-    assert only(theatre.conn.execute(accepted).fetchall())["yes"]
+    assert one(theatre.conn.execute(accepted))["yes"]
 
 
 def test_nothing_is_stored_for_who_was_not_let_in(theatre: Theatre) -> None:

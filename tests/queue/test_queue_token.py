@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from db.catalogue import availability
 from db.catalogue.availability import QueueReading
-from db.connections import Conn, only, pool
+from db.connections import Conn, one, pool
 from tests.conftest import Servers
 from tests.support.theatre import add_crowd, another, build_theatre
 from tests.support.waiting import wait_until
@@ -235,11 +235,11 @@ def test_a_million_deep_it_is_as_small_and_as_cheap(conn: Conn) -> None:
     assert len(board.document) < 4096
     truth = sum(n % 30 != 0 for n in range(12_345, 1_000_000))
     assert truth <= board.ahead(1_000_001) <= truth * 1.01
-    plan = only(
+    plan = one(
         conn.execute(
             "explain (analyze, buffers, format json) select list_leavers(%s, 12345, 1000000)",
             [theatre.event],
-        ).fetchall()
+        )
     )
     assert plan["QUERY PLAN"][0]["Plan"]["Shared Hit Blocks"] < 300
 
@@ -260,7 +260,7 @@ def test_leaving_costs_the_same_however_many_have_left(conn: Conn) -> None:
             "select seq_tup_read, idx_tup_fetch from pg_stat_xact_user_tables"
             " where relname = 'queue_leavers'"
         )
-        reads = only(conn.execute(query).fetchall())
+        reads = one(conn.execute(query))
     assert reads["seq_tup_read"] == 0
     assert reads["idx_tup_fetch"] < 20
 
@@ -278,7 +278,7 @@ def test_leaving_never_waits_for_who_counts(conn: Conn) -> None:
         buyer.commit()
         leave(drain, theatre.event, [3], "unavailable")
     query = "select sum(leavers) as n from queue_leavers where level = 0"
-    assert only(conn.execute(query).fetchall())["n"] == 4
+    assert one(conn.execute(query))["n"] == 4
 
 
 def test_who_is_served_is_no_leaver(conn: Conn) -> None:

@@ -17,7 +17,7 @@ import pytest
 import requests
 import stripe
 
-from db.connections import only, transaction
+from db.connections import one, transaction
 from db.payments import offline, payments, refunds
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.refunds import RefundProgress
@@ -83,7 +83,7 @@ class Subject:
         query = """select (write_refunds(%s, array[%s::uuid], array[%s::bigint], 'asked', ''))[1]
             as id"""
         values = [progress.event_id, progress.payment_id, amount]
-        refund = only(self.running.conn.execute(query, values).fetchall())["id"]
+        refund = one(self.running.conn.execute(query, values))["id"]
         refunds.mark_sent(self.running.conn, refund)
         return refunds.get_progress(self.running.conn, refund)
 

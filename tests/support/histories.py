@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from db.maintenance.invariants import invariants
 from db.payments import payments
 from db.payments.payments import PaymentOutcome, PaymentProgress
@@ -119,7 +119,7 @@ def empty(conn: Conn) -> None:
         select string_agg(format('%I', relname), ', ') as tables from pg_class
         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
             and relname not in ('legal_moves', 'currencies', 'jobs', 'schema_version', 'audits')"""
-    tables = only(conn.execute(query).fetchall())["tables"]
+    tables = one(conn.execute(query))["tables"]
     conn.execute("set session_replication_role = replica")  # the log refuses it
     conn.execute(f"truncate {tables}")
     conn.execute("reset session_replication_role")

@@ -5,7 +5,7 @@ import hmac
 from dataclasses import dataclass
 from typing import Any
 
-from db.connections import Conn, only
+from db.connections import Conn, one
 from tasks.lobbies import tend_lobbies
 from tests.support.world import Answer, Sale, in_hours
 
@@ -56,9 +56,9 @@ class Lobby:
 
     def enter(self, buyer: int, quantity: int = 1, conn: Conn | None = None) -> dict[str, Any]:
         """Join as account `buyer`, who need not exist."""
-        rows = (conn or self.conn).execute(JOIN, [self.sale.id, buyer, quantity]).fetchall()
-        assert only(rows)["outcome"] == "joined"
-        return only(rows)
+        row = one((conn or self.conn).execute(JOIN, [self.sale.id, buyer, quantity]))
+        assert row["outcome"] == "joined"
+        return row
 
     def leave(self, buyer: int, conn: Conn | None = None) -> None:
         query = """
@@ -82,7 +82,7 @@ class Lobby:
 
     def row(self) -> dict[str, Any]:
         query = "SELECT * FROM draws WHERE event_id = %s"
-        return only(self.conn.execute(query, [self.sale.id]).fetchall())
+        return one(self.conn.execute(query, [self.sale.id]))
 
     def numbers(self, *states: str) -> dict[int, int]:
         """By account, of entries in one of the states."""

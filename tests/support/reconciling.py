@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from db.connections import only, transaction
+from db.connections import transaction
 from db.payments import reconciliations
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -56,7 +56,7 @@ def found(running: Running, run: dict[str, Any]) -> list[str]:
 
 def totals(run: dict[str, Any]) -> list[int]:
     """Captured here and there, refunded here and there."""
-    row = only(run["totals"])
+    (row,) = run["totals"]
     return [
         row[f"{what}_{side}"] for what in ("captured", "refunded") for side in ("here", "there")
     ]

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from db.connections import only, transaction
+from db.connections import one, transaction
 from db.payments import event_cancellations, refunds
 from db.payments.notifications import Notification, take_notification
 from tests.support.paying import PRICE, confirmed
@@ -27,7 +27,7 @@ def tickets(running: Running, booking: UUID) -> list[UUID]:
 
 
 def refund(running: Running, id: UUID) -> dict[str, Any]:
-    return only(running.conn.execute("select * from refunds where id = %s", [id]).fetchall())
+    return one(running.conn.execute("select * from refunds where id = %s", [id]))
 
 
 def carry_out(running: Running, id: UUID, state: str = "succeeded") -> None:

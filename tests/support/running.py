@@ -24,7 +24,7 @@ import dramatiq
 import pytest
 import requests
 
-from db.connections import Conn, only, pool, transaction
+from db.connections import Conn, one, pool, transaction
 from db.maintenance.invariants import violations
 from db.payments.notifications import Notification, take_notification
 from db.runtime.settings import settings
@@ -129,7 +129,7 @@ class Running:
             select s.outcome, s.payment_id from bookings b,
                 start_payment(b.event_id, b.id, b.buyer_id, %s, 'https://usher.example', %s) s
             where b.id = %s"""
-        row = only(self.conn.execute(query, [card, method, booking]).fetchall())
+        row = one(self.conn.execute(query, [card, method, booking]))
         assert row["outcome"] == "started", row
         return UUID(str(row["payment_id"]))
 
@@ -137,7 +137,7 @@ class Running:
         """The buyer gives it up; the state that it was in."""
         query = "select cancel_booking(event_id, id, buyer_id) as was from bookings where id = %s"
         with transaction("buyer") as conn:
-            return str(only(conn.execute(query, [booking]).fetchall())["was"])
+            return str(one(conn.execute(query, [booking]))["was"])
 
     def somebody_waits(self) -> bool:
         """Whether a transaction on this database waits for a lock."""
@@ -161,11 +161,11 @@ class Running:
 
     def booking(self, booking: UUID) -> dict[str, Any]:
         query = "select * from bookings where id = %s"
-        return only(self.conn.execute(query, [booking]).fetchall())
+        return one(self.conn.execute(query, [booking]))
 
     def payment(self, payment: UUID) -> dict[str, Any]:
         query = "select * from payments where id = %s"
-        return only(self.conn.execute(query, [payment]).fetchall())
+        return one(self.conn.execute(query, [payment]))
 
     def tasks(self, actor: str = "advance") -> list[dict[str, Any]]:
         query = "select * from outbox where actor = %s order by id"
