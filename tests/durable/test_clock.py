@@ -208,7 +208,7 @@ def test_a_job_that_fails_is_rolled_back_and_stops_no_other(
     monkeypatch.setitem(clock.JOBS, "first", failing(runs))
     clock.run_due()
     assert runs == ["failed", "second"]
-    assert running.conn.execute("select from audit_log").fetchall() == []
+    assert running.conn.execute("select from audit_log where actor = 'clock'").fetchall() == []
     row = row_of(running, "first")
     assert row["last_error"] == "ZeroDivisionError: nothing by nothing"
     assert (row["failures"], row["last_finished_at"]) == (1, None)
