@@ -190,9 +190,9 @@ def test_a_repair_that_does_not_help_calls_a_person(running: Running) -> None:
         assert (found(running, run), run["repairs"]) == (["payment_behind"], repairs)
     (letter,) = running.dead_letters()
     assert "The repair, advance, was done and did not help" in letter["reason"]
-    actions = running.conn.execute("select action from audit_log order by id").fetchall()
-    assert [row["action"] for row in actions] == [
-        "difference repaired", "difference repaired", "difference reported"]  # fmt: skip
+    query = "select action from audit_log where action like 'difference %' order by id"
+    actions = [row["action"] for row in running.conn.execute(query)]
+    assert actions == ["difference repaired"] * 2 + ["difference reported"]
 
 
 def test_a_letter_that_was_closed_by_hand_is_not_written_again(running: Running) -> None:
