@@ -23,7 +23,7 @@ from db.connections import Conn, one
 from ops.local.servers import free_port
 from tests.conftest import Servers
 from tests.support.listening import Live, answers, listening
-from tests.support.theatre import Theatre, add_crowd, build_theatre
+from tests.support.theatre import Theatre, build_theatre
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 from web.live.idle_connections import SLOWEST
@@ -438,7 +438,7 @@ def test_thousands_listen_to_one_process(
 ) -> None:
     """They cost the database three statements a second on one connection, whatever their number."""
     theatre = build_theatre(conn, {1: ["." * 10] * 10})
-    add_crowd(conn, theatre.event, CROWD)
+    theatre.enter_many(CROWD)
     rows = conn.execute("select id from entries order by number").fetchall()
     crowd = Crowd(live, theatre.event, [row["id"] for row in rows])
     empty = live.memory()

@@ -227,23 +227,14 @@ def test_a_batch_costs_the_same_with_few_and_with_many(conn: Conn, known: int, t
     theatre = build_theatre(conn, {1: ["." * 100] * 15})
     for growing in ("entries", "bookings"):
         conn.execute(f"alter table {growing} set (autovacuum_enabled = off)")
-    enter_many(theatre, 60 if known else 0)
+    theatre.enter_many(60 if known else 0, 1)
     theatre.drain(batch=50)
     conn.execute("vacuum analyze")
-    enter_many(theatre, 0 if known else 60)
+    theatre.enter_many(0 if known else 60, 1)
     few = rows_read_by_a_batch(theatre, 8)[table]
-    enter_many(theatre, 4000)
+    theatre.enter_many(4000, 1)
     theatre.drain(batch=1000)
     assert rows_read_by_a_batch(theatre, 8)[table] <= 2 * few
-
-
-def enter_many(theatre: Theatre, people: int) -> None:
-    theatre.conn.execute(
-        "insert into entries (event_id, number, organisation_id, buyer_id, quantity, category,"
-        " idempotency_key, request_sha256) select e.id, n, 1, n, 1, 1, n::text, '' from events e,"
-        " lateral (select nextval('entry_numbers_' || e.id) as n from generate_series(1, %s)) s",
-        [people],
-    )
 
 
 def rows_read_by_a_batch(theatre: Theatre, batch: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ from db.catalogue import availability
 from db.catalogue.availability import QueueReading
 from db.connections import Conn, one, pool
 from tests.conftest import Servers
-from tests.support.theatre import add_crowd, another, build_theatre
+from tests.support.theatre import another, build_theatre
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale
 from web.queue.board import Board, next_board
@@ -181,7 +181,7 @@ def test_the_board_says_how_the_sale_stands(conn: Conn) -> None:
 
 def test_leavers_are_not_ahead(conn: Conn) -> None:
     theatre = build_theatre(conn, {1: ["."]})
-    add_crowd(conn, theatre.event, 5000)
+    theatre.enter_many(5000)
     leave(conn, theatre.event, list(range(100, 200)))
     leave(conn, theatre.event, list(range(2000, 2500)), "lapsed")
     board = read(conn, theatre.event)

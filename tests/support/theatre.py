@@ -132,6 +132,17 @@ class Theatre:
         wish = [quantity, category, together, accessible, named]
         return int(one((conn or self.conn).execute(ADD_ENTRY, [*who, *wish]))["number"])
 
+    def enter_many(self, people: int, category: int | None = None) -> None:
+        """So many strangers join at once, whose numbers as buyers are those of their entries."""
+        query = """
+            insert into entries (event_id, number, organisation_id, buyer_id, quantity, category,
+                idempotency_key, request_sha256)
+            select %(event)s, n, %(organisation)s, n, 1, %(category)s, n::text, ''
+            from (select nextval('entry_numbers_' || %(event)s) as n
+                  from generate_series(1, %(people)s)) numbers"""
+        values = {"event": self.event, "organisation": self.organisation, "people": people}
+        self.conn.execute(query, values | {"category": category})
+
     def drain(self, batch: int = 100) -> lanes.Drained:
         """A batch of this lane, whatever the other lanes want."""
         with self.conn.transaction():
@@ -442,14 +453,3 @@ def is_waited_for(conn: Conn) -> bool:
     """Whether another connection waits for what the transaction of this one has locked."""
     query = "select from pg_locks where not granted and %s = any (pg_blocking_pids(pid))"
     return conn.execute(query, [conn.info.backend_pid]).fetchone() is not None
-
-
-def add_crowd(conn: Conn, event: int, size: int) -> None:
-    """So many people join at once; buyers' numbers are those of their entries, from 1."""
-    conn.execute(
-        "insert into entries (event_id, number, organisation_id, buyer_id, quantity,"
-        " idempotency_key, request_sha256) select %s, n, 1, n, 1, n::text, ''"
-        " from generate_series(1, %s) n",
-        [event, size],
-    )
-    conn.execute("select setval(%s, %s)", [f"entry_numbers_{event}", size])
