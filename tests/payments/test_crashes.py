@@ -25,7 +25,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.processes
 
 PRICE = 10500
-FORMATION = {"relay": 1, "clock": 1, "worker": 2, "mailer": 2}
+FORMATION = {"relay": 1, "clock": 1, "worker": 2, "mailer": 2, "keeper": 1}
 PATIENCE = 20
 
 
@@ -269,7 +269,7 @@ def test_a_reconciliation_survives(theatre: Killable, point: str) -> None:
     intents = "select count(gateway_ref) as n from payments"
     refunds = "select count(gateway_ref) as n from refunds"
     things = theatre.row(intents)["n"] + theatre.row(refunds)["n"]
-    has_died = theatre.killing("worker", point)
+    has_died = theatre.killing("keeper", point)
     window = "now() - interval '1 hour', now() + interval '1 hour'"
     theatre.row(f"select start_reconciliations('asked', {window})".encode())
     wait_until(theatre.is_idle, PATIENCE)
