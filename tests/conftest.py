@@ -79,7 +79,8 @@ sys.addaudithook(note_process)
 def only_marked_tests_start_processes(request: pytest.FixtureRequest) -> Iterator[None]:
     """`make test-fast` leaves those out that are marked; the servers of the run do not count."""
     yield
-    if not request.node.get_closest_marker("processes"):
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if not marks & {"processes", "system"}:
         assert started == [], "mark this test: pytest.mark.processes"
 
 
