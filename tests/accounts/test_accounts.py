@@ -17,6 +17,12 @@ from web.support.token_epochs import TokenEpochs
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
 
 
+@pytest.fixture
+def app(configured: dict[str, str]) -> Flask:
+    """An app of its own, which reads ended tokens as often as its test wants."""
+    return create_app()
+
+
 def test_it_signs_in_whoever_makes_an_account(anybody: Caller) -> None:
     made = anybody.post("/v1/accounts", DORA)
     assert made.status_code == 201

@@ -36,6 +36,12 @@ from web.support.metrics import DatabaseGauges
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture
+def app(configured: dict[str, str]) -> Flask:
+    """An app of its own, whose metrics are those of one test."""
+    return create_app()
+
+
 def test_it_lives_and_is_ready(anybody: Caller) -> None:
     assert anybody.get("/healthz").status_code == 200
     ready = anybody.get("/readyz")
@@ -207,7 +213,7 @@ def test_it_says_come_back_while_postgres_is_away(
             assert away.json["retry_after"] == int(away.headers["Retry-After"])
         began = monotonic()
         assert [anybody.get("/v1/events").status_code for _ in range(20)] == [503] * 20
-        assert monotonic() - began < POOL_TIMEOUT + 1, "each of them waited"
+        assert monotonic() - began < 2 * POOL_TIMEOUT, "each of them waited"
         assert anybody.get("/healthz").status_code == 200
         assert "usher_database_up 0.0" in anybody.get("/metrics").text
         postgres.start()

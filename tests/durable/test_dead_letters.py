@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from flask import Flask
 from psycopg.types.json import Jsonb
 
 from db.connections import one, transaction
@@ -18,18 +19,17 @@ from tests.support.programs import Console
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, environment
-from web.app import create_app
 
 OTHER = str(uuid4())
 
 
 @pytest.fixture
-def operator(running: Running) -> Caller:
+def operator(running: Running, app: Flask) -> Caller:
     from db.accounts import api_keys
 
     with transaction() as conn:
         key = api_keys.add_key(conn, "operator", "night watch", None)
-    return Caller(create_app().test_client(), key)
+    return Caller(app.test_client(), key)
 
 
 def dead_letter(running: Running, actor: str, reason: str = "Broken: it is", **args: Any) -> int:

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 from prometheus_client import CollectorRegistry, generate_latest
 from promql_parser import Expr, VectorSelector, parse, parse_duration, walk
 
 from db.connections import Conn
 from ops.local.supervisor import ROOT
 from tests.support.world import Caller
+from web.app import create_app
 from web.live.server import HubGauges
 from web.live.streams import Hub
 
@@ -19,6 +21,12 @@ RULES: list[dict[str, Any]] = [
     for group in yaml.safe_load((ROOT / "ops/deploy/alerts/rules.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
+
+
+@pytest.fixture
+def app(configured: dict[str, str]) -> Flask:
+    """An app of its own, whose metrics are those of one test."""
+    return create_app()
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ from tests.support.refunding import ask, books, carry_out, given_back, refund
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller
-from web.app import create_app
 
 
-def test_a_refund_that_fails_after_its_success(running: Running) -> None:
-    anybody = Caller(create_app().test_client())
+def test_a_refund_that_fails_after_its_success(running: Running, anybody: Caller) -> None:
     booking = confirmed(running)
     answer = ask(running, booking)
     carry_out(running, answer["id"])
@@ -32,15 +30,13 @@ def test_a_refund_that_fails_after_its_success(running: Running) -> None:
     running.check()
 
 
-def test_a_refund_that_we_know_of_costs_no_look(running: Running) -> None:
-    anybody = Caller(create_app().test_client())
+def test_a_refund_that_we_know_of_costs_no_look(running: Running, anybody: Caller) -> None:
     carry_out(running, ask(running, confirmed(running))["id"])
     tell(anybody)
     assert running.tasks("refund") == []
 
 
-def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
-    anybody = Caller(create_app().test_client())
+def test_a_dispute_from_its_beginning_to_its_end(running: Running, anybody: Caller) -> None:
     booking = confirmed(running, card=DISPUTED)
     assert "charge.dispute.created" in tell(anybody)
     with running.work():
@@ -53,9 +49,10 @@ def test_a_dispute_from_its_beginning_to_its_end(running: Running) -> None:
     running.check()
 
 
-def test_a_payment_whose_news_come_newest_first_and_twice(running: Running) -> None:
+def test_a_payment_whose_news_come_newest_first_and_twice(
+    running: Running, anybody: Caller
+) -> None:
     """Before, while and after we see for ourselves: only what the gateway says it is now counts."""
-    anybody = Caller(create_app().test_client())
     booking = running.sale.hold("alice")
     approved(running, booking)
     seen = tell(anybody)
@@ -69,9 +66,8 @@ def test_a_payment_whose_news_come_newest_first_and_twice(running: Running) -> N
     running.check()
 
 
-def test_news_of_money_for_a_booking_that_has_expired(running: Running) -> None:
+def test_news_of_money_for_a_booking_that_has_expired(running: Running, anybody: Caller) -> None:
     """The gateway was away when the seats were released, and had reserved the money before."""
-    anybody = Caller(create_app().test_client())
     booking = running.sale.hold("alice")
     approved(running, booking)
     running.sale.release(booking)
@@ -84,9 +80,8 @@ def test_news_of_money_for_a_booking_that_has_expired(running: Running) -> None:
     running.check()
 
 
-def test_news_of_money_for_an_attempt_given_up(running: Running) -> None:
+def test_news_of_money_for_an_attempt_given_up(running: Running, anybody: Caller) -> None:
     """The buyer has another attempt by then: that one lives on, alone."""
-    anybody = Caller(create_app().test_client())
     booking = running.sale.hold("alice")
     fail(running, booking, approved(running, booking))
     with running.work():

@@ -19,7 +19,6 @@ from tests.support.refunding import ask, books, carry_out, given_back, refund
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller
-from web.app import create_app
 
 
 def test_two_sides_that_agree(running: Running) -> None:
@@ -49,9 +48,8 @@ def test_a_refund_of_the_dashboard_is_adopted(running: Running) -> None:
     expect_nothing(running)
 
 
-def test_so_it_is_when_we_are_told(running: Running) -> None:
+def test_so_it_is_when_we_are_told(running: Running, anybody: Caller) -> None:
     """And not a second time when it is told again, or reconciled."""
-    anybody = Caller(create_app().test_client())
     booking = confirmed(running)
     payment = running.payment(running.booking(booking)["payment_id"])
     dashboard().refunds.create({"payment_intent": payment["gateway_ref"]})

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from flask import Flask
 
 from db.connections import transaction
 from db.payments import reconciliations
@@ -23,7 +24,6 @@ from tests.support.reconciling import (
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import seller
-from web.app import create_app
 
 INTENTS = "GET /v1/payment_intents"
 
@@ -129,8 +129,7 @@ def test_the_clock_begins_no_second_run_beside_one(running: Running) -> None:
     assert states == ["abandoned", "running"]
 
 
-def test_operators_see_runs_and_differences(running: Running) -> None:
-    app = create_app()
+def test_operators_see_runs_and_differences(running: Running, app: Flask) -> None:
     operator, opera = seller(app, "operator", None), seller(app, "organiser", "Opera")
     running.sale.dispute(confirmed(running))
     first, second = (reconcile(running)["id"] for _ in range(2))
