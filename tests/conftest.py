@@ -12,8 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import psycopg.sql
@@ -26,6 +28,7 @@ from psycopg.rows import dict_row
 from db.connections import Conn
 from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, Redis
+from tests.support.theatre import stage_every_state
 
 pytest_plugins = [
     "tests.support.world",
@@ -115,8 +118,21 @@ class Servers:
 
     def _run(self, statement: str, *names: str) -> None:
         identifiers = map(psycopg.sql.Identifier, names)
-        with psycopg.connect(self.admin_url, autocommit=True) as conn:
-            conn.execute(psycopg.sql.SQL(statement).format(*identifiers))
+        connect(self.admin_url).execute(psycopg.sql.SQL(statement).format(*identifiers))
+
+
+@cache
+def connect(admin_url: str) -> psycopg.Connection:
+    """One connection for all databases that are made and dropped: to fork a backend costs more."""
+    return psycopg.connect(admin_url, autocommit=True)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A database to clone, and its bookings by their state."""
+
+    name: str
+    bookings: dict[str, UUID]
 
 
 @pytest.fixture(scope="session")
@@ -149,10 +165,31 @@ def template_database(servers: Servers) -> Iterator[str]:
     servers.drop(name)
 
 
+@pytest.fixture(scope="session")
+def staged_database(servers: Servers, template_database: str) -> Iterator[Staged]:
+    """A template with bookings in every state: to stage them takes 0.4 s."""
+    name = f"usher_staged_{secrets.token_hex(4)}"
+    url = servers.create(name, template_database)
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        bookings = stage_every_state(connection)
+    yield Staged(name, bookings)
+    servers.drop(name)
+
+
 @pytest.fixture
-def database_url(servers: Servers, template_database: str) -> Iterator[str]:
-    name = f"usher_test_{secrets.token_hex(4)}"
-    yield servers.create(name, template_database)
+def every_state(staged_database: Staged) -> dict[str, UUID]:
+    """The test's database has bookings in every state: their ids, see stage_every_state."""
+    return staged_database.bookings
+
+
+@pytest.fixture
+def database_url(
+    servers: Servers, template_database: str, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    template, name = template_database, f"usher_test_{secrets.token_hex(4)}"
+    if "every_state" in request.fixturenames:
+        template = request.getfixturevalue("staged_database").name
+    yield servers.create(name, template)
     servers.drop(name)
 
 

@@ -17,12 +17,6 @@ from web.support.token_epochs import TokenEpochs
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
 
 
-@pytest.fixture
-def app(configured: dict[str, str]) -> Flask:
-    """An app of its own, which reads ended tokens as often as its test wants."""
-    return create_app()
-
-
 def test_it_signs_in_whoever_makes_an_account(anybody: Caller) -> None:
     made = anybody.post("/v1/accounts", DORA)
     assert made.status_code == 201
@@ -147,9 +141,9 @@ def test_a_closed_account_is_not_opened_by_a_code(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """The app reads for each request which tokens were ended."""
-    monkeypatch.setattr("web.support.token_epochs.OLDEST", 0.0)
+    monkeypatch.setattr(app.extensions["token_epochs"], "_seconds", 0.0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -4,6 +4,7 @@ long as it is so; puts right what is safe; and disturbs nobody."""
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +18,7 @@ from tasks import clock
 from tasks.durable import leases
 from tests.support.corruptions import CORRUPTIONS, run_script
 from tests.support.running import Running
-from tests.support.theatre import another, stage_every_state
+from tests.support.theatre import another
 
 UNSEEN = {
     "seat_not_among_items": "a seat that no item names is found by nobody's bookings",
@@ -62,8 +63,9 @@ def found_among(conn: Conn, event: int, buyers: list[int]) -> list[str]:
     ]
 
 
-def test_nothing_is_wrong_with_any_of_the_bookings_alone(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_nothing_is_wrong_with_any_of_the_bookings_alone(
+    conn: Conn, every_state: dict[str, UUID]
+) -> None:
     event, buyers = buyers_of(conn)
     assert len(buyers) >= 10
     for buyer in buyers:
@@ -76,10 +78,11 @@ def test_nothing_is_wrong_with_any_of_the_bookings_alone(conn: Conn) -> None:
     [i for i in invariants() if i.about == "buyers" and i.name not in UNSEEN],
     ids=lambda invariant: invariant.name,
 )
-def test_it_finds_among_the_buyers_what_the_whole_file_does(conn: Conn, invariant: Any) -> None:
-    bookings = stage_every_state(conn)
+def test_it_finds_among_the_buyers_what_the_whole_file_does(
+    conn: Conn, invariant: Any, every_state: dict[str, UUID]
+) -> None:
     event, buyers = buyers_of(conn)
-    run_script(conn, CORRUPTIONS[invariant.name], bookings)
+    run_script(conn, CORRUPTIONS[invariant.name], every_state)
     assert found_among(conn, event, buyers) == [invariant.name]
 
 

@@ -2,6 +2,7 @@
 and write; days are summed up."""
 
 from datetime import date
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -105,8 +106,9 @@ def test_months_are_made_ahead(conn: Conn) -> None:
     assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 0
 
 
-def test_a_month_is_made_beside_those_who_write_and_read(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_a_month_is_made_beside_those_who_write_and_read(
+    conn: Conn, every_state: dict[str, UUID]
+) -> None:
     with another(conn) as writer:
         writer.execute(
             "update bookings set state = 'expired', ended_at = now() where state = 'held'"
@@ -185,8 +187,7 @@ def test_whoever_died_after_detaching_is_gone_on_for(
     assert drop_old() == [name]
 
 
-def test_the_log_cannot_be_truncated(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_the_log_cannot_be_truncated(conn: Conn, every_state: dict[str, UUID]) -> None:
     make(conn, "203001")
     conn.execute("select ensure_partitions()")
     for table in ("state_log", *partitions(conn)):
@@ -196,15 +197,18 @@ def test_the_log_cannot_be_truncated(conn: Conn) -> None:
         conn.execute("truncate bookings, state_log cascade")
 
 
-def test_a_day_is_summed_up(configured: dict[str, str], conn: Conn) -> None:
-    bookings = stage_every_state(conn)
+def test_a_day_is_summed_up(
+    configured: dict[str, str], conn: Conn, every_state: dict[str, UUID]
+) -> None:
     conn.execute("update refunds set state = 'succeeded'")
     today = one(conn.execute("select (now() at time zone 'utc')::date as day"))["day"]
     for _ in range(2):  # once more is no more
         with transaction() as day:
             assert housekeeping.sum_up_day(day, today) == 1
     row = one(conn.execute("select * from daily_sales"))
-    confirmed = [name for name in ("confirmed", "frozen", "cancelled", "free") if name in bookings]
+    confirmed = [
+        name for name in ("confirmed", "frozen", "cancelled", "free") if name in every_state
+    ]
     assert (row["day"], row["bookings"], row["seats"]) == (today, len(confirmed), 8)
     assert (row["sold"], row["refunds"], row["refunded"]) == (31500, 1, 10500)
     with transaction() as day:

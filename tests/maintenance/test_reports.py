@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +13,7 @@ from db.connections import Conn
 from db.maintenance.reports import FOLDER, report_names, run_report
 from db.runtime.errors import NotFound
 from ops.local.servers import PACKAGE
-from tests.support.theatre import build_evening, stage_every_state
+from tests.support.theatre import build_evening
 
 PSQL = PACKAGE / "pginstall" / "bin" / "psql"
 
@@ -21,8 +22,9 @@ def rows(conn: Conn, name: str) -> list[dict[str, Any]]:
     return run_report(conn, name, 1)[1]
 
 
-def test_revenue_counts_what_was_sold_and_what_was_given_back(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_revenue_counts_what_was_sold_and_what_was_given_back(
+    conn: Conn, every_state: dict[str, UUID]
+) -> None:
     [revenue] = rows(conn, "revenue")
     # Confirmed, frozen, cancelled: 2 seats of 52.50 each; the free booking adds its seats.
     assert revenue["currency"] == "EUR"
@@ -32,8 +34,7 @@ def test_revenue_counts_what_was_sold_and_what_was_given_back(conn: Conn) -> Non
     assert (revenue["captured"], revenue["refunds"], revenue["net"]) == (31500, 10500, 21000)
 
 
-def test_occupancy_counts_every_seat_once(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_occupancy_counts_every_seat_once(conn: Conn, every_state: dict[str, UUID]) -> None:
     stalls, balcony = rows(conn, "occupancy")
     assert (stalls["zone"], stalls["category"], stalls["seats"]) == ("Stalls", "Stalls", 60)
     # Held: held, authorising, action, expiring, review, secured. Sold: confirmed, frozen.
@@ -42,11 +43,12 @@ def test_occupancy_counts_every_seat_once(conn: Conn) -> None:
     assert (balcony["seats"], balcony["free"], balcony["sold"]) == (60, 58, 2)
 
 
-def test_sales_are_by_hour_of_the_event_and_category(conn: Conn) -> None:
-    bookings = stage_every_state(conn)
+def test_sales_are_by_hour_of_the_event_and_category(
+    conn: Conn, every_state: dict[str, UUID]
+) -> None:
     conn.execute(
         "update bookings set confirmed_at = '2026-01-31 23:30+00' where id = %s",
-        [bookings["confirmed"]],
+        [every_state["confirmed"]],
     )
     first = rows(conn, "sales")[0]
     assert first == {
@@ -59,8 +61,7 @@ def test_sales_are_by_hour_of_the_event_and_category(conn: Conn) -> None:
     }
 
 
-def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
-    stage_every_state(conn)
+def test_waits_are_percentiles_by_outcome(conn: Conn, every_state: dict[str, UUID]) -> None:
     conn.execute(
         "update entries set joined_at = decided_at - number * interval '1 s'"
         " where decided_at is not null"
@@ -72,8 +73,9 @@ def test_waits_are_percentiles_by_outcome(conn: Conn) -> None:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("name", report_names())
-def test_psql_runs_the_same_file(conn: Conn, database_url: str, name: str) -> None:
-    stage_every_state(conn)
+def test_psql_runs_the_same_file(
+    conn: Conn, database_url: str, name: str, every_state: dict[str, UUID]
+) -> None:
     answer = subprocess.run(
         [PSQL, "--csv", "-v", "event_id=1", "-f", FOLDER / f"{name}.sql", database_url],
         capture_output=True,
@@ -89,8 +91,9 @@ def test_psql_runs_the_same_file(conn: Conn, database_url: str, name: str) -> No
 
 
 @pytest.mark.parametrize("name", report_names())
-def test_rows_are_json_and_belong_to_one_event(conn: Conn, name: str) -> None:
-    stage_every_state(conn)
+def test_rows_are_json_and_belong_to_one_event(
+    conn: Conn, name: str, every_state: dict[str, UUID]
+) -> None:
     other = build_evening(conn).event
     columns, found = run_report(conn, name, 1)
     assert list(json.loads(json.dumps(found))[0]) == columns
@@ -103,8 +106,9 @@ def test_an_unknown_report_is_not_found(conn: Conn) -> None:
 
 
 @pytest.mark.processes
-def test_the_command_prints_every_report_of_every_event(conn: Conn, database_url: str) -> None:
-    stage_every_state(conn)
+def test_the_command_prints_every_report_of_every_event(
+    conn: Conn, database_url: str, every_state: dict[str, UUID]
+) -> None:
     environment = {
         **os.environ,
         "DATABASE_URL": database_url,
