@@ -47,8 +47,8 @@ demo: install ## sell an event out on this machine, from queue to inbox (PLAN=fi
 run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
 	@$(BIN)/python -m ops.local.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
 
-test-fast: install ## run the tests that start no processes (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not processes and not system" $(ARGS)
+test-fast: install ## run the tests that start no processes and are not slow (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not processes and not slow and not system" $(ARGS)
 
 test: install ## run all tests that need nothing of the system, on real servers (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not system" $(ARGS)

@@ -161,6 +161,7 @@ def test_a_decided_entry_cannot_be_left(tosca: Sale, alice: Caller, conn: Conn) 
     assert (answer.status_code, answer.json["conflict_reason"]) == (409, "decided")
 
 
+@pytest.mark.slow
 def test_the_queue_shows_who_waits_and_who_is_served(
     tosca: Sale, alice: Caller, bob: Caller, anybody: Caller, conn: Conn
 ) -> None:

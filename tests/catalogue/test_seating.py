@@ -219,6 +219,7 @@ def test_centre_is_of_the_whole_row_across_aisles() -> None:
 # Properties
 
 
+@pytest.mark.slow
 @given(plans())
 @settings(max_examples=150, deadline=None)
 def test_every_seat_is_numbered_exactly_once_from_one(source: Json) -> None:
@@ -230,6 +231,7 @@ def test_every_seat_is_numbered_exactly_once_from_one(source: Json) -> None:
     assert all(after - before in (1, 2) for before, after in pairwise(numbers))
 
 
+@pytest.mark.slow
 @given(plans())
 @settings(max_examples=150, deadline=None)
 def test_consecutive_seats_share_zone_row_and_category(source: Json) -> None:
@@ -239,6 +241,7 @@ def test_consecutive_seats_share_zone_row_and_category(source: Json) -> None:
             assert (rows[before.guid], before.category) == (rows[seat.guid], seat.category)
 
 
+@pytest.mark.slow
 @given(plans())
 @settings(max_examples=150, deadline=None)
 def test_standing_places_of_a_row_and_category_are_never_parted(source: Json) -> None:

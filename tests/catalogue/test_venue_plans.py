@@ -57,6 +57,7 @@ def test_an_arena_has_as_many_seats_as_asked_for(seats: int) -> None:
     assert len(read_plan(arena(seats)).seats) == seats
 
 
+@pytest.mark.slow
 def test_an_arena_of_80_000_is_read_in_three_seconds() -> None:
     source = json.dumps(arena(80_000)).encode()
     start = time.process_time()

@@ -62,6 +62,7 @@ def check_all(
             model.check(wish, seats)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

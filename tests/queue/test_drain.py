@@ -18,6 +18,7 @@ from tests.support.wishes import Model, Rows, Wish, sales
 # Order
 
 
+@pytest.mark.slow
 @hypothesis_settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -128,6 +128,7 @@ def test_a_sale_that_is_over_comes_to_rest_though_holds_are_settled_later(conn: 
 BUSY = "update lane_state set served_at = clock_timestamp() where served_at is not null"
 
 
+@pytest.mark.slow
 def test_a_second_drain_does_not_serve_a_lane_that_is_ahead(conn: Conn) -> None:
     """Else, with as many drains as busy lanes, weights would mean nothing."""
     heavy, light = (build_theatre(conn, {1: ["." * 200] * 10}, prices=FREE) for _ in range(2))

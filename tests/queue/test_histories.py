@@ -618,6 +618,7 @@ SETTLED: dict[str, Callable[[Conn, PaymentProgress], bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_histories(conn: Conn) -> None:
     conn.execute("set lock_timeout = '10 s'")  # a history that waits for itself

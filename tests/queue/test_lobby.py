@@ -129,6 +129,7 @@ def test_whoever_waits_in_the_lobby_may_look_and_leave(lobby: Lobby, alice: Call
     assert alice.get(path).json["state"] == "left"
 
 
+@pytest.mark.slow
 def test_numbers_of_the_tail_are_above_those_drawn(
     lobby: Lobby, servers: Any, database_url: str
 ) -> None:

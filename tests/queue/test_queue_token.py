@@ -91,6 +91,7 @@ def test_positions_need_no_database(tosca: Sale, alice: Caller, anybody: Caller)
     assert position(tosca, anybody, ticket).json["as_of"] == first["as_of"]
 
 
+@pytest.mark.slow
 def test_a_board_outlives_an_outage_for_a_while(
     tosca: Sale, anybody: Caller, database_url: str, servers: Servers
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_ticket_lives_a_day(configured: dict[str, str]) -> None:
 # ---- The board ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_unchanged_queue_is_not_sent_again(tosca: Sale, alice: Caller, anybody: Caller) -> None:
     def look(**headers: str) -> Answer:
         return anybody.get(f"{tosca.path}/queue", headers=headers)

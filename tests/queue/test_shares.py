@@ -4,12 +4,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from db.connections import Conn
 from tests.support.histories import bounded
 from tests.support.theatre import build_theatre, serve_next
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tests.support.world import Caller
 def site(app: Flask) -> Iterator[str]:
     """The app at an address."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -5,6 +5,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -60,7 +61,12 @@ class Use:
 def sources(*layers: str) -> dict[str, ast.Module]:
     paths = sorted(path for layer in layers for path in (ROOT / layer).rglob("*.py"))
     assert paths, "no files: is the test looking in the right place?"
-    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in paths}
+    return {path.relative_to(ROOT).as_posix(): parse(path) for path in paths}
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def loaded(module: ast.Module) -> dict[str, str]:

@@ -3,7 +3,7 @@ event, and alice, bob and charlie, who want seats."""
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from db.accounts import api_keys
 from db.connections import Conn, one, open_pool, pool, set_statement_limits, transaction
 from db.runtime.logs import configure_logs
-from db.runtime.settings import settings
+from db.runtime.settings import Settings, settings
 from tests.support.theatre import Theatre
 from web.app import SECONDS, create_app
 from web.support.snapshots import Snapshots
@@ -58,15 +58,15 @@ def configured(
 
 
 @cache
-def common_app() -> Flask:
-    """The app of all tests of this process: each new one would take 0.2 s of CPU."""
+def common_app(_: Settings) -> Flask:
+    """The app of all tests with these settings: each new one would take 0.2 s of CPU."""
     return create_app()
 
 
 @pytest.fixture
 def app(configured: dict[str, str]) -> Flask:
     """The app, which knows nothing of other tests but what its metrics have counted."""
-    app = common_app()
+    app = common_app(replace(settings(), database_url="postgresql://"))
     for snapshots in app.extensions.values():
         if isinstance(snapshots, Snapshots):
             snapshots._kept.clear()
