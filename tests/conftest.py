@@ -50,6 +50,7 @@ FAST_SETTINGS = {
     "min_wal_size": "80MB",
     "max_wal_size": "512MB",
 }
+LOCK_ORDER = Path(__file__).parent / "support" / "lock_order.sql"
 ENOUGH_MEMORY = 2 * 2**30
 
 
@@ -160,7 +161,9 @@ def fast_folder() -> str | None:
 def template_database(servers: Servers) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to."""
     name = f"usher_template_{secrets.token_hex(4)}"
-    migrate(servers.create(name))
+    migrate(url := servers.create(name))
+    with psycopg.connect(url) as connection:
+        connection.execute(LOCK_ORDER.read_text())
     yield name
     servers.drop(name)
 

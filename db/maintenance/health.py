@@ -98,3 +98,4 @@ def _trouble_gauges(conn: Conn) -> Iterator[Gauge]:
     for row in conn.execute(sql.measure_server):
         yield Gauge("database_bytes", {}, row["bytes"])
         yield Gauge("oldest_snapshot_seconds", {}, row["snapshot"])
+        yield Gauge("deadlocks_total", {}, row["deadlocks"])

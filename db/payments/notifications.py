@@ -1,7 +1,7 @@
 """The inbox of the gateway's notifications. They decide nothing: they only start tasks that ask."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -11,6 +11,8 @@ from db.connections import Conn, one
 from db.queries import load
 
 sql = load("payments/notifications")
+
+Taken = Literal["new", "known", "restored"]
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,21 @@ def is_recent(conn: Conn, signed_at: int, seconds: int) -> bool:
     return bool(one(conn.execute(sql.is_recent, [signed_at, seconds]))["recent"])
 
 
-def take_notification(conn: Conn, notification: Notification) -> bool:
+def take_notification(conn: Conn, notification: Notification) -> Taken:
     """Store a notification once, and enqueue the tasks that read its payment or refund, if that is
-    Usher's and the state is new. An archived booking is restored.
+    Usher's and the state is new.
 
-    Returns whether the notification was new.
+    The first use of its transaction, since tasks are enqueued before anything is locked. For the
+    same reason a booking that had to be restored from the archive is all that the transaction
+    does: the notification is not stored yet, and is to be taken again.
+    Errors: SerializationFailure when the payment has changed meanwhile, see `retried`.
     """
     values = {**vars(notification), "payload": Jsonb(notification.payload)}
     row = one(conn.execute(sql.take_notification, values))
     if row["is_new"] and row["payment_id"] is None and _restore(conn, notification):
         conn.execute(sql.take_back, values)
-        row = one(conn.execute(sql.take_notification, values))
-    return bool(row["is_new"])
+        return "restored"
+    return "new" if row["is_new"] else "known"
 
 
 def _restore(conn: Conn, about: Notification) -> bool:

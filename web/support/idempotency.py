@@ -10,8 +10,9 @@ from flask import Response, abort, jsonify, request
 from marshmallow import Schema
 
 from db.accounts import idempotency
-from db.connections import Conn, transaction
+from db.connections import Conn
 from web.support.auth import acting
+from web.support.transactions import retried
 
 KEY_HEADER = {
     "in": "header",
@@ -53,8 +54,12 @@ def idempotent(
     def once(*given: Any, **path: Any) -> Response:
         if key_required:
             required_key()
-        with transaction(acting()) as conn:
-            return answer_once(conn, given, lambda: view(conn, *given, **path), schema, status)
+        return retried(
+            lambda conn: answer_once(
+                conn, given, lambda: view(conn, *given, **path), schema, status
+            ),
+            acting(),
+        )
 
     return once
 

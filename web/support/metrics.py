@@ -6,7 +6,7 @@ from time import monotonic
 import psycopg
 from flask import Flask, Request, Response, abort, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_flask_exporter import PrometheusMetrics
@@ -36,6 +36,7 @@ GAUGES = {
     "outage_seconds": ("Duration of a gateway's present outage", ["gateway_account"]),
     "database_bytes": ("Size of the database on disk", []),
     "oldest_snapshot_seconds": ("Age of the oldest transaction that prevents vacuuming", []),
+    "deadlocks_total": ("Transactions that Postgres ended because of a deadlock", []),
     "reconciliation_differences": (
         "Differences to the gateway by kind; state: repairing, reported or gone",
         ["kind", "state"],
@@ -65,7 +66,8 @@ class DatabaseGauges(Collector):
             "usher_database_up", "Whether the gauges could be read", value=self._reachable
         )
         for name, (help_text, labels) in GAUGES.items():
-            family = GaugeMetricFamily(f"usher_{name}", help_text, labels=labels)
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(f"usher_{name}", help_text, labels=labels)
             for gauge in self._gauges:
                 if gauge.name == name:
                     family.add_metric([gauge.labels[label] for label in labels], gauge.value)

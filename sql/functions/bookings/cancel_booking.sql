@@ -5,9 +5,10 @@ create or replace function cancel_booking(p_event bigint, p_booking uuid, p_buye
 returns text language plpgsql as $$
 declare
     found_in text;
+    paid constant uuid[] := array(select id from bookings where event_id = p_event and id = p_booking
+        and buyer_id = p_buyer and state in ('authorising', 'review'));
 begin
-    -- Task before booking: the order in which the saga locks them.
-    perform from outbox where actor = 'advance' and key = p_booking::text for update;
+    perform wake_sagas(p_event, paid);
     select b.state into found_in from bookings b
     where b.event_id = p_event and b.id = p_booking and b.buyer_id = p_buyer
     for update;
@@ -16,10 +17,9 @@ begin
         update bookings set state = 'cancelled', ended_at = clock_timestamp(), reason = 'buyer'
         where event_id = p_event and id = p_booking and state = 'held';
     elsif found_in in ('authorising', 'review') then
+        perform check_woken(p_booking = any (paid));
         update bookings set state = 'expiring', reason = 'buyer'
         where event_id = p_event and id = p_booking and state in ('authorising', 'review');
-        perform enqueue('advance', 'payments', p_booking::text,
-            jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
     end if;
     return found_in;
 end $$;

@@ -7,8 +7,8 @@ language plpgsql as $$
 declare
     c event_cancellations;
 begin
-    select * into c from event_cancellations where event_id = p_event for update;
     perform end_unpaid(p_event, p_limit);
+    select * into c from event_cancellations where event_id = p_event for update;
     taken := refund_bookings(p_event, p_limit, c.reason, c.with_fees, p_spread);
     select count(*) into under_way from bookings
     where event_id = p_event
@@ -27,16 +27,12 @@ declare
 begin
     ids := array(select id from bookings where event_id = p_event and state in ('authorising', 'review')
                  order by id limit p_limit);
-    -- Task before booking: the order in which the saga locks them.
-    perform from outbox where actor = 'advance' and key = any (ids::text[]) order by id for update;
+    perform wake_sagas(p_event, ids);
     perform from bookings where event_id = p_event and id = any (ids) order by id for update;
     ids := array(select id from bookings where event_id = p_event and id = any (ids)
                      and state in ('authorising', 'review'));
     update bookings set state = 'expiring', reason = 'event_cancelled'
     where event_id = p_event and id = any (ids) and state in ('authorising', 'review');
-    perform enqueue('advance', 'payments', id::text,
-        jsonb_build_object('event_id', p_event, 'booking_id', id), p_event)
-    from unnest(ids) id;
 
     ids := array(select id from bookings where event_id = p_event and state = 'held'
                  order by id limit p_limit for update);

@@ -8,8 +8,8 @@ language plpgsql as $$
 declare
     b bookings;
 begin
-    -- Task before booking: the order in which the saga locks them.
-    perform from outbox where actor = 'advance' and key = p_booking::text for update;
+    perform wake_sagas(p_event, array(select id from bookings where event_id = p_event and id = p_booking
+        and state = 'review' and (p_scope is null or organisation_id = p_scope)));
     select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
@@ -19,6 +19,7 @@ begin
         when p_payment <> b.payment_id then 'other_payment'
         else 'done' end;
     if outcome = 'done' then
+        perform check_woken(is_under_way('advance', p_booking::text));
         perform end_review(b, p_decision, p_reason, 'review_rejected');
     end if;
     select state into booking_state from bookings where event_id = p_event and id = b.id;

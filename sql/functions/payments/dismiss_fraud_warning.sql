@@ -8,6 +8,7 @@ language plpgsql set enable_seqscan = off as $$
 declare
     b bookings;
 begin
+    perform wake_cancellation(p_event);
     select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;

@@ -1,4 +1,4 @@
-/* Ends a review. The caller has locked the task, then the booking. If it is approved, the saga captures the
+/* Ends a review. The caller has woken the saga, then locked the booking. If it is approved, the saga captures the
    payment. If it is rejected, the seats are released at once, because no capture can follow; the saga voids
    the authorisation. */
 create or replace function end_review(p_booking bookings, p_decision text, p_reason text, p_code text)
@@ -9,8 +9,6 @@ begin
     else
         perform end_booking(p_booking.event_id, p_booking.id, '{review}', 'failed', p_code);
     end if;
-    perform enqueue('advance', 'payments', p_booking.id::text, jsonb_build_object(
-        'event_id', p_booking.event_id, 'booking_id', p_booking.id), p_booking.event_id);
     perform audit('review ended', p_booking.event_id, jsonb_build_object('booking_id', p_booking.id,
             'payment_id', p_booking.payment_id, 'decision', p_decision, 'reason', p_reason,
             'reasons', p_booking.review_reasons));

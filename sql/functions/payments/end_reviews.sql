@@ -12,7 +12,8 @@ begin
     if cardinality(due) = 0 then
         return 0;
     end if;
-    perform from outbox where actor = 'advance' and key = any (due::text[]) order by id for update;
+    perform wake_sagas(event_id, array_agg(id)) from bookings where id = any (due)
+    group by event_id order by event_id;
     for b in
         select * from bookings
         where state = 'review' and review_until < clock_timestamp() and id = any (due)

@@ -2,9 +2,17 @@
 create or replace function note_differences(p_run bigint, p_found difference[]) returns void
 language plpgsql as $$
 declare
-    done constant text[] := array(
-        select note_difference(p_run, d) from unnest(p_found) d);
+    done text[];
 begin
+    -- Tasks come before all that is locked here.
+    perform enqueue_all('payments', array_agg(d.repair), array_agg(d.key), array_agg(d.args),
+        array_agg(d.event_id), 80)
+    from unnest(p_found) d
+    where d.repair <> 'refund_unexpected' and not d.in_flight and not exists (
+        select from reconciliation_differences r
+        where (r.kind, r.subject) = (d.kind, d.subject) and r.resolved_at is null and r.repairs >= 2)
+    having count(*) > 0;
+    done := array(select note_difference(p_run, d) from unnest(p_found) d order by d.event_id, d.booking_id);
     update reconciliations
     set differences = differences + (select count(x) from unnest(done) x),
         repairs = repairs + (select count(*) from unnest(done) x where x = 'repair'),
@@ -12,7 +20,8 @@ begin
     where id = p_run;
 end $$;
 
-/* Records a difference, once for as long as it lasts, and starts its repair. If the repair did not help, or
+/* Records a difference, once for as long as it lasts, and starts its repair: an unexpected payment is
+   refunded at once; every other repair is a task that asks the gateway, which is enqueued already. If the repair did not help, or
    there is none, it becomes a dead letter; after that is closed, it becomes another one only if it changes.
    Returns what was done: 'repair', 'dead_letter', 'known', or null while it is in flight. */
 create or replace function note_difference(p_run bigint, d difference) returns text
@@ -43,7 +52,9 @@ begin
     if d.in_flight then
         return null;
     elsif d.repair is not null and known.repairs < 2 then
-        perform send_repair(d);
+        if d.repair = 'refund_unexpected' then
+            perform refund_unexpected(d.event_id, d.payment_id, 'late_money');
+        end if;
         update reconciliation_differences set repairs = repairs + 1 where id = known.id;
         done := 'repair';
     elsif not told then
@@ -57,17 +68,6 @@ begin
                 'subject', d.subject, 'repair', d.repair, 'here', d.here, 'there', d.there));
     end if;
     return done;
-end $$;
-
-/* Starts the repair of a difference. An unexpected payment is refunded at once; every other repair is a
-   task that asks the gateway. */
-create or replace function send_repair(d difference) returns void language plpgsql as $$
-begin
-    if d.repair = 'refund_unexpected' then
-        perform refund_unexpected(d.event_id, d.payment_id, 'late_money');
-    else
-        perform enqueue(d.repair, 'payments', d.key, d.args, d.event_id, p_priority => 80);
-    end if;
 end $$;
 
 /* Adds the dead letter of a difference. It has no task, because there is nothing to try again. */

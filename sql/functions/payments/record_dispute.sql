@@ -11,6 +11,7 @@ declare
     lost boolean;
     places integer[];
 begin
+    perform wake_cancellation(p_event);
     select k.* into b from payments p
     join bookings k on k.event_id = p.event_id and k.id = p.booking_id
     where p.event_id = p_event and p.id = p_payment for update of k;

@@ -15,9 +15,8 @@ declare
     b bookings;
     p payments;
     known offline_payments;
+    was_late constant boolean := wake_for_receipt(p_event, p_booking);
 begin
-    -- Task before booking: the order in which the saga locks them.
-    perform from outbox where actor = 'advance' and key = p_booking::text for update;
     select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
@@ -35,6 +34,7 @@ begin
         when late and p.state not in ('voided', 'failed') then 'payment_ending'
     end;
     if outcome is null then
+        perform check_woken(late = was_late);
         outcome := write_offline_payment(p, p_reference, late);
     end if;
 end $$;
@@ -61,10 +61,25 @@ begin
     perform audit('offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
         p_paid.booking_id, 'payment_id', p_paid.id, 'reference', p_reference, 'amount', p_paid.amount,
         'currency', p_paid.currency, 'late', p_late));
-    perform enqueue(case when p_late then 'stop_unexpected' else 'advance' end, 'payments',
-        case when p_late then p_paid.id else p_paid.booking_id end::text,
-        jsonb_build_object('event_id', p_paid.event_id, 'booking_id', p_paid.booking_id)
-            || case when p_late then jsonb_build_object('payment_id', p_paid.id) else '{}' end,
-        p_paid.event_id);
     return 'done';
+end $$;
+
+/* Enqueues the task that reads what is written, before booking and payment are locked: the saga, or, if the
+   money comes late, its refund. Returns whether it comes late; null: there is nothing to record. Where the
+   receipt is refused, the caller rolls back. */
+create or replace function wake_for_receipt(p_event bigint, p_booking uuid) returns boolean
+language plpgsql set enable_seqscan = off as $$
+declare
+    due record;
+begin
+    select p.id, o.cancelled_at is not null or p.state in ('voided', 'failed') as late into due
+    from payments p left join offline_payments o on o.payment_id = p.id
+    where p.event_id = p_event and p.booking_id = p_booking and p.method = 'offline' and o.reference is null;
+    if due.late then
+        perform enqueue('stop_unexpected', 'payments', due.id::text, jsonb_build_object(
+            'event_id', p_event, 'booking_id', p_booking, 'payment_id', due.id), p_event);
+    elsif due.id is not null then
+        perform wake_sagas(p_event, array[p_booking]);
+    end if;
+    return due.late;
 end $$;

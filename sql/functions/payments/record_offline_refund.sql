@@ -7,7 +7,10 @@ declare
     r refunds;
     paid_by text;
 begin
-    perform from outbox where actor = 'refund' and key = p_refund::text for update;
+    -- The task comes before booking and refund; where nothing is recorded, the caller rolls back.
+    perform enqueue('refund', 'payments', p_refund::text, jsonb_build_object('event_id', p_event,
+        'booking_id', p_booking, 'refund_id', p_refund), p_event)
+    from refunds where event_id = p_event and booking_id = p_booking and id = p_refund and state = 'pending';
     perform from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
@@ -28,7 +31,5 @@ begin
     insert into offline_refunds (refund_id, how, recorded_by) values (p_refund, p_how, acting());
     perform audit('offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
         'refund_id', p_refund, 'how', p_how, 'amount', r.amount, 'currency', r.currency));
-    perform enqueue('refund', 'payments', p_refund::text, jsonb_build_object('event_id', p_event,
-        'booking_id', p_booking, 'refund_id', p_refund), p_event);
     return 'done';
 end $$;

@@ -8,6 +8,9 @@ declare
     found_in text;
     archived boolean;
 begin
+    -- The task comes before the event; where nothing is started, the caller rolls back.
+    perform enqueue('cancel_event', 'payments', id::text, jsonb_build_object('event_id', id), id)
+    from events where id = p_event and (p_scope is null or organisation_id = p_scope);
     select state, archive_month is not null into found_in, archived from events
     where id = p_event and (p_scope is null or organisation_id = p_scope) for update;
     if found_in is null then
@@ -24,7 +27,5 @@ begin
     -- The drain tells the waiting entries, and it does not serve a paused lane.
     update lanes set paused = false where event_id = p_event and paused;
     insert into lane_wakes (event_id) select event_id from lanes where event_id = p_event;
-    perform enqueue('cancel_event', 'payments', p_event::text,
-        jsonb_build_object('event_id', p_event), p_event);
     return 'started';
 end $$;

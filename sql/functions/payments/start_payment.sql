@@ -12,6 +12,9 @@ declare
     b bookings;
     show events;
 begin
+    -- The task is enqueued before the booking is locked; where the payment is refused, the caller rolls back.
+    perform wake_sagas(p_event, array(select id from bookings where event_id = p_event and id = p_booking
+        and buyer_id = p_buyer and state = 'held' and p_method <> 'offline'));
     select * into b from bookings
     where event_id = p_event and id = p_booking and buyer_id = p_buyer for update;
     select * into show from events where id = p_event;
@@ -32,6 +35,7 @@ begin
         perform await_offline_payment(b, show, payment_id);
         return;
     end if;
+    perform check_woken(is_under_way('advance', p_booking::text));
     insert into payments (id, event_id, booking_id, organisation_id, gateway_account_id, amount,
         currency, method, address_hash, params)
     values (payment_id, p_event, p_booking, b.organisation_id, b.gateway_account_id, b.total,
@@ -39,8 +43,6 @@ begin
         payment_params(b, payment_id, p_method, p_payment_method, p_return_url));
     update bookings set state = 'authorising', payment_id = start_payment.payment_id
     where event_id = p_event and id = p_booking and state = 'held';
-    perform enqueue('advance', 'payments', p_booking::text,
-        jsonb_build_object('event_id', p_event, 'booking_id', p_booking), p_event);
 end $$;
 
 /* Returns the parameters for the gateway. A debit needs the buyer's mandate, which the shop asked for. */

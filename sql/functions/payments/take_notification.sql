@@ -1,7 +1,10 @@
 /* Stores a notification of the gateway once, and enqueues the tasks that read the objects it is about.
-   is_new: false if it was stored before. payment_id: Usher's payment that it is about; null: none. The
-   payment is locked so that it is not archived meanwhile: the archive either sees the task, or was first,
-   and then the payment is not found.
+   is_new: false if it was stored before. payment_id: Usher's payment that it is about; null: none.
+
+   Tasks are enqueued before anything is locked, because a worker locks its task before the payment. So the
+   payment is read first and locked last. The lock keeps it from being archived: the archive either sees the
+   task, or was first, and then the payment is not found. If the payment has changed so that another task is
+   due, the transaction is rolled back and begins again.
    p_payment, p_gateway_ref: Usher's id and the gateway's id of the payment. p_object: the gateway's id of
    the object in the notification. p_says, p_refund_says: the state of the payment or the refund, in
    Usher's words; null: unknown. p_money_back: it is about a refund or a dispute. */
@@ -12,14 +15,28 @@ create or replace function take_notification(
 ) language plpgsql volatile as $$
 declare
     mine payments := find_notified_payment(p_payment, p_gateway_ref);
+    due text[];
 begin
+    is_new := not exists (select from notification_inbox where id = p_id);
     payment_id := mine.id;
-    insert into notification_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
-    on conflict (id) do nothing;
-    is_new := found;
     if not is_new then
         return;
     end if;
+    select array_agg(t.actor || ' ' || t.key), enqueue_all('payments', array_agg(t.actor), array_agg(t.key),
+        array_agg(t.args), array_agg(t.event_id))
+    into due
+    from tasks_of_notification(mine, p_type, p_says, p_money_back, p_object, p_refund, p_refund_ref,
+        p_refund_says) t
+    having count(*) > 0;
+
+    select * into mine from payments where id = mine.id for key share;
+    perform check_woken(mine.id is not distinct from payment_id and not exists (
+        select from tasks_of_notification(mine, p_type, p_says, p_money_back, p_object, p_refund,
+            p_refund_ref, p_refund_says) t
+        where t.actor || ' ' || t.key <> all (coalesce(due, '{}'))));
+    insert into notification_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
+    on conflict (id) do nothing;
+    is_new := found;
     if p_type = 'radar.early_fraud_warning.created' and mine.id is not null then
         insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
         values (p_object, mine.id, mine.event_id, mine.booking_id,
@@ -27,14 +44,11 @@ begin
             coalesce((p_payload #>> '{data,object,actionable}')::boolean, false))
         on conflict (gateway_ref) do nothing;
     end if;
-    perform enqueue(t.actor, 'payments', t.key, t.args, t.event_id)
-    from tasks_of_notification(mine, p_type, p_says, p_money_back, p_object, p_refund, p_refund_ref,
-        p_refund_says) t;
 end $$;
 
 /* Finds a payment by Usher's id or by the gateway's, which only Stripe's notifications have. */
 create or replace function find_notified_payment(p_payment uuid, p_gateway_ref text) returns payments
-language sql volatile as $$
+language sql stable as $$
     select * from payments
     where id = any (array(
         select id from payments where id = p_payment
@@ -43,7 +57,6 @@ language sql volatile as $$
         where gateway_ref = p_gateway_ref and gateway_account_id = any (array(
             select id from gateway_accounts where provider = 'stripe'))
         limit 1))
-    for key share
 $$;
 
 /* Lists which notification starts which task. A payment is read by its saga; if it had failed here and has

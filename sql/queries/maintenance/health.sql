@@ -53,12 +53,13 @@ SELECT gateway_account_id,
 FROM outages WHERE closed_at IS NULL
 
 -- measure_server --
--- The database's size, and the age of the oldest database snapshot: vacuum cannot remove rows that died
--- after it.
+-- The database's size, the age of the oldest database snapshot (vacuum cannot remove rows that died after
+-- it), and how many deadlocks there were.
 SELECT pg_database_size(current_database()) AS bytes, coalesce((
     SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
     WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
-        AND datname = current_database()), 0)::float8 AS snapshot
+        AND datname = current_database()), 0)::float8 AS snapshot, (
+    SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()) AS deadlocks
 
 -- list_circuits --
 -- Circuits of the gateway accounts that are called.

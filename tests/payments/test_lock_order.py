@@ -1,0 +1,161 @@
+"""Locks are taken in one order, so transactions never wait for each other in a circle; a request
+whose transaction loses to another one begins again."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.errors import DeadlockDetected, LockNotAvailable, RaiseException
+
+from db.connections import Conn, one
+from db.payments.notifications import Notification
+from ops.local.servers import ON_PURPOSE, Postgres
+from tests.support.running import Running
+from tests.support.theatre import Theatre, another, build_evening, is_waited_for
+from tests.support.waiting import wait_until
+from tests.support.world import Caller
+from web.api.gateway_notifications import store
+from web.support.transactions import RETRIED, TRIES, WAITS, retried
+
+pytestmark = pytest.mark.faults("F1")
+
+
+@contextmanager
+def beside(work: Callable[[], Any]) -> Iterator[Future[Any]]:
+    """Work that another thread does while the block lasts."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(work)
+
+
+@contextmanager
+def recording(running: Running, booking: UUID) -> Iterator[Conn]:
+    """A worker's transaction that has locked the task of a booking, as each of them begins."""
+    with another(running.conn) as worker:
+        worker.execute("select from outbox where key = %s for update", [str(booking)])
+        yield worker
+
+
+def test_a_notification_comes_while_its_payment_is_recorded(running: Running) -> None:
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking)
+    news = Notification(f"evt_{uuid4()}", "any", False, payment, None, "authorised", {})
+    with beside(lambda: store(news)) as told, recording(running, booking) as worker:
+        wait_until(lambda: is_waited_for(worker))
+        worker.execute("update payments set gateway_ref = 'pi_1' where id = %s", [payment])
+        worker.commit()
+        assert told.result() == "new"
+
+
+def test_a_payment_begins_while_a_task_of_its_booking_ends(running: Running) -> None:
+    booking = running.sale.hold("alice")
+    running.conn.execute("select wake_sagas(event_id, array[id]) from bookings")
+    with recording(running, booking) as worker, beside(lambda: running.pay(booking)):
+        wait_until(lambda: is_waited_for(worker))
+        worker.execute("select from bookings where id = %s for update nowait", [booking])
+        worker.commit()
+
+
+def test_a_booking_is_given_up_while_its_payment_is_recorded(running: Running) -> None:
+    booking = running.sale.hold("alice")
+    running.pay(booking)
+    with (
+        beside(lambda: running.cancel(booking)) as cancelled,
+        recording(running, booking) as worker,
+    ):
+        wait_until(lambda: is_waited_for(worker))
+        worker.execute("select from bookings where id = %s for update nowait", [booking])
+        worker.commit()
+        assert cancelled.result() == "authorising"
+
+
+def test_a_hold_ends_while_its_payment_is_recorded(running: Running) -> None:
+    """Expiry passes it by: it comes back, and its neighbours do not wait."""
+    booking, other = running.sale.hold("alice"), running.sale.hold("bob")
+    for each in (booking, other):
+        running.pay(each)
+    late = "update bookings set deadline = now() - interval '2 min'"
+    running.conn.execute(late)
+    with recording(running, booking):
+        running.tick()
+        assert running.booking(booking)["state"] == "authorising"
+        assert running.booking(other)["state"] == "expiring"
+    running.tick()
+    assert running.booking(booking)["state"] == "expiring"
+
+
+def test_a_task_that_is_enqueued_after_a_lock_is_refused(conn: Conn) -> None:
+    """In tests: a trigger looks at each enqueue of the suite."""
+    theatre = build_evening(conn)
+    booking = theatre.hold("alice")
+    with conn.transaction():
+        conn.execute("select from bookings where id = %s for update", [booking])
+        with pytest.raises(RaiseException, match="is enqueued after locks of bookings"):
+            conn.execute("select wake_sagas(%s, %s)", [theatre.event, [booking]])
+
+
+@pytest.fixture
+def sale(conn: Conn, configured: dict[str, str]) -> Theatre:
+    return build_evening(conn)
+
+
+def counted(reason: str) -> float:
+    return RETRIED.labels(reason)._value.get()
+
+
+def test_a_transaction_that_is_ended_by_a_deadlock_begins_again(sale: Theatre) -> None:
+    first, second = sale.hold("alice"), sale.hold("bob")
+    before, tries = counted("deadlock"), list[Conn]()
+    lock = "select from bookings where id = %s for update"
+
+    def lock_both(conn: Conn) -> str:
+        if not tries:
+            conn.execute("select set_config('application_name', %s, true)", [ON_PURPOSE])
+            conn.execute("set local deadlock_timeout = '10ms'")
+        tries.append(conn)
+        conn.execute(lock, [first])
+        conn.execute(lock, [second])
+        return "done"
+
+    with another(sale.conn) as other:
+        other.execute("set deadlock_timeout = '1min'")  # the other one is the victim
+        other.execute(lock, [second])
+        with beside(lambda: retried(lock_both)) as work:
+            wait_until(lambda: is_waited_for(other))
+            other.execute(lock, [first])
+            other.commit()
+            assert work.result() == "done"
+    assert (len(tries), counted("deadlock")) == (2, before + 1)
+
+
+@pytest.mark.parametrize(("error", "tries"), [(DeadlockDetected, TRIES), (LockNotAvailable, WAITS)])
+def test_it_does_not_begin_again_for_ever(
+    sale: Theatre, error: type[psycopg.Error], tries: int
+) -> None:
+    begun = list[Conn]()
+
+    def lose(conn: Conn) -> None:
+        begun.append(conn)
+        raise error
+
+    with pytest.raises(error):
+        retried(lose)
+    assert len(begun) == tries
+
+
+def test_deadlocks_are_counted_for_operators(anybody: Caller, conn: Conn) -> None:
+    assert one(conn.execute("show log_lock_waits"))
+    assert "usher_deadlocks_total 0.0" in anybody.get("/metrics").text
+
+
+def test_a_server_that_saw_a_deadlock_fails_its_suite_and_campaign(tmp_path: Path) -> None:
+    server = Postgres(tmp_path / "postgres")
+    server.log_path.write_text(
+        "2026-11-29 06:00:00 UTC [1] usher ERROR:  deadlock detected\n"
+        f"2026-11-29 06:00:00 UTC [1] {ON_PURPOSE} ERROR:  deadlock detected\n"
+    )
+    assert [line.split()[4] for line in server.deadlocks()] == ["usher"]
