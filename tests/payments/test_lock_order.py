@@ -104,7 +104,7 @@ def sale(conn: Conn, configured: dict[str, str]) -> Theatre:
 
 
 def counted(reason: str) -> float:
-    return RETRIED.labels(reason)._value.get()
+    return float(RETRIED.labels(reason)._value.get())
 
 
 def test_a_transaction_that_is_ended_by_a_deadlock_begins_again(sale: Theatre) -> None:
