@@ -70,6 +70,7 @@ CREATE TABLE buyers (
     CONSTRAINT buyers_pkey PRIMARY KEY (id),
     CONSTRAINT buyers_id_fkey FOREIGN KEY (id) REFERENCES accounts(id),
     CONSTRAINT buyers_email_check CHECK (length(email) >= 3 AND length(email) <= 254),
+    CONSTRAINT buyers_email_mailed_form CHECK (email ~ '^[ -~]+@[a-z0-9.-]+$'::text),
     CONSTRAINT buyers_name_check CHECK (length(name) >= 1 AND length(name) <= 200)
 );
 CREATE UNIQUE INDEX buyers_email ON buyers USING btree (lower(email));
@@ -997,15 +998,37 @@ CREATE TABLE emails (
     last_error text,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     sent_at timestamp with time zone,
+    admitted_at timestamp with time zone,
+    resends smallint NOT NULL DEFAULT 0,
     CONSTRAINT emails_pkey PRIMARY KEY (id),
     CONSTRAINT emails_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id),
     CONSTRAINT emails_check CHECK ((state = 'sent'::text) = (sent_at IS NOT NULL)),
+    CONSTRAINT emails_resends_check CHECK (resends >= 0),
     CONSTRAINT emails_state_check CHECK (state = ANY (ARRAY['pending'::text, 'sent'::text, 'skipped'::text, 'failed'::text]))
 ) WITH (fillfactor=80);
 CREATE INDEX emails_age ON emails USING btree (created_at) WHERE booking_id IS NULL;
 CREATE INDEX emails_of_refunds ON emails USING btree (event_id, booking_id) WHERE refund_id IS NOT NULL;
 CREATE UNIQUE INDEX emails_one_per_booking ON emails USING btree (event_id, booking_id, template) WHERE refund_id IS NULL;
 CREATE UNIQUE INDEX emails_one_per_refund ON emails USING btree (refund_id, template) WHERE refund_id IS NOT NULL;
+
+CREATE TABLE booking_addresses (
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    email text NOT NULL,
+    corrected_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT booking_addresses_pkey PRIMARY KEY (event_id, booking_id),
+    CONSTRAINT booking_addresses_email_check CHECK (length(email) >= 3 AND length(email) <= 254 AND email ~ '^[ -~]+@[a-z0-9.-]+$'::text)
+);
+
+CREATE TABLE mailboxes (
+    mailbox bigint NOT NULL,
+    sent timestamp with time zone[] NOT NULL DEFAULT '{}'::timestamp with time zone[],
+    kinds text[] NOT NULL DEFAULT '{}'::text[],
+    last_day date NOT NULL DEFAULT (clock_timestamp() AT TIME ZONE 'utc'::text)::date,
+    CONSTRAINT mailboxes_pkey PRIMARY KEY (mailbox),
+    CONSTRAINT mailboxes_check CHECK (cardinality(sent) = cardinality(kinds))
+) WITH (fillfactor=80);
+CREATE INDEX mailboxes_age ON mailboxes USING btree (last_day);
 
 
 /* ---- maintenance -------------------------------------------------------------------------------- */

@@ -66,3 +66,15 @@ def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:
     """Write the e-mail with the code, unless there was one within the last minute."""
     values = {"account_id": account_id, "context": Jsonb({"code": code})}
     conn.execute(sql.send_sign_in_code, values)
+
+
+def list_typed_addresses(conn: Conn) -> list[dict[str, Any]]:
+    """Buyers whose address is still as it was typed, before there was a rule: [{id, email}], first
+    those that get its mailbox, if several have it."""
+    return many(conn.execute(sql.list_typed_addresses))
+
+
+def keep_address(conn: Conn, buyer_id: int, email: str) -> int | None:
+    """Give a buyer the address; or return the id of the buyer who has it, and change nothing."""
+    row = one(conn.execute(sql.keep_address, {"buyer_id": buyer_id, "email": email}))
+    return None if row["holder"] is None else int(row["holder"])

@@ -49,6 +49,8 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any, NamedTuple, TypedDict
 
+from db.presentation.texts import UNSTORABLE, TextError, read_line
+
 AISLE = 1.6  # in real venues one missing seat makes a step of 2.0; curves stay below 1.2
 LOOSEST = 2.0  # a row's usual step is at most this many of its zone's usual steps
 MAX_BYTES = 64 * 2**20  # 200,000 seats as the editor writes them are about 50 MiB
@@ -59,7 +61,6 @@ MAX_TEXT = 200
 MAX_COORDINATE = 1_000_000
 MAX_ERRORS = 100
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
 _COMPANION = re.compile(r"companion|begleit|accompagn|acompañ", re.IGNORECASE)
 _ACCESSIBLE = re.compile(
     r"wheelchair|\baccess?ib|disabled|handicap|rollstuhl|barrierefrei|behinderte"
@@ -389,7 +390,8 @@ class _Reader:
         return index
 
     def guid(self, seat: dict[str, Any], path: str) -> str:
-        guid = self.text(seat, "seat_guid", path, required=True)
+        named = self.text(seat, "seat_guid", path, required=True)
+        guid = str(seat["seat_guid"]) if named else ""  # as it stands there: clients repeat it
         if guid != guid.strip():  # texts in requests are trimmed
             self.note(f"{path}.seat_guid", "must not begin or end with spaces")
         first = self.guids.setdefault(guid, path)
@@ -433,11 +435,23 @@ class _Reader:
             self.note(_join(path, key), _must_be("text", value))
         elif len(value) > MAX_TEXT:
             self.note(_join(path, key), f"is longer than {MAX_TEXT} characters")
-        elif not value.isprintable() and _UNSTORABLE.search(value):
+        elif not value.isprintable() and UNSTORABLE.search(value):
             self.note(_join(path, key), "contains a character that cannot be stored")
         else:
-            return value
+            return self.line(value, _join(path, key), required=required)
         return ""
+
+    def line(self, value: str, path: str, *, required: bool) -> str:
+        """The text as it is kept (db/presentation/texts.py), or ""."""
+        try:
+            text = read_line(value)
+        except TextError as error:
+            message = str(error).rstrip(".")
+            self.note(path, message[:1].lower() + message[1:])
+            return ""
+        if required and not text:
+            self.note(path, "is empty")
+        return text
 
     def flag(self, owner: dict[str, Any], key: str, path: str, default: bool) -> bool:
         value = owner.get(key)

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from db.connections import Conn, many, maybe, one
+from db.presentation.addresses import without_addresses
 from db.queries import load
 
 sql = load("durable/jobs")
@@ -44,7 +45,8 @@ def finish(conn: Conn, name: str, result: Any) -> None:
 
 def fail(conn: Conn, name: str, error: str) -> int:
     """Record that a job failed, and return how many times in a row it has."""
-    return int(one(conn.execute(sql.fail, {"name": name, "error": error}))["failures"])
+    values = {"name": name, "error": without_addresses(error)}
+    return int(one(conn.execute(sql.fail, values))["failures"])
 
 
 def add_task(

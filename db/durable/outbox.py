@@ -12,6 +12,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from db.connections import Conn, many
+from db.presentation.addresses import without_addresses
 from db.queries import load
 from db.runtime.settings import settings
 
@@ -95,7 +96,7 @@ def retry(
     conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
 ) -> None:
     """Hand the tasks back, to run in `delay` seconds; `counts`: this attempt was a failure."""
-    values = {"ids": ids, "token": token, "error": error, "counts": int(counts)}
+    values = {"ids": ids, "token": token, "error": without_addresses(error), "counts": int(counts)}
     values["delay"] = delay * settings().task_pace
     conn.execute(sql.retry, values)
 
@@ -109,7 +110,8 @@ def release(conn: Conn, ids: list[int], tokens: list[UUID], why: str) -> int:
 def add_dead_letter(conn: Conn, task: Task, queue: str, reason: str) -> None:
     """Add a dead letter for a fact that a task found; the task itself goes on."""
     about = {"actor": task.actor, "key": task.key, "event_id": task.event_id}
-    values = about | {"args": Jsonb(task.args), "queue": queue, "reason": reason}
+    values = about | {"args": Jsonb(task.args), "queue": queue}
+    values["reason"] = without_addresses(reason)
     conn.execute(sql.add_dead_letter, values)
 
 
@@ -120,7 +122,8 @@ def dead_letter(
 
     attempt: this attempt failed for the reason, so it is added to the history.
     """
-    values = {"ids": ids, "token": token, "reason": reason, "keep": keep, "attempt": attempt}
+    values = {"ids": ids, "token": token, "keep": keep, "attempt": attempt}
+    values["reason"] = without_addresses(reason)
     conn.execute(sql.dead_letter_tasks, values)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from db.connections import Conn, many
+from db.presentation.addresses import without_addresses
 from db.presentation.amounts import Currency
 from db.queries import load
 
@@ -13,8 +14,9 @@ sql = load("mail/emails")
 
 @dataclass(frozen=True)
 class Email:
-    """The contents of a mail. booking and seats: of the booking that it is about, if there is one;
-    currencies: all of them, by code.
+    """The contents of a mail. verified: the recipient proved to read the address's mail; resends:
+    how often it was sent before because the organiser wanted it; booking and seats: of the booking
+    that it is about, if there is one; currencies: all of them, by code.
     """
 
     id: UUID
@@ -24,12 +26,20 @@ class Email:
     email: str
     name: str
     locale: str
+    verified: bool
+    resends: int
     booking: dict[str, Any] | None
     seats: list[dict[str, Any]] | None
     currencies: dict[str, Currency]
 
 
-def take(conn: Conn, ids: list[str], currencies: dict[str, Currency]) -> list[Email]:
+def admit(conn: Conn, ids: list[str]) -> dict[UUID, float]:
+    """The mails that are not sent yet, with the seconds for which the limits of their mailboxes put
+    them off: 0 for those that may be sent now."""
+    return {row["id"]: row["seconds"] for row in conn.execute(sql.admit_emails, {"ids": ids})}
+
+
+def take(conn: Conn, ids: list[UUID], currencies: dict[str, Currency]) -> list[Email]:
     """Take those of the mails that are not sent yet, and count one more attempt."""
     rows = many(conn.execute(sql.take, {"ids": ids}))
     return [Email(**row, currencies=currencies) for row in rows]
@@ -49,7 +59,8 @@ def mark_skipped(conn: Conn, email_id: UUID, why: str) -> None:
 
 
 def _give_up(conn: Conn, email_id: UUID, state: str, why: str) -> None:
-    conn.execute(sql.give_up, {"id": email_id, "state": state, "error": why})
+    values = {"id": email_id, "state": state, "error": without_addresses(why)}
+    conn.execute(sql.give_up, values)
 
 
 def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:

@@ -24,6 +24,7 @@ from db.accounts import api_keys
 from db.connections import transaction
 from db.durable import jobs
 from db.runtime.errors import UsherError
+from ops.console.arguments import line
 from ops.console.reconcile import add_reconcile_commands
 from ops.console.tasks import add_dead_letter_commands, add_task_commands
 
@@ -57,10 +58,10 @@ def add_key_commands(nouns: "argparse._SubParsersAction[argparse.ArgumentParser]
     verbs = noun.add_subparsers(required=True, metavar="create|list|revoke")
     create = verbs.add_parser("create", help="make a key and print it, once")
     create.add_argument("--role", choices=["organiser", "operator"], required=True)
-    create.add_argument("--name", required=True, help="a name that people recognise")
+    create.add_argument("--name", type=line, required=True, help="a name that people recognise")
     whose = create.add_mutually_exclusive_group()
     whose.add_argument("--organisation-id", type=int, metavar="N")
-    whose.add_argument("--new-organisation", metavar="NAME")
+    whose.add_argument("--new-organisation", type=line, metavar="NAME")
     create.set_defaults(run=create_key)
     verbs.add_parser("list", help="all keys").set_defaults(run=list_keys)
     revoke = verbs.add_parser("revoke", help="make a key invalid")

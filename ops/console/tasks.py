@@ -8,6 +8,7 @@ from uuid import UUID
 from db.connections import transaction
 from db.durable import dead_letters, outbox
 from db.runtime.errors import InvalidRequest
+from ops.console.arguments import line
 
 Nouns = Any  # argparse's own type for them is private
 
@@ -125,7 +126,7 @@ def add_dead_letter_commands(nouns: Nouns) -> None:
     retry.set_defaults(run=retry_dead_letters)
     discard = verbs.add_parser("discard", help="close one and delete its task")
     discard.add_argument("letter", type=int, metavar="ID")
-    discard.add_argument("--reason", dest="because", required=True, metavar="WHY")
+    discard.add_argument("--reason", dest="because", type=line, required=True, metavar="WHY")
     discard.set_defaults(run=discard_dead_letter)
 
 

@@ -17,6 +17,8 @@ import pgmigrate
 import psycopg
 import sqlparse
 
+from ops.deploy.addresses import rewrite_addresses
+
 SQL = Path(__file__).resolve().parents[2] / "sql"
 LOCK_KEY = 0x5573686572  # "Usher"
 WAIT_FOR_POSTGRES = 60
@@ -24,8 +26,9 @@ WAIT_FOR_POSTGRES = 60
 LOCK_POLL_S = 0.1
 
 
-def migrate(database_url: str, sql: Path = SQL) -> None:
-    """Migrate under an advisory lock, since pgmigrate has none of its own.
+def migrate(database_url: str, sql: Path = SQL) -> list[str]:
+    """Migrate under an advisory lock, since pgmigrate has none of its own. Returns sentences about
+    rows that a person has to look at.
 
     Errors: pgmigrate.MigrateError when a migration fails (it is rolled back if it can run in a
     transaction), psycopg.Error when a function cannot be created (the migrations stay; functions,
@@ -36,6 +39,7 @@ def migrate(database_url: str, sql: Path = SQL) -> None:
         apply_migrations(database_url, sql)
         with psycopg.connect(database_url) as conn:
             create_functions(conn, sql)
+        return rewrite_addresses(database_url)
 
 
 def wait_for_lock(conn: psycopg.Connection) -> None:
@@ -100,7 +104,8 @@ def main() -> None:
     if not wait_for_postgres(given_up):
         sys.exit("Postgres does not answer at DATABASE_URL: nothing was migrated")
     try:
-        migrate(settings().database_url)
+        for sentence in migrate(settings().database_url):
+            print(sentence, file=sys.stderr)
     except pgmigrate.MigrateError as error:
         sys.exit(f"{error}: it was rolled back, if it can run in a transaction")
 

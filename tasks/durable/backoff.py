@@ -1,12 +1,12 @@
 """Failed tasks: a task runs again after a growing pause, or becomes a dead letter."""
 
 import random
-import re
 
 import structlog
 
 from db.connections import Conn, transaction
 from db.durable import outbox
+from db.presentation.addresses import without_addresses
 from db.runtime.errors import UsherError
 from tasks.durable.leases import Lease, LeaseLost, Policy, Stopping, TryLater
 
@@ -55,4 +55,4 @@ def backoff(policy: Policy, failures: int) -> float:
 
 def describe(error: BaseException) -> str:
     """Text for logs and dead letters, without the e-mail addresses that mail servers repeat."""
-    return re.sub(r"[^\s<>()'\":,;]+@[^\s<>()'\":,;]+", "…@…", f"{type(error).__name__}: {error}")
+    return without_addresses(f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from db.mail.emails import Email
 from db.runtime.faults import reach
 from tasks.durable.actors import durable
 from tasks.durable.backoff import describe
-from tasks.durable.leases import Lease
+from tasks.durable.leases import Lease, Stopping, TryLater
 from tasks.mail.smtp import MailRefused, send_all
 
 ONLY_WHILE = {
@@ -21,16 +21,21 @@ ONLY_WHILE = {
 }
 """The states of a booking in which a mail of this template still applies and is sent."""
 
+FULL = "its mailbox has had too many mails"
+
 
 @durable(queue="mail", batch=20, lease=300, failures=60, base_delay=2, longest_delay=3600)
 def send_email(lease: Lease) -> None:
-    """Send mails. Those that the server accepts are done; others are tried again for a day."""
+    """Send mails. Those that the server accepts are done; others are tried again for a day. Those
+    for which their mailbox is full are put off."""
     with lease.transaction() as conn:
-        ids = [task.args["email_id"] for task in lease.tasks]
-        waiting = emails.take(conn, ids, list_currencies(conn))
+        admitted = emails.admit(conn, [task.args["email_id"] for task in lease.tasks])
+        now = [email_id for email_id, seconds in admitted.items() if not seconds]
+        waiting = emails.take(conn, now, list_currencies(conn))
     reach("before mail")
     sent, trouble = send_all([mail for mail in waiting if still_applies(mail)])
     reach("after mail")
+    full = {id: TryLater(seconds, FULL) for id, seconds in admitted.items() if seconds}
     with lease.transaction() as conn:
         emails.mark_sent(conn, sent)
         for mail in waiting:
@@ -38,7 +43,7 @@ def send_email(lease: Lease) -> None:
                 emails.mark_skipped(conn, mail.id, "no longer true")
             elif isinstance(trouble.get(mail.id), MailRefused):
                 emails.mark_failed(conn, mail.id, str(trouble[mail.id]))
-        finish(lease, conn, {str(id): error for id, error in trouble.items()})
+        finish(lease, conn, {str(id): error for id, error in (trouble | full).items()})
     passing = [error for error in trouble.values() if not isinstance(error, MailRefused)]
     if passing:
         raise passing[0]
@@ -51,11 +56,15 @@ def still_applies(mail: Email) -> bool:
 
 
 def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
-    """Finish tasks of mails that were sent, dead-letter refused ones; the others fail later."""
+    """Finish tasks of mails that were sent, dead-letter refused ones, put off those of full
+    mailboxes; the others fail later."""
     for task in lease.tasks:
         error = trouble.get(task.args["email_id"])
         if isinstance(error, MailRefused):
             outbox.dead_letter(conn, [task.id], lease.token, describe(error), keep=False)
+        elif isinstance(error, TryLater) and not isinstance(error, Stopping):
+            seconds = error.seconds
+            outbox.retry(conn, [task.id], lease.token, str(error), seconds, counts=False)
     done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
     outbox.finish(conn, done, lease.token)
 

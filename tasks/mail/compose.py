@@ -5,14 +5,24 @@ mail, it is sent twice, but mail programs show it once.
 """
 
 from dataclasses import replace
-from email.headerregistry import Address
+from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formataddr, formatdate, parseaddr
 
 from db.mail.emails import Email
+from db.presentation.addresses import read_address
+from db.presentation.texts import on_one_line
 from db.runtime.settings import settings
 from tasks.mail.rendering import render
+
+LONGEST_WORD = 60
+"""Characters of a word in a header that are written as they are: lines end between words and should
+have 78 characters."""
+ENCODED = "=?"
+"""The beginning of an encoded word."""
+LONGEST_ENCODED_WORD = 75
+"""RFC 2047, section 2."""
 
 
 def compose(mail: Email) -> MIMEMultipart:
@@ -24,12 +34,11 @@ def compose(mail: Email) -> MIMEMultipart:
     subject, text, html = render(mail)
     name, address = parseaddr(settings().mail_from)
     message = MIMEMultipart("alternative")
-    message["Subject"] = " ".join(subject.split())
-    message["From"] = formataddr((name, address))
-    recipient = Address(addr_spec=with_ascii_domain(mail.email))  # refuses what is not one address
-    message["To"] = formataddr((mail.name, recipient.addr_spec))
+    message["Subject"] = fold(on_one_line(subject), "Subject")
+    message["From"] = mailbox(name, address, "From")
+    message["To"] = mailbox(mail.name, read_address(mail.email), "To")
     message["Date"] = formatdate()
-    message["Message-ID"] = f"<{mail.id}@{address.rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{message_name(mail)}@{address.rpartition('@')[2]}>"
     if mail.booking:
         message["X-Booking-Code"] = mail.booking["code"]
     message.attach(MIMEText(text, "plain", "utf-8"))
@@ -37,15 +46,34 @@ def compose(mail: Email) -> MIMEMultipart:
     return message
 
 
+def message_name(mail: Email) -> str:
+    """What is before the @ of the Message-ID. A mail that is sent again on purpose has another one,
+    since mail programs show it once."""
+    return f"{mail.id}.{mail.resends}" if mail.resends else str(mail.id)
+
+
 def name_in(mail: Email) -> str:
-    """The recipient's name on one line, since a line break would end the header. Empty in sign-in
-    mails: before the first sign-in, another person may have made the account, with a name that is
-    an advertisement.
+    """The recipient's name. Empty while the address is not verified: another person may have made
+    the account, with a name that is an advertisement. A sign-in mail never has it.
     """
-    return "" if mail.template == "sign_in" else " ".join(mail.name.split())
+    return on_one_line(mail.name) if mail.verified and mail.template != "sign_in" else ""
 
 
-def with_ascii_domain(email: str) -> str:
-    """Write the domain in ASCII (bücher.example as xn--bcher-kva.example), for every server."""
-    local, _, domain = email.rpartition("@")
-    return f"{local}@{domain.encode('idna').decode()}"
+def mailbox(name: str, address: str, header: str) -> str:
+    """A name and an address as a header has them, folded."""
+    if name.isascii() and len(name) <= LONGEST_WORD and ENCODED not in name:
+        return formataddr((name, address))
+    return f"{_encode(name, header)}\n <{address}>"
+
+
+def fold(text: str, header: str) -> str:
+    """A text as a header has it. It is encoded in words of RFC 2047 if it is not plain ASCII, has a
+    word that is too long for a line, or would be decoded although it is no such word.
+    """
+    longest = max(map(len, text.split()), default=0)
+    plain = text.isascii() and longest <= LONGEST_WORD and ENCODED not in text
+    return text if plain else _encode(text, header)
+
+
+def _encode(text: str, header: str) -> str:
+    return Header(text, "utf-8", LONGEST_ENCODED_WORD, header).encode()

@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import (
@@ -16,6 +17,7 @@ from jinja2.runtime import Context
 
 from db.mail.emails import Email
 from db.presentation.amounts import written
+from db.presentation.texts import on_one_line
 from db.runtime.settings import settings
 
 
@@ -35,11 +37,23 @@ def environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
+        finalize=tidy,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters |= {"money": money, "moment": moment, "seat": seat, "percent": percent}
+    made.filters["paragraphs"] = Several
     return made
+
+
+class Several(str):
+    """A text that may have several lines."""
+
+
+def tidy(value: Any) -> Any:
+    """Put every text that a template writes on one line, unless the template says that it may have
+    several. Texts of old rows came in before there was a rule for them."""
+    return on_one_line(value) if type(value) is str else value
 
 
 @pass_context

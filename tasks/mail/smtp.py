@@ -1,5 +1,6 @@
 """The mail server: send many mails over one connection, and tell which it did not accept."""
 
+import re
 import smtplib
 import ssl
 import time
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from db.connections import refuse_transaction
 from db.mail.emails import Email
+from db.presentation.addresses import without_addresses
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from db.runtime.settings import settings
@@ -69,19 +71,28 @@ def send(server: smtplib.SMTP, mail: Email) -> UsherError | None:
     try:
         server.send_message(message)
     except smtplib.SMTPSenderRefused as error:
-        return MailAway(str(error))  # the error is about the sender, not about this mail
+        return MailAway(said(error.smtp_code, error.smtp_error, mail))  # it is not about this mail
     except smtplib.SMTPRecipientsRefused as error:
-        ((code, _),) = error.recipients.values()
-        return verdict(code, error)
+        ((code, text),) = error.recipients.values()
+        return verdict(code, said(code, text, mail))
     except smtplib.SMTPResponseException as error:
-        return verdict(error.smtp_code, error)
+        return verdict(error.smtp_code, said(error.smtp_code, error.smtp_error, mail))
     reach("after SMTP")
     return None
 
 
-def verdict(code: int, error: Exception) -> UsherError:
+def verdict(code: int, text: str) -> UsherError:
     """The error for an SMTP code. 4xx: try later; 5xx: refused."""
-    return MailRefused(str(error)) if code >= 500 else MailAway(str(error))
+    return MailRefused(text) if code >= 500 else MailAway(text)
+
+
+def said(code: int, text: bytes | str, mail: Email) -> str:
+    """What the server answered, without the address or its local part: these are kept with the
+    buyer alone."""
+    answer = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    local = re.escape(mail.email.rpartition("@")[0].strip('"'))
+    answer = re.sub(rf"(?<!\w){local}(?!\w)", "…", without_addresses(answer), flags=re.IGNORECASE)
+    return f"{code} {' '.join(answer.split())}"
 
 
 @contextmanager

@@ -43,7 +43,9 @@ def is_sent(running: Running, *mails: UUID) -> bool:
 def rename(
     running: Running, booking: UUID, name: str | None = None, email: str | None = None
 ) -> None:
-    """Change the buyer's name or address."""
+    """Change the buyer's name or address, to one from before there were rules for them."""
+    constraint = "alter table buyers drop constraint if exists buyers_email_mailed_form"
+    running.conn.execute(constraint)
     query = """
         update buyers set name = coalesce(%s, name), email = coalesce(%s, email)
         where id = (select buyer_id from bookings where id = %s)"""
@@ -159,6 +161,7 @@ def test_any_name(running: Running, name: str) -> None:
     assert caught["X-Envelope-To"] == "alice@usher.example"
 
 
+@pytest.mark.faults("H4")
 def test_a_sign_in_mail_carries_nobodys_words(running: Running) -> None:
     """Whoever made the account chose the name, and perhaps not their own address."""
     name = "Win at https://casino.example"
@@ -194,6 +197,8 @@ def test_a_name_cannot_add_headers(running: Running, end: str) -> None:
         ("o'neill+tickets@usher.example", "o'neill+tickets@usher.example"),
         ('"al ice"@usher.example', '"al ice"@usher.example'),
         ("alice@bücher.example", "alice@xn--bcher-kva.example"),
+        ("kai@straße.example", "kai@xn--strae-oqa.example"),
+        ("nikos@ελλάς.example", "nikos@xn--hxarsa0b.example"),
         ("a" * 64 + "@usher.example", "a" * 64 + "@usher.example"),
     ],
 )

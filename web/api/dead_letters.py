@@ -8,7 +8,7 @@ from db.connections import Conn, autocommit, transaction
 from db.durable import dead_letters
 from web.support.auth import caller, operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import QueryInteger, Schema, StrictInteger, Text
+from web.support.fields import Line, QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -122,7 +122,7 @@ class ManyRetried(Schema):
 
 
 class Discard(Schema):
-    reason = Text(most=500, required=True)
+    reason = Line(most=500, required=True)
 
 
 @blp.route(LETTERS)

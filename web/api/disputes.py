@@ -9,7 +9,7 @@ from db.connections import Conn
 from db.payments import disputes
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger, Text
+from web.support.fields import Line, Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -48,7 +48,7 @@ class FraudWarning(FreezeCause):
 
 
 class Release(Schema):
-    reason = Text(most=500, required=True, metadata={"description": "for the audit; not mailed"})
+    reason = Line(most=500, required=True, metadata={"description": "for the audit; not mailed"})
 
 
 class Released(Schema):

@@ -8,7 +8,7 @@ from db.connections import Conn, autocommit
 from db.payments import event_cancellations
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictBoolean, StrictInteger, Text
+from web.support.fields import Line, Schema, StrictBoolean, StrictInteger
 
 blp = Blueprint(
     "cancellations",
@@ -19,7 +19,7 @@ blp = Blueprint(
 
 
 class NewCancellation(Schema):
-    reason = Text(most=500, required=True, metadata={"description": "mailed to buyers"})
+    reason = Line(most=500, required=True, metadata={"description": "mailed to buyers"})
     with_fees = StrictBoolean(load_default=True)
 
 

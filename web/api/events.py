@@ -12,6 +12,7 @@ from web.support.blueprint import Blueprint
 from web.support.fields import (
     METHODS,
     Name,
+    Paragraphs,
     Rate,
     Schema,
     StrictBoolean,
@@ -74,7 +75,7 @@ class EventFields(Schema):
         least=0, most=86_400, metadata={"description": "to return after a missed pass"}
     )
     pass_seconds = StrictInteger(least=5, most=86_400, metadata={"description": "to use a pass"})
-    terms = Text(least=0, most=20_000)
+    terms = Paragraphs(least=0, most=20_000)
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
@@ -88,7 +89,7 @@ class EventFields(Schema):
             "description": "seconds to pay at the box office or by transfer; null: not allowed"
         },
     )
-    offline_instructions = Text(
+    offline_instructions = Paragraphs(
         least=0, most=2000, metadata={"description": "how to pay offline; mailed to the buyer"}
     )
     categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
@@ -120,14 +121,14 @@ class NewEvent(EventFields):
     claim_seconds = StrictInteger(least=1, most=3600, load_default=60)
     grace_seconds = StrictInteger(least=0, most=86_400, load_default=300)
     pass_seconds = StrictInteger(least=5, most=86_400, load_default=600)
-    terms = Text(least=0, most=20_000, load_default="")
+    terms = Paragraphs(least=0, most=20_000, load_default="")
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
         load_default=lambda: ["card"],
     )
     offline_seconds = StrictInteger(least=60, most=90 * 86_400, load_default=None, allow_none=True)
-    offline_instructions = Text(least=0, most=2000, load_default="")
+    offline_instructions = Paragraphs(least=0, most=2000, load_default="")
     categories = fields.List(
         fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
     )

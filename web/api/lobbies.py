@@ -10,7 +10,7 @@ from db.connections import autocommit, transaction
 from db.queue import lobbies
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger, Text, Timestamp
+from web.support.fields import Line, Schema, StrictInteger, Timestamp
 from web.support.snapshots import Snapshots
 
 blp = Blueprint(
@@ -24,7 +24,7 @@ LISTS_KEPT = 8  # of 200,000 accounts: 1.6 MB, and 2.9 MB with their numbers
 class LobbyFields(Schema):
     opens_at = Timestamp(required=True)
     closes_at = Timestamp(required=True)
-    public_source = Text(
+    public_source = Line(
         most=1000,
         load_default=None,
         allow_none=True,
@@ -36,7 +36,7 @@ class LobbyFields(Schema):
 
 
 class PublicValue(Schema):
-    public_value = Text(most=1000, required=True)
+    public_value = Line(most=1000, required=True)
 
 
 class Lobby(Schema):

@@ -11,7 +11,7 @@ from db.payments import offline
 from web.api.refunds import Refund, Settlement
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger, Text
+from web.support.fields import Line, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -22,7 +22,7 @@ BOOKING = "/bookings/<uuid:booking_id>"
 
 
 class Receipt(Schema):
-    reference = Text(
+    reference = Line(
         required=True,
         metadata={"description": "the bank's or the box office's; each pays for one booking"},
     )

@@ -10,7 +10,7 @@ from db.payments import refunds
 from web.api.wishes import MOST_SEATS
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictBoolean, StrictInteger, Text
+from web.support.fields import Line, Schema, StrictBoolean, StrictInteger
 from web.support.pages import PageByUUID
 
 blp = Blueprint("refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Refunds")
@@ -40,7 +40,7 @@ class NewRefund(Schema):
         load_default=True,
         metadata={"description": "false: the seats are blocked instead of being sold again"},
     )
-    reason = Text(most=500, required=True)
+    reason = Line(most=500, required=True)
 
     @validates_schema(skip_on_field_errors=True)
     def check_tickets(self, given: dict[str, Any], **_: Any) -> None:
@@ -86,7 +86,7 @@ class RefundAnswer(Schema):
 
 
 class Settlement(Schema):
-    how = Text(most=500, required=True, metadata={"description": "for example: by bank transfer"})
+    how = Line(most=500, required=True, metadata={"description": "for example: by bank transfer"})
 
 
 class RefundPage(PageByUUID):

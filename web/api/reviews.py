@@ -9,7 +9,7 @@ from db.connections import Conn, autocommit, transaction
 from db.payments import reviews
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger, Text
+from web.support.fields import Line, Schema, StrictInteger
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -63,7 +63,7 @@ class Review(Schema):
 
 class Decision(Schema):
     decision = fields.String(required=True, validate=validate.OneOf(["approve", "reject"]))
-    reason = Text(most=500, required=True, metadata={"description": "for the audit; not mailed"})
+    reason = Line(most=500, required=True, metadata={"description": "for the audit; not mailed"})
     payment_id = fields.UUID(
         load_default=None,
         allow_none=True,

@@ -1,21 +1,16 @@
 """Strict marshmallow fields: "3" is not 3, true is not 1, and a value that Postgres cannot store is
 refused."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from unicodedata import category
 from zoneinfo import available_timezones
 
 import marshmallow
 from marshmallow import ValidationError, fields, validate
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
-
-LINES_OR_CONTROL = {"Cc", "Zl", "Zp"}
-UNSEEN = {"Cf", "Zs", "Mn", "Cn", "Co"}
-"""Unicode categories of invisible characters; Cf has zero-width and text-direction characters."""
+from db.presentation.addresses import MAX_ADDRESS, read_address
+from db.presentation.texts import UNSTORABLE, read_line, read_paragraphs
 
 BIGGEST_ID = 2**63 - 1
 
@@ -34,7 +29,8 @@ class Schema(marshmallow.Schema):
 
 
 class Text(fields.String):
-    """A string that can be stored. It is trimmed, and its length is checked after that."""
+    """A string that can be stored, for machines: a guid, a token. It is trimmed, and its length is
+    checked after that. What people read is a Line or Paragraphs."""
 
     def __init__(self, least: int = 1, most: int = 200, **kwargs: Any) -> None:
         kwargs.setdefault("validate", validate.Length(min=least, max=most))
@@ -44,33 +40,47 @@ class Text(fields.String):
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if text is None or _UNSTORABLE.search(text):
+        if text is None or UNSTORABLE.search(text):
             raise ValidationError("Must not contain NUL or lone surrogates.")
-        return str(text.strip())
+        try:
+            return self._read(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    def _read(self, text: str) -> str:
+        """The text as it is kept. Errors: ValueError, whose message says why it is refused."""
+        return text.strip()
 
 
-class Name(Text):
-    """Text on one line with at least one visible character."""
+class Line(Text):
+    """Text on one line that people read: see db/presentation/texts.py."""
 
-    def _deserialize(
-        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
-    ) -> str:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        kinds = {category(character) for character in text}
-        if kinds & LINES_OR_CONTROL:
-            raise ValidationError("Must be on one line, without control characters.")
-        if text and kinds <= UNSEEN:
-            raise ValidationError("Must have a visible character.")
-        return text
+    def _read(self, text: str) -> str:
+        return read_line(text)
+
+
+class Name(Line):
+    """What a person, a place or an event is called."""
+
+
+class Paragraphs(Text):
+    """Text of several lines that people read."""
+
+    def _read(self, text: str) -> str:
+        return read_paragraphs(text)
 
 
 class Email(Text):
-    """A possible e-mail address; only a delivered mail proves that it exists."""
+    """An e-mail address, in the form that is mailed; only a delivered mail proves that it exists.
+
+    It is read by the code that mails, so one that is accepted here can be mailed.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        plain = validate.Regexp(r"[\x00-\x7f]*@", error="Must be plain ASCII before the @.")
-        rules = [validate.Length(min=3, max=254), validate.Email(), plain]
-        super().__init__(validate=rules, **kwargs)
+        super().__init__(validate=validate.Length(min=3, max=MAX_ADDRESS), **kwargs)
+
+    def _read(self, text: str) -> str:
+        return read_address(text)
 
 
 class StrictInteger(fields.Integer):

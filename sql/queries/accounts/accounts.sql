@@ -51,3 +51,18 @@ WITH account AS (
     RETURNING id
 )
 SELECT enqueue('send_email', 'mail', NULL, jsonb_build_object('email_id', id)) FROM email
+
+-- list_typed_addresses --
+-- Buyers whose address is as it was typed. Who proved to read the mailbox comes first, then who was first.
+SELECT b.id, b.email FROM buyers b JOIN accounts a ON a.id = b.id
+WHERE b.email !~ '^[ -~]+@[a-z0-9.-]+$'
+ORDER BY a.verified_at, b.id
+
+-- keep_address --
+-- Gives a buyer an address, unless another one has it.
+WITH holder AS (
+    SELECT id FROM buyers WHERE lower(email) = lower(%(email)s) AND id <> %(buyer_id)s
+), kept AS (
+    UPDATE buyers SET email = %(email)s WHERE id = %(buyer_id)s AND NOT EXISTS (SELECT FROM holder)
+)
+SELECT (SELECT id FROM holder) AS holder

@@ -1,9 +1,15 @@
+-- admit_emails --
+-- Which mails may be sent now, by the limits of their mailboxes.
+SELECT * FROM admit_emails(%(ids)s)
+
 -- take --
 -- The contents of those mails that are not sent yet, counted as one more attempt.
 UPDATE emails e SET attempts = e.attempts + 1
-FROM buyers b
+FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
-RETURNING e.id, e.template, e.context, e.event_id, b.email, b.name, b.locale, (
+RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
+    coalesce(booking_address(e.event_id, e.booking_id), b.email) AS email,
+    booking_address(e.event_id, e.booking_id) IS NULL AND a.verified_at IS NOT NULL AS verified, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
         'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id), 'deadline', k.deadline,
         'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,

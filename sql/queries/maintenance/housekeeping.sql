@@ -33,6 +33,13 @@ DELETE FROM emails WHERE id IN (
         AND created_at < clock_timestamp() - make_interval(days => %(days)s)
     ORDER BY created_at LIMIT %(limit)s)
 
+-- purge_mailboxes --
+-- Deletes the counts of mailboxes that have had no mail for longer than any limit looks back.
+DELETE FROM mailboxes WHERE mailbox IN (
+    SELECT mailbox FROM mailboxes
+    WHERE last_day < (clock_timestamp() AT TIME ZONE 'utc')::date - 2
+    ORDER BY last_day LIMIT %(limit)s)
+
 -- list_old_log --
 -- Old partitions of the state log. One is kept while an event that existed in its month is not archived:
 -- the event's bookings take their part of the log into the archive.

@@ -1,0 +1,8 @@
+/* Returns what a mail is: 'code', which signs in; 'notice', which only tells what its reader did or can see;
+   or 'needed': money or a ticket depends on it. */
+create or replace function mail_kind(p_template text) returns text language sql immutable as $$
+    select case
+        when p_template = 'sign_in' then 'code'
+        when p_template in ('held', 'expired', 'cancelled', 'in_review') then 'notice'
+        else 'needed' end
+$$;
