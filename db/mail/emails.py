@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from db.connections import Conn, many
+from db.connections import Conn, many, maybe, one
 from db.presentation.addresses import without_addresses
 from db.presentation.amounts import Currency
 from db.queries import load
+from db.runtime.errors import NotFound
 
 sql = load("mail/emails")
 
@@ -80,3 +81,39 @@ def list_troubled(
     created_at}]."""
     values = {"state": state, "older_than": older_than, "limit": limit}
     return many(conn.execute(sql.list_troubled, values | {"starting_after": starting_after}))
+
+
+def list_refused(
+    conn: Conn, event_id: int, limit: int, starting_after: UUID | None = None
+) -> list[dict[str, Any]]:
+    """Mails of an event that the mail server refused, the latest first: [{id, booking_id,
+    booking_code, template, email, reason, created_at}]."""
+    values = {"event_id": event_id, "limit": limit, "starting_after": starting_after}
+    return many(conn.execute(sql.list_refused, values))
+
+
+def get_address(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Where the mails of a booking go: {email, corrected}. Errors: NotFound."""
+    row = maybe(conn.execute(sql.get_address, {"event_id": event_id, "booking_id": booking_id}))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def correct_address(conn: Conn, event_id: int, booking_id: UUID, email: str) -> None:
+    """Send the mails of a booking to another address from now on. Errors: NotFound."""
+    values = {"event_id": event_id, "booking_id": booking_id, "email": email}
+    if not one(conn.execute(sql.correct_address, values))["found"]:
+        raise NotFound
+
+
+def resend(conn: Conn, event_id: int, booking_id: UUID) -> int:
+    """Send refused mails of a booking again, and that with its tickets; how many."""
+    values = {"event_id": event_id, "booking_id": booking_id}
+    return int(one(conn.execute(sql.resend_emails, values))["emails"])
+
+
+def list_waiting(conn: Conn, event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
+    """Mails of a booking that are on their way: [{id, template, state, created_at}]."""
+    values = {"event_id": event_id, "booking_id": booking_id}
+    return many(conn.execute(sql.list_waiting, values))

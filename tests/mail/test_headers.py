@@ -59,7 +59,7 @@ def check(mail: Email) -> EmailMessage:
     source = compose(mail).as_bytes()
     assert max(map(len, source.splitlines())) <= 78
     assert all(len(word) <= 75 for word in re.findall(rb"=\?[^?\s]+\?[bqBQ]\?[^?\s]*\?=", source))
-    return cast(EmailMessage, message_from_bytes(source, policy=default))
+    return message_from_bytes(source, policy=default)
 
 
 @pytest.mark.faults("F3")

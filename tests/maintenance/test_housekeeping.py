@@ -33,6 +33,9 @@ OLD = {
         select n, '', '', '{}', '', 1, '[]', now() - interval '999 d', now() - interval '999 d',
             case when n > 0 then now() - n * interval '1 day' end, case when n > 0 then 'done' end
         from unnest(array[0, 181, 182, 183]) n""",
+    "mailboxes": """
+        insert into mailboxes (mailbox, last_day)
+        select n, (now() at time zone 'utc')::date - n from unnest(array[2, 3, 4, 5]) n""",
     "emails": """
         insert into emails (buyer_id, template, state, created_at, sent_at, event_id, booking_id)
         select 1, 'code', case when n = 89 then 'pending' else 'sent' end,

@@ -56,3 +56,37 @@ WHERE id = ANY (ARRAY(
     AND state = %(state)s AND created_at <= clock_timestamp() - make_interval(secs => %(older_than)s)
     AND (%(starting_after)s::uuid IS NULL OR id < %(starting_after)s)
 ORDER BY id DESC LIMIT %(limit)s
+
+-- get_address --
+-- Where the mails of a booking go. corrected: by the organiser, instead of to the buyer's own address.
+SELECT coalesce(c, u.email) AS email, c IS NOT NULL AS corrected
+FROM bookings b JOIN buyers u ON u.id = b.buyer_id
+CROSS JOIN LATERAL booking_address(b.event_id, b.id) c
+WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
+
+-- correct_address --
+-- Sends the mails of a booking to another address from now on.
+SELECT correct_address(%(event_id)s, %(booking_id)s, %(email)s) AS found
+
+-- resend_emails --
+-- Sends refused mails of a booking again, and that with its tickets.
+SELECT resend_emails(%(event_id)s, %(booking_id)s) AS emails
+
+-- list_waiting --
+-- Mails of a booking that are on their way.
+SELECT id, template, state, created_at FROM emails
+WHERE event_id = %(event_id)s AND booking_id = %(booking_id)s AND state = 'pending' ORDER BY id
+
+-- list_refused --
+-- Mails of an event that the mail server refused, by their open dead letters; the latest first, after the
+-- given one.
+SELECT m.id, m.booking_id, b.code AS booking_code, m.template, coalesce(c, u.email) AS email,
+    m.last_error AS reason, m.created_at
+FROM dead_letters l
+JOIN emails m ON m.id = (l.args ->> 'email_id')::uuid
+JOIN bookings b ON b.event_id = m.event_id AND b.id = m.booking_id
+JOIN buyers u ON u.id = b.buyer_id
+CROSS JOIN LATERAL booking_address(b.event_id, b.id) c
+WHERE l.event_id = %(event_id)s AND l.actor = 'send_email' AND l.resolved_at IS NULL AND m.state = 'failed'
+    AND m.event_id = %(event_id)s AND (%(starting_after)s::uuid IS NULL OR m.id < %(starting_after)s)
+ORDER BY m.id DESC LIMIT %(limit)s

@@ -1,0 +1,110 @@
+"""Mails of bookings, for organisers: what was refused, the right address, and sending again."""
+
+from typing import Any
+from uuid import UUID
+
+from marshmallow import fields
+
+from db.catalogue import events
+from db.connections import Conn, autocommit, transaction
+from db.mail import emails
+from db.runtime.errors import Conflict
+from web.support.auth import caller, organisations_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Email, Schema
+from web.support.pages import PageByUUID
+
+blp = Blueprint(
+    "emails", __name__, url_prefix="/v1/events/<id:event_id>", description="Mails of bookings"
+)
+
+BOOKING = "/bookings/<uuid:booking_id>"
+
+
+class RefusedMail(Schema):
+    """A mail that the recipient's mail server refused for good."""
+
+    id = fields.UUID()
+    booking_id = fields.UUID()
+    booking_code = fields.String()
+    template = fields.String()
+    email = fields.String(metadata={"description": "where the booking's mails go"})
+    reason = fields.String(allow_none=True, metadata={"description": "the mail server's answer"})
+    created_at = fields.AwareDateTime()
+
+
+class WaitingMail(Schema):
+    id = fields.UUID()
+    template = fields.String()
+    state = fields.String()
+    created_at = fields.AwareDateTime()
+
+
+class Address(Schema):
+    email = Email(required=True)
+
+
+class CurrentAddress(Schema):
+    email = fields.String()
+    corrected = fields.Boolean(
+        metadata={"description": "by the organiser; false: it is the buyer's own"}
+    )
+
+
+class MailsOnTheirWay(Schema):
+    """It says no address, since answers to keys are kept."""
+
+    emails = fields.List(fields.Nested(WaitingMail))
+
+
+class CorrectedAddress(CurrentAddress, MailsOnTheirWay):
+    """The address, and the mails that go to it now."""
+
+
+@blp.route("/emails-in-trouble")
+@organisations_only
+@blp.paginated(RefusedMail, PageByUUID)
+def list_refused(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
+    """Mails to buyers of the event that did not arrive, latest first."""
+    events.check_owner(conn, caller().scope, event_id)
+    return emails.list_refused(conn, event_id, **page)
+
+
+@blp.route(f"{BOOKING}/address")
+@organisations_only
+@blp.response(200, CurrentAddress)
+def get_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Where the mails of a booking go."""
+    with autocommit() as conn:
+        events.check_owner(conn, caller().scope, event_id)
+        return emails.get_address(conn, event_id, booking_id)
+
+
+@blp.route(f"{BOOKING}/address", methods=["PUT"])
+@organisations_only
+@blp.arguments(Address)
+@blp.response(200, CorrectedAddress)
+def correct_address(given: dict[str, str], event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Correct the address that the mails of a booking go to. Those that were refused, and that with
+    the tickets, are sent again. The buyer's account keeps its own address."""
+    with transaction(caller().name) as conn:
+        events.check_owner(conn, caller().scope, event_id)
+        emails.correct_address(conn, event_id, booking_id, given["email"])
+        emails.resend(conn, event_id, booking_id)
+        waiting = emails.list_waiting(conn, event_id, booking_id)
+        return emails.get_address(conn, event_id, booking_id) | {"emails": waiting}
+
+
+@blp.route(f"{BOOKING}/emails", methods=["POST"])
+@organisations_only
+@blp.idempotent(MailsOnTheirWay, 202)
+def resend(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
+    """Send the mail with the tickets of a booking again, and those that were refused."""
+    events.check_owner(conn, caller().scope, event_id)
+    emails.get_address(conn, event_id, booking_id)
+    emails.resend(conn, event_id, booking_id)
+    waiting = emails.list_waiting(conn, event_id, booking_id)
+    if not waiting:
+        message = "This booking has no tickets, and none of its mails was refused."
+        raise Conflict(message, "nothing_to_send")
+    return {"emails": waiting}
