@@ -59,6 +59,9 @@ class Settings:
     rate_limits: str = ""
     """on or off; by default on if TRUSTED_PROXIES is set. Without it all requests seem to come from
     one address, the proxy's."""
+    sign_up: str = "at_once"
+    """at_once: who makes an account is signed in; the answer tells which addresses have one.
+    by_mail: the answer is the same for all, and a code by mail signs in."""
     trusted_proxies: int = 0
     """How many proxies of this installation set X-Forwarded-For: 1 with ops/deploy/nginx. With too
     high a number clients can choose their address."""
@@ -106,6 +109,8 @@ class Settings:
             object.__setattr__(self, "gateway_account_limit", 4 * self.gateway_limit)
         if self.rate_limits not in ("on", "off"):
             raise SettingsError("RATE_LIMITS must be on or off")
+        if self.sign_up not in ("at_once", "by_mail"):
+            raise SettingsError("SIGN_UP must be at_once or by_mail")
         if len(self.secret_key) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         for field in fields(self):

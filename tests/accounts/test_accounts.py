@@ -256,3 +256,47 @@ def test_a_revoked_key_opens_nothing(opera: Caller, conn: Conn) -> None:
     assert opera.get("/v1/venues").status_code == 200
     conn.execute("UPDATE api_keys SET revoked_at = clock_timestamp()")
     assert opera.get("/v1/venues").status_code == 401
+
+
+@pytest.fixture
+def by_mail(monkeypatch: pytest.MonkeyPatch, configured: dict[str, str]) -> None:
+    """Sign-up is by mail."""
+    monkeypatch.setenv("SIGN_UP", "by_mail")
+    settings.cache_clear()
+
+
+@pytest.mark.faults("registering tells which addresses are known")
+@pytest.mark.usefixtures("by_mail")
+def test_signing_up_does_not_tell_who_has_an_account(anybody: Caller, conn: Conn) -> None:
+    """A mail says the rest, and its code signs in, whether the account is new or not."""
+    ids, answers = [], []
+    for name in ("Dora", "Mallory"):
+        conn.execute("UPDATE accounts SET code_sent_at = NULL")
+        answers.append(anybody.post("/v1/accounts", {"email": DORA["email"], "name": name}))
+        row = one(
+            conn.execute("SELECT context ->> 'code' AS code FROM emails ORDER BY id DESC LIMIT 1")
+        )
+        token = anybody.post("/v1/tokens", {"code": row["code"]}).json["token"]
+        me = Caller(anybody.client, token).get("/v1/me").json
+        ids.append((me["id"], me["name"]))
+    assert [(a.status_code, a.json) for a in answers] == [(202, {"sent": True})] * 2
+    assert ids[0] == ids[1]
+    assert ids[0][1] == "Dora"
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_a_password_would_tell_who_has_an_account(anybody: Caller, conn: Conn) -> None:
+    """It would sign in where the account is new, and nowhere else."""
+    answer = anybody.post("/v1/accounts", DORA)
+    assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, "password")
+    assert conn.execute("SELECT FROM accounts").fetchall() == []
+
+
+@pytest.mark.usefixtures("by_mail")
+def test_a_closed_account_is_not_told_of_either(anybody: Caller, conn: Conn) -> None:
+    guest = {"email": "guest@example.org", "name": "Guest"}
+    anybody.post("/v1/accounts", guest)
+    conn.execute("UPDATE accounts SET closed_at = clock_timestamp()")
+    again = anybody.post("/v1/accounts", guest)
+    assert (again.status_code, again.json) == (202, {"sent": True})
+    assert len(conn.execute("SELECT FROM emails").fetchall()) == 1

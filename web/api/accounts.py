@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -13,7 +13,8 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from db.accounts import accounts
 from db.connections import autocommit, transaction
-from db.runtime.errors import Busy, NotSignedIn
+from db.runtime.errors import Busy, Conflict, InvalidRequest, NotSignedIn
+from db.runtime.settings import settings
 from web.support.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.support.blueprint import Blueprint
 from web.support.fields import Email, Name, Schema, StrictInteger, Text
@@ -91,8 +92,11 @@ class Me(Schema):
 @blp.route("/accounts", methods=["POST"])
 @blp.arguments(NewAccount)
 @blp.response(201, AccountWithToken)
-def add_account(given: dict[str, Any]) -> dict[str, Any]:
+@blp.alt_response(202, description="Where sign-up is by mail: a sign-in code is e-mailed")
+def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Make an account and sign in to it. Without a password it is a guest's account."""
+    if settings().sign_up == "by_mail":
+        return _sign_up_by_mail(given)
     password_hash = None
     if given["password"]:
         with hashing():
@@ -100,6 +104,22 @@ def add_account(given: dict[str, Any]) -> dict[str, Any]:
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
     return {"id": account_id, **make_token(account_id)}
+
+
+def _sign_up_by_mail(given: dict[str, Any]) -> Response:
+    """Make the account if there is none, and mail a code to its address. The answer is the same for
+    all addresses. A password would tell, too: it signs in only where the account is new.
+    """
+    if given["password"]:
+        message = "Accounts are proved by mail here, and have no password."
+        raise InvalidRequest(message, path="password")
+    with autocommit() as conn:
+        account = accounts.find_account(conn, given["email"])
+        if account is None:
+            with suppress(Conflict):  # a closed account, or another request was first
+                accounts.add_account(conn, given["email"], given["name"], None)
+            account = accounts.find_account(conn, given["email"])
+    return _send_code(account)
 
 
 @blp.route("/tokens", methods=["POST"])
