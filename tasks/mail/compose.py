@@ -32,7 +32,7 @@ def compose(mail: Email) -> MIMEMultipart:
     """
     mail = replace(mail, name=name_in(mail))
     subject, text, html = render(mail)
-    name, address = parseaddr(settings().mail_from)
+    name, address = sender()
     message = MIMEMultipart("alternative")
     message["Subject"] = fold(on_one_line(subject), "Subject")
     message["From"] = mailbox(name, address, "From")
@@ -44,6 +44,12 @@ def compose(mail: Email) -> MIMEMultipart:
     message.attach(MIMEText(text, "plain", "utf-8"))
     message.attach(MIMEText(html, "html", "utf-8"))
     return message
+
+
+def sender() -> tuple[str, str]:
+    """The name and the address that all mail comes from."""
+    name, address = parseaddr(settings().mail_from)
+    return name, address if address.isascii() else read_address(address)
 
 
 def message_name(mail: Email) -> str:

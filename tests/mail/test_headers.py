@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from db.mail.emails import Email
 from db.presentation.texts import TextError, read_line
+from db.runtime.settings import settings as usher_settings
 from tasks.mail.compose import compose, fold
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -122,3 +123,12 @@ def test_a_mail_to_an_address_that_is_not_verified_has_no_words_of_its_maker(tem
 def test_a_mail_that_is_sent_again_on_purpose_is_another_one() -> None:
     assert compose(MAIL)["Message-ID"] == f"<{MAIL.id}@usher.example>"
     assert compose(replace(MAIL, resends=1))["Message-ID"] == f"<{MAIL.id}.1@usher.example>"
+
+
+@pytest.mark.faults("F2")
+def test_the_sender_may_have_letters_of_its_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_FROM", "Theater an der Straße <karten@straße.example>")
+    usher_settings.cache_clear()
+    seen = check(MAIL)
+    assert seen["From"].addresses[0].addr_spec == "karten@xn--strae-oqa.example"
+    assert seen["Message-ID"].endswith("@xn--strae-oqa.example>")
