@@ -51,6 +51,8 @@ class Row:
     cpu_ratio: float | None
     rounds: int
     note: str
+    p99: float | None = None
+    """Of waits, whose value is the p50."""
 
 
 @dataclass

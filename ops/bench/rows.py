@@ -8,6 +8,7 @@ from ops.bench import (
     archive,
     crowds,
     drain,
+    latency,
     queue_drain,
     queue_fairness,
     queue_http,
@@ -20,6 +21,7 @@ from ops.bench.measure import Options, Row
 ALONE = {
     **drain.ROWS,
     **saga.ROWS,
+    **latency.ROWS,
     **sale.ROWS,
     **queue_fairness.ROWS,
     **queue_sales.ROWS,
