@@ -121,8 +121,8 @@ MUTANTS = (
             ),
             Change(
                 "sql/functions/payments/start_payment.sql",
-                "where event_id = p_event and id = p_booking and state = 'held';\n    perform",
-                "where event_id = p_event and id = p_booking;\n    perform",
+                "where event_id = p_event and id = p_booking and state = 'held';\nend",
+                "where event_id = p_event and id = p_booking;\nend",
             ),
         ),
     ),
@@ -270,7 +270,7 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/mail/compose.py",
-                'message["Message-ID"] = f"<{mail.id}@',
+                'message["Message-ID"] = f"<{message_name(mail)}@',
                 'message["Message-ID"] = f"<{__import__(\'uuid\').uuid4()}@',
             ),
         ),
