@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from db.connections import Conn
-from tests.support.notifying import PATH, send
+from tests.support.notifying import PATH, deliver, send, send_bytes
 from tests.support.world import Caller, Sale, pay
 
 
@@ -199,9 +199,87 @@ def test_it_needs_a_signature(anybody: Caller) -> None:
     assert anybody.post(PATH, {"id": "evt_1"}).status_code == 400
 
 
-@pytest.mark.parametrize("event", [[], "x", {"id": "evt_1"}, {"id": "e", "type": 1, "data": {}}])
-def test_signed_nonsense_is_refused(anybody: Caller, event: Any) -> None:
-    assert send(anybody, event).status_code == 400
+@pytest.mark.parametrize(
+    "signature",
+    ["", "t=1", "v1=1", "t=,v1=,", "t=x,v1=00", "t=-1,v1=00", "t=1,t=2,v1=00", "t=9e9,v1=\u00e9",
+     "t=" + "9" * 30 + ",v1=00", "t=\u0661,v1=00"],
+)  # fmt: skip
+def test_a_signature_that_is_none_is_refused(anybody: Caller, signature: str) -> None:
+    assert deliver(anybody, b"{}", signature).status_code == 400
+
+
+BALANCE = {"object": "balance", "available": []}
+UNREADABLE = [
+    b"", b"[]", b'"x"', b"null", b"{", b"\xff\xfe", b'{"id": 1, "type": "x"}', b'{"id": "evt_1"}',
+    b'{"id": "evt_\\u0000", "type": "x"}', b'{"id": "", "type": "x"}', b'{"id": ' + b"9" * 5000,
+    b'{"id": "' + b"e" * 300 + b'", "type": "x"}', b"[" * 100_000, b"\x00",
+]  # fmt: skip
+
+
+@pytest.mark.faults("F7")
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: repr(body[:30]))
+def test_what_is_signed_and_unreadable_is_accepted_and_ignored(
+    anybody: Caller, conn: Conn, body: bytes
+) -> None:
+    """The gateway would repeat it for days, and then send no notification any more."""
+    answer = send_bytes(anybody, body)
+    assert (answer.status_code, answer.json) == (200, {"received": True})
+    assert conn.execute("SELECT FROM notification_inbox").fetchall() == []
+
+
+@pytest.mark.faults("F7")
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "balance.available", "data": {"object": BALANCE}},
+        {"type": "v1.billing.meter.no_meter_found", "object": "v2.core.event"},
+        {"type": "payment_intent.succeeded", "data": {"object": {"object": "payment_intent"}}},
+        {"type": "charge.dispute.created", "data": {"object": {"object": "dispute"}}},
+        {"type": "charge.refunded", "data": {"object": {"object": "charge", "id": 7}}},
+        {"type": "refund.failed", "data": {"object": {"object": "refund", "metadata": []}}},
+        {"type": "x", "data": {"object": {"id": "x", "metadata": {"payment_id": 5}}}},
+        {"type": "x", "data": {"object": {"id": "a\0b", "payment_intent": {"id": [1]}}}},
+        {"type": "x", "data": {"object": {"id": "\ud800", "\udfff": "\0"}}},
+        {"type": "x", "data": [], "n": float("inf"), "m": float("nan"), "big": 10**4000},
+        {"type": "x", "data": {"object": None}},
+    ],
+)
+def test_whatever_form_a_notification_has_it_is_stored(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, event: dict[str, Any]
+) -> None:
+    assert send(anybody, {"id": "evt_1"} | event).status_code == 200
+    assert [row["type"] for row in conn.execute("SELECT type FROM notification_inbox")] == [
+        event["type"]
+    ]
+    assert tasks(conn) == []
+
+
+@pytest.mark.faults("F7")
+@pytest.mark.parametrize("actionable", ["maybe", 1, None, [True]])
+def test_a_warning_of_fraud_in_another_form(
+    anybody: Caller, payment: dict[str, Any], conn: Conn, actionable: Any
+) -> None:
+    thing = {"object": "radar.early_fraud_warning", "payment_intent": "pi_1", "fraud_type": [],
+             "actionable": actionable}  # fmt: skip
+    type = "radar.early_fraud_warning.created"
+    for n, more in enumerate(({}, {"id": "issfr_1"})):
+        event = {"id": f"evt_{n}", "type": type, "data": {"object": thing | more}}
+        assert send(anybody, event).status_code == 200
+    assert len(conn.execute("SELECT FROM fraud_warnings").fetchall()) == 1
+
+
+@pytest.mark.faults("F7")
+def test_news_are_read_however_deep_and_odd_the_rest_is(
+    anybody: Caller, payment: dict[str, Any], conn: Conn
+) -> None:
+    event = intent(payment, "requires_capture")
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    event["data"]["object"] |= {"billing_details": {"name": "\0"}, "deep": deep}
+    event["data"]["object"]["metadata"]["note"] = "\ud800"
+    assert send(anybody, event).status_code == 200
+    assert [task["actor"] for task in tasks(conn)] == ["advance"]
 
 
 def test_a_refund_of_the_dashboard_is_looked_at(

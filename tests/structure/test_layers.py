@@ -13,8 +13,6 @@ FORBIDDEN = {
     "tasks": {"web", "ops", "tests", "flask", "flask_smorest"},
     "ops": {"tests"},
 }
-# To verify signatures, nothing else.
-MAY_ALSO_IMPORT = {Path("web/api/gateway_notifications.py"): {"stripe"}}
 KNOW_STRIPE = {
     "tasks/gateways/circuit_breaker.py",
     "tasks/gateways/stripe/client.py",
@@ -64,7 +62,7 @@ def test_layers_import_one_way(layer: str) -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for path in files_of(layer)
         for name in imported_packages(path)
-        if name in FORBIDDEN[layer] - MAY_ALSO_IMPORT.get(path.relative_to(ROOT), set())
+        if name in FORBIDDEN[layer]
     }
     assert not wrong
 

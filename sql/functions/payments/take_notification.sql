@@ -6,8 +6,9 @@
    task, or was first, and then the payment is not found. If the payment has changed so that another task is
    due, the transaction is rolled back and begins again.
    p_payment, p_gateway_ref: Usher's id and the gateway's id of the payment. p_object: the gateway's id of
-   the object in the notification. p_says, p_refund_says: the state of the payment or the refund, in
-   Usher's words; null: unknown. p_money_back: it is about a refund or a dispute. */
+   the object in the notification; null: it has none, as a balance. p_says, p_refund_says: the state of the
+   payment or the refund, in Usher's words; null: unknown. p_money_back: it is about a refund or a
+   dispute. */
 create or replace function take_notification(
     p_id text, p_type text, p_payload jsonb, p_payment uuid, p_gateway_ref text, p_says text,
     p_money_back boolean, p_object text, p_refund uuid, p_refund_ref text, p_refund_says text,
@@ -37,11 +38,11 @@ begin
     insert into notification_inbox (id, type, payment_id, payload) values (p_id, p_type, mine.id, p_payload)
     on conflict (id) do nothing;
     is_new := found;
-    if p_type = 'radar.early_fraud_warning.created' and mine.id is not null then
+    if p_type = 'radar.early_fraud_warning.created' and mine.id is not null and p_object is not null then
         insert into fraud_warnings (gateway_ref, payment_id, event_id, booking_id, kind, actionable)
         values (p_object, mine.id, mine.event_id, mine.booking_id,
             coalesce(p_payload #>> '{data,object,fraud_type}', ''),
-            coalesce((p_payload #>> '{data,object,actionable}')::boolean, false))
+            coalesce(p_payload #> '{data,object,actionable}' = 'true', false))
         on conflict (gateway_ref) do nothing;
     end if;
 end $$;
@@ -87,10 +88,10 @@ create or replace function tasks_of_notification(
                 select from refunds r where r.id = p_refund or r.gateway_ref = p_refund_ref)),
         ('look_at_dispute', p_object,
             jsonb_build_object('payment_id', p_mine.id, 'dispute_id', p_object),
-            p_type like 'charge.dispute.%'),
+            p_type like 'charge.dispute.%' and p_object is not null),
         ('freeze_for_fraud_warning', p_mine.id::text,
             jsonb_build_object('payment_id', p_mine.id),
-            p_type = 'radar.early_fraud_warning.created'),
+            p_type = 'radar.early_fraud_warning.created' and p_object is not null),
         ('advance', p_mine.booking_id::text, '{}',
             p_mine.state not in ('failed', 'voided')
             and not p_money_back and p_mine.state is distinct from p_says),
