@@ -261,6 +261,20 @@ CREATE TABLE allocations (
     CONSTRAINT allocations_allocation_check CHECK (allocation > 0)
 );
 
+CREATE TABLE payment_methods (
+    method text NOT NULL,
+    currency character(3) NOT NULL,
+    minimum_charge bigint,
+    maximum_charge bigint,
+    settles_in interval NOT NULL DEFAULT '00:00:00'::interval,
+    CONSTRAINT payment_methods_pkey PRIMARY KEY (method, currency),
+    CONSTRAINT payment_methods_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+    CONSTRAINT payment_methods_check CHECK (minimum_charge <= maximum_charge),
+    CONSTRAINT payment_methods_maximum_charge_check CHECK (maximum_charge > 0),
+    CONSTRAINT payment_methods_minimum_charge_check CHECK (minimum_charge > 0),
+    CONSTRAINT payment_methods_settles_in_check CHECK (settles_in >= '00:00:00'::interval)
+);
+
 
 /* ---- queue -------------------------------------------------------------------------------------- */
 

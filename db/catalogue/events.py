@@ -35,7 +35,7 @@ def add_event(
     gateway_account_id may be None; offline_seconds None: offline payment is not allowed.
 
     Errors: InvalidRequest (a part that does not exist or belongs to another organisation; a
-    category without a price; prices that cannot be paid, with `reason`).
+    category without a price; fields that do not fit each other, with a `reason` of WRONG).
     """
     _check_currency(conn, fields["currency"])
     parts = maybe(conn.execute(sql.find_parts, {**fields, "scope": scope}))
@@ -47,7 +47,7 @@ def add_event(
     fields |= {name: parts[name] for name in ("organisation_id", "gateway_account_id")}
     row = one(conn.execute(sql.add_event, fields))
     set_prices(conn, row["id"], prices)
-    _refuse_wrong_prices(conn, row["id"])
+    _refuse_wrong(conn, row["id"], begins=True)
     return int(row["id"])
 
 
@@ -98,27 +98,37 @@ def _check_currency(conn: Conn, code: str) -> None:
         raise InvalidRequest(message, path="currency", reason="unknown_currency")
 
 
-def _refuse_wrong_prices(conn: Conn, event_id: int) -> None:
-    """Refuse prices that cannot be paid. Errors: InvalidRequest not_a_multiple, too_little or
-    too_much."""
-    wrong = _wrong_with_prices(conn, event_id)
-    if wrong:
+def _refuse_wrong(conn: Conn, event_id: int, *, begins: bool) -> None:
+    """Refuse an event whose fields do not fit each other. begins: it has to begin later than now.
+    Errors: InvalidRequest with a reason of WRONG."""
+    if wrong := _find_wrong(conn, event_id, begins=begins):
         raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
 
 
-def _wrong_with_prices(conn: Conn, event_id: int) -> dict[str, str] | None:
-    """Say why no buyer could pay an event's prices: {reason, path, message}."""
-    row = maybe(conn.execute(sql.check_prices, {"event_id": event_id}))
+def _find_wrong(conn: Conn, event_id: int, *, begins: bool) -> dict[str, str] | None:
+    """The first error across the fields of an event: {reason, path, message}."""
+    row = maybe(conn.execute(sql.check_event, {"event_id": event_id, "begins": begins}))
     if row is None:
         return None
     currency = Currency(row["currency"], row["exponent"], row["step"])
-    said = {name: written(row[name], currency) for name in ("amount", "bound")}
+    amounts = {name: written(row[name] or 0, currency) for name in ("amount", "bound")}
+    said = amounts | {"method": row["method"], "currency": row["currency"]}
     return {name: row[name] for name in ("reason", "path")} | {
-        "message": WRONG_PRICES[row["reason"]].format(**said)
+        "message": WRONG[row["reason"]].format(**said)
     }
 
 
-WRONG_PRICES = {
+WRONG = {
+    "starts_in_the_past": "The event would have begun already.",
+    "sale_after_start": "The sale must begin before the event does.",
+    "sale_too_long": "The sale must end within 31 days after the event's beginning.",
+    "hold_too_long": "A hold must not outlast the sale and the event: lower hold_seconds.",
+    "method_not_in_currency": "{method} cannot charge {currency}: leave it out.",
+    "method_too_slow": (
+        "{method} takes days: its money would be sure only after the event has begun. "
+        "Leave it out, or begin the sale earlier."
+    ),
+    "method_limits": "Every booking would cost more than {method} can charge: leave it out.",
     "not_a_multiple": "{amount} cannot be paid: amounts must be multiples of {bound}.",
     "too_little": (
         "The cheapest booking would cost {amount}: the least that can be charged is {bound}. "
@@ -129,6 +139,7 @@ WRONG_PRICES = {
         "Lower seats_per_buyer, or the prices."
     ),
 }
+METHODS_WRONG = ("method_not_in_currency", "method_too_slow", "method_limits")
 
 
 def get_event(conn: Conn, event_id: int, scope: int | None = PUBLIC) -> dict[str, Any]:
@@ -183,12 +194,11 @@ def change_draft(
     if event["state"] != "draft":
         message = "Only a draft can be changed: tickets may have been sold under these terms."
         raise Conflict(message, "not_a_draft")
-    on_sale_at = fields.get("on_sale_at", event["on_sale_at"])
-    if on_sale_at >= fields.get("off_sale_at", event["off_sale_at"]):
+    changed = event | fields
+    if changed["on_sale_at"] >= changed["off_sale_at"]:
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
-    _check_ways_to_pay({name: event[name] for name in WAYS_TO_PAY} | fields)
-    if "currency" in fields:
-        _check_currency(conn, fields["currency"])
+    _check_ways_to_pay(changed)
+    _check_new_currency(conn, event, fields, prices)
     values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
     values |= {"set_offline": "offline_seconds" in fields}
     conn.execute(sql.change_draft, values)
@@ -196,7 +206,24 @@ def change_draft(
         rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
         _check_prices(prices, {row["category"] for row in rows})
         set_prices(conn, event_id, prices)
-    _refuse_wrong_prices(conn, event_id)
+    _refuse_wrong(conn, event_id, begins="starts_at" in fields)
+
+
+def _check_new_currency(
+    conn: Conn, event: dict[str, Any], fields: dict[str, Any], prices: Sequence[Price] | None
+) -> None:
+    """Check that another currency comes with all amounts: 25.00 EUR is not 2,500 KRW."""
+    old, new = event["currency"], fields.get("currency", event["currency"])
+    if new == old:
+        return
+    _check_currency(conn, new)
+    left = {
+        "categories": prices is None and event["priced"],
+        "booking_fee": "booking_fee" not in fields and event["booking_fee"] > 0,
+    }
+    for path in (path for path, is_left in left.items() if is_left):
+        message = f"This is an amount in {old}: give it in {new}, too."
+        raise InvalidRequest(message, path=path, reason="amounts_in_other_currency")
 
 
 def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:
@@ -217,15 +244,17 @@ def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
     """Change the state from draft or closed to on_sale; an event on sale stays so. Opening it for
     the first time makes its seats.
 
-    Errors: NotFound; Conflict sale_over or cancelled; not_a_multiple, too_little or too_much (the
-    currency's limits may have changed since the prices were set).
+    Errors: NotFound; Conflict sale_over, cancelled, or a reason of WRONG, since the time has passed
+    and limits may have changed since the event was set; of payment methods InvalidRequest.
     """
     event = _lock(conn, scope, event_id)
     if event["state"] == "cancelled":
         raise Conflict("The event was cancelled.", "cancelled")
     if event["over"]:
         raise Conflict("The sale is over: off_sale_at has passed.", "sale_over")
-    if wrong := _wrong_with_prices(conn, event_id):
+    if wrong := _find_wrong(conn, event_id, begins=event["state"] == "draft"):
+        if wrong["reason"] in METHODS_WRONG:
+            raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
         raise Conflict(wrong["message"], wrong["reason"])
     if event["state"] == "draft":
         conn.execute(sql.open_event, {"event_id": event_id})

@@ -95,8 +95,7 @@ def start_payment(
     method: one of the event's payment_methods, or 'offline'; payment_method: the gateway's id of
     the buyer's card or bank account, None for offline; address_hash: of the buyer's network
     address, None: unknown.
-    Errors: NotFound; Conflict with reason payment_in_progress, not_held, deadline_passed or
-    no_such_method.
+    Errors: NotFound; Conflict with a reason of REFUSALS.
     """
     link = f"{settings().public_url}/v1/events/{event_id}/bookings/{booking_id}"
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
@@ -115,6 +114,8 @@ REFUSALS = {
     "not_held": "Only a held booking can be paid for.",
     "deadline_passed": "The time to pay is over; the seats are being released.",
     "no_such_method": "The event takes no such payment: see its payment_methods, offline_seconds.",
+    "method_too_slow": "The event begins before this payment would be sure: choose another method.",
+    "amount_not_possible": "This method cannot charge the amount: choose another method.",
 }
 
 

@@ -9,6 +9,7 @@ returns integer language plpgsql
 set jit = off set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
 declare
     moment constant timestamptz := clock_timestamp();
+    due constant timestamptz := hold_until(p_show, moment);
     entry_at integer[] := array(select distinct o from unnest(p_owner) o order by o);
     booking_ids uuid[] := array(select uuid7() from generate_series(1, cardinality(p_ids)));
     free_ids uuid[];
@@ -30,7 +31,7 @@ begin
             case when i.total = 0 then 'confirmed' else 'held' end, e.quantity, p_show.currency,
             i.total, case when i.total > 0 then p_show.booking_fee else 0 end,
             p_show.booking_fee_tax_rate, case when i.total > 0 then fee_tax else 0 end,
-            moment + make_interval(secs => p_show.hold_seconds), e.terms_accepted_at,
+            due, e.terms_accepted_at,
             moment, case when i.total = 0 then moment end
         from items i
         join entries e on e.event_id = p_show.id and e.id = p_ids[i.entry]
@@ -70,8 +71,7 @@ begin
     -- A buyer who has not begun to pay at half of the time gets a reminder; the actor checks that then.
     insert into outbox (actor, queue, args, event_id, run_at, resend_at)
     select 'remind', 'mail', jsonb_build_object('booking_id', booking_ids[o.entry]), p_show.id,
-        moment + make_interval(secs => p_show.hold_seconds / 2.0),
-        moment + make_interval(secs => p_show.hold_seconds / 2.0)
+        moment + (due - moment) / 2, moment + (due - moment) / 2
     from unnest(entry_at) o(entry)
     where booking_ids[o.entry] <> all (coalesce(free_ids, '{}'));
     return cardinality(entry_at);

@@ -43,13 +43,21 @@ JOIN plan_categories c ON c.plan_version_id = e.plan_version_id AND c.category =
 ON CONFLICT (event_id, category) DO UPDATE
 SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 
--- check_prices --
--- The first error in an event's prices; no row: there is none.
-SELECT w.reason, w.path, w.amount, w.bound, c.code AS currency, c.exponent, c.step
+-- check_event --
+-- The first error across the fields of an event; no row: there is none. begins: whether the event has to
+-- begin later than now.
+SELECT w.reason, w.path, w.method, w.amount, w.bound, c.code AS currency, c.exponent, c.step
 FROM events e
 JOIN currencies c ON c.code = e.currency
-CROSS JOIN check_prices(e.id) w
+CROSS JOIN LATERAL (
+    SELECT 1 AS place, reason, path, NULL AS method, NULL::bigint AS amount, NULL::bigint AS bound
+    FROM check_times(e.id, %(begins)s)
+    UNION ALL
+    SELECT 2, reason, path, method, NULL, NULL FROM check_methods(e.id)
+    UNION ALL
+    SELECT 3, reason, path, NULL, amount, bound FROM check_prices(e.id)) w
 WHERE e.id = %(event_id)s AND w.reason IS NOT NULL
+ORDER BY w.place LIMIT 1
 
 -- get_event --
 -- An event with its venue and prices. scope: the organisation whose drafts are shown; -1: no drafts,
@@ -82,8 +90,9 @@ WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(sc
 
 -- lock_event --
 -- Locks an event within the scope, so that organisers change it one after the other.
-SELECT id, state, plan_version_id, payment_methods, offline_seconds, on_sale_at, off_sale_at,
-    off_sale_at <= clock_timestamp() AS over
+SELECT id, state, plan_version_id, currency, booking_fee, payment_methods, offline_seconds, on_sale_at,
+    off_sale_at, off_sale_at <= clock_timestamp() AS over,
+    EXISTS (SELECT FROM event_categories c WHERE c.event_id = events.id AND c.price + c.fee > 0) AS priced
 FROM events
 WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 FOR UPDATE
