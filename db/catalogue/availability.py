@@ -26,7 +26,8 @@ def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
 
 
 def count_seats(conn: Conn, event_id: int) -> bytes:
-    """The availability as JSON: {as_of, categories: [{category, free, held, sold}], taken: [guid]}.
+    """The availability as JSON: {as_of, categories: [{category, free, held, sold, blocked}], taken:
+    [guid]}.
 
     Errors: NotFound.
     """

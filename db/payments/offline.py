@@ -6,6 +6,7 @@ from uuid import UUID
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
 from db.payments import payments, refunds
+from db.presentation.booking_codes import plain_code
 from db.queries import load
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
 
@@ -85,7 +86,9 @@ def list_payments(
     conn: Conn, scope: int | None, event_id: int, wanted: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Offline payments of an event, the latest first. wanted: {code or None, waiting,
-    starting_after or None, limit}; waiting: only those that are not paid yet. Errors: NotFound.
+    starting_after or None, limit}; code: the reference of a transfer, as the bank shows it;
+    waiting: only those that are not paid yet. Errors: NotFound.
     """
     events.check_owner(conn, scope, event_id)
-    return many(conn.execute(sql.list_payments, wanted | {"event_id": event_id}))
+    code = wanted["code"] and plain_code(wanted["code"])
+    return many(conn.execute(sql.list_payments, wanted | {"event_id": event_id, "code": code}))

@@ -1,30 +1,39 @@
 -- Money by currency, in minor units. gross: the price of confirmed bookings when they were sold, including
--- those cancelled since. Parts of it: the fees of tickets and of bookings, and the tax that all contain.
--- captured: by the gateway. refunds: paid back, or on the way. net: the rest.
+-- those cancelled since; fees: the part of it that is fees of tickets and of bookings. captured: by the
+-- gateway, or received offline. refunds: paid back, or on the way. disputes: lost ones. total: the rest, which
+-- is what the organisation has: net, and the tax that it contains.
 with sold as (
     select b.currency, count(*) as bookings, sum(b.quantity) as seats, sum(b.total) as gross,
-        sum(b.fee + i.fee) as fees, sum(b.fee_tax + i.tax) as tax
+        sum(b.fee + i.fee) as fees,
+        sum(case
+            when p.back is null or p.back = 0 then b.fee_tax + i.tax
+            when p.back >= p.captured then 0
+            else (booking_balance(b.event_id, b.id) ->> 'tax')::bigint end) as tax
     from bookings b
     cross join lateral (
         select sum(fee) as fee, sum(tax) as tax from booking_items
         where event_id = b.event_id and booking_id = b.id) i
+    left join lateral (
+        select captured, money_back(p) as back from payments p where p.id = b.payment_id) p on true
     where b.event_id = :event_id and b.confirmed_at is not null
     group by b.currency
 ), taken as (
-    select currency, sum(captured) as captured from payments
-    where event_id = :event_id group by currency
-), given_back as (
-    select currency, sum(amount) as refunds from refunds
-    where event_id = :event_id and state in ('pending', 'succeeded') group by currency
+    select coalesce(captured_currency, currency) as currency, sum(captured) as captured,
+        sum(money_back(p)) as back, sum(coalesce((
+            select sum(d.amount) from disputes d
+            where d.payment_id = p.id and d.state = 'lost'), 0)) as disputes
+    from payments p where event_id = :event_id group by 1
 )
 select currency::text as currency,
     coalesce(bookings, 0)::bigint as bookings,
     coalesce(seats, 0)::bigint as seats,
     coalesce(gross, 0)::bigint as gross,
     coalesce(fees, 0)::bigint as fees,
-    coalesce(tax, 0)::bigint as tax,
     coalesce(captured, 0)::bigint as captured,
-    coalesce(refunds, 0)::bigint as refunds,
-    (coalesce(captured, 0) - coalesce(refunds, 0))::bigint as net
-from sold full join taken using (currency) full join given_back using (currency)
+    (coalesce(back, 0) - coalesce(disputes, 0))::bigint as refunds,
+    coalesce(disputes, 0)::bigint as disputes,
+    (coalesce(captured, 0) - coalesce(back, 0))::bigint as total,
+    coalesce(tax, 0)::bigint as tax,
+    (coalesce(captured, 0) - coalesce(back, 0) - coalesce(tax, 0))::bigint as net
+from sold full join taken using (currency)
 order by currency;

@@ -300,3 +300,18 @@ def test_a_closed_account_is_not_told_of_either(anybody: Caller, conn: Conn) -> 
     again = anybody.post("/v1/accounts", guest)
     assert (again.status_code, again.json) == (202, {"sent": True})
     assert len(conn.execute("SELECT FROM emails").fetchall()) == 1
+
+
+@pytest.mark.faults("401 text")
+@pytest.mark.parametrize("path", ["/v1/venues", "/v1/receipts", "/v1/dead-letters"])
+def test_an_organisers_endpoint_asks_for_a_key_and_not_for_a_buyers_token(
+    anybody: Caller, alice: Caller, path: str
+) -> None:
+    """A token of POST /v1/tokens would get 403."""
+    answer = anybody.get(path)
+    assert answer.status_code == 401
+    assert "API key" in answer.json["detail"]
+    assert "/v1/tokens" not in answer.json["detail"]
+    assert alice.get(path).status_code == 403
+    buyers = anybody.get("/v1/me")
+    assert (buyers.status_code, "/v1/tokens" in buyers.json["detail"]) == (401, True)

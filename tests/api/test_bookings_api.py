@@ -33,6 +33,7 @@ def test_a_deadline_is_credited_what_the_gateway_was_out(
     later = alice.get(path_of(tosca, booking)).json
     assert 680 < later["seconds_left"] <= 690
     (listed,) = alice.get("/v1/me/bookings").json
+    assert listed["time_zone"] == "Europe/Berlin"
     assert listed["deadline"] == later["deadline"]
 
 

@@ -131,6 +131,26 @@ def test_payments_are_found_by_their_code(
     assert circus.get(path).status_code == 404
 
 
+@pytest.mark.faults("F19")
+def test_a_reference_is_found_however_it_is_written(
+    fair: Sale, alice: Caller, bob: Caller, conn: Conn
+) -> None:
+    booking, other = choose(fair, alice, conn), fair.book(bob, conn, seats=["1-3"])
+    bob.post(f"{path_of(fair, other)}/payment", OFFLINE, key="pay")
+    code = booking["code"]
+    wide = "".join(chr(ord(character) + 0xFEE0) for character in code)  # as in East Asian text
+    for written in (
+        *(code, code.lower(), f"  {code} ", f"{code[:4]} {code[4:]}", "-".join(code)),
+        *(f"Booking {code}", f"/REF/{code.lower()}//A. SMITH", f"\u00ab{code}\u00bb.", wide),
+        *(f"{code[:4]}\u00a0{code[4:]}", f"{code[:3]}\u200b{code[3:]}"),
+    ):
+        answer = fair.opera.get(f"{fair.path}/offline-payments", query_string={"code": written})
+        assert [found["booking_id"] for found in answer.json] == [booking["id"]], written
+    for written in (code[:7], code[::-1] + "X", "...", "\u00df"):
+        answer = fair.opera.get(f"{fair.path}/offline-payments", query_string={"code": written})
+        assert answer.json == [], written
+
+
 def test_a_refund_that_was_paid_is_marked(
     fair: Sale, alice: Caller, circus: Caller, conn: Conn
 ) -> None:

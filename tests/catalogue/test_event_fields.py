@@ -13,6 +13,7 @@ from tests.support.world import Caller, Sale, event_fields, in_hours, path_of
 from web.support.fields import METHODS
 
 DAY = 24
+FAR: dict[str, Any] = {"starts_at": in_hours(60 * DAY), "off_sale_at": in_hours(59 * DAY)}
 
 
 def refused(sale: Sale, changes: dict[str, Any]) -> tuple[str, str]:
@@ -64,8 +65,7 @@ def test_a_method_that_cannot_charge_the_currency_is_refused(
 def test_methods_that_can_charge_the_currency(
     hall: Sale, currency: str, methods: list[str]
 ) -> None:
-    far = {"starts_at": in_hours(60 * DAY), "off_sale_at": in_hours(59 * DAY)}
-    hall.add_event(currency=currency, payment_methods=methods, **far).open()
+    hall.add_event(currency=currency, payment_methods=methods, **FAR).open()
 
 
 @pytest.mark.faults("F8")
@@ -82,7 +82,8 @@ def test_methods_are_looked_at_again_when_the_sale_opens(hall: Sale, conn: Conn)
 def test_a_method_for_less_than_every_booking_is_refused(hall: Sale) -> None:
     """TWINT ends at 5,000 CHF; cards do not."""
     prices = [{"category": n, "price": 500_001} for n in (1, 2)]
-    changes = {"currency": "CHF", "payment_methods": ["card", "twint"], "categories": prices}
+    changes: dict[str, Any] = {"currency": "CHF", "categories": prices}
+    changes["payment_methods"] = ["card", "twint"]
     answer = hall.opera.post("/v1/events", event_fields(hall.venue, hall.plan, **changes))
     assert (answer.status_code, answer.json["conflict_reason"]) == (422, "method_limits")
 
@@ -92,8 +93,8 @@ def test_a_booking_beyond_the_limit_of_a_method_is_paid_with_another(
     hall: Sale, alice: Caller, conn: Conn
 ) -> None:
     prices = [{"category": n, "price": 300_000} for n in (1, 2)]
-    methods = {"currency": "CHF", "payment_methods": ["card", "twint"]}
-    sale = hall.add_event(categories=prices, **methods).open()
+    sale = hall.add_event(categories=prices, currency="CHF", payment_methods=["card", "twint"])
+    sale.open()
     booking = sale.book(alice, conn, quantity=2)
     path = f"{path_of(sale, booking)}/payment"
     twint = {"method": "twint", "payment_method": "pm_1"}
@@ -123,9 +124,9 @@ def test_one_table_says_what_methods_can_charge(conn: Conn) -> None:
     build_evening(conn)
     for method in METHODS:
         conn.execute("update events set payment_methods = array[%s]", [method])
-    for method in SANDBOX_METHODS.values():
-        if method.currency:
-            assert charges[method.type] == {method.currency}
+    for test_method in SANDBOX_METHODS.values():
+        if test_method.currency:
+            assert charges[test_method.type] == {test_method.currency}
     count = "select count(*) as n from currencies"
     assert len(charges["card"]) == one(conn.execute(count))["n"]
 
@@ -134,11 +135,12 @@ def test_one_table_says_what_methods_can_charge(conn: Conn) -> None:
 def test_another_currency_needs_all_amounts_anew(hall: Sale) -> None:
     draft = hall.add_event(booking_fee=150)
     prices = [{"category": n, "price": 25_000} for n in (1, 2)]
-    for given, path in [
+    given: dict[str, Any]
+    for given, path in (
         ({}, "categories"),
         ({"booking_fee": 1000}, "categories"),
         ({"categories": prices}, "booking_fee"),
-    ]:
+    ):
         answer = hall.opera.patch(draft.path, {"currency": "KRW"} | given)
         assert (answer.status_code, answer.json["errors"][0]["path"]) == (422, path)
         assert answer.json["conflict_reason"] == "amounts_in_other_currency"
@@ -215,8 +217,7 @@ def test_a_hold_ends_when_the_event_begins(
 def test_a_debit_that_takes_days_is_refused_when_the_event_is_near(
     hall: Sale, alice: Caller, conn: Conn, left: str
 ) -> None:
-    far = {"starts_at": in_hours(60 * DAY), "off_sale_at": in_hours(59 * DAY)}
-    sale = hall.add_event(payment_methods=["card", "sepa_debit"], **far).open()
+    sale = hall.add_event(payment_methods=["card", "sepa_debit"], **FAR).open()
     booking = sale.book(alice, conn)
     conn.execute("update events set starts_at = now() + %s::interval", [left])
     debit = {"method": "sepa_debit", "payment_method": "pm_1"}

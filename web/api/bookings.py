@@ -118,6 +118,7 @@ class MyBooking(BookingSummary):
     event_id = StrictInteger()
     event = fields.String()
     starts_at = fields.AwareDateTime()
+    time_zone = fields.String(metadata={"description": "the event's"})
     archived = fields.Boolean(
         metadata={"description": "the event ended long ago: only this line can still be read"}
     )

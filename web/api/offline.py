@@ -40,7 +40,13 @@ class ReceiptAnswer(Schema):
 
 
 class OfflinePage(PageByUUID):
-    code = Text(load_default=None, metadata={"description": "the booking code that the buyer gave"})
+    code = Text(
+        load_default=None,
+        metadata={
+            "description": "the reference of a transfer, however it is written: it is searched for "
+            "the booking code"
+        },
+    )
     waiting = fields.Boolean(
         load_default=False, metadata={"description": "only bookings that are not paid"}
     )

@@ -89,12 +89,15 @@ def token_in(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def bearer() -> str:
-    """The token of the request. Errors: NotSignedIn."""
+def bearer(missing: str | None = None) -> str:
+    """The token of the request. missing: the message if it has none. Errors: NotSignedIn."""
     token = token_in(request.headers.get("Authorization", ""))
     if not token:
-        raise NotSignedIn
+        raise NotSignedIn(missing)
     return token
+
+
+NEEDS_KEY = "This needs an API key as the bearer token: operators make them with the console."
 
 
 def buyers_only(view: View) -> View:
@@ -117,7 +120,7 @@ def organisations_only(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = bearer()
+        token = bearer(NEEDS_KEY)
         if not token.startswith(api_keys.PREFIX):
             raise NotAllowed("Only an organiser's API key can do this.")
         g.caller = _find_caller(token)

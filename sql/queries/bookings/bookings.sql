@@ -42,7 +42,7 @@ WITH last_seen AS (
     SELECT created_at, id FROM archived_bookings
     WHERE buyer_id = %(buyer_id)s AND id = %(starting_after)s
 )
-SELECT m.*, e.name AS event, e.starts_at
+SELECT m.*, e.name AS event, e.starts_at, e.time_zone
 FROM (
     (SELECT b.event_id, b.id, b.code, b.state, b.quantity, b.currency, b.total, b.created_at,
         hold_deadline(b) AS deadline, false AS archived

@@ -10,14 +10,15 @@ SELECT json_build_object('seats', json_agg(json_build_object('guid', guid, 'cate
 FROM plan_seats WHERE plan_version_id = %(plan_version_id)s
 
 -- count_seats --
--- Free seats of each category, and the seats that are not free.
+-- Seats of each category by state, and the seats that are not free.
 SELECT json_build_object(
     'as_of', clock_timestamp(),
     'categories', (
         SELECT json_agg(c ORDER BY c.category) FROM (
             SELECT category, count(*) FILTER (WHERE state = 'free') AS free,
                 count(*) FILTER (WHERE state = 'held') AS held,
-                count(*) FILTER (WHERE state = 'sold') AS sold
+                count(*) FILTER (WHERE state = 'sold') AS sold,
+                count(*) FILTER (WHERE state = 'blocked') AS blocked
             FROM seats WHERE event_id = e.id GROUP BY category) c),
     'taken', (
         SELECT coalesce(json_agg(p.guid ORDER BY s.seat), '[]')

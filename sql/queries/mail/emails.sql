@@ -3,7 +3,8 @@
 SELECT * FROM admit_emails(%(ids)s)
 
 -- take --
--- The contents of those mails that are not sent yet, counted as one more attempt.
+-- The contents of those mails that are not sent yet, counted as one more attempt. balance: what is left of
+-- the booking's money, null if it is not paid.
 UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
@@ -11,14 +12,16 @@ RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
     coalesce(booking_address(e.event_id, e.booking_id), b.email) AS email,
     booking_address(e.event_id, e.booking_id) IS NULL AND a.verified_at IS NOT NULL AS verified, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
-        'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id), 'deadline', k.deadline,
+        'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id),
+        'balance', booking_balance(k.event_id, k.id), 'deadline', k.deadline,
         'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,
         'starts_at', v.starts_at, 'time_zone', v.time_zone,
         'venue', concat_ws(', ', n.name, nullif(n.city, '')))
     FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id
     WHERE k.event_id = e.event_id AND k.id = e.booking_id) AS booking, (
     SELECT jsonb_agg(jsonb_build_object('zone', p.zone, 'row', p.row_label, 'number', p.number,
-        'category', c.name, 'price', i.price + i.fee, 'code', t.secret) ORDER BY i.seat)
+        'category', c.name, 'price', i.price + i.fee, 'returned', i.returned_at IS NOT NULL,
+        'code', t.secret) ORDER BY i.seat)
     FROM events v
     JOIN booking_items i ON i.event_id = v.id AND i.booking_id = e.booking_id
     JOIN plan_seats p ON p.plan_version_id = v.plan_version_id AND p.seat = i.seat

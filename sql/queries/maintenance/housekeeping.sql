@@ -56,7 +56,8 @@ WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(d
 
 -- sum_up_day --
 -- Writes the totals of a day (UTC). A day that is written again gets the present totals, unless they are
--- lower because the event is archived. Bookings that are restored from the archive do not count.
+-- lower because the event is archived. Bookings that are restored from the archive do not count, nor do
+-- unexpected payments and their refunds.
 WITH changed AS MATERIALIZED (
     SELECT DISTINCT noun, event_id, id FROM state_log
     WHERE at >= %(day)s::date::timestamp AT TIME ZONE 'utc'
@@ -72,7 +73,10 @@ WITH changed AS MATERIALIZED (
     GROUP BY b.event_id
 ), returned AS (
     SELECT r.event_id, count(*) AS refunds, sum(r.amount) AS amount
-    FROM changed c JOIN refunds r ON r.id = c.id WHERE c.noun = 'refund' GROUP BY r.event_id
+    FROM changed c JOIN refunds r ON r.id = c.id
+    JOIN bookings b ON b.event_id = r.event_id AND b.id = r.booking_id AND b.payment_id = r.payment_id
+    WHERE c.noun = 'refund' AND b.confirmed_at IS NOT NULL
+    GROUP BY r.event_id
 )
 INSERT INTO daily_sales (day, event_id, organisation_id, currency, bookings, seats, sold, refunds, refunded)
 SELECT %(day)s, e.id, e.organisation_id, e.currency, coalesce(s.bookings, 0), coalesce(s.seats, 0),

@@ -23,14 +23,15 @@ FROM record_offline_payment(%(event_id)s, %(scope)s, %(booking_id)s, %(reference
 SELECT record_offline_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s, %(how)s) AS outcome
 
 -- list_payments --
--- Offline payments of an event, the latest first, after the given one.
+-- Offline payments of an event, the latest first, after the given one. code: letters and digits that
+-- contain the booking code.
 SELECT p.id, p.booking_id, b.code AS booking_code, b.state AS booking_state, p.state, p.amount,
     p.currency, b.deadline AS due_at, o.reference, o.received_at, o.recorded_by
 FROM payments p
 JOIN bookings b ON b.event_id = p.event_id AND b.id = p.booking_id
 LEFT JOIN offline_payments o ON o.payment_id = p.id
 WHERE p.event_id = %(event_id)s AND p.method = 'offline'
-    AND (%(code)s::text IS NULL OR b.code = %(code)s)
+    AND (%(code)s::text IS NULL OR position(b.code IN %(code)s) > 0)
     AND (NOT %(waiting)s OR p.state = 'requires_action' AND o.reference IS NULL)
     AND (%(starting_after)s::uuid IS NULL OR p.id < %(starting_after)s)
 ORDER BY p.id DESC LIMIT %(limit)s
