@@ -10,10 +10,16 @@ CREATE TABLE organisations (
     review_seconds integer NOT NULL DEFAULT 86400,
     review_ends text NOT NULL DEFAULT 'reject'::text,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    address text NOT NULL DEFAULT ''::text,
+    vat_id text NOT NULL DEFAULT ''::text,
+    return_urls text[] NOT NULL DEFAULT '{}'::text[],
     CONSTRAINT organisations_pkey PRIMARY KEY (id),
+    CONSTRAINT organisations_address_check CHECK (length(address) <= 500),
     CONSTRAINT organisations_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
+    CONSTRAINT organisations_return_urls_check CHECK (cardinality(return_urls) <= 20),
     CONSTRAINT organisations_review_ends_check CHECK (review_ends = ANY (ARRAY['reject'::text, 'approve'::text])),
-    CONSTRAINT organisations_review_seconds_check CHECK (review_seconds >= 60 AND review_seconds <= 518400)
+    CONSTRAINT organisations_review_seconds_check CHECK (review_seconds >= 60 AND review_seconds <= 518400),
+    CONSTRAINT organisations_vat_id_check CHECK (length(vat_id) <= 40)
 );
 
 CREATE TABLE gateway_accounts (

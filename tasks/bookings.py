@@ -105,8 +105,6 @@ def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
         raise MovedOn
 
 
-REFUSED = "The payment could not be made. Nothing was charged: try again, or with another card."
-"""For buyers, in place of the gateway's message, which may name our account."""
 NEXT_KEY = 0.5
 """Seconds until a payment is sent under its next key."""
 
@@ -127,7 +125,7 @@ def authorise(lease: Lease, progress: PaymentProgress) -> None:
     except Refused as refused:
         log.error("the gateway refused a payment", error=str(refused))
         outcome = PaymentOutcome(
-            "failed", "", 0, "", failure_code="refused", failure_message=REFUSED
+            "failed", "", 0, "", failure_code="refused", failure_message=str(refused)
         )
     reach("after authorise")
     settle(lease, progress, outcome)

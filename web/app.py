@@ -18,6 +18,7 @@ from web.api import (
     lobbies,
     offline,
     operators,
+    organisations,
     queues,
     receipts,
     reconciliations,
@@ -28,6 +29,7 @@ from web.api import (
     tickets,
     venues,
 )
+from web.pages import payment_result
 from web.queue import board
 from web.queue.fast_path import serve_fast_path
 from web.support import metrics, openapi, rate_limits, token_epochs
@@ -37,6 +39,7 @@ from web.support.tracing import trace_requests
 
 NOUNS = (
     accounts,
+    organisations,
     venues,
     events,
     seats,
@@ -83,5 +86,6 @@ def create_app() -> Flask:
     rate_limits.limit_requests(app)
     app.register_blueprint(gateway_notifications.blp)
     app.register_blueprint(health.blp)
+    app.register_blueprint(payment_result.blp)
     serve_fast_path(app, served)
     return app

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from db.connections import Conn, many, maybe, one
+from db.presentation.gateway_words import tell_failure
 from db.queries import load
 from db.queue.entries import refusal
 from db.runtime.errors import Conflict, NotFound
@@ -26,11 +27,15 @@ def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
 
 
 def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> dict[str, Any]:
-    """A buyer's own booking with items and the latest payment. Errors: NotFound."""
+    """A buyer's own booking with items and the latest payment, whose failure is said in our words.
+    Errors: NotFound.
+    """
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     row = maybe(conn.execute(sql.get_booking, values))
     if row is None:
         raise NotFound
+    if payment := row["payment"]:
+        payment["failure"] = tell_failure(payment.pop("failure_code"))
     return row
 
 

@@ -16,7 +16,6 @@ from db.payments import time_limits
 from db.payments.reviews import NO_FACTS, Facts
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
-from db.runtime.settings import settings
 
 sql = load("payments/payments")
 
@@ -88,18 +87,18 @@ def start_payment(
     buyer_id: int,
     method: str,
     payment_method: str | None,
+    return_url: str,
     address_hash: bytes | None = None,
 ) -> dict[str, Any]:
     """Start a payment of a held booking: {payment_id, booking_state}.
 
     method: one of the event's payment_methods, or 'offline'; payment_method: the gateway's id of
-    the buyer's card or bank account, None for offline; address_hash: of the buyer's network
-    address, None: unknown.
+    the buyer's card or bank account, None for offline; return_url: where the bank sends the buyer
+    back to; address_hash: of the buyer's network address, None: unknown.
     Errors: NotFound; Conflict with a reason of REFUSALS.
     """
-    link = f"{settings().public_url}/v1/events/{event_id}/bookings/{booking_id}"
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
-    values |= {"method": method, "payment_method": payment_method, "return_url": link}
+    values |= {"method": method, "payment_method": payment_method, "return_url": return_url}
     values |= {"address_hash": address_hash}
     row = one(conn.execute(sql.start_payment, values))
     if row["outcome"] == "no_booking":

@@ -1,10 +1,8 @@
 """Mails from Jinja templates: <name>.txt, whose first line is the subject, and <name>.html."""
 
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from jinja2 import (
     Environment,
@@ -17,6 +15,7 @@ from jinja2.runtime import Context
 
 from db.mail.emails import Email
 from db.presentation.amounts import written
+from db.presentation.moments import moment
 from db.presentation.texts import on_one_line
 from db.runtime.settings import settings
 
@@ -61,12 +60,6 @@ def money(context: Context, amount: int, code: str) -> str:
     """An amount as people read it; the plain number for a currency without sales."""
     currency = context["mail"].currencies.get(code)
     return written(amount, currency) if currency else f"{amount} {code} (smallest units)"
-
-
-def moment(value: str, time_zone: str) -> str:
-    """An ISO timestamp in the event's time zone, with its offset, because one hour comes twice."""
-    local = datetime.fromisoformat(value).astimezone(ZoneInfo(time_zone))
-    return f"{local:%A %-d %B %Y, %H:%M} ({time_zone}, UTC{local.isoformat()[-6:]})"
 
 
 def percent(rate: float) -> str:

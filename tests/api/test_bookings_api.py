@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from db.connections import Conn
+from db.presentation.gateway_words import FAILURES
 from tests.support.world import CARD, Caller, Sale, path_of, pay
 
 
@@ -184,3 +185,41 @@ def test_it_refuses_what_is_no_payment_method(
     answer = alice.post(f"{path_of(tosca, booking)}/payment", body, key="pay")
     assert answer.status_code == 422
     assert answer.json["errors"][0]["path"] == "payment_method"
+
+
+THEIRS = "The provided PaymentMethod has failed authentication. You can provide a new one."
+
+
+@pytest.mark.faults("texts of others")
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("payment_intent_authentication_failure", "not_approved"),
+        ("authentication_required", "not_approved"),
+        *((code, "declined") for code in ("stolen_card", "insufficient_funds", "incorrect_cvc")),
+        *((code, "declined") for code in ("card_declined", "a_code_of_next_year", "")),
+        ("refused", "refused"),
+        ("not_sent", "not_sent"),
+        ("late_money", "returned"),
+        ("wrong_money", "returned"),
+    ],
+)
+def test_a_failed_payment_is_told_in_our_words(
+    tosca: Sale, alice: Caller, conn: Conn, code: str, told: str
+) -> None:
+    """The gateway's are for programmers, and tell which stolen card is a good one."""
+    booking = tosca.book(alice, conn)
+    pay(tosca, alice, booking)
+    conn.execute("UPDATE payments SET state = 'failed', failure_code = %s, failure_message = %s",
+                 [code, THEIRS])  # fmt: skip
+    answer = alice.get(path_of(tosca, booking))
+    assert answer.json["payment"]["failure"]["code"] == told
+    assert answer.json["payment"]["failure"]["message"] == FAILURES[told]
+    assert "PaymentMethod" not in answer.text
+    assert told == code or not code or code not in answer.text
+
+
+def test_a_payment_that_did_not_fail_has_no_failure(tosca: Sale, alice: Caller, conn: Conn) -> None:
+    booking = tosca.book(alice, conn)
+    pay(tosca, alice, booking)
+    assert alice.get(path_of(tosca, booking)).json["payment"]["failure"] is None

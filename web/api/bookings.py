@@ -8,14 +8,16 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.bookings import bookings
 from db.connections import Conn, autocommit
-from db.payments import payments
+from db.payments import payments, return_urls
+from db.presentation.gateway_words import FAILURES
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
+from web.pages.payment_result import result_url
 from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
-from web.support.fields import METHODS, Schema, StrictInteger, Text
+from web.support.fields import METHODS, ReturnUrl, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 from web.support.transactions import retried
 
@@ -61,8 +63,12 @@ class BookingBreakdown(Breakdown):
 
 
 class Failure(Schema):
-    code = fields.String()
-    message = fields.String(allow_none=True)
+    """Why a payment failed, in our words and not in the gateway's."""
+
+    code = fields.String(
+        validate=validate.OneOf(list(FAILURES)), metadata={"description": "the kind of failure"}
+    )
+    message = fields.String(metadata={"description": "for the buyer"})
 
 
 class Payment(Schema):
@@ -134,6 +140,15 @@ class NewPayment(Schema):
         load_default=None,
         validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
         metadata={"description": "the card or account, from the gateway; not for paying offline"},
+    )
+
+    return_url = ReturnUrl(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "where the bank sends the buyer back to, below one of the "
+            "organisation's return_urls; by default a page of Usher that says how it went"
+        },
     )
 
     @validates_schema(skip_on_field_errors=True)
@@ -213,7 +228,10 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 def pay(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Begin to pay for a held booking. Then poll the booking: with 3-D Secure, and offline, its
     payment has a next_action."""
-    asked = given | {"address_hash": client_hash()}
+    if given["return_url"]:
+        return_urls.check_return_url(conn, event_id, given["return_url"])
+    back = given["return_url"] or result_url(event_id, booking_id)
+    asked = given | {"return_url": back, "address_hash": client_hash()}
     started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
     state = "requires_action" if given["method"] == "offline" else "intended"
     payment = {"id": started["payment_id"], "state": state}

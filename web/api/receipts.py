@@ -41,6 +41,8 @@ class IssuedReceipt(Breakdown):
         allow_none=True, metadata={"description": "the number of the corrected document"}
     )
     seller = fields.String()
+    seller_address = fields.String(metadata={"description": "in lines; empty: not set then"})
+    seller_vat_id = fields.String(metadata={"description": "empty: not set then"})
     issued_at = fields.AwareDateTime()
     event_id = StrictInteger()
     event = fields.String()

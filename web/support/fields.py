@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields, validate
 
 from db.presentation.addresses import MAX_ADDRESS, read_address
 from db.presentation.texts import UNSTORABLE, read_line, read_paragraphs
+from db.presentation.web_addresses import read_web_address
 
 BIGGEST_ID = 2**63 - 1
 
@@ -81,6 +82,16 @@ class Email(Text):
 
     def _read(self, text: str) -> str:
         return read_address(text)
+
+
+class ReturnUrl(Text):
+    """A web address to which buyers are sent; see db/presentation/web_addresses.py."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(most=1000, **kwargs)
+
+    def _read(self, text: str) -> str:
+        return str(read_web_address(text.strip()))
 
 
 class StrictInteger(fields.Integer):

@@ -23,8 +23,7 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
      JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = i.seat
      WHERE i.event_id = b.event_id AND i.booking_id = b.id) AS items,
     (SELECT jsonb_build_object('id', p.id, 'method', p.method, 'state', p.state, 'next_action', p.next_action,
-            'client_secret', p.client_secret, 'failure', CASE WHEN p.failure_code IS NOT NULL
-                THEN jsonb_build_object('code', p.failure_code, 'message', p.failure_message) END)
+            'client_secret', p.client_secret, 'failure_code', p.failure_code)
      FROM payments p WHERE p.event_id = b.event_id AND p.booking_id = b.id
      ORDER BY p.created_at DESC LIMIT 1) AS payment,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'amount', r.amount, 'currency',

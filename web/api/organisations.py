@@ -1,0 +1,60 @@
+"""Organisations: what stands on their documents, and where their buyers may be sent."""
+
+from typing import Any
+
+from marshmallow import fields, validate
+
+from db.accounts import organisations
+from db.connections import autocommit, transaction
+from web.support.auth import caller, organisations_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Line, Name, Paragraphs, ReturnUrl, Schema, StrictInteger, unique
+
+blp = Blueprint(
+    "organisations",
+    __name__,
+    url_prefix="/v1/organisations/<id:organisation_id>",
+    description="Organisations",
+)
+
+
+class OrganisationFields(Schema):
+    name = Name(metadata={"description": "also on receipts"})
+    address = Paragraphs(least=0, most=500, metadata={"description": "postal, in lines, on receipts"})
+    vat_id = Line(
+        validate=validate.Regexp(
+            r"^([A-Za-z0-9][A-Za-z0-9 ./-]{1,39})?$", error="2 to 40 letters and digits."
+        ),
+        metadata={"description": "on receipts"},
+    )
+    return_urls = fields.List(
+        ReturnUrl(),
+        validate=[unique, validate.Length(max=20)],
+        metadata={
+            "description": "where buyers may be sent after a payment at the bank (return_url of a "
+            "payment): these addresses and all below them, as https://shop.example/tickets"
+        },
+    )
+
+
+class Organisation(OrganisationFields):
+    id = StrictInteger()
+
+
+@blp.route("")
+@organisations_only
+@blp.response(200, Organisation)
+def get_organisation(organisation_id: int) -> dict[str, Any]:
+    """Your organisation and its settings."""
+    with autocommit() as conn:
+        return organisations.get_organisation(conn, caller().scope, organisation_id)
+
+
+@blp.route("", methods=["PATCH"])
+@organisations_only
+@blp.arguments(OrganisationFields)
+@blp.response(200, Organisation)
+def change_organisation(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
+    """Change settings. Receipts that were issued stay as they are."""
+    with transaction(caller().name) as conn:
+        return organisations.change_organisation(conn, caller().scope, organisation_id, given)
