@@ -121,7 +121,7 @@ def _find_wrong(conn: Conn, event_id: int, *, begins: bool) -> dict[str, str] | 
 WRONG = {
     "starts_in_the_past": "The event would have begun already.",
     "sale_after_start": "The sale must begin before the event does.",
-    "sale_too_long": "The sale must end within 31 days after the event's beginning.",
+    "sale_too_long": "The sale must end within a year of the event's beginning.",
     "hold_too_long": "A hold must not outlast the sale and the event: lower hold_seconds.",
     "method_not_in_currency": "{method} cannot charge {currency}: leave it out.",
     "method_too_slow": (

@@ -4,7 +4,7 @@ SELECT * FROM admit_emails(%(ids)s)
 
 -- take --
 -- The contents of those mails that are not sent yet, counted as one more attempt. balance: what is left of
--- the booking's money, null if it is not paid.
+-- the booking's money, null if it is not paid or nothing has gone back.
 UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
@@ -13,7 +13,9 @@ RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
     booking_address(e.event_id, e.booking_id) IS NULL AND a.verified_at IS NOT NULL AS verified, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
         'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id),
-        'balance', booking_balance(k.event_id, k.id), 'deadline', k.deadline,
+        'balance', CASE WHEN k.confirmed_at IS NOT NULL AND (k.state <> 'confirmed' OR EXISTS (
+            SELECT FROM refunds r WHERE r.event_id = k.event_id AND r.booking_id = k.id))
+            THEN booking_balance(k.event_id, k.id) END, 'deadline', k.deadline,
         'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,
         'starts_at', v.starts_at, 'time_zone', v.time_zone,
         'venue', concat_ws(', ', n.name, nullif(n.city, '')))
