@@ -112,7 +112,8 @@ def empty(conn: Conn) -> None:
         "SELECT string_agg(format('%I', relname), ', ') AS names FROM pg_class"
         " WHERE relkind IN ('r', 'p') AND NOT relispartition"
         " AND relnamespace = 'public'::regnamespace"
-        " AND relname NOT IN ('legal_moves', 'currencies', 'jobs', 'schema_version', 'audits')"
+        " AND relname NOT IN ('legal_moves', 'currencies', 'payment_methods', 'jobs',"
+        " 'schema_version', 'audits')"
     )
     truncate(conn, one(tables)["names"], "RESTART IDENTITY")
     conn.execute(ORGANISATION)
