@@ -218,6 +218,27 @@ def test_a_day_is_summed_up(
         assert housekeeping.sum_up_day(day, date(2020, 1, 1)) == 0
 
 
+@pytest.mark.faults("F10")
+def test_a_day_does_not_count_what_came_unexpected_and_went_back(
+    configured: dict[str, str], conn: Conn
+) -> None:
+    """It was never sold: the day would have refunds without sales."""
+    theatre = build_evening(conn)
+    theatre.confirm(theatre.hold("alice"))
+    late = theatre.hold("bob")
+    theatre.authorise(late)
+    theatre.release(late)
+    theatre.record(late, "failed", 10500)
+    conn.execute("select refund_unexpected(event_id, id, 'late_money') from payments"
+                 " where state = 'failed'")  # fmt: skip
+    conn.execute("update refunds set state = 'succeeded'")
+    today = one(conn.execute("select (now() at time zone 'utc')::date as day"))["day"]
+    with transaction() as day:
+        assert housekeeping.sum_up_day(day, today) == 1
+    row = one(conn.execute("select * from daily_sales"))
+    assert (row["sold"], row["refunds"], row["refunded"]) == (10500, 0, 0)
+
+
 def test_missed_days_are_summed_up_one_by_one(running: Running) -> None:
     clock.declare_jobs()
     running.conn.execute("update jobs set next_at = next_at - interval '2 days' - interval '1 s'")
