@@ -37,7 +37,8 @@ MAIL = Email(
     currencies={},
 )
 BOOKED = {"code": "ABCD2345", "id": "1", "state": "held", "total": 0, "currency": "EUR",
-          "breakdown": {"booking_fee": 0, "taxes": []}, "deadline": "2030-05-01T18:00:00+00:00",
+          "breakdown": {"booking_fee": 0, "taxes": []}, "balance": None,
+          "deadline": "2030-05-01T18:00:00+00:00",
           "quantity": 1, "event": "Evening", "instructions": "",
           "starts_at": "2030-05-01T18:00:00+00:00", "time_zone": "Europe/Berlin",
           "venue": "Theatre"}  # fmt: skip

@@ -20,7 +20,7 @@ def theatre(configured: dict[str, str], conn: Conn) -> Theatre:
 def words(theatre: Theatre, template: str) -> str:
     """The text of the only mail of a template; the HTML has the same figures."""
     (row,) = theatre.conn.execute("select id from emails where template = %s", [template])
-    (mail,) = emails.take(theatre.conn, [str(row["id"])], list_currencies(theatre.conn))
+    (mail,) = emails.take(theatre.conn, [row["id"]], list_currencies(theatre.conn))
     _, text, html = render(mail)
     for line in text.splitlines():
         amount = line.rpartition(": ")[2] if line.endswith(" EUR") else ""

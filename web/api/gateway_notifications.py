@@ -18,6 +18,7 @@ from flask import Blueprint, abort, jsonify, request
 from db.connections import transaction
 from db.payments.notifications import Notification, Taken, is_recent, take_notification
 from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
+from db.presentation.texts import UNSTORABLE
 from db.runtime.settings import settings
 from web.support.transactions import retried
 
@@ -32,7 +33,6 @@ DEEPEST = 100
 """Levels of a payload that are stored; the gateway's objects have about ten."""
 
 MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.", "radar.")
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres' text and UTF-8 cannot hold these
 
 
 @blp.post("/webhooks/stripe")

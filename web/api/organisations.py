@@ -20,7 +20,9 @@ blp = Blueprint(
 
 class OrganisationFields(Schema):
     name = Name(metadata={"description": "also on receipts"})
-    address = Paragraphs(least=0, most=500, metadata={"description": "postal, in lines, on receipts"})
+    address = Paragraphs(
+        least=0, most=500, metadata={"description": "postal, in lines, on receipts"}
+    )
     vat_id = Line(
         validate=validate.Regexp(
             r"^([A-Za-z0-9][A-Za-z0-9 ./-]{1,39})?$", error="2 to 40 letters and digits."
