@@ -4,9 +4,15 @@ It fetches its first message when Postgres and Redis answer. When told to stop, 
 and gives back the messages that it has not begun; none of their tasks is leased yet. Tasks that run
 end, or stop between two steps. Tasks that are still not done shortly before the time is over are
 handed back while their threads run on: those find their lease lost in the next transaction.
+
+Platforms and honcho signal the whole process group. A worker process then hears SIGTERM twice, from
+them and from Dramatiq's master, and Dramatiq would kill it at the second.
 """
 
+import signal
 import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import dramatiq
@@ -33,6 +39,11 @@ class GracefulStop(dramatiq.Middleware):
 
     def __init__(self) -> None:
         self.ready, self.ended = threading.Event(), threading.Event()
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        stop = hear_once(signal.getsignal(signal.SIGTERM))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         for event in (told_to_stop, self.ready, self.ended):
@@ -65,6 +76,19 @@ class GracefulStop(dramatiq.Middleware):
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         self.ended.set()
+
+
+def hear_once(handler: Any) -> Callable[[int, FrameType | None], None]:
+    """Make a handler that passes on the first of its signals and ignores the others."""
+    heard = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        if not heard:
+            heard = True
+            handler(number, frame)
+
+    return hear
 
 
 def give_back_messages(worker: dramatiq.Worker) -> None:

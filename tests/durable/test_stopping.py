@@ -2,9 +2,10 @@
 SIGTERM. Real processes, as the Procfile has them, with the actors of tests/support/restless.py.
 """
 
+import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.processes
 
 WORKER = "dramatiq tests.support.restless --queues drain payments --processes 1 --threads {threads}"
 PATIENCE = 30
+STOPPING = "Stopping worker process"
+
+Send = Callable[[int, int], None]
 
 
 @pytest.fixture
@@ -66,10 +70,16 @@ def test_poison_dies_and_its_neighbours_live(
     assert worker.starts == begun(running, "kill") + 1 == 6
 
 
+@pytest.mark.faults("Running")
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["master", "group"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
-    running: Running, env: dict[str, str], tmp_path: Path
+    running: Running, env: dict[str, str], tmp_path: Path, send: Send, number: signal.Signals
 ) -> None:
-    """Two tasks are in hand, more are prefetched: all are free again at once, and cost nothing."""
+    """Two tasks are in hand, more are prefetched: all are free again at once, and cost nothing.
+
+    A platform, and honcho, signal the whole process group, which then hears it more than once.
+    """
     from tasks.relay import relay_once, waiting
 
     log = tmp_path / "log"
@@ -78,7 +88,9 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
     relay_once()
     with process(WORKER.format(threads=2), env, log) as worker:
         wait_until(lambda: begun(running, "wait") == 2 and waiting("payments") == 0, PATIENCE)
-        worker.send_signal(signal.SIGTERM)
+        send(worker.pid, number)
+        said_once(log, STOPPING)
+        send(worker.pid, number)
         assert worker.wait(PATIENCE) == 0, log.read_text()
     tasks = running.tasks("restless")
     assert {task["lease_token"] for task in tasks} == {None}
@@ -89,6 +101,28 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
     assert waiting("payments") == 2
     relay_once()  # it finds those, too, that were in hand
     assert waiting("payments") >= 4
+
+
+@pytest.mark.faults("Running")
+def test_a_payment_in_hand_is_free_at_once_when_the_group_is_told_to_stop(
+    running: Running, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Its call to the gateway is under way, so its lease would have minutes to run."""
+    running.sandbox.faults(latency_ms=5000)
+    calls, log = running.sandbox.calls()["total"], tmp_path / "log"
+    with relaying(), process(read_procfile()["worker"], {**env, "TASK_PACE": "0.1"}, log) as worker:
+        booking = running.sale.hold("alice")
+        running.pay(booking)
+        wait_until(lambda: running.sandbox.calls()["total"] > calls, PATIENCE)
+        os.killpg(worker.pid, signal.SIGTERM)
+        said_once(log, STOPPING)
+        os.killpg(worker.pid, signal.SIGTERM)
+        assert worker.wait(PATIENCE) == 0, log.read_text()
+    (task,) = running.tasks("advance")
+    assert (task["lease_token"], task["lease_until"], task["claims"]) == (None, None, 0)
+    running.sandbox.faults(latency_ms=0)
+    with running.work():
+        running.wait_for(booking, "confirmed")
 
 
 def test_what_does_not_end_is_handed_back_over_its_head(
@@ -167,8 +201,9 @@ def test_one_that_waits_ends_when_told(kind: str, tmp_path: Path) -> None:
         assert child.wait(PATIENCE) == 0, log.read_text()
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the master", "to the group"])
 def test_a_request_in_hand_is_answered(
-    running: Running, env: dict[str, str], tmp_path: Path
+    running: Running, env: dict[str, str], tmp_path: Path, send: Send
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/v1/events"
@@ -180,11 +215,15 @@ def test_a_request_in_hand_is_answered(
             running.conn.execute("lock table events")
             asking.start()
             wait_until(running.somebody_waits)
-            web.send_signal(signal.SIGTERM)
+            send(web.pid, signal.SIGTERM)
             wait_until(lambda: "Handling signal: term" in (tmp_path / "log").read_text())
         asking.join()
         assert web.wait(PATIENCE) == 0
     assert [answer.status_code for answer in answers] == [200]
+
+
+def said_once(log: Path, what: str) -> None:
+    wait_until(lambda: what in log.read_text(), PATIENCE)
 
 
 def is_up(url: str) -> bool:
