@@ -13,11 +13,21 @@ CODE := web tasks db ops tests
 # `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
 DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)
 
-# The settings of a running `make run` or `make demo`, unless DATABASE_URL says otherwise.
-WITH_SETTINGS := if [ -z "$$DATABASE_URL" ] && [ -f var/env ]; then set -a; . ./var/env; fi;
+# What each target takes on the command line. Others are refused: `make demo BUYER=5` would sell to
+# the usual crowd, and it would not be noticed.
+TAKES_demo := PLAN BUYERS ARGS
+TAKES_run := PLAN PORT ARGS
+TAKES_chaos := MINUTES ARGS
+$(foreach target,test-fast test test-all bench chaos-money mutants reports console,$(eval TAKES_$(target) := ARGS))
+ASKED := $(or $(MAKECMDGOALS),help)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(word 1,$(origin $(name)))),$(name)))
+UNKNOWN := $(filter-out PYTHON $(foreach target,$(ASKED),$(TAKES_$(target))),$(GIVEN))
+ifneq ($(UNKNOWN),)
+$(error make $(ASKED) does not take $(sort $(UNKNOWN)): it takes $(sort PYTHON $(foreach target,$(ASKED),$(TAKES_$(target)))))
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-fast test-all bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
+.PHONY: help install demo run reset test test-fast test-all bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +37,8 @@ install: $(DEV) ## make .venv with what demo and tests need, as locked
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Usher needs Python 3.11 or newer: make install PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Usher needs Python's venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(RUN): requirements.txt | $(BIN)/python
 	@$(BIN)/python ops/local/install.py requirements.txt
@@ -44,8 +55,11 @@ $(TOOLS): requirements-tools.txt $(DEV)
 demo: install ## sell an event out on this machine, from queue to inbox (PLAN=file BUYERS=n)
 	@$(BIN)/python -m ops.demo $(DEMO_ARGS)
 
-run: install ## start everything on http://127.0.0.1:8000 until Ctrl-C (PLAN=file)
-	@$(BIN)/python -m ops.local.run $(if $(PLAN),--plan $(PLAN)) $(ARGS)
+run: install ## start everything on http://localhost:8000 until Ctrl-C; data are kept (PLAN=file PORT=n)
+	@$(BIN)/python -m ops.local.run $(if $(PLAN),--plan $(PLAN)) $(if $(PORT),--port $(PORT)) $(ARGS)
+
+reset: install ## delete the data that make run keeps in var/run
+	@$(BIN)/python -m ops.local.run --reset
 
 test-fast: install ## run the tests that start no processes and are not slow (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not processes and not slow and not system" $(ARGS)
@@ -69,7 +83,7 @@ mutants: install ## show that each guard matters: without it a campaign fails
 	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
 
 reports: $(RUN) ## print the organiser's and the operator's reports
-	@$(WITH_SETTINGS) $(BIN)/python -m ops.console.reports $(ARGS)
+	@$(BIN)/python -m ops.console.reports $(ARGS)
 
 docs: install ## draw the pictures of ops/docs/states.md anew
 	@$(BIN)/python -m ops.docs.states
@@ -78,10 +92,10 @@ schema: install ## write sql/schema.sql anew from the migrations
 	@$(BIN)/python -m ops.deploy.schema
 
 migrate: $(RUN) ## bring DATABASE_URL's schema and functions up to date
-	@$(WITH_SETTINGS) $(BIN)/python -m ops.deploy.migrate
+	@$(BIN)/python -m ops.deploy.migrate
 
 console: $(RUN) ## look after a running Usher from the terminal
-	@$(WITH_SETTINGS) $(BIN)/python -m ops.console $(ARGS)
+	@$(BIN)/python -m ops.console $(ARGS)
 
 lint: $(TOOLS) ## ruff: errors, imports, formatting; deptry: packages are declared and used
 	@$(BIN)/ruff check .
@@ -99,5 +113,6 @@ lock: ## pin requirements*.in anew (needs uv)
 	$(LOCK) -c requirements.txt -c requirements-dev.txt requirements-tools.in -o requirements-tools.txt
 
 clean: ## remove everything that was made here: .venv, var, caches
+	[ ! -e var/run ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m ops.local.run --reset
 	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

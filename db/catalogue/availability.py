@@ -40,14 +40,16 @@ def count_seats(conn: Conn, event_id: int) -> bytes:
 class QueueReading(TypedDict):
     """The state of a queue. counted: waiting entries, up to 1,001; standby: standby entries, up to
     5,000; last_number: the last number given out; leavers: (from, to, leavers with these numbers),
-    as far as the board needs them; sale: open, paused, all_held (no seat is free, but holds may
-    expire), sold_out, over or soon."""
+    as far as the board needs them; turn_seconds: the time to pay, or to take a pass, when the
+    turn has come; sale: open, paused, all_held (no seat is free, but holds may expire), sold_out,
+    over or soon."""
 
     event_id: int
     now_serving: int
     last_number: int
     counted: int
     standby: int
+    turn_seconds: int
     leavers: list[list[int]]
     sale: str
     as_of: datetime

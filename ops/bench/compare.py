@@ -26,7 +26,7 @@ from typing import Any
 from ops.bench import rows
 from ops.bench.sizes import COMPARED, add_sizes, as_arguments, read_sizes
 from ops.local import trees
-from ops.local.servers import stopping_on_sigterm
+from ops.local.servers import stopping_on_signals
 from ops.local.supervisor import ROOT
 
 Json = dict[str, Any]
@@ -187,7 +187,7 @@ def both_versions(commit: str) -> Iterator[tuple[Version, Version]]:
     """The commit, and this checkout with its uncommitted changes."""
     (ROOT / "var").mkdir(exist_ok=True)
     with (
-        stopping_on_sigterm(),
+        stopping_on_signals(),
         tempfile.TemporaryDirectory(prefix="bench-compare-", dir=ROOT / "var") as folder,
     ):
         old, new = Path(folder) / "old", Path(folder) / "new"

@@ -14,8 +14,9 @@ from db.connections import Conn
 from ops.bench import bare, events
 from ops.bench.events import Event
 from ops.bench.measure import Options
+from ops.local.kept import HOST
 from ops.local.servers import Postgres, connected, free_port
-from ops.local.stack import HOST, Stack
+from ops.local.stack import Stack
 
 MOST_ROUNDS = 3
 

@@ -10,7 +10,7 @@ import requests
 
 from db.connections import Conn
 from ops.chaos.plan import Act
-from ops.chaos.timeline import Doing
+from ops.chaos.timeline import Doing, insist
 from ops.crowd.told import some
 
 Json = dict[str, Any]
@@ -35,14 +35,16 @@ class Mail:
     def __init__(self, catcher_url: str, seed: int) -> None:
         self.url, self.dice = catcher_url, random.Random(f"mail {seed}")
         self.done: Counter[str] = Counter()
+        self._kind = ""  # of the trouble that could not be told yet
 
     @property
     def doings(self) -> dict[str, Doing]:
         return {"mail": self.trouble, "mail_well": self.recover}
 
     def trouble(self, act: Act) -> Act:
-        kind = self.dice.choice(sorted(TROUBLES))
-        self._set(TROUBLES[kind])
+        self._kind = self._kind or self.dice.choice(sorted(TROUBLES))
+        self._set(TROUBLES[self._kind])
+        kind, self._kind = self._kind, ""
         self.done[kind] += 1
         return Act(act.at_s + act.lasts_s, "mail_well")
 
@@ -50,14 +52,14 @@ class Mail:
         self._set({})
 
     def rest(self) -> None:
-        self._set({})
+        insist(lambda: self._set({}))
 
     def _set(self, faults: Json) -> None:
         requests.post(f"{self.url}/faults", json=faults, timeout=5).raise_for_status()
 
     def caught(self) -> Counter[str]:
         """Count the mails received, by Message-ID."""
-        answer = requests.get(f"{self.url}/messages", timeout=60)
+        answer = insist(lambda: requests.get(f"{self.url}/messages", timeout=60))
         return Counter(mail["message_id"] for mail in answer.json())
 
 

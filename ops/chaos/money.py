@@ -27,6 +27,7 @@ from ops.chaos import verdict
 from ops.chaos.buyer import Told
 from ops.chaos.forms import FORMS, LIMITS
 from ops.chaos.gateway import Gateway
+from ops.chaos.met import counted
 from ops.chaos.organiser import Shows
 from ops.chaos.plan import Act, Form, draw_acts, draw_people
 from ops.chaos.processes import Killer
@@ -79,7 +80,8 @@ def conduct(
     with kind.staged(form, seed, orders, say) as campaign:
         campaign.sell()
         campaign.come_to_rest()
-        result = campaign.judge() | {"seconds": round(time.monotonic() - began, 1)}
+        result = campaign.judge() | counted(campaign.conn)
+        result |= {"seconds": round(time.monotonic() - began, 1)}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     say(text(result))

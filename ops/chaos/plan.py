@@ -50,8 +50,8 @@ class Form:
     processes that are killed every kill_every_s, by weight. die_every_s: between deaths at crash
     points (db/runtime/faults.py). freezes: how often a worker is stopped for freeze_s. storms: how
     often the gateway acts but drops nearly all answers. breaks: other faults by name
-    (ops/chaos/servers.py, mail.py). points: additional crash points. copies: deliver every message
-    again, at once and late. bank_s: between two decisions of the bank on disputes. pace: see
+    (ops/chaos/servers.py, mail.py). points: additional crash points. only_points: no others than
+    these. copies: deliver every message again, at once and late. bank_s: between two decisions of the bank on disputes. pace: see
     TASK_PACE. hasten: after the faults, move deadlines of holds and of calls under way forward.
     patience_s: the longest wait until nothing is under way.
     """
@@ -72,6 +72,7 @@ class Form:
     storm_s: float = 6
     breaks: Mapping[str, Break] = field(default_factory=dict)
     points: tuple[str, ...] = ()
+    only_points: tuple[str, ...] = ()
     copies: bool = False
     bank_s: float = 5
     pace: float = 1
@@ -150,7 +151,7 @@ def draw_kills(form: Form, dice: random.Random) -> Iterator[Act]:
 
 def draw_deaths(form: Form, dice: random.Random) -> Iterator[Act]:
     """Draw each crash point once, in random order, then all again while time is left."""
-    points = [*named_points(), *form.points]
+    points = [*(form.only_points or (*named_points(), *form.points))]
     dice.shuffle(points)
     for at_s, point in zip(moments(LASTS * form.arrive_s, form.die_every_s, dice), cycle(points)):
         yield Act(at_s, "die", point)

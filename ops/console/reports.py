@@ -10,6 +10,7 @@ from typing import Any
 
 from db.connections import Conn, transaction
 from db.maintenance.reports import report_names, run_report
+from ops.console.local_settings import use_local_settings
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.name) - set(report_names()):
         sys.exit(f"no report {', '.join(unknown)}: there are {', '.join(report_names())}")
+    use_local_settings()
     with transaction() as conn:
         events = chosen_events(conn, args.event)
         if not events:

@@ -23,6 +23,12 @@ class Run:
 
 
 EURO = Currency("EUR", 2)
+NEXT = """What next:
+  make run                     keeps everything up on http://localhost:8000, with an event on sale
+  make demo PLAN=hall.json     sells your own seating plan (BUYERS=5000: to so many buyers)
+  README.md                    how to sell an event of your own, and how to deploy Usher
+  var/demo.json, var/log       these figures, and what each process wrote
+"""
 GOOD = "  Every seat sold once, paid once, mailed once."
 SENTENCES = {
     "plan": "{plan}: {seats:,} seats, {buyers:,} buyers",
@@ -40,15 +46,37 @@ SENTENCES = {
 }
 
 
-def progress_line(seats: dict[str, int], crowd: Json, mails: int) -> str:
+def progress_line(seats: dict[str, int], crowd: Json, mails: int) -> tuple[str, str]:
+    """The line of a second, and what is being done in it."""
     since = crowd["since_opening_s"]
     clock = "  sign-up" if since is None or since < 0 else f"{since:7.1f} s"
     stages, told = crowd["stages"], crowd["told"]
+    doing = activity(seats, crowd)
     return (
         f"{clock}  seats {seats.get('free', 0):6,} free {seats.get('held', 0):6,} held"
         f" {seats.get('sold', 0):6,} sold   buyers {stages.get('waiting', 0):6,} waiting"
-        f" {told.get('confirmed', 0):6,} confirmed   {mails:6,} e-mails"
-    )
+        f" {told.get('confirmed', 0):6,} confirmed   {mails:6,} e-mails   {doing}"
+    ), doing
+
+
+def activity(seats: dict[str, int], crowd: Json) -> str:
+    """What a sale is doing: it must not look as if it hung when nothing is sold for a while."""
+    since, stages = crowd["since_opening_s"], crowd["stages"]
+    free, held = seats.get("free", 0), seats.get("held", 0)
+    waiting, choosing = stages.get("waiting", 0), stages.get("holding", 0) + stages.get("paying", 0)
+    if since is None or since < 0:
+        coming = stages.get("coming", 0)
+        opens = "" if since is None else f"; the sale opens in {-since:.0f} s"
+        return f"{coming:,} buyers make their accounts{opens}" if coming else f"waiting{opens}"
+    if waiting and free:
+        return "selling"
+    if waiting and held:
+        return f"{waiting:,} wait for seats of {choosing:,} buyers who may not pay for theirs"
+    if waiting:
+        return f"sold out: {waiting:,} are being told"
+    if choosing:
+        return f"the last {choosing:,} pay, or let their seats expire"
+    return "the last buyers come"
 
 
 def summary(run: Run, told: list[Told], found: Findings) -> Json:
@@ -87,6 +115,13 @@ def summary(run: Run, told: list[Told], found: Findings) -> Json:
         "crowd_cpu_s": round(run.crowd["cpu_s"], 1),
         "failures": found.failures,
     }
+
+
+def next_steps(result: Json) -> str:
+    """What to do after a demo."""
+    if result["failures"]:
+        return "var/log has what each process wrote, var/demo.json the figures.\n"
+    return NEXT
 
 
 def percentile(values: list[float], percent: int) -> float:

@@ -2,7 +2,8 @@
 
 Both listen on a free port of 127.0.0.1 with a random password, write below their directory, log to
 `<directory>.log`, die with the process that started them, and leave nothing behind when stopped.
-Files of an earlier run in the directory, also after a crash, are deleted.
+Files of an earlier run in the directory, also after a crash, are deleted; but a PostgreSQL with
+`keep` leaves its data for the next run.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -98,20 +100,24 @@ def connected(database_url: str) -> Iterator[Conn]:
 
 
 @contextlib.contextmanager
-def stopping_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that `with` blocks clean up as they do on Ctrl-C.
+def stopping_on_signals() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit and SIGINT into KeyboardInterrupt, so that `with` blocks clean
+    up. A shell that starts a program in the background lets it ignore SIGINT otherwise.
 
     Only the main thread can set signal handlers; in another thread this does nothing.
     """
-    try:
-        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    except ValueError:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tethered(
@@ -232,7 +238,10 @@ class Server:
         try:
             self.stop()
         finally:
-            self._remove()
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        self._remove()
 
     def _remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -243,15 +252,20 @@ class Postgres(Server):
 
     PostgreSQL refuses to run as root. If this process is root, the server runs as the user
     `nobody`; files that this user cannot reach (the checkout may be in /root) are copied to a
-    temporary directory of its own. `settings` override POSTGRES_SETTINGS.
+    temporary directory of its own. `settings` override POSTGRES_SETTINGS. `keep`: the data of an
+    earlier run are used, and those of this one are left; `is_new` says whether there were any.
     """
 
     superuser = "usher"
     death_signal = signal.SIGINT  # fast shutdown
 
-    def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, settings: dict[str, str] | None = None, *, keep: bool = False
+    ) -> None:
         super().__init__(directory)
         self.settings = POSTGRES_SETTINGS | (settings or {})
+        self.keep = keep
+        self.is_new = True
         self.home = self.directory
         self.bin = PACKAGE / "pginstall" / "bin"
 
@@ -287,19 +301,48 @@ class Postgres(Server):
         return PACKAGE / "pginstall" / "bin" / "pgbench"
 
     def _prepare(self) -> None:
-        self._discard_earlier_run()
+        if self.keep and self._find_earlier_run():
+            return
+        self.discard()
         self.directory.mkdir()
         if os.geteuid() == 0:
             self.user = pwd.getpwnam("nobody")
             self._settle_user(self.user)
         self._initdb()
+        self._keep_password()
 
-    def _discard_earlier_run(self) -> None:
-        """Delete the directory's content, and the temporary home that it may point to."""
+    @property
+    def _password_path(self) -> Path:
+        return self.directory / "password"
+
+    def _keep_password(self) -> None:
+        """Write the password, which is the last step: with it an earlier run is complete."""
+        self._password_path.touch(mode=0o600)
+        self._password_path.write_text(self.password)
+
+    def _find_earlier_run(self) -> bool:
+        """Take over the data of an earlier run, and the user to whom they belong."""
+        self._find_home()
+        data = self.home / "data"
+        if not (self._password_path.exists() and (data / "PG_VERSION").exists()):
+            return False
+        _end_postmaster(data)
+        self.password = self._password_path.read_text()
+        self.is_new = False
+        if os.geteuid() == 0:
+            self.user = pwd.getpwuid(data.stat().st_uid)
+            self._settle_binaries(self.user)
+        return True
+
+    def _find_home(self) -> None:
         self.home = self.directory
         elsewhere = self.directory / "home"
         if elsewhere.is_symlink():
             self.home = elsewhere.readlink()
+
+    def discard(self) -> None:
+        """Delete the directory's content, and the temporary home that it may point to."""
+        self._find_home()
         _end_postmaster(self.home / "data")
         self._remove()
 
@@ -307,11 +350,19 @@ class Postgres(Server):
         """Give the unprivileged user a directory and binaries that it can reach."""
         os.chown(self.directory, user.pw_uid, user.pw_gid)
         if not _reaches(user, self.directory):
-            self.home = Path(tempfile.mkdtemp(prefix="usher-postgres-"))
+            self.home = Path(tempfile.mkdtemp(prefix="usher-postgres-", dir=self._temporary()))
             os.chown(self.home, user.pw_uid, user.pw_gid)
             (self.directory / "home").symlink_to(self.home)
+        self._settle_binaries(user)
+
+    def _settle_binaries(self, user: pwd.struct_passwd) -> None:
         if not _reaches(user, self.bin):
             self.bin = _copy_package(self.home) / "pginstall" / "bin"
+
+    def _temporary(self) -> Path | None:
+        """Where data that are kept outlive a restart of the machine; None: the usual place."""
+        lasting = Path("/var/tmp")
+        return lasting if self.keep and lasting.is_dir() else None
 
     def _initdb(self) -> None:
         with tempfile.NamedTemporaryFile("w", dir=self.home, prefix="password-") as file:
@@ -325,7 +376,8 @@ class Postgres(Server):
                     *(self.bin / "initdb", "-D", self.home / "data", "-U", self.superuser),
                     *("--auth=scram-sha-256", f"--pwfile={file.name}", "--set=scram_iterations=1"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
-                    *("--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions"),
+                    *("--builtin-locale=C.UTF-8", "--no-instructions"),
+                    *(() if self.keep else ("--no-sync",)),
                 ],
             ).check_returncode()
 
@@ -352,6 +404,11 @@ class Postgres(Server):
                     raise
                 time.sleep(0.1)
 
+    def has_database(self, name: str) -> bool:
+        with psycopg.connect(self.url) as conn:
+            query = "SELECT FROM pg_database WHERE datname = %s"
+            return conn.execute(query, [name]).rowcount == 1
+
     def create_database(self, name: str, template: str | None = None) -> str:
         """Copy a database from `template`, which must have no connections; return its URL."""
         source = psycopg.sql.Identifier(template or "template1")
@@ -367,6 +424,10 @@ class Postgres(Server):
         """Stop and start; `immediate` works like a crash of the whole server, with recovery."""
         self.stop(mode)
         self.start()
+
+    def _clean_up(self) -> None:
+        if not self.keep:
+            self._remove()
 
     def _remove(self) -> None:
         if self.home != self.directory:
@@ -396,6 +457,7 @@ def _reaches(user: pwd.struct_passwd, directory: Path) -> bool:
 def _copy_package(home: Path) -> Path:
     """Copy the server (40 MB) and its libraries to `home`, where its owner can reach them."""
     for name in (PACKAGE.name, PACKAGE.name + ".libs"):
+        shutil.rmtree(home / name, ignore_errors=True)  # of an earlier run
         shutil.copytree(PACKAGE.with_name(name), home / name)
     return home / PACKAGE.name
 

@@ -5,7 +5,8 @@
         stack.supervisor.kill("worker")
         stack.postgres.restart("immediate")
 
-All files are below `var_dir` and are deleted at the next start. When the block ends, with or
+All files are below `var_dir` and are deleted at the next start; with `keep` the next run goes on
+with the database, the sandbox, the mails and the secrets of this one. When the block ends, with or
 without an error, every process is stopped. DATABASE_URL and REDIS_URL, if set, are used instead of
 embedded servers.
 """
@@ -16,7 +17,6 @@ import os
 import secrets
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,18 +24,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ops.local.servers import Postgres, Redis, free_port, stopping_on_sigterm
+from ops.local.kept import HOST, Kept, can_listen
+from ops.local.servers import Postgres, Redis, free_port, stopping_on_signals
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
 from ops.sandbox.stripe.process import running_sandbox
 
-HOST = "127.0.0.1"
+HOST_V6 = "::1"  # many programs try it first for "localhost"
 
 
 class Stack:
     """Start with `with`. `formation` says how many of each process type; default: one of each.
 
     `env` adds to, or overrides, what the processes get. `sandbox_options` go to running_sandbox().
-    `web_port` 0 means a free one. `say` gets progress messages, a line at a time.
+    `web_port` 0 means a free one; another one is served at http://localhost, by IPv4 and IPv6.
+    `say` gets progress messages, a line at a time.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Stack:
         formation: Mapping[str, int] | None = None,
         *,
         web_port: int = 0,
+        keep: bool = False,
         env: Mapping[str, str] | None = None,
         postgres_settings: dict[str, str] | None = None,
         sandbox_options: Mapping[str, Any] | None = None,
@@ -53,9 +56,10 @@ class Stack:
         self.procfile = read_procfile()
         one_of_each = {kind: 1 for kind in self.procfile if kind != "release"}
         self.formation = dict(one_of_each if formation is None else formation)
-        self.web_url = f"http://{HOST}:{web_port or free_port()}"
-        self.live_url = f"http://{HOST}:{free_port()}"
-        self.smtp_port, self.catcher_url = free_port(), f"http://{HOST}:{free_port()}"
+        self.web_port = web_port or free_port()
+        self.web_url = f"http://{HOST}:{self.web_port}"
+        self.public_url = f"http://localhost:{web_port}" if web_port else self.web_url
+        self.keep = keep
         self.extra_env = dict(env or {})
         self.postgres_settings = postgres_settings
         self.sandbox_options = dict(sandbox_options or {})
@@ -69,10 +73,11 @@ class Stack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
-            starting.enter_context(stopping_on_sigterm())
+            starting.enter_context(stopping_on_signals())
             starting.enter_context(alone_in(self.var_dir))
-            refuse_taken(self.web_url)
+            self.kept = Kept(self.var_dir / "kept.json" if self.keep else None)
             self._empty_var()
+            self._choose_ports()
             self._start_database(starting)
             self._start_redis(starting)
             self._start_sandbox(starting)
@@ -87,16 +92,35 @@ class Stack:
 
     def _empty_var(self) -> None:
         for name in ("log", "mail", "metrics"):
-            shutil.rmtree(self.var_dir / name, ignore_errors=True)
-            (self.var_dir / name).mkdir(parents=True)
+            if not (self.keep and name == "mail"):
+                shutil.rmtree(self.var_dir / name, ignore_errors=True)
+            (self.var_dir / name).mkdir(parents=True, exist_ok=True)
+
+    def _choose_ports(self) -> None:
+        """Choose where the processes listen. The port of the web processes is decided already: if
+        it is taken, another program's answer would be mistaken for Usher's."""
+        self.web_hosts = [HOST]
+        if self.public_url != self.web_url and has_ipv6():
+            self.web_hosts.append(HOST_V6)
+        for host in self.web_hosts:
+            if not can_listen(host, self.web_port):
+                sys.exit(
+                    f"port {self.web_port} of {host} is in use by another program."
+                    f" Choose another one: ARGS='--port {self.web_port + 1}'"
+                )
+        self.live_url = f"http://{HOST}:{self.kept.port('live_port', free_port)}"
+        self.smtp_port = free_port()
+        self.catcher_url = f"http://{HOST}:{self.kept.port('catcher_port', free_port)}"
 
     def _start_database(self, starting: contextlib.ExitStack) -> None:
         self.database_url = os.environ.get("DATABASE_URL", "")
         if not self.database_url:
             self.say("starting PostgreSQL")
-            server = Postgres(self.var_dir / "pg", self.postgres_settings)
+            server = Postgres(self.var_dir / "pg", self.postgres_settings, keep=self.keep)
             self.postgres = starting.enter_context(server)
-            self.database_url = self.postgres.create_database("usher")
+            self.database_url = self.postgres.url_of("usher")
+            if not self.postgres.has_database("usher"):
+                self.postgres.create_database("usher")
 
     def _start_redis(self, starting: contextlib.ExitStack) -> None:
         self.redis_url = os.environ.get("REDIS_URL", "")
@@ -108,31 +132,38 @@ class Stack:
 
     def _start_sandbox(self, starting: contextlib.ExitStack) -> None:
         self.say("starting the Stripe sandbox")
-        self.webhook_secret = f"whsec_{secrets.token_urlsafe(24)}"
-        options = {
+        self.webhook_secret = self.kept.get(
+            "webhook_secret", lambda: f"whsec_{secrets.token_urlsafe(24)}"
+        )
+        options: dict[str, Any] = {
             "webhook_url": f"{self.web_url}/webhooks/stripe",
             "webhook_secret": self.webhook_secret,
         }
+        if self.keep:
+            options["port"] = self.kept.port("sandbox_port", free_port)
+            options["state_dir"] = self.var_dir / "sandbox"
         self.sandbox = starting.enter_context(running_sandbox(**options, **self.sandbox_options))
 
     def _compose_settings(self) -> dict[str, str]:
         """The environment that db/runtime/settings.py and gunicorn read."""
-        port = self.web_url.rpartition(":")[2]
+        binds = [f"[{host}]" if ":" in host else host for host in self.web_hosts]
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "CACHE_URL": self.cache_url,
-            "SECRET_KEY": secrets.token_urlsafe(32),
-            "PUBLIC_URL": self.web_url,
-            "STRIPE_API_KEY": f"sk_test_{secrets.token_hex(12)}",
+            "SECRET_KEY": self.kept.get("secret_key", lambda: secrets.token_urlsafe(32)),
+            "PUBLIC_URL": self.public_url,
+            "STRIPE_API_KEY": self.kept.get(
+                "stripe_api_key", lambda: f"sk_test_{secrets.token_hex(12)}"
+            ),
             "STRIPE_API_BASE": self.sandbox.url,
             "STRIPE_WEBHOOK_SECRET": self.webhook_secret,
             "SMTP_URL": f"smtp://{HOST}:{self.smtp_port}",
             "MAIL_FROM": "Usher <tickets@usher.example>",
             "PROMETHEUS_MULTIPROC_DIR": str(self.var_dir / "metrics"),
             # Overrides the config file's address, so that it does not listen on the network.
-            "GUNICORN_CMD_ARGS": f"--bind {HOST}:{port}",
-            "PORT": port,
+            "GUNICORN_CMD_ARGS": " ".join(f"--bind {host}:{self.web_port}" for host in binds),
+            "PORT": str(self.web_port),
             "RATE_LIMITS": "off",  # the whole crowd has one address
             "LIVE_BIND": self.live_url.removeprefix("http://"),
             "LIVE_URL": self.live_url,
@@ -174,15 +205,8 @@ class Stack:
         self._closing.close()
 
 
-def refuse_taken(url: str) -> None:
-    """Exit if the port is in use: another program's answer would be mistaken for Usher's."""
-    port = int(url.rpartition(":")[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            sys.exit(f"{url} cannot be used: {error.strerror}. Choose another: ARGS='--port 8001'")
+def has_ipv6() -> bool:
+    return can_listen(HOST_V6, 0)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ import structlog
 from db.connections import Conn, transaction
 from db.durable import outbox
 from db.runtime.errors import UsherError
+from db.runtime.faults import reach
 from tasks.durable.quarantine import quarantine
 
 log = structlog.get_logger()
@@ -122,6 +123,7 @@ class Lease:
     def finish(self, conn: Conn) -> None:
         """Delete the tasks, in the transaction of their effect."""
         outbox.finish(conn, self.ids, self.token)
+        reach("after deletion")
         if self.policy.keep and any(task.failures for task in self.tasks):
             outbox.resolve(conn, self.ids)
         self.finished = True

@@ -9,7 +9,7 @@ import pytest
 
 from db.connections import Conn, one
 from db.durable import jobs
-from ops.console import __main__ as console
+from ops.console import commands as console
 from tasks import clock
 from tasks.clock import Job
 from tests.support.running import Running

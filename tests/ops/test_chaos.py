@@ -1,6 +1,8 @@
 """A short campaign in which everything breaks, and that each of its tools does what it says."""
 
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +12,19 @@ from uuid import uuid4
 import psycopg
 import pytest
 import redis
+import requests
 
 from db.connections import Conn
-from ops.chaos import mail, promises
+from ops.chaos import mail, promises, timeline
 from ops.chaos.__main__ import run
 from ops.chaos.buyer import Told
 from ops.chaos.copies import Copies
 from ops.chaos.everything import COMMITTERS, POINTS, SHORT, long_form
-from ops.chaos.plan import draw_acts, draw_people, named_points
+from ops.chaos.plan import Act, draw_acts, draw_people, named_points
+from ops.chaos.timeline import Timeline
 from ops.chaos.wire import How, Wire
+from ops.local.servers import free_port
+from ops.local.supervisor import Supervisor
 from tests.support.running import Running
 from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
@@ -169,3 +175,71 @@ def test_mails_that_never_came_or_came_as_another_are_noticed(running: Running) 
     assert mail.compare(running.conn, came + Counter([one])).repeated == 1
     assert "never received" in mail.compare(running.conn, Counter()).missing[0]
     assert mail.compare(running.conn, came + Counter(["<other@usher.example>"])).doubled
+
+
+# Faults that meet each other.
+
+
+@pytest.mark.faults("Campaigns")
+@pytest.mark.parametrize(
+    "away",
+    [
+        requests.ConnectionError("refused"),
+        requests.ReadTimeout("silent"),
+        psycopg.OperationalError("starting up"),
+        redis.ConnectionError("refused"),
+        ConnectionResetError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_fault_whose_target_was_just_killed_happens_when_it_is_back(away: Exception) -> None:
+    tries: list[float] = []
+
+    def do(act: Act) -> Act:
+        tries.append(act.at_s)
+        if len(tries) < 3:
+            raise away
+        return Act(act.at_s + 0.1, "end")
+
+    with Timeline([Act(0, "mail")], {"mail": do, "end": lambda act: None}) as line:
+        wait_until(lambda: line.done["end"] == 1)
+    assert (line.done["mail"], line.late["mail"], line.errors) == (1, 1, [])
+    assert len(tries) == 3
+
+
+@pytest.mark.faults("Campaigns")
+def test_a_fault_that_fails_otherwise_or_for_too_long_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timeline, "PATIENCE_S", 0.3)
+
+    def do(act: Act) -> None:
+        raise ConnectionRefusedError if act.whom == "dead" else KeyError
+
+    acts = [Act(0, "cut", "dead"), Act(0, "cut", "odd")]
+    with Timeline(acts, {"cut": do}) as line:
+        wait_until(lambda: len(line.errors) == 2)
+    assert "KeyError" in line.errors[0]
+    assert "ConnectionRefusedError" in line.errors[1]
+
+
+@pytest.mark.processes
+@pytest.mark.faults("Campaigns")
+def test_the_mail_servers_faults_outlast_its_death(tmp_path: Path) -> None:
+    ports = f"--smtp-port {free_port()} --http-port {(port := free_port())}"
+    command = f'python -m ops.sandbox.mail_catcher {ports} --dir "{tmp_path}"'
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    url = f"http://127.0.0.1:{port}"
+    with Supervisor(env, tmp_path / "log") as supervisor:
+        supervisor.start("catcher", command)
+        supervisor.wait_for_http("catcher", f"{url}/readyz")
+        server = mail.Mail(url, 1)
+        supervisor.kill("catcher")
+        acts = [Act(0, "mail", lasts_s=0.1)]
+        with Timeline(acts, server.doings) as line:
+            wait_until(lambda: line.done["mail_well"] == 1, 30)
+        assert line.errors == []
+        assert server.done.total() == 1
+        supervisor.kill("catcher")
+        server.rest()
+        assert server.caught() == {}

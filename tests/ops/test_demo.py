@@ -1,6 +1,8 @@
 """A small sale end to end, and that the demo's checks would notice what is wrong."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 
 from ops.demo import check
-from ops.demo.__main__ import run
+from ops.demo.__main__ import run, sale_options
 from ops.demo.buyer import Told
 from ops.demo.people import Hall, demand, gather
+from ops.demo.report import activity
+from ops.local.supervisor import ROOT
 
 ROWS, WIDTH = 6, 10
 
@@ -40,7 +44,9 @@ def small_hall() -> dict[str, Any]:
 
 
 @pytest.mark.processes
-def test_a_small_hall_sells_out_from_queue_to_inbox(tmp_path: Path) -> None:
+def test_a_small_hall_sells_out_from_queue_to_inbox(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = tmp_path / "small.json"
     plan.write_text(json.dumps(small_hall()))
     result = run(plan, buyers=120, seed=1, hold_seconds=10, var_dir=tmp_path / "var")
@@ -49,6 +55,61 @@ def test_a_small_hall_sells_out_from_queue_to_inbox(tmp_path: Path) -> None:
     assert result["confirmed_bookings"] == result["emails_delivered"] > 0
     assert result["captured_minor"] == result["ledger_captured_minor"] > 0
     assert json.loads((tmp_path / "var" / "demo.json").read_text()) == result
+    said = capsys.readouterr().out
+    assert "holds last 10 s" in said
+    assert said.index("Every seat sold once") < said.index("What next:") < said.index("make run")
+
+
+@pytest.mark.faults("First minutes")
+@pytest.mark.parametrize(
+    ("start_s", "seats", "hold_seconds"),
+    [(5, 1188, 15), (7.2, 1188, 15), (30, 1188, 60), (900, 1188, 300), (5, 39_616, 60)],
+)
+def test_holds_are_longer_on_a_machine_that_took_long_to_start(
+    start_s: float, seats: int, hold_seconds: int
+) -> None:
+    assert sale_options(seats, 3000, None, start_s)["hold_seconds"] == hold_seconds
+    assert sale_options(seats, 3000, 20, start_s)["hold_seconds"] == 20
+
+
+@pytest.mark.faults("First minutes")
+@pytest.mark.parametrize(
+    ("since", "seats", "stages", "doing"),
+    [
+        (None, {}, {"coming": 3000}, "3,000 buyers make their accounts"),
+        (-4, {"free": 60}, {"coming": 7}, "7 buyers make their accounts; the sale opens in 4 s"),
+        (-2, {"free": 60}, {"signed up": 9}, "waiting; the sale opens in 2 s"),
+        (3, {"free": 60}, {"waiting": 9}, "selling"),
+        (3, {"held": 6}, {"waiting": 2251, "holding": 1, "paying": 2},
+         "2,251 wait for seats of 3 buyers who may not pay for theirs"),
+        (3, {"sold": 6}, {"waiting": 2251, "paying": 2}, "sold out: 2,251 are being told"),
+        (3, {"held": 6}, {"paying": 2}, "the last 2 pay, or let their seats expire"),
+        (3, {"sold": 6}, {"done": 9}, "the last buyers come"),
+    ],
+)  # fmt: skip
+def test_the_demo_says_what_it_waits_for(
+    since: float | None, seats: dict[str, int], stages: dict[str, int], doing: str
+) -> None:
+    assert activity(seats, {"since_opening_s": since, "stages": stages}) == doing
+
+
+@pytest.mark.processes
+@pytest.mark.faults("First minutes")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--plan", "no-such.json"], "The plan cannot be read"),
+        (["--plan", "README.md"], "README.md is not a seating plan"),
+        (["--buyers", "0"], "invalid positive value: '0'"),
+        (["--buyers", "many"], "invalid positive value: 'many'"),
+    ],
+)
+def test_the_demo_says_what_is_wrong_with_its_options(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "ops.demo", *options]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode != 0
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def chart() -> Hall:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.chaos import everything, mutants
+from db.connections import Conn
+from ops.chaos import everything, met, mutants
 from ops.chaos.forms import FORMS
 from ops.chaos.mutants import MUTANTS, Change, GuardMoved, apply, copy_of_tree, judge
+from ops.chaos.plan import named_points
 
 GOOD = {"failures": [], "seed": 1}
 BAD = {"failures": ["2 captured twice: …"], "seed": 1}
@@ -39,10 +41,53 @@ def test_a_mutant_is_a_copy() -> None:
 
 
 def test_killed_is_only_what_fails_beside_a_control_that_passes() -> None:
-    assert judge(GOOD, BAD) == ("killed", "2 captured twice: …")
-    assert judge(GOOD, GOOD)[0] == "survived"
-    assert judge(GOOD, {"failures": ["it broke off"]}) == ("invalid", "it broke off")
-    assert judge(BAD, BAD)[0] == judge(BAD, GOOD)[0] == "invalid"
+    assert judge(GOOD, BAD, 3) == ("killed", "2 captured twice: …")
+    assert judge(GOOD, GOOD, 3)[0] == "survived"
+    assert judge(GOOD, {"failures": ["it broke off"]}, 0) == ("invalid", "it broke off")
+    assert judge(BAD, BAD, 3)[0] == judge(BAD, GOOD, 3)[0] == "invalid"
+
+
+@pytest.mark.faults("Campaigns")
+def test_a_campaign_that_did_not_meet_the_guard_is_repeated_with_another_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+
+    def campaign(form: str, changes: object, seed: int) -> dict[str, object]:
+        seeds.append(seed)
+        return BAD | {"met": 2} if len(seeds) == 4 else GOOD | {"met": 0}
+
+    monkeypatch.setattr(mutants, "campaign", campaign)
+    [found] = mutants.try_all(MUTANTS[:1])
+    assert (found["outcome"], found["met"], found["seed"]) == ("killed", 2, 2)
+    assert seeds == [1, 1, 2, 2]
+    assert judge(GOOD, GOOD, 0)[0] == "missed"
+
+
+@pytest.mark.faults("Campaigns")
+def test_what_a_mutant_did_is_counted_in_python_and_in_sql(
+    conn: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert met.counted(conn) == {}
+    monkeypatch.setenv(met.VARIABLE, str(tmp_path))
+    assert met.counted(conn) == {"met": 0}
+    met.met()
+    for payment in ("p1", "p2", "p1", "p1"):
+        met.again(payment)
+    assert met.counted(conn) == {"met": 3}
+    conn.execute("create sequence met")
+    assert met.counted(conn) == {"met": 3}
+    conn.execute("select nextval('met'), nextval('met')")
+    assert met.counted(conn) == {"met": 5}
+
+
+def test_each_mutant_counts() -> None:
+    """By what replaces its guard, or by what its control counts."""
+    for mutant in MUTANTS:
+        texts = [change.new for change in (*mutant.changes, *mutant.meter)]
+        counts = any("nextval('met')" in text or "ops.chaos.met" in text for text in texts)
+        assert counts != bool(mutant.point), mutant.name
+        assert not mutant.point or mutant.point in named_points()
 
 
 @pytest.mark.processes
@@ -52,3 +97,4 @@ def test_a_campaign_kills_a_mutant() -> None:
     [mutant] = [mutant for mutant in MUTANTS if mutant.name == "one_message_id"]
     [found] = mutants.try_all([mutant])
     assert (found["outcome"], found["form"]) == ("killed", "quiet"), found["how"]
+    assert found["met"] > 20

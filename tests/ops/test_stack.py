@@ -42,7 +42,7 @@ def test_a_second_one_in_the_same_place_is_refused(stack: Stack) -> None:
 def test_a_taken_port_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(SystemExit, match="cannot be used"):
+        with pytest.raises(SystemExit, match="in use by another program"):
             Stack(tmp_path / "var", {}, web_port=port, say=lambda line: None).__enter__()
 
 

@@ -8,7 +8,7 @@ from flask import Flask
 from db.connections import transaction
 from db.payments import reconciliations
 from db.runtime.errors import InvalidRequest
-from ops.console import __main__ as console
+from ops.console import commands as console
 from tests.support import archiving
 from tests.support.paying import PRICE, confirmed
 from tests.support.reconciling import (

@@ -1,5 +1,6 @@
 """The queue's public board and the signed ticket: everybody's place without the database."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -30,6 +31,7 @@ def a_board(served: int = 0, last: int = 0, **changes: Any) -> Board:
         "last_number": last,
         "counted": 1001,
         "standby": 0,
+        "turn_seconds": 600,
         "leavers": [],
         "sale": "open",
         "as_of": MOMENT,
@@ -309,6 +311,34 @@ def test_polls_are_rarer_further_back_and_jittered() -> None:
     assert 20 <= min(far) <= max(far) <= 30
     middle = [board.poll_after(2000) for _ in range(500)]
     assert 8 <= min(middle) < 9 and 11 < max(middle) <= 12
+
+
+@pytest.mark.faults("First minutes")
+@pytest.mark.parametrize("turn_seconds", [5, 15, 20, 86_400])
+def test_no_buyer_is_told_to_look_after_the_time_to_pay_is_over(turn_seconds: int) -> None:
+    crowd = {"standby": 5000, "turn_seconds": turn_seconds}
+    slow, over = moving(1, **crowd), a_board(0, 10**6, sale="over", **crowd)
+    asked = [
+        pause
+        for _ in range(200)
+        for pause in (
+            slow.poll_after(10**6),
+            slow.poll_after_standby(),
+            slow.poll_after_number(-7),
+            over.poll_after_number(999_999),
+            json.loads(slow.document)["poll_after_s"],
+        )
+    ]
+    assert max(asked) <= min(turn_seconds / 2, 30)
+    assert min(asked) >= 1
+
+
+@pytest.mark.faults("First minutes")
+def test_the_time_to_pay_and_to_take_a_pass_bound_the_polls(conn: Conn) -> None:
+    sale = build_theatre(conn, {1: ["."]})
+    for hold, claim, latest_poll in ((40, 50, 20), (40, 12, 6), (600, 600, 30)):
+        conn.execute("update events set hold_seconds = %s, claim_seconds = %s", [hold, claim])
+        assert read(conn, sale.event).latest_poll == latest_poll
 
 
 def test_a_crowd_on_standby_looks_less_often_than_a_few() -> None:

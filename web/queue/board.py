@@ -21,6 +21,7 @@ from db.connections import autocommit
 from web.support.snapshots import Snapshots
 
 SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
+PART_OF_TURN = 0.5  # of the time to pay: who looks that late still has the other half
 JITTER = 0.2
 SERVED_IN_A_SECOND = 500  # assumed until it is measured
 STANDBY_LOOKS = 200  # polls a second by all standby entries together, since they have no order
@@ -99,7 +100,7 @@ class Board:
 
     def poll_base(self, ahead: int) -> float:
         """Half of the expected wait, so that the jitter stays within the bounds."""
-        return _bounded(ahead / (self.per_second or SERVED_IN_A_SECOND) / 2)
+        return self._bounded(ahead / (self.per_second or SERVED_IN_A_SECOND) / 2)
 
     def poll_after(self, ahead: int, seed: int | None = None) -> float:
         """Seconds until the next poll, with jitter so that clients do not poll at the same time;
@@ -109,18 +110,23 @@ class Board:
 
     def poll_after_standby(self) -> float:
         """Seconds until the next poll of a standby entry: longer if there are more of them."""
-        return _jittered(_bounded(self.queue["standby"] / STANDBY_LOOKS), random)
+        return _jittered(self._bounded(self.queue["standby"] / STANDBY_LOOKS), random)
 
     def poll_after_number(self, number: int) -> float:
         """Seconds until the next poll for a number. At a sale's end all entries read their state,
         so it is spread over 30 s."""
         if self.is_over:
-            return round(random.uniform(SOONEST_POLL, LATEST_POLL), 1)
+            return round(random.uniform(SOONEST_POLL, self.latest_poll), 1)
         return self.poll_after(self.ahead(number) if number > 0 else ENDLESS)
 
+    @property
+    def latest_poll(self) -> float:
+        """The longest pause in seconds. A buyer who is told to look after it must not find that the
+        time to pay is over."""
+        return min(LATEST_POLL, self.queue["turn_seconds"] * PART_OF_TURN)
 
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, SOONEST_POLL / (1 - JITTER)), LATEST_POLL / (1 + JITTER))
+    def _bounded(self, seconds: float) -> float:
+        return min(max(seconds, SOONEST_POLL / (1 - JITTER)), self.latest_poll / (1 + JITTER))
 
 
 def _jittered(seconds: float, dice: random.Random | ModuleType) -> float:

@@ -32,6 +32,7 @@ FROM events e WHERE e.id = %(event_id)s AND e.state <> 'draft'
 -- computed from the numbers given out and the leavers, at the same cost for every length. Up to 5,000
 -- standby entries are counted.
 SELECT l.event_id, d.now_serving, clock_timestamp() AS as_of, n.last_number, w.counted, s.standby,
+    least(e.hold_seconds, e.claim_seconds) AS turn_seconds,
     list_leavers(l.event_id, d.now_serving, n.last_number) AS leavers,
     CASE WHEN e.state <> 'on_sale' OR clock_timestamp() >= e.off_sale_at THEN 'over'
         WHEN clock_timestamp() < e.on_sale_at THEN 'soon'
