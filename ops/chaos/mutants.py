@@ -101,7 +101,8 @@ MUTANTS = (
             Change(
                 "tasks/gateways/stripe/payments.py",
                 'key = f"{progress.payment_id}:{progress.idempotency_n}"',
-                f"key = {AGAIN}(f'{{progress.payment_id}}:{{progress.idempotency_n}}') or __import__('uuid').uuid4().hex",
+                f"key = {AGAIN}(f'{{progress.payment_id}}:{{progress.idempotency_n}}')"
+                " or __import__('uuid').uuid4().hex",
             ),
         ),
     ),
@@ -114,7 +115,8 @@ MUTANTS = (
             Change(
                 "tasks/gateways/stripe/refunds.py",
                 'key = f"{progress.refund_id}:{progress.idempotency_n}"',
-                f"key = {AGAIN}(f'{{progress.refund_id}}:{{progress.idempotency_n}}') or __import__('uuid').uuid4().hex",
+                f"key = {AGAIN}(f'{{progress.refund_id}}:{{progress.idempotency_n}}')"
+                " or __import__('uuid').uuid4().hex",
             ),
         ),
     ),
@@ -308,8 +310,7 @@ MUTANTS = (
             Change(
                 "tasks/mail/compose.py",
                 'message["Message-ID"] = f"<{mail.id}@',
-                f"message[\"Message-ID\"] = f\"<{{{MET} or __import__('uuid').uuid4()}}@",
-            ),
+                f'message["Message-ID"] = f"<{{{MET} or __import__(\'uuid\').uuid4()}}@',
             ),
         ),
     ),

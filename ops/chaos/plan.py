@@ -51,8 +51,9 @@ class Form:
     points (db/runtime/faults.py). freezes: how often a worker is stopped for freeze_s. storms: how
     often the gateway acts but drops nearly all answers. breaks: other faults by name
     (ops/chaos/servers.py, mail.py). points: additional crash points. only_points: no others than
-    these. copies: deliver every message again, at once and late. bank_s: between two decisions of the bank on disputes. pace: see
-    TASK_PACE. hasten: after the faults, move deadlines of holds and of calls under way forward.
+    these. copies: deliver every message again, at once and late. bank_s: between two decisions of
+    the bank on disputes. pace: see TASK_PACE. hasten: after the faults, move deadlines of holds and
+    of calls under way forward.
     patience_s: the longest wait until nothing is under way.
     """
 
