@@ -3,6 +3,10 @@
 Only callers open transactions: `with transaction() as conn:`. Every function of this layer takes
 `conn` first. No network call may happen inside a transaction: each function that calls the gateway
 or the mail server begins with `refuse_transaction()`.
+
+Behind a pooler in transaction mode (DATABASE_POOLER) each transaction may have another session.
+Therefore nothing is prepared, limits are set in each transaction, and what needs a session connects
+directly.
 """
 
 from collections.abc import Iterator
@@ -42,6 +46,8 @@ _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 current_trace: ContextVar[str | None] = ContextVar("trace", default=None)
 """The id of the request that this thread answers, or that caused its task."""
 
+SET_LIMITS = """SELECT set_config('statement_timeout', %(statement)s, %(local)s),
+    set_config('lock_timeout', %(lock)s, %(local)s)"""
 SET_ACTING = "SELECT set_config('usher.acting', %s, true), set_config('usher.trace', %s, true)"
 
 
@@ -90,7 +96,7 @@ def open_pool() -> Pool:
     return Pool(
         settings().database_url,
         connection_class=Connection[DictRow],
-        kwargs={"row_factory": dict_row, "application_name": "usher", **TO_NOTICE_LOSS},
+        kwargs={"row_factory": dict_row, "application_name": "usher", **session_options()},
         min_size=1,
         max_size=settings().pool_size,
         timeout=POOL_TIMEOUT,
@@ -101,6 +107,15 @@ def open_pool() -> Pool:
         configure=apply_statement_limits,
         open=True,
     )
+
+
+def behind_pooler() -> bool:
+    return settings().database_pooler == "on"
+
+
+def session_options() -> dict[str, Any]:
+    """What every connection through DATABASE_URL needs."""
+    return TO_NOTICE_LOSS | ({"prepare_threshold": None} if behind_pooler() else {})
 
 
 class Limits:
@@ -118,18 +133,21 @@ def set_statement_limits(seconds: float) -> None:
 
 
 def apply_statement_limits(conn: Conn) -> None:
-    """Set the limits once per connection, which costs requests nothing. A pooler in transaction
-    mode would share such a connection with other processes: therefore these processes need their
-    own database user (ops/docs/running.md).
-    """
-    if Limits.statement or Limits.lock:
+    """Set the limits once per connection, which costs requests nothing. A pooler would share such a
+    connection with other processes: behind one, each transaction sets them for itself."""
+    if (Limits.statement or Limits.lock) and not behind_pooler():
         conn.autocommit = True
-        conn.execute(
-            """SELECT set_config('statement_timeout', %s, false),
-            set_config('lock_timeout', %s, false)""",
-            [str(Limits.statement), str(Limits.lock)],
-        )
+        _set_limits(conn, for_transaction=False)
         conn.autocommit = False
+
+
+def limits_are_per_transaction() -> bool:
+    return bool(Limits.statement or Limits.lock) and behind_pooler()
+
+
+def _set_limits(conn: Conn, *, for_transaction: bool) -> None:
+    limits = {"statement": str(Limits.statement), "lock": str(Limits.lock)}
+    conn.execute(SET_LIMITS, limits | {"local": for_transaction})
 
 
 def check_if_closed(conn: Conn) -> None:
@@ -156,6 +174,8 @@ def transaction(acting: str | None = None, seconds: int | None = None) -> Iterat
     with pool().connection() as conn:
         token = _in_transaction.set(True)
         try:
+            if limits_are_per_transaction():
+                _set_limits(conn, for_transaction=True)
             if acting:
                 conn.execute(SET_ACTING, [acting, current_trace.get() or ""])
             if seconds:
@@ -170,17 +190,30 @@ def transaction(acting: str | None = None, seconds: int | None = None) -> Iterat
 @contextmanager
 def autocommit() -> Iterator[Conn]:
     """A connection on which every statement commits by itself: one round trip instead of three.
+    Limits that are set per transaction need one: then all statements commit together.
 
     Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
     """
     with pool().connection() as conn:
-        conn.autocommit = True
+        if limits_are_per_transaction():
+            _set_limits(conn, for_transaction=True)
+        else:
+            conn.autocommit = True
         try:
             yield conn
         finally:
-            if not conn.closed:
+            if conn.autocommit and not conn.closed:
                 conn.autocommit = False
     reach_commit("after", None)
+
+
+@contextmanager
+def session() -> Iterator[Conn]:
+    """A connection of its own, in autocommit mode and without a pooler: what is set in it stays."""
+    options = {"row_factory": dict_row, "application_name": "usher", **TO_NOTICE_LOSS}
+    url = settings().database_direct_url
+    with Connection[DictRow].connect(url, autocommit=True, **options) as conn:
+        yield conn
 
 
 class CalledInTransaction(AssertionError):

@@ -10,7 +10,7 @@ from datetime import date
 import structlog
 
 from db.bookings import archives
-from db.connections import autocommit
+from db.connections import session
 from db.durable import jobs
 from db.maintenance import housekeeping
 from db.runtime.faults import reach
@@ -62,7 +62,7 @@ def drop_partitions(lease: Lease) -> None:
         old = housekeeping.list_old_partitions(conn)
     for partition in old:
         time_slice.check()
-        with autocommit() as conn:
+        with session() as conn:
             housekeeping.drop_partition(conn, partition)
         log.info("partition dropped", partition=partition.name)
         dropped.append(partition.name)

@@ -10,7 +10,7 @@ from psycopg.rows import DictRow, dict_row
 
 from db.accounts.accounts import EpochReading
 from db.catalogue.availability import QueueReading
-from db.connections import TO_NOTICE_LOSS
+from db.connections import session_options
 from db.queries import load
 from db.runtime.settings import settings
 
@@ -51,7 +51,7 @@ async def connect() -> AsyncConn:
         autocommit=True,
         row_factory=dict_row,
         application_name="usher live",
-        **TO_NOTICE_LOSS,
+        **session_options(),
     )
 
 

@@ -21,7 +21,7 @@ class Settings:
     """The settings of a process. Times are in seconds, unless the name has another unit."""
 
     database_url: str
-    """postgresql://… ; direct for migrations, possibly through a pooler for the processes."""
+    """postgresql://… ; through a pooler, if there is one."""
     redis_url: str
     """redis://… : it only wakes workers up; all its data may be lost."""
     secret_key: str
@@ -31,6 +31,10 @@ class Settings:
     """whsec_… of the endpoint that points at /webhooks/stripe."""
     smtp_url: str
     """smtp://[user:password@]host:port, or smtps://…"""
+    database_pooler: str = "off"
+    """on: DATABASE_URL is a pooler in transaction mode, such as PgBouncer."""
+    database_direct_url: str = ""
+    """postgresql://… without the pooler, for what needs a session; by default DATABASE_URL."""
     mail_from: str = "Usher <tickets@usher.example>"
     public_url: str = "http://127.0.0.1:8000"
     """Where buyers reach this service; links in e-mails begin with it."""
@@ -92,6 +96,14 @@ class Settings:
         _require(
             self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db"
         )
+        if self.database_pooler not in ("on", "off"):
+            raise SettingsError("DATABASE_POOLER must be on or off")
+        if not self.database_direct_url:
+            object.__setattr__(self, "database_direct_url", self.database_url)
+        _require(
+            self.database_direct_url, "DATABASE_DIRECT_URL", ("postgresql", "postgres"),
+            "postgresql://host/db",
+        )  # fmt: skip
         _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
         _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")

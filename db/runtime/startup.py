@@ -2,6 +2,7 @@
 waits for, and goes on when they answer."""
 
 from collections.abc import Callable
+from functools import partial
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
@@ -19,11 +20,13 @@ CONNECT_TIMEOUT = 3
 """Seconds for one try."""
 
 
-def wait_for_postgres(stop: Event) -> bool:
-    """Wait until Postgres answers; False: the process was told to stop first."""
-    parts = conninfo_to_dict(settings().database_url)
+def wait_for_postgres(stop: Event, url: str | None = None) -> bool:
+    """Wait until Postgres answers, at DATABASE_URL unless another is given; False: the process was
+    told to stop first."""
+    url = url or settings().database_url
+    parts = conninfo_to_dict(url)
     place = f"{parts.get('host', 'this machine')}:{parts.get('port', 5432)}"
-    return _wait("Postgres", place, _ask_postgres, stop)
+    return _wait("Postgres", place, partial(_ask_postgres, url), stop)
 
 
 def wait_for_redis(stop: Event) -> bool:
@@ -37,8 +40,8 @@ def say_if_postgres_is_away() -> None:
     Thread(target=wait_for_postgres, args=[Event()], name="startup", daemon=True).start()
 
 
-def _ask_postgres() -> None:
-    with psycopg.connect(settings().database_url, connect_timeout=CONNECT_TIMEOUT) as conn:
+def _ask_postgres(url: str) -> None:
+    with psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT) as conn:
         conn.execute("SELECT")
 
 

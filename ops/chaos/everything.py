@@ -135,4 +135,19 @@ FLUSHES = replace(
     QUIET, kills={"worker": 1}, kill_every_s=2, breaks={"redis_flushed": Break(every_s=0.3)}
 )
 
-FORMS = {"everything": SHORT, "quiet": QUIET, "cut_answers": CUT_ANSWERS, "flushes": FLUSHES}
+# Each death is between the deletion of a task and the commit of its effect. Nothing costs money, so
+# all these tasks send mail: no notification of the gateway starts another one.
+DEATHS = replace(
+    QUIET,
+    shows=(Show(share=1, hold_seconds=8, free=True),),
+    die_every_s=0.4,
+    only_points=("after deletion",),
+)
+
+FORMS = {
+    "everything": SHORT,
+    "quiet": QUIET,
+    "cut_answers": CUT_ANSWERS,
+    "flushes": FLUSHES,
+    "deaths": DEATHS,
+}

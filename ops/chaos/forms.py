@@ -135,14 +135,6 @@ FROZEN_PAYMENTS = replace(
     freezes=4,
     freeze_s=10,
 )
-# Each death is between the deletion of a task and the commit of its effect.
-DEATHS = replace(
-    CALM,
-    manners={"pays": 1},
-    wishes={"": 1, "refund": 1},
-    die_every_s=0.4,
-    only_points=("after deletion",),
-)
 CHANGES_OF_MIND = replace(
     CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}
 )
@@ -155,6 +147,5 @@ FORMS = {
     "last_moment": LAST_MOMENT,
     "frozen_payments": FROZEN_PAYMENTS,
     "frozen_disputes": FROZEN_DISPUTES,
-    "deaths": DEATHS,
     "changes_of_mind": CHANGES_OF_MIND,
 }

@@ -15,5 +15,6 @@ def use_local_settings(var: Path = VAR) -> None:
     for path in (var / "run" / "env", var / "env"):
         if path.exists():
             words = shlex.split(path.read_text())
-            os.environ.update(word.split("=", 1) for word in words)  # type: ignore[arg-type]
+            for name, _, value in (word.partition("=") for word in words):
+                os.environ[name] = value
             return

@@ -2,8 +2,8 @@
 
 pgmigrate applies the migrations that were not applied yet. Then one transaction creates all
 functions and triggers anew and fills the reference data of sql/data. Running it again changes
-nothing. A lock keeps two runs apart. Connect directly: a pooler in transaction mode cannot hold
-the lock.
+nothing. A lock keeps two runs apart. It connects to DATABASE_DIRECT_URL, if that is set: a pooler
+in transaction mode cannot hold the lock.
 """
 
 import argparse
@@ -101,10 +101,11 @@ def main() -> None:
     timer = threading.Timer(WAIT_FOR_POSTGRES, given_up.set)
     timer.daemon = True  # so that a finished release does not wait for the timer
     timer.start()
-    if not wait_for_postgres(given_up):
+    url = settings().database_direct_url
+    if not wait_for_postgres(given_up, url):
         sys.exit("Postgres does not answer at DATABASE_URL: nothing was migrated")
     try:
-        for sentence in migrate(settings().database_url):
+        for sentence in migrate(url):
             print(sentence, file=sys.stderr)
     except pgmigrate.MigrateError as error:
         sys.exit(f"{error}: it was rolled back, if it can run in a transaction")

@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from db.connections import Conn, autocommit, one, transaction
+from db.connections import Conn, one, session, transaction
 from db.maintenance import housekeeping
 from tasks import clock
 from tests.support.running import Running
@@ -92,7 +92,7 @@ def drop_old() -> list[str]:
     with transaction() as conn:
         old = housekeeping.list_old_partitions(conn)
     for partition in old:
-        with autocommit() as conn:
+        with session() as conn:
             housekeeping.drop_partition(conn, partition)
     return [partition.name for partition in old]
 

@@ -15,32 +15,7 @@ from ops.demo.buyer import Told
 from ops.demo.people import Hall, demand, gather
 from ops.demo.report import activity
 from ops.local.supervisor import ROOT
-
-ROWS, WIDTH = 6, 10
-
-
-def small_hall() -> dict[str, Any]:
-    """60 seats in two categories; the last row begins with two places for wheelchairs, each with a
-    seat for a companion."""
-    rows = [
-        {
-            "row_number": str(row),
-            "seats": [
-                {
-                    "seat_guid": f"{row}-{seat}",
-                    "seat_number": str(seat),
-                    "category": "Front" if row <= 3 else "Back",
-                    "position": {"x": 20 * seat, "y": 20 * row},
-                    "accessible": row == ROWS and seat in (1, 3),
-                    "companion": row == ROWS and seat in (2, 4),
-                }
-                for seat in range(1, WIDTH + 1)
-            ],
-        }
-        for row in range(1, ROWS + 1)
-    ]
-    zone = {"name": "Hall", "position": {"x": 0, "y": 0}, "rows": rows}
-    return {"name": "Small", "categories": [{"name": "Front"}, {"name": "Back"}], "zones": [zone]}
+from tests.support.drawings import WIDTH, small_hall
 
 
 @pytest.mark.processes
