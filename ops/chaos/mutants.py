@@ -231,11 +231,11 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/durable/leases.py",
-                """        outbox.finish(conn, self.ids, self.token)
+                """        outbox.finish(conn, self.ids if ids is None else ids, self.token)
         reach("after deletion")
         if self.policy.keep""",
                 """        with transaction() as first:
-            outbox.finish(first, self.ids, self.token)
+            outbox.finish(first, self.ids if ids is None else ids, self.token)
         reach("after deletion")
         if self.policy.keep""",
             ),

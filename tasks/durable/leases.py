@@ -120,13 +120,13 @@ class Lease:
                 raise LeaseLost
             yield conn
 
-    def finish(self, conn: Conn) -> None:
-        """Delete the tasks, in the transaction of their effect."""
-        outbox.finish(conn, self.ids, self.token)
+    def finish(self, conn: Conn, ids: list[int] | None = None) -> None:
+        """Delete the tasks, or those of them with these ids, in the transaction of their effect."""
+        outbox.finish(conn, self.ids if ids is None else ids, self.token)
         reach("after deletion")
         if self.policy.keep and any(task.failures for task in self.tasks):
             outbox.resolve(conn, self.ids)
-        self.finished = True
+        self.finished = ids is None
 
     def add_dead_letter(self, conn: Conn, reason: str) -> None:
         """Add a dead letter for a person, independent of the task's own outcome."""

@@ -65,8 +65,7 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
         elif isinstance(error, TryLater) and not isinstance(error, Stopping):
             seconds = error.seconds
             outbox.retry(conn, [task.id], lease.token, str(error), seconds, counts=False)
-    done = [task.id for task in lease.tasks if task.args["email_id"] not in trouble]
-    outbox.finish(conn, done, lease.token)
+    lease.finish(conn, [t.id for t in lease.tasks if t.args["email_id"] not in trouble])
 
 
 @durable(queue="mail", batch=200)
