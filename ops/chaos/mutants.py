@@ -389,7 +389,8 @@ def try_all(mutants: Iterable[Mutant]) -> Iterator[Json]:
 
 def times_met(mutant: Mutant, control: Json, found: Json) -> int:
     if mutant.point:
-        return int(found.get("died_at", {}).get(mutant.point, 0))
+        died_at: dict[str, int] = (found.get("faults", {}) | found).get("died_at", {})
+        return died_at.get(mutant.point, 0)
     return int((control if mutant.meter else found).get("met", 0))
 
 

@@ -81,6 +81,15 @@ def test_what_a_mutant_did_is_counted_in_python_and_in_sql(
     assert met.counted(conn) == {"met": 5}
 
 
+@pytest.mark.faults("Campaigns")
+def test_deaths_are_counted_where_each_kind_of_campaign_reports_them() -> None:
+    [mutant] = [mutant for mutant in MUTANTS if mutant.point]
+    died_at = {"died_at": {mutant.point: 3, "before mail": 2}}
+    for found in ({"faults": died_at}, {"faults": {"drop_after": 1}} | died_at):
+        assert mutants.times_met(mutant, {}, found) == 3
+    assert mutants.times_met(mutant, {}, {"failures": ["it broke off"]}) == 0
+
+
 def test_each_mutant_counts() -> None:
     """By what replaces its guard, or by what its control counts."""
     for mutant in MUTANTS:
