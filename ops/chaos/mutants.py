@@ -90,6 +90,11 @@ NO_REPAIRS = Change(
     "db/maintenance/findings.py", "repair = REPAIRS.get(invariant.name)", "repair = None"
 )
 BOOKINGS = "sql/functions/bookings/"
+ALWAYS_WAKE = Change(
+    "sql/functions/payments/start_payment.sql",
+    "and buyer_id = p_buyer and state = 'held' and p_method <> 'offline'));",
+    "and buyer_id = p_buyer and p_method <> 'offline'));",
+)
 
 MUTANTS = (
     Mutant(
@@ -143,9 +148,10 @@ MUTANTS = (
             ),
             Change(
                 "sql/functions/payments/start_payment.sql",
-                "where event_id = p_event and id = p_booking and state = 'held';\n    perform",
-                "where event_id = p_event and id = p_booking;\n    perform",
+                "where event_id = p_event and id = p_booking and state = 'held';\nend $$;",
+                "where event_id = p_event and id = p_booking;\nend $$;",
             ),
+            ALWAYS_WAKE,
         ),
     ),
     Mutant(
@@ -165,6 +171,7 @@ MUTANTS = (
                 "hold_deadline(b) < clock_timestamp() then",
                 "hold_deadline(b) < clock_timestamp() - interval '1 day' then",
             ),
+            ALWAYS_WAKE,
         ),
     ),
     Mutant(
@@ -309,7 +316,7 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/mail/compose.py",
-                'message["Message-ID"] = f"<{mail.id}@',
+                'message["Message-ID"] = f"<{message_name(mail)}@',
                 f'message["Message-ID"] = f"<{{{MET} or __import__(\'uuid\').uuid4()}}@',
             ),
         ),
