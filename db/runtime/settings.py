@@ -93,17 +93,7 @@ class Settings:
     """Tests only: see db/runtime/faults.py."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.database_url, "DATABASE_URL", ("postgresql", "postgres"), "postgresql://host/db"
-        )
-        if self.database_pooler not in ("on", "off"):
-            raise SettingsError("DATABASE_POOLER must be on or off")
-        if not self.database_direct_url:
-            object.__setattr__(self, "database_direct_url", self.database_url)
-        _require(
-            self.database_direct_url, "DATABASE_DIRECT_URL", ("postgresql", "postgres"),
-            "postgresql://host/db",
-        )  # fmt: skip
+        self._check_database()
         _require(self.redis_url, "REDIS_URL", ("redis", "rediss"), "redis://host:6379/0")
         _require(self.smtp_url, "SMTP_URL", ("smtp", "smtps"), "smtp://host:25")
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
@@ -130,6 +120,15 @@ class Settings:
                 raise SettingsError(f"{field.name.upper()} must be a day or more")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
+
+    def _check_database(self) -> None:
+        if not self.database_direct_url:
+            object.__setattr__(self, "database_direct_url", self.database_url)
+        for name in ("database_url", "database_direct_url"):
+            schemes, example = ("postgresql", "postgres"), "postgresql://host/db"
+            _require(getattr(self, name), name.upper(), schemes, example)
+        if self.database_pooler not in ("on", "off"):
+            raise SettingsError("DATABASE_POOLER must be on or off")
 
 
 def _require(value: str, name: str, schemes: tuple[str, ...], example: str) -> None:

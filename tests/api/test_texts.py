@@ -9,7 +9,7 @@ import pytest
 
 from db.connections import Conn
 from db.presentation.texts import TextError, read_line, read_paragraphs
-from ops.console.__main__ import read_command
+from ops.console.commands import read_command
 from tests.support.world import Answer, Caller, Sale, event_fields, small_hall
 
 BAD = {

@@ -20,6 +20,11 @@ from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres
 from tests.support.theatre import BALCONY, STALLS, build_evening
 
+# The theatre pays with a card that no gateway knows.
+WITH_A_CARD = """
+update payments set params = jsonb_set(params, '{payment_method}', '"pm_card_visa"')
+"""
+
 
 def main(out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="usher-old-data-") as name:
@@ -29,7 +34,12 @@ def main(out: Path) -> None:
             url = postgres.create_database("usher")
             migrate(url)
             stage(url)
-            command = [postgres.psql.with_name("pg_dump"), "--no-owner", "--no-privileges", url]
+            command = [
+                str(postgres.psql.with_name("pg_dump")),
+                "--no-owner",
+                "--no-privileges",
+                url,
+            ]
             dump = subprocess.run(command, capture_output=True, check=True).stdout
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(gzip.compress(dump, mtime=0))
@@ -41,6 +51,7 @@ def stage(url: str) -> None:
     with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
         theatre = build_evening(conn)
         theatre.pay(theatre.hold("alice"))
+        conn.execute(WITH_A_CARD)
         theatre.hold("bob", category=BALCONY)
         theatre.hold("dora")
         theatre.join("carol", 2, STALLS)
