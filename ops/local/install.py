@@ -8,15 +8,18 @@ without a wheel are pure Python.
 
 import subprocess
 import sys
+import sysconfig
+import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE
 
 QUIET = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
 AS_LOCKED = ["--no-deps", "--require-hashes", "--use-pep517"]
 NO_COMPILER = ["--only-binary", ":all:", "--no-binary", "yandex-pgmigrate,localstripe"]
-PAUSE = 3.0  # seconds between two lines
+PAUSE = 2.0  # seconds between two lines
 
 
 def count_packages(locks: list[str]) -> int:
@@ -25,34 +28,58 @@ def count_packages(locks: list[str]) -> int:
     return len({line.split()[0] for line in lines if "==" in line})
 
 
-def follow(lines: Iterable[str], total: int, began: float) -> None:
-    """Print every few seconds how many packages were fetched."""
-    said, fetched, ignored = began, 0, set[str]()
-    for line in lines:
-        word, _, rest = line.strip().partition(" ")
-        is_package = word in ("Collecting", "Processing")  # from the network, or from a folder
-        fetched += is_package
-        if word == "Ignoring":  # a package for other systems
-            ignored.add(rest)
-        now = time.monotonic()
-        if line.startswith("Installing collected packages"):
-            print(f"  {fetched} packages fetched after {now - began:.0f} s; unpacking", flush=True)
-        elif is_package and now - said > PAUSE:
-            print(f"  {fetched} of {total - len(ignored)} packages fetched", flush=True)
-            said = now
+@dataclass
+class Installation:
+    """How far pip is. site: the folder into which it unpacks."""
+
+    total: int
+    site: Path
+    began: float = field(default_factory=time.monotonic)
+    fetched: int = 0
+    ignored: set[str] = field(default_factory=set)
+    to_unpack: int = 0
+    there_before: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def follow(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            word, _, rest = line.strip().partition(" ")
+            if word in ("Collecting", "Processing"):  # from the network, or from a folder
+                self.fetched += 1
+            elif word == "Ignoring":  # a package for other systems
+                self.ignored.add(rest)
+            elif line.startswith("Installing collected packages"):
+                self.there_before, self.to_unpack = self.count_unpacked(), line.count(",") + 1
+        self.ended.set()
+
+    def count_unpacked(self) -> int:
+        return sum(1 for _ in self.site.glob("*.dist-info"))
+
+    def progress(self) -> str:
+        seconds = f"{time.monotonic() - self.began:.0f} s"
+        if not self.to_unpack:
+            return f"{self.fetched} of {self.total - len(self.ignored)} packages fetched, {seconds}"
+        unpacked = self.count_unpacked() - self.there_before
+        return f"{unpacked} of {self.to_unpack} packages unpacked, {seconds}"
+
+    def tell(self) -> None:
+        """Print every few seconds how far pip is, also when it says nothing for long."""
+        while not self.ended.wait(PAUSE):
+            print(f"  {self.progress()}", flush=True)
 
 
 def main(locks: list[str]) -> int:
     """Return pip's exit code. pip's warnings and errors go to stderr as they come."""
-    began = time.monotonic()
     print(f"Installing {' and '.join(locks)} into {sys.prefix}", flush=True)
+    pip = Installation(count_packages(locks), Path(sysconfig.get_path("purelib")))
     files = [word for lock in locks for word in ("-r", lock)]
     command = [sys.executable, "-m", "pip", "install", *QUIET, *AS_LOCKED, *NO_COMPILER, *files]
-    with subprocess.Popen(command, stdout=PIPE, text=True) as pip:
-        follow(pip.stdout or (), count_packages(locks), began)
-    if not pip.returncode:
-        print(f"  done after {time.monotonic() - began:.0f} s", flush=True)
-    return pip.returncode
+    threading.Thread(target=pip.tell, daemon=True).start()
+    with subprocess.Popen(command, stdout=PIPE, text=True) as process:
+        pip.follow(process.stdout or ())
+    if not process.returncode:
+        print(f"  done after {time.monotonic() - pip.began:.0f} s", flush=True)
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import requests
 
 from ops.deploy.psycopg2_stand_in import WHEEL, make
+from ops.local.install import Installation
 from ops.local.servers import free_port
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
 from tests.conftest import Servers
@@ -124,6 +126,27 @@ def test_the_package_has_all_that_it_needs(
             name = path.relative_to(ROOT)
             if path.suffix not in (".md", ".sh", ".whl", ".pyc"):
                 assert (installed / name).is_file(), name
+
+
+@pytest.mark.faults("First minutes")
+def test_installing_says_how_far_it_is_while_it_fetches_and_while_it_unpacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unpacking takes longer than fetching where the disk is slow, and pip says nothing then."""
+    (tmp_path / "pip-24.dist-info").mkdir()
+    pip = Installation(total=5, site=tmp_path)
+    pip.follow(["Ignoring colorama: markers ...", "Collecting flask==3", "Processing ./a.whl"])
+    assert pip.progress() == "2 of 4 packages fetched, 0 s"
+    pip.follow(["Installing collected packages: flask, psycopg, redis"])
+    (tmp_path / "flask-3.dist-info").mkdir()
+    assert pip.progress() == "1 of 3 packages unpacked, 0 s"
+    monkeypatch.setattr("ops.local.install.PAUSE", 0.01)
+    pip.ended.clear()
+    teller = threading.Thread(target=pip.tell)
+    teller.start()
+    wait_until(lambda: "packages unpacked" in capsys.readouterr().out)
+    pip.ended.set()
+    teller.join()
 
 
 def test_the_stand_in_for_psycopg2_is_what_its_script_makes(tmp_path: Path) -> None:
