@@ -32,6 +32,12 @@ def add_account(conn: Conn, email: str, name: str, password_hash: str | None) ->
     return int(row["id"])
 
 
+def find_or_add(conn: Conn, email: str, name: str) -> int:
+    """The id of the account with this address, or of a new one, a guest's."""
+    account = find_account(conn, email)
+    return int(account["id"]) if account else add_account(conn, email, name, None)
+
+
 def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
     """Find an account that may sign in, by its address in upper or lower case: {id, password_hash,
     token_epoch, codes_used, now}. now is the database's time.

@@ -169,3 +169,60 @@ def test_a_refund_that_was_paid_is_marked(
     assert [row["how"] for row in rows] == ["cash"]
     unknown = path.replace(asked.json["refund"]["id"], str(UUID(int=1)))
     assert fair.opera.post(unknown, {"how": "cash"}).status_code == 404
+
+
+# At the counter: the organisation books for a buyer who stands before it.
+
+
+@pytest.fixture
+def counter(hall: Sale) -> Sale:
+    return hall.add_event(gated=False, offline_seconds=3600, offline_instructions="Here").open()
+
+
+def book_at_counter(
+    sale: Sale, email: str, by: Caller | None = None, key: str = "sale 1", **wish: Any
+) -> Answer:
+    body = {"email": email, "name": "Alice", "seats": ["1-1", "1-2"]} | wish
+    return (by or sale.opera).post(f"{sale.path}/counter-bookings", body, key=key)
+
+
+def email_of(buyer: Caller) -> str:
+    return str(buyer.get("/v1/me").json["email"])
+
+
+@pytest.mark.faults("First minutes")
+def test_the_counter_sells_to_a_buyer_who_has_an_account(
+    counter: Sale, alice: Caller, conn: Conn
+) -> None:
+    sold = book_at_counter(counter, email_of(alice).upper())
+    assert (sold.status_code, sold.json["total"]) == (201, 19_000), sold.text
+    assert sold.json["payment"]["next_action"]["pay_offline"]["reference"] == sold.json["code"]
+    paid = mark(counter, sold.json)
+    assert (paid.status_code, paid.json["late"]) == (202, False)
+    mine = alice.get("/v1/me/bookings").json
+    assert [booking["code"] for booking in mine] == [sold.json["code"]]
+    again = book_at_counter(counter, email_of(alice).upper())
+    assert again.json["id"] == sold.json["id"]  # under the same key
+
+
+@pytest.mark.faults("First minutes")
+def test_the_counter_sells_to_a_buyer_who_has_none(counter: Sale, conn: Conn) -> None:
+    for key, seat in (("1", "1-1"), ("2", "1-2")):
+        sold = book_at_counter(counter, "erin@usher.example", key=key, seats=[seat])
+        assert sold.status_code == 201, sold.text
+        mark(counter, sold.json, key=key, amount=sold.json["total"], reference=f"till {key}")
+    query = "select count(*) as n from buyers where email = 'erin@usher.example'"
+    assert conn.execute(query).fetchall() == [{"n": 1}]
+
+
+@pytest.mark.faults("First minutes")
+def test_only_the_events_organisation_sells_at_its_counter(
+    counter: Sale, hall: Sale, alice: Caller, circus: Caller, conn: Conn
+) -> None:
+    assert book_at_counter(counter, "erin@usher.example", alice).status_code == 403
+    assert book_at_counter(counter, "erin@usher.example", circus).status_code == 404
+    card_only = hall.add_event(gated=False).open()
+    refused = book_at_counter(card_only, "erin@usher.example")
+    assert (refused.status_code, refused.json["conflict_reason"]) == (409, "no_such_method")
+    assert conn.execute("select from bookings").fetchall() == []
+    assert not conn.execute("select from buyers where email like 'erin%'").fetchall()

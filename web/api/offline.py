@@ -6,12 +6,18 @@ from uuid import UUID
 
 from marshmallow import fields
 
+from db.accounts import accounts
+from db.bookings import bookings
+from db.catalogue import events
 from db.connections import Conn, transaction
-from db.payments import offline
+from db.payments import offline, payments
+from db.runtime.settings import settings
+from web.api.bookings import Booking
 from web.api.refunds import Refund, Settlement
+from web.api.wishes import SeatsWish
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictInteger, Text
+from web.support.fields import Email, Line, Name, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -64,6 +70,33 @@ class OfflinePayment(Schema):
     reference = fields.String(allow_none=True)
     received_at = fields.AwareDateTime(allow_none=True)
     recorded_by = fields.String(allow_none=True)
+
+
+class CounterBooking(SeatsWish):
+    """Seats for a buyer who stands at the counter, whether the buyer has an account or not."""
+
+    email = Email(required=True)
+    name = Name(required=True, metadata={"description": "an account that exists keeps its own"})
+
+
+@blp.route("/counter-bookings", methods=["POST"])
+@organisations_only
+@blp.arguments(CounterBooking)
+@blp.idempotent(Booking)
+def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Book directly for a buyer, to be paid offline; then mark the booking as paid. Its tickets go
+    to the buyer's address."""
+    events.check_owner(conn, caller().scope, event_id)
+    buyer_id = accounts.find_or_add(conn, given.pop("email"), given.pop("name"))
+    asked = given | {"event_id": event_id, "buyer_id": buyer_id, "entry_id": None}
+    booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
+    booking = bookings.get_booking(conn, event_id, booking_id, buyer_id)
+    if booking["state"] == "held":  # otherwise it costs nothing
+        payments.start_payment(
+            conn, event_id, booking_id, buyer_id,
+            method="offline", payment_method=None, address_hash=None,
+        )  # fmt: skip
+    return bookings.get_booking(conn, event_id, booking_id, buyer_id)
 
 
 @blp.route("/offline-payments")
