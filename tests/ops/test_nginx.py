@@ -1,6 +1,7 @@
 """ops/deploy/nginx/usher.conf, in a real nginx in front of a web app and a live process."""
 
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -118,6 +120,75 @@ def test_a_crowd_is_served_one_copy(proxied: Proxied, tosca: Sale, part: str) ->
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["X-Request-Id"] for answer in answers}) == 300
     assert 1 <= proxied.asked.count(f"GET {path}") <= 2 + time.monotonic() - began
+
+
+SPELLINGS = [
+    "/v1/events/{id}/./queue",
+    "/v1/events/{id}//queue",
+    "//v1/events/{id}/queue",
+    "/v1/events/{id}/queue/../queue",
+    "/v1/events/{id}/%71ueue",
+    "/v1/events/{id}/%2e/queue",
+    "/v1/events/{id}/queue?x=1",
+    "/v1/events/{id}/queue#x",
+    "/v1/./events/{id}/queue",
+]
+
+
+def wait_until_stored_copies_are_old() -> None:
+    """Copies are renewed after a second; while one is fresh, nothing else could take its place."""
+    time.sleep(1.1)
+
+
+def ask_raw(proxied: Proxied, target: str, host: str = "tickets.example") -> int:
+    """The status of a request whose target is sent as it is: clients normalise it otherwise."""
+    address = urlsplit(proxied.url)
+    with socket.create_connection((address.hostname, address.port or 80), timeout=10) as raw:
+        raw.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return int(raw.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.faults("H1")
+@pytest.mark.parametrize("part", ["queue", "availability", "seats"])
+def test_another_spelling_of_a_path_stores_nothing_for_others(
+    proxied: Proxied, tosca: Sale, part: str
+) -> None:
+    for spelling in SPELLINGS:
+        target = spelling.format(id=tosca.id).replace("queue", part)
+        wait_until_stored_copies_are_old()
+        statuses = {ask_raw(proxied, target) for _ in range(20)}
+        assert statuses <= {200}, spelling
+        assert proxied.get(f"{tosca.path}/{part}").status_code == 200, spelling
+
+
+@pytest.mark.faults("H1")
+def test_errors_are_not_stored(proxied: Proxied, hall: Sale) -> None:
+    """A draft is opened: the next request sees it, also when others asked for it before."""
+    draft = hall.add_event()
+    assert {proxied.get(draft.path + part).status_code for part in ("", "/queue")} == {404}
+    assert hall.opera.post(f"{draft.path}/open").status_code == 200
+    assert {proxied.get(draft.path + part).status_code for part in ("", "/queue")} == {200}
+
+
+@pytest.mark.faults("H1")
+def test_queries_hosts_and_tokens_make_no_misses(proxied: Proxied, tosca: Sale) -> None:
+    path = f"{tosca.path}/seats"
+    assert proxied.get(path).status_code == 200
+    proxied.asked.clear()
+    for n in range(5):
+        assert ask_raw(proxied, f"{path}?x={n}") == 200
+        assert ask_raw(proxied, path, host=f"host-{n}.example") == 200
+        assert proxied.get(path, Authorization=f"Bearer nonsense-{n}").status_code == 200
+    assert proxied.asked == []
+
+
+@pytest.mark.faults("H1")
+@pytest.mark.parametrize("query", ["", "?x=7", "?limit=1", "?starting_after=0&x=8&limit=1"])
+def test_of_a_query_only_what_makes_a_difference_is_passed_on(
+    proxied: Proxied, tosca: Sale, query: str
+) -> None:
+    assert [event["id"] for event in proxied.get(f"/v1/events{query}").json()] == [tosca.id]
+    assert proxied.get("/v1/events?limit=0").status_code == 422
 
 
 def test_copies_are_renewed(proxied: Proxied, tosca: Sale, alice: Caller) -> None:

@@ -242,7 +242,7 @@ def create_app(hub: Hub) -> web.Application:
     app[HUB] = hub
     app[CONNECTIONS] = Connections()
     app.on_response_prepare.append(allow_other_sites)
-    event = r"/v1/events/{event:\d{1,19}}"
+    event = r"/v1/events/{event:[1-9]\d{0,18}}"
     booking = f"{event}/bookings/{{booking:{UUID_IN_PATH}}}"
     app.add_routes(
         [

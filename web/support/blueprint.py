@@ -67,7 +67,9 @@ class Blueprint(SmorestBlueprint):
 
 
 class IdConverter(IntegerConverter):
-    """Ids in paths, as large as a bigint can hold."""
+    """Ids in paths, as large as a bigint can hold, each in one spelling."""
+
+    regex = r"[1-9]\d{0,18}"
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, min=1, max=BIGGEST_ID)
