@@ -25,7 +25,8 @@ class Settings:
     redis_url: str
     """redis://… : it only wakes workers up; all its data may be lost."""
     secret_key: str
-    """Signs buyers' tokens: at least 32 characters, the same in every process."""
+    """Signs buyers' tokens: at least 32 characters, the same in every process. Each purpose has a
+    key of its own that is derived from it."""
     stripe_api_key: str
     stripe_webhook_secret: str
     """whsec_… of the endpoint that points at /webhooks/stripe."""
@@ -60,12 +61,21 @@ class Settings:
     """Payments that may wait for a worker; with more, no seats that have to be paid are held."""
     cache_url: str = ""
     """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
+    old_secret_keys: str = ""
+    """Earlier values of SECRET_KEY, separated by commas: what they have signed is still believed.
+    Remove one when its tokens have expired, after 30 days."""
     rate_limits: str = ""
     """on or off; by default on if TRUSTED_PROXIES is set. Without it all requests seem to come from
     one address, the proxy's."""
     sign_up: str = "at_once"
     """at_once: who makes an account is signed in; the answer tells which addresses have one.
     by_mail: the answer is the same for all, and a code by mail signs in."""
+    limits: str = ""
+    """Changes to the table of limits (web/support/rate_limits.py): `book.account=20 per minute,
+    read.address=off`."""
+    unlimited_addresses: str = ""
+    """Networks whose requests are not counted by address, such as 192.0.2.0/24, separated by
+    blanks: servers of shops, which ask for many buyers."""
     trusted_proxies: int = 0
     """How many proxies of this installation set X-Forwarded-For: 1 with ops/deploy/nginx. With too
     high a number clients can choose their address."""
@@ -113,7 +123,7 @@ class Settings:
             raise SettingsError("RATE_LIMITS must be on or off")
         if self.sign_up not in ("at_once", "by_mail"):
             raise SettingsError("SIGN_UP must be at_once or by_mail")
-        if len(self.secret_key) < 32:
+        if min(map(len, (self.secret_key, *self.old_keys))) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         for field in fields(self):
             if field.name.startswith("retention_") and getattr(self, field.name) < 1:
@@ -129,6 +139,9 @@ class Settings:
             _require(getattr(self, name), name.upper(), schemes, example)
         if self.database_pooler not in ("on", "off"):
             raise SettingsError("DATABASE_POOLER must be on or off")
+    @property
+    def old_keys(self) -> list[str]:
+        return [key.strip() for key in self.old_secret_keys.split(",") if key.strip()]
 
 
 def _require(value: str, name: str, schemes: tuple[str, ...], example: str) -> None:

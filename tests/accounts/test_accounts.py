@@ -1,17 +1,21 @@
 """Accounts: making one, signing in with a password or a code, and whose token it is."""
 
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import jwt
 import pytest
 from flask import Flask
 
 from db.connections import Conn, one
+from db.runtime.errors import Busy
 from db.runtime.settings import settings
 from tests.support.world import Caller
 from web.api.accounts import hasher, hashing
 from web.app import create_app
 from web.support.auth import make_code
+from web.support.signing import Purpose, key_for
 from web.support.token_epochs import TokenEpochs
 
 DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
@@ -121,8 +125,12 @@ def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: C
         assert conn.execute(count).fetchall() == [{"n": sent}]
 
 
-def test_passwords_do_not_take_the_whole_process(anybody: Caller) -> None:
-    with hashing(), hashing():
+def test_passwords_do_not_take_the_whole_process(
+    anybody: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait have few places, and an address has one of them."""
+    monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
+    with hashing("192.0.2.1"), hashing("192.0.2.2"):
         for path, body in (("/v1/accounts", DORA), ("/v1/tokens", DORA)):
             given = {key: body[key] for key in body if key != "name" or path == "/v1/accounts"}
             answer = anybody.post(path, given)
@@ -130,6 +138,35 @@ def test_passwords_do_not_take_the_whole_process(anybody: Caller) -> None:
         guest = {"email": "guest@example.org", "name": "Guest"}
         assert anybody.post("/v1/accounts", guest).status_code == 201
     assert anybody.post("/v1/accounts", DORA).status_code == 201
+
+
+@pytest.mark.faults("wrong passwords")
+def test_wrong_passwords_from_one_address_do_not_stop_others(anybody: Caller) -> None:
+    assert anybody.post("/v1/accounts", DORA).status_code == 201
+    own = {"email": DORA["email"], "password": DORA["password"]}
+    with hashing("192.0.2.1"), ExitStack() as further:
+        for _ in range(8):
+            with pytest.raises(Busy):
+                further.enter_context(hashing("192.0.2.1"))
+        assert anybody.post("/v1/tokens", own).status_code == 201
+
+
+@pytest.mark.faults("SECRET_KEY")
+def test_a_changed_secret_key_is_believed_as_long_as_it_is_kept(
+    anybody: Caller, alice: Caller, monkeypatch: pytest.MonkeyPatch, configured: dict[str, str]
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", "a new key for tests that is long enough, too")
+    monkeypatch.setenv("OLD_SECRET_KEYS", configured["SECRET_KEY"])
+    settings.cache_clear()
+    assert alice.get("/v1/me").status_code == 200, "its tokens are still in use"
+    monkeypatch.setenv("OLD_SECRET_KEYS", "")
+    settings.cache_clear()
+    assert alice.get("/v1/me").status_code == 401
+
+
+@pytest.mark.faults("SECRET_KEY")
+def test_each_purpose_has_a_key_of_its_own(configured: dict[str, str]) -> None:
+    assert len({key_for(purpose) for purpose in get_args(Purpose)}) == len(get_args(Purpose)) == 5
 
 
 def test_a_closed_account_is_not_opened_by_a_code(
@@ -235,7 +272,7 @@ def test_it_refuses_tokens_that_are_not_ours(
     app: Flask, anybody: Caller, alice: Caller, changes: dict[str, object], secret: str | None
 ) -> None:
     claims = {"sub": str(alice.id), "aud": "buyer", "exp": 4_000_000_000} | changes
-    token = jwt.encode(claims, secret or settings().secret_key, algorithm="HS256")
+    token = jwt.encode(claims, secret or key_for("buyer"), algorithm="HS256")
     answer = Caller(anybody.client, token).get("/v1/me")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"

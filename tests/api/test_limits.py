@@ -1,28 +1,38 @@
-"""How often one address may ask."""
+"""How often an account, an address and an API key may ask, and what is asked for an event."""
 
 import uuid
+from collections.abc import Callable
 
 import pytest
 import redis
 
-from db.runtime.settings import settings
+from db.runtime.settings import Settings, SettingsError, read_settings, settings
 from ops.local.servers import free_port
-from tests.support.world import Answer, Caller, Sale
+from tests.support.world import Answer, Caller, Sale, sign_up
 from web.app import create_app
+from web.support.client_address import forwarded_address, network_of
+from web.support.rate_limits import TABLE, parse_table
+
+pytestmark = pytest.mark.usefixtures("configured")
 
 
 @pytest.fixture
-def limited(
-    configured: dict[str, str], redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> pytest.MonkeyPatch:
-    """Two requests a minute; the app is yet to be made."""
-    few = dict.fromkeys(["accounts.add_account", "accounts.add_token"], "2 per minute")
-    monkeypatch.setattr(
-        "web.support.rate_limits.LIMITS", few | {"queue.join_queue": "2 per minute"}
-    )
-    monkeypatch.setenv("RATE_LIMITS", "on")
-    settings.cache_clear()
-    return monkeypatch
+def limited(configured: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Caller]:
+    """Make an app with limits, and call it: limited(LIMITS="…")."""
+
+    def start(**changes: str) -> Caller:
+        monkeypatch.setenv("RATE_LIMITS", "on")
+        # A database of its own for each test: counts of others are not ours.
+        monkeypatch.setenv("CACHE_URL", configured["REDIS_URL"].replace("/0", "/1"))
+        for name, value in changes.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        with redis.Redis.from_url(settings().cache_url) as counts:
+            for key in counts.scan_iter("usher:*"):
+                counts.delete(key)
+        return Caller(create_app().test_client())
+
+    return start
 
 
 def ask(anybody: Caller, address: str = "192.0.2.1", forwarded: str = "") -> Answer:
@@ -34,26 +44,83 @@ def ask(anybody: Caller, address: str = "192.0.2.1", forwarded: str = "") -> Ans
     )
 
 
-def test_one_address_is_refused_after_so_many(limited: object, redis_url: str) -> None:
-    anybody, other_process = (Caller(create_app().test_client()) for _ in range(2))
+TWO = "sign_in.address=2 per minute"
+
+
+def test_one_address_is_refused_after_so_many(limited: Callable[..., Caller]) -> None:
+    anybody = limited(LIMITS=TWO)
+    other_process = Caller(create_app().test_client())
     assert [ask(anybody).status_code, ask(other_process).status_code] == [202, 202]
     refused = ask(anybody)
     assert (refused.status_code, refused.mimetype) == (429, "application/problem+json")
-    assert refused.json["retry_after"] == int(refused.headers["Retry-After"]) == 60
+    seconds = int(refused.headers["Retry-After"])
+    assert 0 < seconds <= 60
+    assert refused.json["retry_after"] == seconds
     assert ask(anybody, "192.0.2.2").status_code == 202
     with redis.Redis.from_url(settings().cache_url) as kept:
-        assert kept.keys("*usher*") != []
+        assert kept.keys("usher:*") != []
 
 
-def test_an_ipv6_customer_has_one_count(limited: object) -> None:
-    anybody = Caller(create_app().test_client())
+def test_answers_say_what_is_left(limited: Callable[..., Caller]) -> None:
+    anybody = limited(LIMITS=TWO)
+    left = [ask(anybody).headers["RateLimit-Remaining"] for _ in range(3)]
+    assert left == ["1", "0", "0"]
+    answer = ask(anybody)
+    assert answer.headers["RateLimit-Limit"] == "2"
+    assert answer.headers["RateLimit-Reset"] == answer.headers["Retry-After"]
+
+
+@pytest.mark.faults("X-Forwarded-For")
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1::2", "2001:DB8:0:1:ffff::3"),
+        ("192.0.2.7", "192.0.2.7:51234", "::ffff:192.0.2.7", "[::ffff:192.0.2.7]:443"),
+        ("192.0.2.7", "::ffff:c000:207", "2002:c000:207::1", "64:ff9b::192.0.2.7"),
+        ("2001:db8:0:1::1", "[2001:db8:0:1::1]", "[2001:db8:0:1::1]:8080"),
+        ("fe80::1", "fe80::1%eth0"),
+        ("nonsense", "", "_hidden", "unknown", "999.1.1.1"),
+    ],
+)
+def test_a_network_is_counted_once_however_it_is_written(same: tuple[str, ...]) -> None:
+    assert len({network_of(given) for given in same}) == 1
+
+
+@pytest.mark.faults("X-Forwarded-For")
+def test_neighbours_are_counted_for_themselves() -> None:
+    apart = ["192.0.2.7", "192.0.2.8", "2001:db8:0:1::1", "2001:db8:0:2::1", "nonsense"]
+    assert len({network_of(given) for given in apart}) == len(apart)
+
+
+@pytest.mark.parametrize(
+    ("header", "proxies", "client"),
+    [
+        ("198.51.100.9, 203.0.113.7", 1, "203.0.113.7"),
+        ("198.51.100.9, 203.0.113.7:4711, 10.0.0.1", 2, "203.0.113.7"),
+        ("203.0.113.7", 2, "192.0.2.1"),  # another proxy than ours has sent it
+        ("203.0.113.7", 0, "192.0.2.1"),
+        ("", 1, "192.0.2.1"),
+    ],
+)
+def test_of_the_header_only_our_own_proxies_words_are_read(
+    header: str, proxies: int, client: str
+) -> None:
+    assert forwarded_address(header, "192.0.2.1", proxies) == client
+
+
+def test_an_ipv6_customer_has_one_count(limited: Callable[..., Caller]) -> None:
+    anybody = limited(LIMITS=TWO)
     own = [ask(anybody, f"2001:db8:0:1::{n}").status_code for n in (1, 2, 3)]
     assert own == [202, 202, 429]
     assert ask(anybody, "2001:db8:0:2::1").status_code == 202
 
 
-def test_each_process_counts_for_itself_while_redis_is_away(limited: pytest.MonkeyPatch) -> None:
-    limited.setenv("CACHE_URL", f"redis://127.0.0.1:{free_port()}/1")
+def test_each_process_counts_for_itself_while_redis_is_away(
+    limited: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited()
+    monkeypatch.setenv("CACHE_URL", f"redis://127.0.0.1:{free_port()}/1")
+    monkeypatch.setenv("LIMITS", TWO)
     settings.cache_clear()
     anybody = Caller(create_app().test_client())
     assert [ask(anybody).status_code for _ in range(3)] == [202, 202, 429]
@@ -61,30 +128,111 @@ def test_each_process_counts_for_itself_while_redis_is_away(limited: pytest.Monk
 
 @pytest.mark.parametrize(("proxies", "statuses"), [("0", [202, 202, 429]), ("1", [202] * 3)])
 def test_a_forwarded_address_is_believed_of_our_own_proxies_only(
-    limited: pytest.MonkeyPatch, proxies: str, statuses: list[int]
+    limited: Callable[..., Caller], proxies: str, statuses: list[int]
 ) -> None:
-    limited.setenv("TRUSTED_PROXIES", proxies)
-    settings.cache_clear()
-    anybody = Caller(create_app().test_client())
+    anybody = limited(LIMITS=TWO, TRUSTED_PROXIES=proxies)
     asked = [ask(anybody, forwarded=f"198.51.100.9, 203.0.113.{n}") for n in (1, 2, 3)]
     assert [answer.status_code for answer in asked] == statuses
     if proxies == "1":  # of the addresses in the header only the last is our proxy's word
-        again = [ask(anybody, forwarded=f"198.51.100.{n}, 203.0.113.1") for n in (1, 2)]
-        assert [answer.status_code for answer in again] == [202, 429]
+        forged = [ask(anybody, forwarded=f"198.51.100.{n}, 203.0.113.9") for n in (1, 2, 3)]
+        assert [answer.status_code for answer in forged] == [202, 202, 429]
 
 
-def test_joining_is_limited(limited: object, tosca: Sale, alice: Caller) -> None:
-    limited_alice = Caller(create_app().test_client(), alice.token)
-    answers = [tosca.join(limited_alice, key=str(uuid.uuid4())).status_code for _ in range(3)]
-    assert answers == [201, 409, 429]
+def test_servers_of_a_shop_are_not_counted_by_address(limited: Callable[..., Caller]) -> None:
+    anybody = limited(LIMITS=TWO, UNLIMITED_ADDRESSES="192.0.2.0/28 2001:db8::/48")
+    assert {ask(anybody).status_code for _ in range(4)} == {202}
+    assert [ask(anybody, "192.0.2.77").status_code for _ in range(3)] == [202, 202, 429]
 
 
-@pytest.mark.parametrize(("proxies", "limits"), [("0", "off"), ("1", "on")])
-def test_limits_are_on_where_buyers_addresses_are_known(
-    limited: pytest.MonkeyPatch, proxies: str, limits: str
+BOOKING = {"quantity": 1}
+
+
+def book(buyer: Caller, event: Sale) -> Answer:
+    return buyer.post(f"{event.path}/bookings", BOOKING, key=str(uuid.uuid4()))
+
+
+@pytest.mark.faults("H3")
+def test_an_account_books_five_times_a_minute_and_others_go_on(
+    limited: Callable[..., Caller], tosca: Sale
 ) -> None:
-    """Behind a proxy whose word is not taken the whole crowd would be one address."""
-    limited.delenv("RATE_LIMITS")
-    limited.setenv("TRUSTED_PROXIES", proxies)
-    settings.cache_clear()
-    assert settings().rate_limits == limits
+    anybody = limited()
+    alice, bob = (sign_up(anybody.client, name) for name in ("alice", "bob"))
+    statuses = [book(alice, tosca).status_code for _ in range(6)]
+    assert 429 not in statuses[:5]
+    assert statuses[5] == 429
+    assert book(bob, tosca).status_code != 429
+
+
+def test_an_event_is_asked_for_a_thousand_times_a_second(
+    limited: Callable[..., Caller], tosca: Sale
+) -> None:
+    anybody = limited(LIMITS="event.event=2 per hour")
+    statuses = [anybody.get(f"{tosca.path}/availability").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert anybody.get("/v1/events").status_code == 200
+
+
+def test_what_an_address_is_refused_takes_nothing_from_the_event(
+    limited: Callable[..., Caller], tosca: Sale
+) -> None:
+    anybody = limited(LIMITS="event.event=4 per hour, read.address=1 per hour")
+    for _ in range(5):
+        anybody.get(tosca.path)
+    other = anybody.get(tosca.path, environ_base={"REMOTE_ADDR": "192.0.2.9"})
+    assert other.status_code == 200
+
+
+def test_limits_can_be_changed_and_switched_off_one_by_one(
+    limited: Callable[..., Caller],
+) -> None:
+    table = parse_table("book.account=20 per hour, read.address=off")
+    assert [limit.amount for limit in table["book"]["account"]] == [20]
+    assert table["read"]["address"] == []
+    assert table["cancel"]["account"][0].amount == 10
+
+
+@pytest.mark.parametrize(
+    "wrong", ["book.account", "book=3 per minute", "boko.account=1 per minute", "book.account=few"]
+)
+def test_a_wrong_change_of_limits_is_said(configured: dict[str, str], wrong: str) -> None:
+    with pytest.raises(SettingsError, match="LIMITS"):
+        parse_table(wrong)
+
+
+def test_the_table_has_the_defaults_that_were_asked_for() -> None:
+    assert TABLE["book"]["account"] == "5 per minute"
+    assert TABLE["cancel"]["account"] == "10 per minute"
+    assert TABLE["position"]["account"] == "60 per minute"
+    assert TABLE["event"] == {"event": "1000 per second", "hot_event": "10000 per second"}
+
+
+def guess(anybody: Caller, address: str, email: str = "alice@example.org") -> Answer:
+    return anybody.post(
+        "/v1/tokens",
+        {"email": email, "password": "not the right one"},
+        environ_base={"REMOTE_ADDR": address},
+    )
+
+
+@pytest.mark.faults("guessing")
+def test_guesses_for_a_mailbox_are_limited_and_its_owner_still_signs_in(
+    limited: Callable[..., Caller],
+) -> None:
+    anybody = limited()
+    right = {"email": "alice@example.org", "password": "correct horse"}
+    assert anybody.post("/v1/accounts", right | {"name": "Alice"}).status_code == 201
+    guessed = [guess(anybody, "192.0.2.1", "Alice@Example.org").status_code for _ in range(11)]
+    assert guessed == [401] * 10 + [429]
+    own = anybody.post("/v1/tokens", right, environ_base={"REMOTE_ADDR": "192.0.2.2"})
+    assert own.status_code == 201
+    code = anybody.post("/v1/tokens", {"email": "alice@example.org"})
+    assert code.status_code == 202
+
+
+def test_limits_need_no_setting_behind_a_proxy(configured: dict[str, str]) -> None:
+    def read(**more: str) -> Settings:
+        without = {k: v for k, v in configured.items() if k != "RATE_LIMITS"}
+        return read_settings(without | more)
+
+    assert read(TRUSTED_PROXIES="1").rate_limits == "on"
+    assert read().rate_limits == "off"

@@ -20,6 +20,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale
 from web.queue.board import Board, next_board
 from web.queue.tokens import QueueToken, sign_queue_token
+from web.support.signing import key_for
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -111,7 +112,7 @@ def test_a_repeated_join_gets_the_same_ticket(tosca: Sale, alice: Caller) -> Non
 
 
 def forged(claims: dict[str, Any], key: str) -> str:
-    return jwt.encode(claims, key, algorithm="HS256")
+    return jwt.encode(claims, key_for("queue", key), algorithm="HS256")
 
 
 @pytest.mark.parametrize("wrong", ["key", "expired", "audience", "event", "entry", "nothing"])

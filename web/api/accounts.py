@@ -1,9 +1,10 @@
 """Accounts, and signing in."""
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -17,7 +18,9 @@ from db.runtime.errors import Busy, Conflict, InvalidRequest, NotSignedIn
 from db.runtime.settings import settings
 from web.support.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.support.blueprint import Blueprint
+from web.support.client_address import client
 from web.support.fields import Email, Name, Schema, StrictInteger, Text
+from web.support.rate_limits import spend_guess
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
 
@@ -26,20 +29,44 @@ UNKNOWN_HASH = hasher.hash(secrets.token_bytes())
 """A hash that is checked when an account has no password, so that the answer takes as long."""
 
 HASHING = BoundedSemaphore(2)
+"""Each hash takes a tenth of a second and 64 MiB."""
+WAITING = BoundedSemaphore(4)
+"""Of the process's threads so many may wait for a hash, or make one: the others do other work."""
+FROM_AN_ADDRESS = 1
+"""So many of these may come from one address: it cannot take the place of all others."""
+PATIENCE = 3.0  # seconds
+
+from_address: Counter[str] = Counter()
+counting = Lock()
 
 
 @contextmanager
-def hashing() -> Iterator[None]:
-    """Limit how many passwords are hashed at once: each takes a tenth of a second and 64 MiB.
+def hashing(address: str) -> Iterator[None]:
+    """Wait until a password may be hashed. Errors: Busy."""
+    with taking_place(address):
+        if not HASHING.acquire(timeout=PATIENCE):
+            raise Busy("Too many are signing in: try again shortly.")
+        try:
+            yield
+        finally:
+            HASHING.release()
 
-    Errors: Busy.
-    """
-    if not HASHING.acquire(blocking=False):
-        raise Busy("Too many are signing in: try again shortly.")
+
+@contextmanager
+def taking_place(address: str) -> Iterator[None]:
+    """Take one of the few places of those who wait. Errors: Busy."""
+    with counting:
+        if from_address[address] >= FROM_AN_ADDRESS or not WAITING.acquire(blocking=False):
+            raise Busy("Too many are signing in: try again shortly.")
+        from_address[address] += 1
     try:
         yield
     finally:
-        HASHING.release()
+        with counting:
+            from_address[address] -= 1
+            if not from_address[address]:
+                del from_address[address]
+        WAITING.release()
 
 
 class Password(fields.String):
@@ -99,7 +126,7 @@ def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
         return _sign_up_by_mail(given)
     password_hash = None
     if given["password"]:
-        with hashing():
+        with hashing(client()):
             password_hash = hasher.hash(given["password"])
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
@@ -133,6 +160,8 @@ def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
     """
     if given["code"]:
         return _use_code(given["code"])
+    if given["password"]:
+        spend_guess(given["email"])
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
     if given["password"]:
@@ -152,7 +181,7 @@ def _use_code(code: str) -> dict[str, Any]:
 def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, Any]:
     known = account["password_hash"] if account else None
     try:
-        with hashing():
+        with hashing(client()):
             hasher.verify(known or UNKNOWN_HASH, password)
     except (Argon2Error, InvalidHashError):
         raise NotSignedIn("E-mail address or password is wrong.") from None

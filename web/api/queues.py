@@ -16,6 +16,7 @@ from web.support.auth import bearer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.fields import BIGGEST_ID, Schema, StrictBoolean, StrictInteger, Text
 from web.support.idempotency import REQUIRED_KEY_HEADER, fingerprint, required_key
+from web.support.rate_limits import spend_account
 
 blp = Blueprint(
     "queue", __name__, url_prefix="/v1/events/<id:event_id>/queue", description="The queue"
@@ -155,6 +156,7 @@ def get_queue(event_id: int) -> Response:
 def get_position(given: dict[str, str | None], event_id: int) -> Response:
     """Your place by your queue ticket, as a bearer token or in the query."""
     queue_token = read_queue_token(given["ticket"] or bearer(), event_id)
+    spend_account(queue_token.buyer_id, verified=False)
     board, number = read_board(event_id), queue_token.number
     answer = jsonify(
         number=number,

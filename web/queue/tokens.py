@@ -5,20 +5,16 @@ database. It only allows reading, so it may be in a URL. A pass allows choosing 
 are refused without the database.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import jwt
 
 from db.runtime.errors import NotAllowed, NotSignedIn
-from db.runtime.settings import settings
+from web.support.signing import sign, verify
 
 GOOD_FOR = timedelta(hours=24)
-AUDIENCE = "queue"
-PASS_AUDIENCE = "pass"
 
 
 @dataclass(frozen=True)
@@ -34,20 +30,19 @@ class QueueToken:
 def sign_queue_token(queue_token: QueueToken, since: datetime | None = None) -> str:
     """Sign a queue token that expires 24 hours after `since` (default: now)."""
     claims = {
-        "aud": AUDIENCE,
         "exp": (since or datetime.now(UTC)) + GOOD_FOR,
         "sub": str(queue_token.buyer_id),
         "event": queue_token.event_id,
         "entry": str(queue_token.entry_id),
         "number": queue_token.number,
     }
-    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+    return sign(claims, "queue")
 
 
 def read_queue_token(token: str, event_id: int) -> QueueToken:
     """Verify a queue token. Errors: NotSignedIn (wrong, expired, or of another event)."""
     try:
-        claims = _read(token, AUDIENCE, ["number"])
+        claims = verify(token, "queue", ["event", "entry", "number"])
         queue_token = QueueToken(
             claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"])
         )
@@ -70,13 +65,12 @@ class Pass:
 
 def sign_pass(queue_pass: Pass) -> str:
     claims = {
-        "aud": PASS_AUDIENCE,
         "exp": queue_pass.until,
         "sub": str(queue_pass.buyer_id),
         "event": queue_pass.event_id,
         "entry": str(queue_pass.entry_id),
     }
-    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+    return sign(claims, "pass")
 
 
 def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
@@ -86,24 +80,10 @@ def read_pass(token: str, event_id: int, buyer_id: int) -> UUID:
     Errors: NotAllowed (wrong, or for another event or buyer).
     """
     try:
-        claims = _read(token, PASS_AUDIENCE, check_time=False)
+        claims = verify(token, "pass", ["event", "entry"], check_time=False)
         entry_id = UUID(claims["entry"])
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotAllowed("This is not a valid pass.") from error
     if claims["event"] != event_id or claims["sub"] != str(buyer_id):
         raise NotAllowed("This pass is for another event or another buyer.")
     return entry_id
-
-
-def _read(
-    token: str, audience: str, more: Iterable[str] = (), *, check_time: bool = True
-) -> dict[str, Any]:
-    required = ["aud", "exp", "sub", "event", "entry", *more]
-    claims: dict[str, Any] = jwt.decode(
-        token,
-        settings().secret_key,
-        algorithms=["HS256"],
-        audience=audience,
-        options={"require": required, "verify_exp": check_time},
-    )
-    return claims

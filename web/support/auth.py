@@ -14,8 +14,9 @@ from db.accounts import api_keys
 from db.accounts.api_keys import Caller
 from db.connections import autocommit
 from db.runtime.errors import NotAllowed, NotSignedIn
-from db.runtime.settings import settings
 from web.support.fields import BIGGEST_ID
+from web.support.rate_limits import spend_account, spend_api_key
+from web.support.signing import Purpose, sign, verify
 from web.support.token_epochs import current_epochs
 
 View = Callable[..., Any]
@@ -47,9 +48,8 @@ def make_code(account_id: int, codes_used: int, now: datetime) -> str:
     return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)
 
 
-def _sign(signed: Signed, audience: str, expires_at: datetime) -> str:
-    claims = {"sub": str(signed.account_id), "n": signed.n, "aud": audience, "exp": expires_at}
-    return jwt.encode(claims, settings().secret_key, algorithm="HS256")
+def _sign(signed: Signed, audience: Purpose, expires_at: datetime) -> str:
+    return sign({"sub": str(signed.account_id), "n": signed.n, "exp": expires_at}, audience)
 
 
 def read_token(token: str) -> Signed:
@@ -66,15 +66,9 @@ def read_code(code: str) -> tuple[Signed, datetime]:
     return signed, datetime.fromtimestamp(expires_at, UTC)
 
 
-def _read(token: str, audience: str, *, check_time: bool = True) -> tuple[Signed, int]:
+def _read(token: str, audience: Purpose, *, check_time: bool = True) -> tuple[Signed, int]:
     try:
-        claims = jwt.decode(
-            token,
-            settings().secret_key,
-            algorithms=["HS256"],
-            audience=audience,
-            options={"require": ["sub", "aud", "exp"], "verify_exp": check_time},
-        )
+        claims = verify(token, audience, [], check_time=check_time)
         signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
         if not 0 < signed.account_id <= BIGGEST_ID:
             raise ValueError(claims["sub"])
@@ -110,6 +104,7 @@ def buyers_only(view: View) -> View:
             raise NotAllowed("Only buyers can do this, not API keys.")
         g.buyer_id, epoch = read_token(token)
         current_epochs().refuse_ended(g.buyer_id, epoch)
+        spend_account(g.buyer_id, verified=epoch > 0)
         return view(*args, **kwargs)
 
     return _document(guarded, "buyer")
@@ -124,6 +119,7 @@ def organisations_only(view: View) -> View:
         if not token.startswith(api_keys.PREFIX):
             raise NotAllowed("Only an organiser's API key can do this.")
         g.caller = _find_caller(token)
+        spend_api_key(g.caller.id)
         return view(*args, **kwargs)
 
     return _document(guarded, "api_key")

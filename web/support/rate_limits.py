@@ -1,55 +1,255 @@
-"""Rate limits for expensive requests, by address. They are generous, since many people may share an
-address."""
+"""Rate limits: one table of how often requests of a class may come from an account, an address or
+an API key, and for an event.
 
-from typing import Any
+The defaults stop one who tries many times, and are not felt by a crowd: hundreds of buyers may
+share an address. Counts are in Redis (CACHE_URL); while it is away, each process counts for
+itself. The setting LIMITS changes the table, and answers say what is left (RateLimit-*).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any, cast
 
 import structlog
-from flask import Flask, Response
-from flask_limiter import Limiter, RateLimitExceeded
+from flask import Flask, Response, current_app, g, request
+from limits import RateLimitItem, parse_many
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from db.runtime.settings import settings
+from db.payments.decline_limits import DECLINES
+from db.runtime.settings import SettingsError, settings
+from web.queue.board import Board
 from web.support.client_address import client
 from web.support.errors import problem
+from web.support.request_counts import Counted, RequestCounts
+from web.support.snapshots import Snapshots
 
-LIMITS = {
-    "accounts.add_account": "60 per minute; 600 per hour",
-    "accounts.add_token": "60 per minute; 600 per hour",
-    "queue.join_queue": "300 per minute",
+TABLE: dict[str, dict[str, str]] = {
+    "sign_up": {"address": "600 per minute; 3000 per hour"},
+    "sign_in": {"address": "120 per minute; 1200 per hour"},
+    "password": {
+        "mailbox": "50 per hour",
+        "mailbox_at_address": "10 per 15 minutes",
+    },
+    "join": {"account": "10 per minute", "address": "600 per minute"},
+    "leave": {"account": "10 per minute", "address": "600 per minute"},
+    "pass": {"account": "20 per minute", "address": "600 per minute"},
+    "book": {"account": "5 per minute", "address": "600 per minute"},
+    "pay": {"account": "10 per minute; 30 per hour", "address": "600 per minute"},
+    "cancel": {"account": "10 per minute", "address": "300 per minute"},
+    "position": {"account": "60 per minute", "address": "24000 per minute"},
+    "entry": {"account": "60 per minute", "address": "24000 per minute"},
+    "read": {
+        "account": "600 per minute",
+        "api_key": "6000 per minute",
+        "address": "24000 per minute",
+    },
+    "change": {
+        "account": "60 per minute",
+        "api_key": "3000 per minute",
+        "address": "6000 per minute",
+    },
+    "event": {"event": "1000 per second", "hot_event": "10000 per second"},
+    "declines": DECLINES,
 }
-"""By endpoint."""
-REDIS_TIMEOUT = 0.2  # seconds, for Redis
+"""By class of routes, and by what is counted. In fixed windows. `account_unverified`, where it is
+given, is for accounts whose address was not verified, in place of `account`. An event is hot while
+1,000 wait in its queue. Payments that are declined are counted from their rows, not from requests:
+db/payments/decline_limits.py."""
+
+CLASSES = {
+    "accounts.add_account": "sign_up",
+    "accounts.add_token": "sign_in",
+    "queue.join_queue": "join",
+    "queue.leave_queue": "leave",
+    "queue.take_pass": "pass",
+    "queue.get_position": "position",
+    "queue.get_entry": "entry",
+    "bookings.book": "book",
+    "bookings.pay": "pay",
+    "bookings.cancel_booking": "cancel",
+}
+"""By endpoint; others are `read` or `change` by their method."""
+
+UNLIMITED = {"health.get_health", "health.get_readiness", "metrics", "gateway_notifications.take"}
+"""Machines of our own, and the gateway, whose notifications are signed."""
+
+HOT = 1000  # waiting in the queue
+
+WHOSE = {
+    "address": "from your address",
+    "api_key": "with your API key",
+    "event": "for this event",
+    "hot_event": "for this event",
+}
 
 log = structlog.get_logger()
 
 
+class TooMany(Exception):
+    """A limit is exceeded."""
+
+    def __init__(self, counted: Counted, by: str) -> None:
+        super().__init__(counted.name)
+        self.counted, self.by = counted, by
+
+
+@dataclass(frozen=True)
+class Limiter:
+    """The table as it is in this process, and its counts."""
+
+    table: dict[str, dict[str, list[RateLimitItem]]]
+    counts: RequestCounts
+    networks: Sequence[Any]
+
+    def is_unlimited(self, address: str) -> bool:
+        """Whether requests from there are not counted by address."""
+        if not self.networks:
+            return False
+        try:
+            found = ip_address(address.partition("/")[0])
+        except ValueError:
+            return False
+        return any(found in network for network in self.networks)
+
+    def spend(self, kind: str, ids: dict[str, str]) -> None:
+        """Count a request of a class by those ids for which the table has limits.
+
+        Errors: TooMany.
+        """
+        limits = self.table.get(kind, {})
+        wanted = [
+            (by, f"{kind}:{by}:{id}", limit)
+            for by, id in ids.items()
+            for limit in limits.get(by, ())
+        ]
+        if not wanted:
+            return
+        counted = self.counts.add([(name, limit) for _, name, limit in wanted])
+        note_tightest(counted)
+        exceeded = [(c, by) for c, (by, _, _) in zip(counted, wanted, strict=True) if c.is_exceeded]
+        if exceeded:
+            raise TooMany(*max(exceeded, key=lambda pair: pair[0].reset))
+
+
+def note_tightest(counted: Sequence[Counted]) -> None:
+    """Keep the limit of which least is left, for the answer's headers."""
+    known = [c for c in (g.get("tightest"),) if c is not None]
+    g.tightest = min([*known, *counted], key=lambda c: c.remaining / c.limit.amount)
+
+
+def parse_table(changes: str) -> dict[str, dict[str, list[RateLimitItem]]]:
+    """The table with the changes of the setting LIMITS. Errors: SettingsError."""
+    table = {
+        kind: {by: list(parse_many(text)) for by, text in limits.items()}
+        for kind, limits in TABLE.items()
+    }
+    for kind, by, text in read_changes(changes):
+        if kind not in table:
+            raise SettingsError(f"LIMITS names no class of the table: {kind}")
+        try:
+            table[kind][by] = [] if text == "off" else list(parse_many(text))
+        except ValueError:
+            raise SettingsError(f"LIMITS must be like book.account=20 per minute: {text}") from None
+    return table
+
+
+def read_changes(changes: str) -> Iterator[tuple[str, str, str]]:
+    for change in filter(None, map(str.strip, changes.split(","))):
+        name, _, text = change.partition("=")
+        kind, _, by = name.strip().partition(".")
+        if not by or not text:
+            raise SettingsError(f"LIMITS must be like book.account=20 per minute: {change}")
+        yield kind, by, text.strip()
+
+
 def limit_requests(app: Flask) -> None:
-    """Limit requests; call it after the blueprints are registered. Counts are kept in Redis; while
-    it is away, each process counts for itself.
-    """
+    """Limit requests; call it after the blueprints are registered."""
     if proxies := settings().trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     if settings().rate_limits == "off":
         return
-    limiter = Limiter(
-        client,
-        app=app,
-        storage_uri=settings().cache_url,
-        storage_options={"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},  # type: ignore[dict-item]
-        in_memory_fallback_enabled=True,
-        key_prefix="usher",
+    networks = [ip_network(text, strict=False) for text in settings().unlimited_addresses.split()]
+    app.extensions["rate_limits"] = Limiter(
+        parse_table(settings().limits), RequestCounts(settings().cache_url), networks
     )
-    app.register_error_handler(RateLimitExceeded, refuse)
-    for endpoint, limits in LIMITS.items():
-        view: Any = limiter.limit(limits)(app.view_functions[endpoint])
-        app.view_functions[endpoint] = view
+    app.register_error_handler(TooMany, refuse)
+    app.before_request(spend_address)
+    app.after_request(add_headers)
 
 
-def refuse(error: RateLimitExceeded) -> Response:
-    seconds = error.limit.limit.get_expiry() if error.limit else 60
-    log.warning("too many requests", limit=str(error.description))
+def current_limiter() -> Limiter | None:
+    """The limiter; None: limits are off."""
+    return cast(Limiter | None, current_app.extensions.get("rate_limits"))
+
+
+def request_class() -> str:
+    usual = "read" if request.method in ("GET", "HEAD", "OPTIONS") else "change"
+    return CLASSES.get(request.endpoint or "", usual)
+
+
+def spend_address() -> None:
+    """Count the request by its address, and then for its event: what an address is refused takes
+    nothing from the event's limit. Errors: TooMany."""
+    limiter = current_limiter()
+    if limiter is None or request.endpoint in UNLIMITED:
+        return
+    address = client()
+    if not limiter.is_unlimited(address):
+        limiter.spend(request_class(), {"address": address})
+    event_id = (request.view_args or {}).get("event_id")
+    if event_id:
+        by = "hot_event" if is_hot(event_id) else "event"
+        limiter.spend("event", {by: str(event_id)})
+
+
+def is_hot(event_id: int) -> bool:
+    boards: Snapshots[Board] = current_app.extensions["queue_boards"]
+    board = boards.peek(event_id)
+    return board is not None and board.waiting >= HOT
+
+
+def spend_account(account_id: int, *, verified: bool) -> None:
+    """Count the request by its account. Errors: TooMany."""
+    if (limiter := current_limiter()) is None:
+        return
+    kind = request_class()
+    own = "account" if verified else "account_unverified"
+    by = own if own in limiter.table.get(kind, {}) else "account"
+    limiter.spend(kind, {by: str(account_id)})
+
+
+def spend_api_key(key_id: int) -> None:
+    """Count the request by its API key. Errors: TooMany."""
+    if limiter := current_limiter():
+        limiter.spend(request_class(), {"api_key": str(key_id)})
+
+
+def spend_guess(mailbox: str) -> None:
+    """Count a password that is tried for a mailbox: by the mailbox, and by the mailbox and the
+    address, so that one who guesses does not stop the owner. Errors: TooMany."""
+    if limiter := current_limiter():
+        name = mailbox.casefold()
+        limiter.spend("password", {"mailbox_at_address": f"{name} {client()}"})
+        limiter.spend("password", {"mailbox": name})
+
+
+def refuse(error: TooMany) -> Response:
+    seconds = error.counted.reset
+    log.warning("too many requests", limit=str(error.counted.limit), by=error.by)
+    whose = WHOSE.get(error.by, "with your account")
     answer = problem(
-        429, "Too many requests come from your address: try again later.", retry_after=seconds
+        429, f"Too many requests of this kind come {whose}: try again later.", retry_after=seconds
     )
     answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def add_headers(answer: Response) -> Response:
+    """Say what is left of the tightest limit; not in a document that proxies give to others."""
+    tightest: Counted | None = g.get("tightest")
+    if tightest is not None and not answer.cache_control.public:
+        answer.headers["RateLimit-Limit"] = str(tightest.limit.amount)
+        answer.headers["RateLimit-Remaining"] = str(tightest.remaining)
+        answer.headers["RateLimit-Reset"] = str(tightest.reset)
     return answer
