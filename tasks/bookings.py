@@ -15,6 +15,7 @@ import structlog
 
 from db.connections import Conn
 from db.payments import payments
+from db.payments.decline_limits import admit_attempt
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.faults import reach
 from tasks.attempts import (
@@ -78,6 +79,9 @@ def next_step(lease: Lease) -> tuple[Step, PaymentProgress] | None:
             lease.finish(conn)
             return None
         if name == "authorise":
+            verdict = admit_attempt(conn, progress.event_id, progress.payment_id)
+            if verdict != "go":
+                return put_off if verdict == "wait" else refuse, progress
             mark_sent(conn, progress)
             progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
         reach("before first commit")
@@ -105,6 +109,10 @@ def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
         raise MovedOn
 
 
+MANY_DECLINED = "not sent: too many others were declined"
+"""For operators; buyers are told that the payment could not be made."""
+OTHERS_FIRST = 0.3
+"""Seconds until a payment is looked at again that waits for the outcome of others."""
 NEXT_KEY = 0.5
 """Seconds until a payment is sent under its next key."""
 
@@ -128,6 +136,20 @@ def authorise(lease: Lease, progress: PaymentProgress) -> None:
             "failed", "", 0, "", failure_code="refused", failure_message=str(refused)
         )
     reach("after authorise")
+    settle(lease, progress, outcome)
+
+
+def put_off(lease: Lease, progress: PaymentProgress) -> None:
+    """Wait for the outcome of other payments of the same buyer or address: so no buyer takes all of
+    the gateway's time, and no more of them are declined than are allowed."""
+    raise TryLater(OTHERS_FIRST, "other payments of the buyer or the address are on their way")
+
+
+def refuse(lease: Lease, progress: PaymentProgress) -> None:
+    """Fail a payment that was never sent, because too many others were declined."""
+    outcome = PaymentOutcome(
+        "failed", "", 0, "", failure_code="refused", failure_message=MANY_DECLINED
+    )
     settle(lease, progress, outcome)
 
 

@@ -1,10 +1,54 @@
 """How many payments may be declined before further ones are not tried: card numbers are tested
 where declines cost nothing."""
 
+from functools import cache
+from uuid import UUID
+
+from limits import parse
+from psycopg.types.json import Jsonb
+
+from db.connections import Conn, one
+from db.queries import load
+from db.runtime.errors import TooManyTries
+
+sql = load("payments/decline_limits")
+
 DECLINES = {
     "account": "5 per 15 minutes",
     "address": "20 per 15 minutes",
-    "card": "5 per hour",
     "event": "100 per 15 minutes",
 }
-"""By what is counted: sql/functions/payments/decline_room.sql counts them."""
+"""By what is counted. What is paid raises the limits of its account and address. That of an event
+counts among its latest 200 payments; while it is reached, accounts whose address is not verified
+have one decline. Declines of a card are counted by the review rule card_declines."""
+
+
+RETRY_AFTER = 900  # seconds
+
+
+@cache
+def decline_limits() -> Jsonb:
+    """The limits as sql/functions/payments/decline_room.sql reads them."""
+    parsed = {by: parse(text) for by, text in DECLINES.items()}
+    return Jsonb({by: [limit.amount, limit.get_expiry()] for by, limit in parsed.items()})
+
+
+def refuse_many_declines(
+    conn: Conn, event_id: int, buyer_id: int, address_hash: bytes | None
+) -> None:
+    """Refuse another attempt to pay where too many were declined. Errors: TooManyTries."""
+    values = {"event_id": event_id, "buyer_id": buyer_id, "address_hash": address_hash}
+    row = one(conn.execute(sql.refuse_many_declines, values | {"limits": decline_limits()}))
+    if row["verdict"] == "refuse":
+        raise TooManyTries(
+            "Too many payments were declined. Try again later; if your e-mail address is not"
+            " verified yet, sign in by a mailed code first.",
+            reason="too_many_declines",
+            retry_after=RETRY_AFTER,
+        )
+
+
+def admit_attempt(conn: Conn, event_id: int, payment_id: UUID | None) -> str:
+    """Whether an attempt may be sent to the gateway: 'go', 'wait' or 'refuse'."""
+    values = {"event_id": event_id, "payment_id": payment_id, "limits": decline_limits()}
+    return str(one(conn.execute(sql.admit_attempt, values))["verdict"])

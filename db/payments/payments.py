@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from db.connections import Conn, many, maybe, one
 from db.payments import time_limits
+from db.payments.decline_limits import refuse_many_declines
 from db.payments.reviews import NO_FACTS, Facts
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -95,7 +96,7 @@ def start_payment(
     method: one of the event's payment_methods, or 'offline'; payment_method: the gateway's id of
     the buyer's card or bank account, None for offline; return_url: where the bank sends the buyer
     back to; address_hash: of the buyer's network address, None: unknown.
-    Errors: NotFound; Conflict with a reason of REFUSALS.
+    Errors: NotFound; Conflict with a reason of REFUSALS; TooManyTries.
     """
     values = {"event_id": event_id, "booking_id": booking_id, "buyer_id": buyer_id}
     values |= {"method": method, "payment_method": payment_method, "return_url": return_url}
@@ -103,6 +104,8 @@ def start_payment(
     row = one(conn.execute(sql.start_payment, values))
     if row["outcome"] == "no_booking":
         raise NotFound
+    if row["outcome"] == "started" and method != "offline":
+        refuse_many_declines(conn, event_id, buyer_id, address_hash)
     if row["outcome"] != "started":
         raise Conflict(REFUSALS[row["outcome"]], row["outcome"], state=row["booking_state"])
     return {"payment_id": row["payment_id"], "booking_state": row["booking_state"]}

@@ -22,6 +22,9 @@ RULES = (
     "address_buyers",
     "gateway_review",
     "risk_level",
+    "buyer_declines",
+    "card_declines",
+    "address_declines",
 )
 """sql/functions/payments/review_rules_of.sql says what each of them counts."""
 

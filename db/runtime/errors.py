@@ -39,6 +39,12 @@ class NotAllowed(UsherError):
     """You may not do this."""
 
 
+class TooManyTries(UsherError):
+    """Too much has failed: try again later. `retry_after` says in how many seconds."""
+
+    permanent = False
+
+
 class Busy(UsherError):
     """Try again shortly."""
 

@@ -35,6 +35,7 @@ from db.runtime.errors import (
     NotAllowed,
     NotFound,
     NotSignedIn,
+    TooManyTries,
     UsherError,
 )
 
@@ -47,6 +48,7 @@ STATUS: dict[type[UsherError], int] = {
     NotSignedIn: 401,
     NotAllowed: 403,
     Busy: 503,
+    TooManyTries: 429,
 }
 
 CHANGING = "Another request is changing the same data: try again shortly."
@@ -88,6 +90,8 @@ def problem(status: int, detail: str, **members: Any) -> Response:
     answer = Response(text, status, mimetype="application/problem+json")
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER)
+    if status == 429 and "retry_after" in body:
+        answer.headers["Retry-After"] = str(body["retry_after"])
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer

@@ -238,11 +238,9 @@ def refuse(error: TooMany) -> Response:
     seconds = error.counted.reset
     log.warning("too many requests", limit=str(error.counted.limit), by=error.by)
     whose = WHOSE.get(error.by, "with your account")
-    answer = problem(
+    return problem(
         429, f"Too many requests of this kind come {whose}: try again later.", retry_after=seconds
     )
-    answer.headers["Retry-After"] = str(seconds)
-    return answer
 
 
 def add_headers(answer: Response) -> Response:

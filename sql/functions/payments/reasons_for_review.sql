@@ -52,6 +52,23 @@ begin
                   and p.address_hash = p_paid.address_hash and p.created_at > p_since
               order by p.created_at desc limit 500) used
         join bookings b on b.event_id = used.event_id and b.id = used.booking_id;
+    when 'buyer_declines' then
+        select count(*) into found_to_be from (
+            select from bookings b
+            join payments p on p.event_id = b.event_id and p.booking_id = b.id
+            where b.buyer_id = p_buyer and b.created_at > p_since - interval '1 day'
+                and p.created_at > p_since and p.state = 'failed' and p.first_sent_at is not null
+            limit p_most + 1) x;
+    when 'card_declines' then
+        select count(*) filter (where used.state = 'failed') into found_to_be
+        from (select p.state from payments p
+              where p.card_fingerprint = p_paid.card_fingerprint and p.created_at > p_since
+              order by p.created_at desc limit 500) used;
+    when 'address_declines' then
+        select count(*) filter (where used.state = 'failed') into found_to_be
+        from (select p.state from payments p
+              where p.address_hash = p_paid.address_hash and p.created_at > p_since
+              order by p.created_at desc limit 500) used;
     when 'gateway_review' then
         found_to_be := p_paid.gateway_review::integer;
     when 'risk_level' then

@@ -5,7 +5,8 @@
    buyer_attempts: attempts of the buyer to pay. buyer_seats: seats that the buyer has paid, or is paying.
    card_buyers, card_bookings: buyers who tried to pay with the card, and their bookings.
    address_buyers: buyers who tried to pay from the address. gateway_review: 1 if the gateway wants a
-   review. risk_level: the gateway's opinion, 1 elevated, 2 highest. */
+   review. risk_level: the gateway's opinion, 1 elevated, 2 highest. buyer_declines, card_declines,
+   address_declines: payments of the buyer, with the card, or from the address that were declined before. */
 create or replace function review_rules_of(p_organisation bigint)
 returns table (rule text, window_seconds integer, most smallint, action text)
 language sql stable as $$
@@ -18,7 +19,10 @@ language sql stable as $$
         ('card_bookings', 86400, 20, 'none'),
         ('address_buyers', 3600, 10, 'none'),
         ('gateway_review', 3600, 0, 'review'),
-        ('risk_level', 3600, 1, 'review')
+        ('risk_level', 3600, 1, 'review'),
+        ('buyer_declines', 3600, 3, 'review'),
+        ('card_declines', 86400, 4, 'review'),
+        ('address_declines', 3600, 20, 'none')
     ) d (rule, window_seconds, most, action)
     left join review_rules r on r.organisation_id = p_organisation and r.rule = d.rule
 $$;

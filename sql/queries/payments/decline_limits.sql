@@ -1,0 +1,7 @@
+-- refuse_many_declines --
+-- Whether another attempt to pay may be started: 'go', 'wait' or 'refuse'.
+SELECT decline_room(%(event_id)s, %(buyer_id)s, %(address_hash)s, %(limits)s) AS verdict
+
+-- admit_attempt --
+-- Whether an attempt may be sent to the gateway: 'go', 'wait' or 'refuse'.
+SELECT admit_attempt(%(event_id)s, %(payment_id)s, %(limits)s) AS verdict
