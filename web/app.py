@@ -32,7 +32,7 @@ from web.api import (
 from web.pages import payment_result
 from web.queue import board
 from web.queue.fast_path import serve_fast_path
-from web.support import metrics, openapi, rate_limits, token_epochs
+from web.support import headers, metrics, openapi, rate_limits, token_epochs
 from web.support.blueprint import MAX_BODY, refuse_other_bodies
 from web.support.errors import register_errors
 from web.support.tracing import trace_requests
@@ -73,6 +73,7 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     served = metrics.measure_requests(app)
     trace_requests(app)
+    headers.protect_answers(app)
     app.before_request(metrics.refuse_other_methods)
     app.before_request(refuse_other_bodies)
     register_errors(app)

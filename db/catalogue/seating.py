@@ -57,6 +57,8 @@ MAX_BYTES = 64 * 2**20  # 200,000 seats as the editor writes them are about 50 M
 MAX_SEATS = 200_000  # no stadium has more
 MAX_ROWS = 50_000
 MAX_CATEGORIES = 200
+MAX_CONTAINERS = 600_000  # lists and objects: real plans have 2.2 a seat
+MAX_VALUES = 2_400_000  # real plans have 5 to 8 a seat
 MAX_TEXT = 200
 MAX_COORDINATE = 1_000_000
 MAX_ERRORS = 100
@@ -235,6 +237,11 @@ def _load(source: bytes, reader: "_Reader") -> Any:
     """Parse the JSON; None, with a problem noted, if it is not valid."""
     if len(source) > MAX_BYTES:
         reader.note("plan", f"is larger than {MAX_BYTES // 2**20} MiB")
+        return None
+    # Counted before it is parsed: a list that costs three bytes there costs sixty in memory. Signs
+    # within texts count, too; plans have few.
+    if source.count(b"[") + source.count(b"{") > MAX_CONTAINERS or source.count(b",") > MAX_VALUES:
+        reader.note("plan", "has too many parts: it describes more than any venue has")
         return None
     try:
         return json.loads(source)

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from db.connections import Conn, one
 from db.queries import load
-from db.runtime.errors import TooManyTries
+from db.runtime.errors import Conflict, TooManyTries
 
 sql = load("payments/decline_limits")
 
@@ -33,18 +33,40 @@ def decline_limits() -> Jsonb:
     return Jsonb({by: [limit.amount, limit.get_expiry()] for by, limit in parsed.items()})
 
 
+def check_buyer(
+    conn: Conn, event_id: int, buyer_id: int, method: str, address_hash: bytes | None
+) -> None:
+    """Refuse an attempt to pay of a buyer who may not make one. Errors: TooManyTries; Conflict
+    address_not_verified."""
+    if method == "offline":
+        refuse_unverified(conn, buyer_id)
+    else:
+        refuse_many_declines(conn, event_id, buyer_id, address_hash)
+
+
 def refuse_many_declines(
     conn: Conn, event_id: int, buyer_id: int, address_hash: bytes | None
 ) -> None:
     """Refuse another attempt to pay where too many were declined. Errors: TooManyTries."""
     values = {"event_id": event_id, "buyer_id": buyer_id, "address_hash": address_hash}
-    row = one(conn.execute(sql.refuse_many_declines, values | {"limits": decline_limits()}))
+    row = one(conn.execute(sql.decline_room, values | {"limits": decline_limits()}))
     if row["verdict"] == "refuse":
         raise TooManyTries(
             "Too many payments were declined. Try again later; if your e-mail address is not"
             " verified yet, sign in by a mailed code first.",
             reason="too_many_declines",
             retry_after=RETRY_AFTER,
+        )
+
+
+def refuse_unverified(conn: Conn, buyer_id: int) -> None:
+    """Refuse a buyer whose address is not verified, since seats are held for days. Errors:
+    Conflict."""
+    if not one(conn.execute(sql.is_verified, {"buyer_id": buyer_id}))["verified"]:
+        raise Conflict(
+            "To pay offline, verify your e-mail address: sign in by the code that POST /v1/tokens"
+            " mails to you.",
+            "address_not_verified",
         )
 
 

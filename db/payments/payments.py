@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from db.connections import Conn, many, maybe, one
 from db.payments import time_limits
-from db.payments.decline_limits import refuse_many_declines
+from db.payments.decline_limits import check_buyer
 from db.payments.reviews import NO_FACTS, Facts
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -104,10 +104,9 @@ def start_payment(
     row = one(conn.execute(sql.start_payment, values))
     if row["outcome"] == "no_booking":
         raise NotFound
-    if row["outcome"] == "started" and method != "offline":
-        refuse_many_declines(conn, event_id, buyer_id, address_hash)
     if row["outcome"] != "started":
         raise Conflict(REFUSALS[row["outcome"]], row["outcome"], state=row["booking_state"])
+    check_buyer(conn, event_id, buyer_id, method, address_hash)
     return {"payment_id": row["payment_id"], "booking_state": row["booking_state"]}
 
 

@@ -22,6 +22,11 @@ CONFLICTS = {
     "pass_over": ("pass_over", "The pass was used, or its time is over."),
     "paused": ("paused", "The sale is paused: ask again later."),
     "queue": ("queue", "Others are waiting: join the queue."),
+    "unpaid_holds": (
+        "unpaid_holds",
+        "Seats or passes of this event that you had were not paid for, several times: try again "
+        "later.",
+    ),
     "full": ("full", "Too many buyers are paying now: ask again shortly, or join the queue."),
     "seats_taken": ("seats_taken", "A seat is not free any more: choose others."),
     "not_together": ("not_together", "There are not enough free seats side by side."),

@@ -76,6 +76,11 @@ class Settings:
     unlimited_addresses: str = ""
     """Networks whose requests are not counted by address, such as 192.0.2.0/24, separated by
     blanks: servers of shops, which ask for many buyers."""
+    metrics_token: str = ""
+    """Who sends it as a bearer token sees /metrics; without it, peers of the private network that
+    ask without a proxy."""
+    live_streams_per_address: int = 0
+    """The most streams of one address at a live process; default: a tenth of LIVE_STREAMS."""
     trusted_proxies: int = 0
     """How many proxies of this installation set X-Forwarded-For: 1 with ops/deploy/nginx. With too
     high a number clients can choose their address."""
@@ -119,6 +124,8 @@ class Settings:
             raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
         if not self.gateway_account_limit:
             object.__setattr__(self, "gateway_account_limit", 4 * self.gateway_limit)
+        if not self.live_streams_per_address:
+            object.__setattr__(self, "live_streams_per_address", max(self.live_streams // 10, 10))
         if self.rate_limits not in ("on", "off"):
             raise SettingsError("RATE_LIMITS must be on or off")
         if self.sign_up not in ("at_once", "by_mail"):

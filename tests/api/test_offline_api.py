@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from db.connections import Conn
-from tests.support.world import CARD, Answer, Caller, Sale, path_of
+from tests.support.world import CARD, Answer, Caller, Sale, path_of, verify
 
 OFFLINE = {"method": "offline"}
 RECEIPT = {"reference": "till 7", "amount": 19_000, "currency": "EUR"}
@@ -19,11 +19,26 @@ def fair(hall: Sale) -> Sale:
 
 
 def choose(sale: Sale, buyer: Caller, conn: Conn) -> dict[str, Any]:
+    verify(buyer, conn)
     booking = sale.book(buyer, conn, seats=["1-1", "1-2"])
     answer = buyer.post(f"{path_of(sale, booking)}/payment", OFFLINE, key="pay")
     assert answer.status_code == 202, answer.text
     assert answer.json["payment"]["state"] == "requires_action"
     return booking
+
+
+@pytest.mark.faults("H3")
+def test_who_has_not_verified_an_address_holds_no_seats_offline(
+    fair: Sale, alice: Caller, conn: Conn
+) -> None:
+    booking = fair.book(alice, conn, seats=["1-1", "1-2"])
+    refused = alice.post(f"{path_of(fair, booking)}/payment", OFFLINE, key="pay")
+    assert refused.status_code == 409
+    assert refused.json["conflict_reason"] == "address_not_verified"
+    assert alice.get(path_of(fair, booking)).json["state"] == "held"
+    verify(alice, conn)
+    accepted = alice.post(f"{path_of(fair, booking)}/payment", OFFLINE, key="pay")
+    assert accepted.status_code == 202
 
 
 def mark(
@@ -104,6 +119,7 @@ def test_it_says_why_not(fair: Sale, alice: Caller, bob: Caller, conn: Conn) -> 
     assert (wrong.json["amount"], wrong.json["currency"]) == (19_000, "EUR")
     mark(fair, booking, key="right")
     other = fair.book(bob, conn, seats=["1-3", "1-4"])
+    verify(bob, conn)
     assert mark(fair, other).json["conflict_reason"] == "not_offline"
     bob.post(f"{path_of(fair, other)}/payment", OFFLINE, key="pay")
     used = mark(fair, other)
@@ -118,6 +134,7 @@ def test_payments_are_found_by_their_code(
     paid = choose(fair, alice, conn)
     mark(fair, paid)
     waiting = fair.book(bob, conn, seats=["1-3"])
+    verify(bob, conn)
     bob.post(f"{path_of(fair, waiting)}/payment", OFFLINE, key="pay")
     path = f"{fair.path}/offline-payments"
     (found,) = fair.opera.get(f"{path}?code={paid['code']}").json

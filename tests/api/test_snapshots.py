@@ -73,3 +73,24 @@ def test_what_is_not_there_may_be_there_at_once() -> None:
         snapshots.get(1)
     source.error = None
     assert snapshots.get(1) == "document 2"
+
+
+@pytest.mark.faults("evicted documents")
+def test_ids_that_name_nothing_evict_no_document() -> None:
+    made: list[int] = []
+
+    def make(id: int, before: str | None) -> str:
+        made.append(id)
+        if id > 10:
+            raise NotFound
+        return f"document {id}"
+
+    snapshots = Snapshots(make, seconds=60, most=4)
+    for id in (1, 2, 3):
+        snapshots.get(id)
+    for unknown in range(100, 200):
+        with pytest.raises(NotFound):
+            snapshots.get(unknown)
+    made.clear()
+    assert [snapshots.get(id) for id in (1, 2, 3)] == ["document 1", "document 2", "document 3"]
+    assert made == []

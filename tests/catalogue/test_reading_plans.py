@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -271,3 +272,23 @@ def test_whatever_it_is_given_it_reads_or_refuses(source: Any) -> None:
         assert read_plan(json.dumps(source).encode()).seats
     except PlanError as refused:
         assert refused.errors
+
+
+@pytest.mark.faults("H5")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"zones":[' + b"[]," * 3_000_000 + b"[]]}",
+        b'{"zones":[' + b"{}," * 3_000_000 + b"{}]}",
+        b'{"zones":[' + b"0," * 3_000_000 + b"0]}",
+        b"[" * 1_000_000,
+    ],
+    ids=["lists", "objects", "numbers", "depth"],
+)
+def test_more_parts_than_any_venue_has_are_not_even_parsed(body: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(PlanError, match="too many parts"):
+        read_plan(body)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20

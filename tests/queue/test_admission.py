@@ -299,3 +299,28 @@ def test_what_was_said_about_a_lane_is_audited(tosca: Sale) -> None:
     assert latest["detail"] == {"paused": {"from": False, "to": True}}
     assert before["detail"]["admission_rate"] == {"from": None, "to": 30}
     assert latest["actor"].startswith("organiser:")
+
+
+@pytest.mark.faults("H3")
+def test_unused_passes_keep_an_event_shut_for_a_minute_only(conn: Conn) -> None:
+    theatre = build_theatre(conn, {1: ["...."]})
+    conn.execute("update events set pass_seconds = 600")
+    idle = [ask(theatre) for _ in range(4)]
+    waiting = ask(theatre)
+    theatre.serve()
+    for number in idle:
+        conn.execute(
+            "update entries set pass_state = 'taken', pass_until = now() + interval '600 s'"
+            " where number = %s",
+            [number],
+        )
+    lanes.expire_passes(conn, 100)
+    theatre.serve()
+    assert pass_state(theatre, waiting) is None
+    conn.execute(
+        "update entries set pass_until = pass_until - interval '61 s' where pass_until is not null"
+    )
+    lanes.expire_passes(conn, 100)
+    theatre.serve()
+    assert pass_state(theatre, waiting) == "offered"
+    assert {pass_state(theatre, number) for number in idle} == {"taken"}

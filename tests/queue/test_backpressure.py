@@ -45,11 +45,25 @@ def test_a_saga_that_is_far_behind_stops_the_lanes_that_need_it(conn: Conn) -> N
     paid.enter()
     free.enter()
     for key in "abc":
-        conn.execute("select enqueue('advance', 'payments', %s, '{}')", [key])
+        conn.execute("select enqueue('advance', 'payments', %s, '{}', %s)", [key, paid.event])
     assert lanes.next_lane(conn, backlog=2) == free.event
     free.drain()
     assert lanes.next_lane(conn, backlog=2) is None
     assert lanes.next_lane(conn, backlog=3) == paid.event
+
+
+@pytest.mark.faults("backlog")
+def test_the_backlog_of_one_gateway_account_stops_no_other(conn: Conn) -> None:
+    slow, quick = build_theatre(conn, {1: [".."]}), build_theatre(conn, {1: [".."]})
+    accounts = conn.execute("select distinct gateway_account_id from events").fetchall()
+    assert len(accounts) == 2
+    slow.enter()
+    quick.enter()
+    for key in "abc":
+        conn.execute("select enqueue('advance', 'payments', %s, '{}', %s)", [key, slow.event])
+    assert lanes.next_lane(conn, backlog=2) == quick.event
+    quick.drain()
+    assert lanes.next_lane(conn, backlog=2) is None
 
 
 def test_no_more_is_held_than_the_gateway_can_take_in_time(conn: Conn) -> None:

@@ -6,6 +6,7 @@ from marshmallow import fields, validate
 
 from db.catalogue import events
 from db.connections import Conn, transaction
+from db.runtime.errors import NotAllowed
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import Schema, StrictInteger, Text, unique
@@ -15,10 +16,17 @@ blp = Blueprint(
 )
 
 
+OWN_WEIGHTS = (0.1, 10.0)
+"""Weights that an organisation may set itself: more would take the work of others' events."""
+
+
 class LaneFields(Schema):
     weight = fields.Float(
         validate=validate.Range(min=0.01, max=100),
-        metadata={"description": "the share of the drain's work beside other events"},
+        metadata={
+            "description": "the share of the drain's work beside other events; organisers may set "
+            f"{OWN_WEIGHTS[0]} to {OWN_WEIGHTS[1]}, operators more"
+        },
     )
     in_flight_cap = StrictInteger(
         least=1,
@@ -78,6 +86,9 @@ def resume(event_id: int) -> dict[str, Any]:
 @blp.response(200, Lane)
 def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Change caps, rate, or weight beside other events."""
+    least, most = OWN_WEIGHTS
+    if caller().scope is not None and not least <= given.get("weight", 1) <= most:
+        raise NotAllowed(f"Only an operator may set a weight below {least} or above {most}.")
     return _change_lane(event_id, given)
 
 

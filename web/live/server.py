@@ -34,7 +34,9 @@ from web.live.idle_connections import Connections
 from web.live.streams import BookingStream, Hub, QueueStream, Stream
 from web.queue.tokens import QueueToken, read_queue_token
 from web.support.auth import read_token, token_in
+from web.support.client_address import forwarded_address
 from web.support.fields import BIGGEST_ID
+from web.support.metrics import FORWARDED, may_scrape
 
 FIRST_LOOK_TIMEOUT = 2.5
 """Seconds to wait for the first reading: two polls."""
@@ -152,7 +154,10 @@ async def carry(
     """Send the stream until it ends. 404: there is no such subject. 204: the client has seen
     everything; an EventSource then stops reconnecting."""
     hub = request.app[HUB]
-    refuse_too_many(hub, stream.buyer_id)
+    stream.address = forwarded_address(
+        request.headers.get("X-Forwarded-For", ""), request.remote or "", settings().trusted_proxies
+    )
+    refuse_too_many(hub, stream)
     stream.seen = request.headers.get("Last-Event-ID", "")
     hub.add(stream)
     try:
@@ -175,11 +180,14 @@ async def carry(
         hub.remove(stream)
 
 
-def refuse_too_many(hub: Hub, buyer_id: int) -> None:
+def refuse_too_many(hub: Hub, stream: Stream) -> None:
     if len(hub) >= settings().live_streams:
         raise web.HTTPServiceUnavailable(text="Too many streams: poll, or try again shortly.")
-    if hub.by_buyer[buyer_id] >= MOST_PER_BUYER:
+    if hub.by_buyer[stream.buyer_id] >= MOST_PER_BUYER:
         raise web.HTTPTooManyRequests(text=f"You already have {MOST_PER_BUYER} open streams.")
+    most = settings().live_streams_per_address
+    if settings().rate_limits == "on" and hub.by_address[stream.address] >= most:
+        raise web.HTTPTooManyRequests(text="Your address has too many open streams: poll.")
 
 
 def limit_buffer(request: web.Request) -> None:
@@ -220,6 +228,9 @@ class HubGauges(Collector):
 
 
 async def get_metrics(request: web.Request) -> web.Response:
+    forwarded = any(name in request.headers for name in FORWARDED)
+    if not may_scrape(request.headers.get("Authorization", ""), request.remote, forwarded):
+        raise web.HTTPNotFound
     registry = CollectorRegistry()
     registry.register(HubGauges(request.app[HUB]))
     return web.Response(

@@ -52,6 +52,7 @@ class Stream:
     event_id: int
     buyer_id: int
     seen: str = ""
+    address: str = ""
     known: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     missing: bool = False
@@ -229,6 +230,7 @@ class Hub:
         self.queues: set[QueueStream] = set()
         self.bookings: set[BookingStream] = set()
         self.by_buyer: Counter[int] = Counter()
+        self.by_address: Counter[str] = Counter()
         self.boards: dict[int, Board] = {}
         self.epochs = TokenEpochs()
         self.epochs_at = -OLDEST
@@ -243,12 +245,16 @@ class Hub:
     def add(self, stream: Stream) -> None:
         self._set_of(stream).add(stream)
         self.by_buyer[stream.buyer_id] += 1
+        self.by_address[stream.address] += 1
 
     def remove(self, stream: Stream) -> None:
         self._set_of(stream).discard(stream)
         self.by_buyer[stream.buyer_id] -= 1
         if not self.by_buyer[stream.buyer_id]:
             del self.by_buyer[stream.buyer_id]
+        self.by_address[stream.address] -= 1
+        if not self.by_address[stream.address]:
+            del self.by_address[stream.address]
 
     def _set_of(self, stream: Stream) -> set[Any]:
         return self.queues if isinstance(stream, QueueStream) else self.bookings

@@ -11,9 +11,12 @@ from prometheus_client import Counter
 from werkzeug.http import parse_etags
 
 from web.queue.board import Board
+from web.support import headers
 from web.support.snapshots import Snapshots
 
 PATH = re.compile(r"/v1/events/([1-9]\d{0,17})/queue")
+
+ALWAYS = [*headers.ALWAYS.items(), ("Content-Security-Policy", headers.NOTHING)]
 
 
 class FastPath:
@@ -28,7 +31,7 @@ class FastPath:
         if board is None:
             return self.inner(environ, start_response)
         self.served.inc()
-        headers = [("Cache-Control", "public, max-age=2"), ("ETag", f'W/"{board.etag}"')]
+        headers = [("Cache-Control", "public, max-age=2"), ("ETag", f'W/"{board.etag}"'), *ALWAYS]
         known = environ.get("HTTP_IF_NONE_MATCH")
         if known and parse_etags(known).contains_weak(board.etag):
             start_response("304 NOT MODIFIED", headers)

@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import structlog
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from psycopg.errors import (
     DeadlockDetected,
     DiskFull,
@@ -101,6 +102,8 @@ def register_errors(app: Flask) -> None:
     app.register_error_handler(UsherError, answer_domain_error)
     app.register_error_handler(PlanError, answer_plan_error)
     app.register_error_handler(psycopg.Error, answer_database_error)
+    app.register_error_handler(ParseException, answer_malformed)
+    app.register_error_handler(NoMoreData, answer_malformed)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(Exception, answer_unhandled)
 
@@ -136,6 +139,14 @@ def answer_http_error(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "content-range"):
             answer.headers[name] = value
+    return answer
+
+
+def answer_malformed(error: Exception) -> Response:
+    """Answer a body that the server could not read, such as one in malformed chunks."""
+    log.info("malformed body", error=type(error).__name__)
+    answer = problem(400, "The body of the request is malformed.")
+    answer.headers["Connection"] = "close"
     return answer
 
 

@@ -78,8 +78,7 @@ def answer_once(
     key = given_key()
     if key is None:
         return _answer(schema.dump(work()), status)
-    route = f"{request.method} {request.path}"
-    wanted = idempotency.Request(acting(), route, key, fingerprint(asked))
+    wanted = idempotency.Request(acting(), route(), key, fingerprint(asked))
     if earlier := idempotency.find_answer(conn, wanted):
         answer = _answer(earlier[1], earlier[0])
         answer.headers["Idempotent-Replayed"] = "true"
@@ -87,6 +86,14 @@ def answer_once(
     body = schema.dump(work())
     idempotency.keep_answer(conn, wanted, status, body)
     return _answer(body, status)
+
+
+def route() -> str:
+    """The rule and its converted arguments: a path's spelling (letter case of an id, encoded
+    letters) makes no other request of it."""
+    rule = request.url_rule.rule if request.url_rule else request.path
+    arguments = sorted((request.view_args or {}).items())
+    return " ".join([request.method, rule, *(f"{name}={value}" for name, value in arguments)])
 
 
 def _answer(body: Any, status: int) -> Response:

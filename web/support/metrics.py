@@ -1,6 +1,8 @@
 """/metrics: the web processes' requests, the workers' tasks, and gauges read from Postgres."""
 
+import hmac
 from collections.abc import Iterator
+from ipaddress import ip_address
 from time import monotonic
 
 import psycopg
@@ -99,7 +101,7 @@ def measure_requests(app: Flask) -> Counter:
         defaults_prefix="usher",
     )
     gauges = DatabaseGauges()
-    app.add_url_rule("/metrics", "metrics", lambda: _scrape(registry, gauges))
+    app.add_url_rule("/metrics", "metrics", lambda: _answer_scrape(registry, gauges))
     help_text = "Queue documents served by the fast path"
     return Counter("usher_queue_documents_served", help_text, registry=registry)
 
@@ -113,6 +115,27 @@ def refuse_other_methods() -> None:
 
 def rule(request: Request) -> str:
     return request.url_rule.rule if request.url_rule else "none"
+
+
+def _answer_scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
+    forwarded = any(name in request.headers for name in FORWARDED)
+    if not may_scrape(request.headers.get("Authorization", ""), request.remote_addr, forwarded):
+        abort(404)
+    return _scrape(own, gauges)
+
+
+FORWARDED = ("X-Forwarded-For", "Forwarded", "Via")
+
+
+def may_scrape(authorization: str, peer: str | None, forwarded: bool) -> bool:
+    """Whether the metrics are shown: with METRICS_TOKEN, or, where none is set, to a peer of the
+    private network that asks without a proxy."""
+    if token := settings().metrics_token:
+        return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())
+    try:
+        return not forwarded and ip_address(peer or "").is_private
+    except ValueError:
+        return False
 
 
 def _scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:

@@ -32,7 +32,8 @@ class _Kept(Generic[Document]):
 
 class Snapshots(Generic[Document]):
     """Results of `make(id, earlier snapshot or None)`, made at most every `seconds` per id and kept
-    for the `most` ids that were requested last.
+    for the `most` ids that were requested last. Ids of which `make` finds nothing take no place of
+    those.
 
     While one thread makes a new snapshot, others get the old one; they wait only if there is none.
     An error of `make` goes to the request that called it. If the database is away, requests that
@@ -44,6 +45,7 @@ class Snapshots(Generic[Document]):
     ) -> None:
         self._make, self._seconds, self._most = make, seconds, most
         self._kept: OrderedDict[int, _Kept[Document]] = OrderedDict()
+        self._new: OrderedDict[int, _Kept[Document]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, id: int) -> Document:
@@ -68,11 +70,22 @@ class Snapshots(Generic[Document]):
 
     def _find(self, id: int) -> _Kept[Document]:
         with self._lock:
-            kept = self._kept.setdefault(id, _Kept())
-            self._kept.move_to_end(id)
+            kept = self._kept.get(id)
+            if kept is not None:
+                self._kept.move_to_end(id)
+                return kept
+            kept = self._new.setdefault(id, _Kept())
+            if len(self._new) > self._most:
+                self._new.popitem(last=False)
+            return kept
+
+    def _keep(self, id: int, kept: _Kept[Document]) -> None:
+        """Keep a document among the others: only now, since an id may name nothing."""
+        with self._lock:
+            self._new.pop(id, None)
+            self._kept[id] = kept
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-            return kept
 
     def _is_old(self, kept: _Kept[Document]) -> bool:
         return monotonic() - kept.made_at >= self._seconds
@@ -84,5 +97,7 @@ class Snapshots(Generic[Document]):
             except (psycopg.OperationalError, PoolTimeout) as error:
                 kept.failure, kept.failed_at = error, monotonic()
                 raise
-            kept.made_at, kept.failure = monotonic(), None
+            is_new, kept.made_at, kept.failure = kept.made_at == 0, monotonic(), None
+            if is_new:
+                self._keep(id, kept)
         return kept.document

@@ -77,7 +77,8 @@ begin
 end $$;
 
 /* Says why a direct booking is not allowed: 'no_pass' (the event is gated), 'paused', 'queue' (entries are
-   waiting, or are admitted at a rate), 'full' (the cap in flight is reached). Null: it is allowed. */
+   waiting, or are admitted at a rate; one on standby cannot use the seats that are free, so it only goes
+   first when others have just come back), 'full' (the cap in flight is reached). Null: it is allowed. */
 create or replace function keeps_from_booking(p_show events, p_per_second double precision)
 returns text language plpgsql as $$
 declare
@@ -89,9 +90,11 @@ begin
     end if;
     return case
         when p_show.gated then 'no_pass'
-        when lane.paused or not lane_is_due(p_show.id, false) then 'paused'
+        when lane.paused or not lane_is_due(p_show.id, '{}') then 'paused'
         when lane.admission_rate is not null or exists (
-            select from entries where event_id = p_show.id and entry_is_waiting(state))
+            select from entries where event_id = p_show.id and state = 'waiting')
+            or exists (select from lane_wakes where event_id = p_show.id and kind = 'released')
+                and exists (select from entries where event_id = p_show.id and state = 'standby')
             then 'queue'
         when (select r.room from lane_room(p_show, lane, 0, 1, p_per_second) r) = 0 then 'full'
     end;

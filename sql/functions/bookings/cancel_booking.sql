@@ -14,6 +14,7 @@ begin
     for update;
     if found_in = 'held' then
         perform release_seats(p_event, array[p_booking]);
+        perform note_unpaid(p_event, array[p_buyer]);
         update bookings set state = 'cancelled', ended_at = clock_timestamp(), reason = 'buyer'
         where event_id = p_event and id = p_booking and state = 'held';
     elsif found_in in ('authorising', 'review') then

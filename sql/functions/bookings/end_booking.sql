@@ -10,6 +10,10 @@ begin
         return false;
     end if;
     perform release_seats(p_event, array[p_booking]);
+    if p_reason in ('deadline', 'buyer') then
+        perform note_unpaid(p_event, array(
+            select buyer_id from bookings where event_id = p_event and id = p_booking));
+    end if;
     update bookings set state = p_state, ended_at = clock_timestamp(), reason = p_reason
     where event_id = p_event and id = p_booking and state = any (p_from);
     perform notify_buyers(p_event, array[p_booking],

@@ -25,6 +25,8 @@ begin
     loop
         if due.held is not null then
             perform release_seats(due.event_id, due.held);
+            perform note_unpaid(due.event_id, array(
+                select buyer_id from bookings where event_id = due.event_id and id = any (due.held)));
             update bookings set state = 'expired', ended_at = clock_timestamp(), reason = 'deadline'
             where event_id = due.event_id and id = any (due.held) and state = 'held';
             perform notify_buyers(due.event_id, due.held, 'expired');

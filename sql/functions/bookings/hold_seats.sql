@@ -1,5 +1,6 @@
 /* Writes the bookings of a batch and holds their seats, all set-based. The caller has locked the entries
    and the seats. A booking has the event's booking fee unless all its tickets are free.
+   A buyer whose earlier holds ended unpaid has less time (note_unpaid).
    p_ids, p_buyers, p_quantities: of the batch's entries. p_owner[j]: the position in them of the entry that
    gets p_seat[j]. Returns the number of bookings. */
 create or replace function hold_seats(
@@ -31,10 +32,14 @@ begin
             case when i.total = 0 then 'confirmed' else 'held' end, e.quantity, p_show.currency,
             i.total, case when i.total > 0 then p_show.booking_fee else 0 end,
             p_show.booking_fee_tax_rate, case when i.total > 0 then fee_tax else 0 end,
-            due, e.terms_accepted_at,
+            case when coalesce(recent_unpaid(c), 0) = 0 then due
+                else least(due, moment + make_interval(secs => greatest(least(60, p_show.hold_seconds),
+                    p_show.hold_seconds * hold_share(p_show.organisation_id, recent_unpaid(c))))) end,
+            e.terms_accepted_at,
             moment, case when i.total = 0 then moment end
         from items i
         join entries e on e.event_id = p_show.id and e.id = p_ids[i.entry]
+        left join buyer_seats c on c.event_id = p_show.id and c.buyer_id = e.buyer_id
         returning id, total
     )
     select array_agg(id) filter (where total = 0) into free_ids from written;

@@ -68,8 +68,3 @@ language sql stable set enable_seqscan = off as $$
           where event_id = p_event and created_at > clock_timestamp() - decline_window(p_limit)
           order by created_at desc limit 200) x
 $$;
-
-/* Whether a buyer has proven to read the mail of the account's address. */
-create or replace function is_verified(p_buyer bigint) returns boolean language sql stable as $$
-    select verified_at is not null from accounts where id = p_buyer
-$$;

@@ -10,9 +10,8 @@ declare
     free integer;
     admitted integer;
 begin
-    select coalesce(sum(quantity), 0) into promised from entries
-    where event_id = p_show.id and state = 'admitted' and pass_state <> 'missed'
-        and pass_until > clock_timestamp();
+    select coalesce(sum(e.quantity), 0) into promised from entries e
+    where e.event_id = p_show.id and e.state = 'admitted' and pass_keeps_place(e, p_show.pass_seconds);
     free := count_free(p_show.id, null, 0,
         promised + p_held + (select sum(q) from unnest(p_quantities) q)::integer);
     select count(*) into admitted from (

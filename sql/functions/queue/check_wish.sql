@@ -1,6 +1,6 @@
 /* Checks a wish for seats of an event. outcome: null if it is allowed, and then seats are the named ones, if
-   there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'over_cap', 'unknown_category',
-   'unknown_seat' or 'kept_seat'. */
+   there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'unpaid_holds', 'over_cap',
+   'unknown_category', 'unknown_seat' or 'kept_seat'. */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
     p_accessible integer, p_guids text[], p_accept_terms boolean,
@@ -15,6 +15,7 @@ begin
             then 'over'
         when clock_timestamp() < p_opens_at then 'not_open'
         when p_show.terms <> '' and not p_accept_terms then 'terms'
+        when unpaid_wait(p_show, p_buyer) is not null then 'unpaid_holds'
         when p_quantity > seats_allowed(p_show, p_buyer) then 'over_cap'
         when p_category is not null and not exists (
             select from event_categories where event_id = p_show.id and category = p_category)

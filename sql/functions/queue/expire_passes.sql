@@ -26,10 +26,21 @@ begin
                                      when 'missed' then 'pass_not_taken' end
         from events v
         where v.id = due.event_id and e.event_id = due.event_id and e.id = any (due.ids);
+        perform note_unpaid(due.event_id, array(
+            select buyer_id from entries where event_id = due.event_id and id = any (due.ids)
+                and state = 'lapsed' and reason = 'pass_not_used'));
         if due.had_room then
             insert into lane_wakes (event_id) values (due.event_id);
         end if;
         missed := missed + due.offers;
         lapsed := lapsed + cardinality(due.ids) - due.offers;
     end loop;
+    -- Passes that do not keep their places any more make room, too (pass_keeps_place).
+    insert into lane_wakes (event_id)
+    select l.event_id from lane_state l join events v on v.id = l.event_id
+    where l.state = 'waiting_for_seats' and exists (
+            select from entries e where e.event_id = l.event_id and e.state = 'admitted'
+                and e.pass_state = 'taken' and e.pass_until > clock_timestamp()
+                and not pass_keeps_place(e, v.pass_seconds))
+        and not exists (select from lane_wakes w where w.event_id = l.event_id);
 end $$;

@@ -3,6 +3,6 @@
 create or replace function in_flight(p_event bigint) returns bigint language sql stable as $$
     select (select count(*) from bookings where event_id = p_event
                 and booking_is_open(state) and state <> 'review')
-        + (select count(*) from entries where event_id = p_event
-                and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
+        + (select count(*) from entries e, events v where v.id = p_event and e.event_id = p_event
+                and e.state = 'admitted' and pass_keeps_place(e, v.pass_seconds))
 $$;

@@ -7,13 +7,14 @@
    otherwise its start would grow with them, and it would never be served.
    If other drains have all lanes that are behind, a lane that is p_ahead seats ahead is not served either:
    otherwise weights would have no effect. But no lane waits for one whose drain hangs.
-   p_backlog: how many tasks of the saga may wait before lanes that need a gateway pause; null: no limit.
+   p_backlog: how many tasks of the saga may wait for a gateway account before its lanes pause; null: no
+   limit.
    Returns null if there is nothing to decide. */
 create or replace function next_lane(p_backlog integer default null, p_ahead integer default 500)
 returns bigint language plpgsql set jit = off as $$
 declare
     moment constant timestamptz := clock_timestamp();
-    backlogged constant boolean := is_backlogged(p_backlog);
+    backlogged constant bigint[] := backlogged_accounts(p_backlog);
     with_work bigint[];
     over bigint[];      -- lanes whose sale is over, which their entries have to be told
     changed bigint[];
@@ -70,15 +71,19 @@ begin
     return chosen;
 end $$;
 
-/* Tells whether more than p_most tasks of the saga wait for a worker; p_most null: never. Tasks whose
-   gateway is away do not count: they say nothing about the speed of the others. */
-create or replace function is_backlogged(p_most integer) returns boolean language sql stable as $$
-    select p_most is not null and (
-        select count(*) > p_most from (
-            select from outbox t
-            where t.actor = 'advance' and t.key is not null and t.run_at <= clock_timestamp()
-                and not exists (
-                    select from events e join outages o on o.gateway_account_id = e.gateway_account_id
-                    where e.id = t.event_id and o.closed_at is null)
-            limit p_most + 1) x)
+/* Returns the gateway accounts for which more than p_most tasks of the saga wait for a worker; p_most null:
+   none. One organisation's backlog is not another's. Tasks whose gateway is away do not count: they say
+   nothing about the speed of the others. */
+create or replace function backlogged_accounts(p_most integer) returns bigint[]
+language sql stable as $$
+    select coalesce(array_agg(x.account), '{}') from (
+        select e.gateway_account_id as account
+        from (select event_id from outbox t
+              where t.actor = 'advance' and t.key is not null and t.run_at <= clock_timestamp()
+              limit 5 * (p_most + 1)) t
+        join events e on e.id = t.event_id
+        where p_most is not null and not exists (
+            select from outages o
+            where o.gateway_account_id = e.gateway_account_id and o.closed_at is null)
+        group by e.gateway_account_id having count(*) > p_most) x
 $$;

@@ -1,7 +1,11 @@
--- refuse_many_declines --
+-- decline_room --
 -- Whether another attempt to pay may be started: 'go', 'wait' or 'refuse'.
 SELECT decline_room(%(event_id)s, %(buyer_id)s, %(address_hash)s, %(limits)s) AS verdict
 
 -- admit_attempt --
 -- Whether an attempt may be sent to the gateway: 'go', 'wait' or 'refuse'.
 SELECT admit_attempt(%(event_id)s, %(payment_id)s, %(limits)s) AS verdict
+
+-- is_verified --
+-- Whether a buyer has proven to read the mail of the account's address.
+SELECT coalesce(is_verified(%(buyer_id)s), false) AS verified
