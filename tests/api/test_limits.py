@@ -1,6 +1,7 @@
 """How often an account, an address and an API key may ask, and what is asked for an event."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from ops.local.servers import free_port
 from tests.support.world import Answer, Caller, Sale, sign_up
 from web.app import create_app
 from web.support.client_address import forwarded_address, network_of
-from web.support.rate_limits import TABLE, parse_table
+from web.support.rate_limits import TABLE, Limiter, parse_table
 
 pytestmark = pytest.mark.usefixtures("configured")
 
@@ -236,3 +237,48 @@ def test_limits_need_no_setting_behind_a_proxy(configured: dict[str, str]) -> No
 
     assert read(TRUSTED_PROXIES="1").rate_limits == "on"
     assert read().rate_limits == "off"
+
+
+HONEST = (
+    ["sign_up", "join", "leave", "book"]
+    + ["position"] * 40
+    + ["entry"] * 10
+    + ["pay", "pay", "cancel"]
+    + ["read"] * 40
+)
+"""What a quick buyer asks within one minute, who changes the wish once and has a card declined."""
+
+
+@pytest.mark.slow
+@pytest.mark.faults("an honest crowd")
+def test_an_honest_crowd_feels_none_of_it(limited: Callable[..., Caller]) -> None:
+    """3,000 buyers within the same minute from 300 addresses, 400 of them behind one."""
+    app = limited().client.application
+    counted = [*["198.51.100.1"] * 400, *(f"192.0.2.{n % 299}" for n in range(2600))]
+    with app.test_request_context():
+        limiter = app.extensions["rate_limits"]
+        refused = Counter(
+            error
+            for buyer, address in enumerate(counted)
+            for kind, times in Counter(HONEST).items()
+            for error in spend_all(limiter, kind, times, str(buyer), address)
+        )
+    assert len(set(counted)) == 300
+    assert refused == {}
+
+
+def spend_all(limiter: Limiter, kind: str, times: int, buyer: str, address: str) -> list[str]:
+    """What is refused of so many requests; all counts of a class are taken at once."""
+    refused = []
+    for by, id in (("address", address), ("account", buyer)):
+        for limit in limiter.table[kind].get(by, ()):
+            if by == "account" and times > limit.amount:
+                refused.append(f"{kind} by {by}")
+            elif by == "address":
+                totals[kind, id, limit.get_expiry()] += times
+                if totals[kind, id, limit.get_expiry()] > limit.amount:
+                    refused.append(f"{kind} by {by}")
+    return refused
+
+
+totals: Counter[tuple[str, str, int]] = Counter()

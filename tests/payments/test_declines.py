@@ -82,3 +82,13 @@ def test_declines_make_a_later_payment_wait_for_a_person(running: Running) -> No
     start(running, booking, "pm_card_visa")
     with running.work():
         running.wait_for(booking, "review")
+
+
+@pytest.mark.faults("an honest crowd")
+def test_thirty_buyers_pay_with_their_companys_card(running: Running) -> None:
+    bookings = [running.sale.hold(f"buyer{n}", quantity=1) for n in range(30)]
+    with running.work(threads=8):
+        for booking in bookings:
+            start(running, booking, "pm_card_visa")
+        for booking in bookings:
+            running.wait_for(booking, "confirmed")

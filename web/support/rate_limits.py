@@ -35,8 +35,8 @@ TABLE: dict[str, dict[str, str]] = {
     "leave": {"account": "10 per minute", "address": "600 per minute"},
     "pass": {"account": "20 per minute", "address": "600 per minute"},
     "book": {"account": "5 per minute", "address": "600 per minute"},
-    "pay": {"account": "10 per minute; 30 per hour", "address": "600 per minute"},
-    "cancel": {"account": "10 per minute", "address": "300 per minute"},
+    "pay": {"account": "10 per minute; 30 per hour", "address": "1200 per minute"},
+    "cancel": {"account": "10 per minute", "address": "600 per minute"},
     "position": {"account": "60 per minute", "address": "24000 per minute"},
     "entry": {"account": "60 per minute", "address": "24000 per minute"},
     "read": {
