@@ -68,7 +68,7 @@ def test_a_crowd_behind_one_address_pays_in_spite_of_some_declines(running: Runn
         for n, booking in enumerate(bookings):
             start(running, booking, DECLINED if n % 4 == 0 else "pm_card_visa")
         for booking in bookings[::4]:
-            wait_until(lambda booking=booking: running.booking(booking)["state"] == "held")
+            running.wait_for(booking, "held")
             start(running, booking, "pm_card_mastercard")
         for booking in bookings:
             running.wait_for(booking, "confirmed")
