@@ -114,27 +114,33 @@ class Settings:
         _require(self.public_url, "PUBLIC_URL", ("http", "https"), "https://tickets.example.org")
         if not re.fullmatch(r"\S+:\d+", self.live_bind):
             raise SettingsError("LIVE_BIND must be host:port, like 0.0.0.0:8001")
-        if not self.cache_url:
-            object.__setattr__(
-                self, "cache_url", urlsplit(self.redis_url)._replace(path="/1").geturl()
-            )
-        if not self.rate_limits:
-            object.__setattr__(self, "rate_limits", "on" if self.trusted_proxies else "off")
         if self.gateway_limit <= 0 or self.gateway_account_limit < 0:
             raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
-        if not self.gateway_account_limit:
-            object.__setattr__(self, "gateway_account_limit", 4 * self.gateway_limit)
-        if not self.live_streams_per_address:
-            object.__setattr__(self, "live_streams_per_address", max(self.live_streams // 10, 10))
-        if self.rate_limits not in ("on", "off"):
-            raise SettingsError("RATE_LIMITS must be on or off")
-        if self.sign_up not in ("at_once", "by_mail"):
-            raise SettingsError("SIGN_UP must be at_once or by_mail")
+        self._derive()
+        self._check_words()
         if min(map(len, (self.secret_key, *self.old_keys))) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         for field in fields(self):
             if field.name.startswith("retention_") and getattr(self, field.name) < 1:
                 raise SettingsError(f"{field.name.upper()} must be a day or more")
+
+    def _derive(self) -> None:
+        """Set what was left out and follows from other settings."""
+        derived: dict[str, object] = {
+            "cache_url": urlsplit(self.redis_url)._replace(path="/1").geturl(),
+            "rate_limits": "on" if self.trusted_proxies else "off",
+            "gateway_account_limit": 4 * self.gateway_limit,
+            "live_streams_per_address": max(self.live_streams // 10, 10),
+        }
+        for name, value in derived.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+
+    def _check_words(self) -> None:
+        if self.rate_limits not in ("on", "off"):
+            raise SettingsError("RATE_LIMITS must be on or off")
+        if self.sign_up not in ("at_once", "by_mail"):
+            raise SettingsError("SIGN_UP must be at_once or by_mail")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
 
