@@ -17,6 +17,7 @@ DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(A
 # the usual crowd, and it would not be noticed.
 TAKES_demo := PLAN BUYERS ARGS
 TAKES_run := PLAN PORT ARGS
+TAKES_preview := PLAN ARGS
 TAKES_chaos := MINUTES ARGS
 $(foreach target,test-fast test test-all bench chaos-money mutants reports console,$(eval TAKES_$(target) := ARGS))
 ASKED := $(or $(MAKECMDGOALS),help)
@@ -27,7 +28,7 @@ $(error make $(ASKED) does not take $(sort $(UNKNOWN)): it takes $(sort PYTHON $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run reset test test-fast test-all bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
+.PHONY: help install demo run reset preview test test-fast test-all bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,10 @@ run: install ## start everything on http://localhost:8000 until Ctrl-C; data are
 
 reset: install ## delete the data that make run keeps in var/run
 	@$(BIN)/python -m ops.local.run --reset
+
+preview: install ## draw a seating plan as Usher reads it, and what it would warn of (PLAN=file)
+	@test -n "$(PLAN)" || { echo "Which plan? make preview PLAN=file"; exit 2; }
+	@$(BIN)/python -m ops.plans.preview $(PLAN) $(ARGS)
 
 test-fast: install ## run the tests that start no processes and are not slow (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not processes and not slow and not system" $(ARGS)

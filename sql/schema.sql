@@ -127,6 +127,7 @@ CREATE TABLE plan_versions (
     source jsonb NOT NULL,
     seat_count integer NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    report jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT plan_versions_pkey PRIMARY KEY (id),
     CONSTRAINT plan_versions_plan_id_version_key UNIQUE (plan_id, version),
     CONSTRAINT plan_versions_plan_id_fkey FOREIGN KEY (plan_id) REFERENCES plans(id),
@@ -139,6 +140,8 @@ CREATE TABLE plan_categories (
     category smallint NOT NULL,
     name text NOT NULL,
     color text NOT NULL DEFAULT ''::text,
+    accessible_seats integer NOT NULL DEFAULT 0,
+    ordinary_seats integer NOT NULL DEFAULT 0,
     CONSTRAINT plan_categories_pkey PRIMARY KEY (plan_version_id, category),
     CONSTRAINT plan_categories_plan_version_id_name_key UNIQUE (plan_version_id, name),
     CONSTRAINT plan_categories_plan_version_id_fkey FOREIGN KEY (plan_version_id) REFERENCES plan_versions(id),
@@ -160,6 +163,7 @@ CREATE TABLE plan_seats (
     number text NOT NULL,
     x real NOT NULL,
     y real NOT NULL,
+    printed_row text NOT NULL DEFAULT ''::text,
     CONSTRAINT plan_seats_pkey PRIMARY KEY (plan_version_id, seat),
     CONSTRAINT plan_seats_plan_version_id_guid_key UNIQUE (plan_version_id, guid),
     CONSTRAINT plan_seats_plan_version_id_category_fkey FOREIGN KEY (plan_version_id, category) REFERENCES plan_categories(plan_version_id, category),
@@ -212,6 +216,8 @@ CREATE TABLE events (
     archive_month date,
     archived_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    accessible_release_seconds integer,
+    accessible_released_at timestamp with time zone,
     CONSTRAINT events_pkey PRIMARY KEY (id),
     CONSTRAINT events_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
     CONSTRAINT events_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
@@ -219,6 +225,7 @@ CREATE TABLE events (
     CONSTRAINT events_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
     CONSTRAINT events_plan_version_id_fkey FOREIGN KEY (plan_version_id) REFERENCES plan_versions(id),
     CONSTRAINT events_venue_id_fkey FOREIGN KEY (venue_id) REFERENCES venues(id),
+    CONSTRAINT events_accessible_release_seconds_check CHECK (accessible_release_seconds >= 0 AND accessible_release_seconds <= 31536000),
     CONSTRAINT events_archived CHECK (archive_month IS NULL OR (state = ANY (ARRAY['closed'::text, 'cancelled'::text]))),
     CONSTRAINT events_booking_fee_check CHECK (booking_fee >= 0 AND booking_fee <= '999999999999'::bigint),
     CONSTRAINT events_booking_fee_tax_rate_check CHECK (booking_fee_tax_rate >= 0::numeric AND booking_fee_tax_rate <= 1::numeric),
@@ -240,6 +247,7 @@ CREATE TABLE events (
     CONSTRAINT events_state_check CHECK (state = ANY (ARRAY['draft'::text, 'on_sale'::text, 'closed'::text, 'cancelled'::text]))
 );
 CREATE INDEX events_organisation ON events USING btree (organisation_id, id);
+CREATE INDEX events_to_release ON events USING btree (starts_at) WHERE accessible_release_seconds IS NOT NULL AND accessible_released_at IS NULL;
 CREATE INDEX events_unarchived ON events USING btree (GREATEST(starts_at, off_sale_at)) WHERE archived_at IS NULL;
 
 CREATE TABLE event_categories (
@@ -508,10 +516,10 @@ CREATE TABLE seats (
     state text NOT NULL DEFAULT 'free'::text,
     booking_id uuid,
     CONSTRAINT seats_pkey PRIMARY KEY (event_id, seat),
-    CONSTRAINT seats_check CHECK (kept OR NOT accessible),
     CONSTRAINT seats_check1 CHECK ((state = ANY (ARRAY['held'::text, 'sold'::text])) = (booking_id IS NOT NULL)),
     CONSTRAINT seats_state_check CHECK (state = ANY (ARRAY['free'::text, 'held'::text, 'sold'::text, 'blocked'::text]))
 ) WITH (fillfactor=50);
+CREATE INDEX seats_accessible ON seats USING btree (event_id, seat) WHERE accessible;
 CREATE INDEX seats_free ON seats USING btree (event_id, category, kept, seat) WHERE state = 'free'::text AND allocation IS NULL;
 
 CREATE TABLE buyer_seats (
@@ -533,7 +541,7 @@ CREATE TABLE tickets (
     issued_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     voided_at timestamp with time zone,
     CONSTRAINT tickets_pkey PRIMARY KEY (event_id, id),
-    CONSTRAINT tickets_event_id_booking_id_seat_fkey FOREIGN KEY (event_id, booking_id, seat) REFERENCES booking_items(event_id, booking_id, seat),
+    CONSTRAINT tickets_event_id_booking_id_seat_fkey FOREIGN KEY (event_id, booking_id, seat) REFERENCES booking_items(event_id, booking_id, seat) ON UPDATE CASCADE,
     CONSTRAINT tickets_check CHECK ((state = 'void'::text) = (voided_at IS NOT NULL)),
     CONSTRAINT tickets_state_check CHECK (state = ANY (ARRAY['valid'::text, 'void'::text]))
 );
@@ -687,7 +695,7 @@ CREATE TABLE refund_items (
     seat integer NOT NULL,
     amount bigint NOT NULL DEFAULT 0,
     CONSTRAINT refund_items_pkey PRIMARY KEY (event_id, booking_id, seat),
-    CONSTRAINT refund_items_event_id_booking_id_seat_fkey FOREIGN KEY (event_id, booking_id, seat) REFERENCES booking_items(event_id, booking_id, seat),
+    CONSTRAINT refund_items_event_id_booking_id_seat_fkey FOREIGN KEY (event_id, booking_id, seat) REFERENCES booking_items(event_id, booking_id, seat) ON UPDATE CASCADE,
     CONSTRAINT refund_items_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id),
     CONSTRAINT refund_items_amount_check CHECK (amount >= 0)
 );

@@ -62,6 +62,11 @@ def expire_passes(conn: Conn, tick: datetime) -> dict[str, int]:
     return {"missed": missed, "lapsed": lapsed}
 
 
+def release_kept(conn: Conn, tick: datetime) -> dict[str, int]:
+    """Sell places that are kept for wheelchairs to all, where the organiser said when."""
+    return {"events": lanes.release_kept(conn)}
+
+
 REVIEWS_AT_ONCE = 100
 
 
@@ -98,6 +103,7 @@ DAYS_CAUGHT_UP = 31
 JOBS: dict[str, Job] = {
     "expire_holds": Job(timedelta(seconds=1), expire_holds),
     "expire_passes": Job(timedelta(seconds=1), expire_passes),
+    "release_kept": Job(timedelta(seconds=30), release_kept),
     "end_reviews": Job(timedelta(seconds=5), end_reviews),
     "probe_gateways": Job(PROBE_EVERY, lambda conn, tick: circuits.probe_gateways(conn)),
     "number_receipts": Job(NUMBER_EVERY, lambda conn, tick: receipts.wake(conn)),

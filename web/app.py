@@ -19,6 +19,7 @@ from web.api import (
     offline,
     operators,
     organisations,
+    plans,
     queues,
     receipts,
     reconciliations,
@@ -59,6 +60,7 @@ NOUNS = (
     reports,
     dead_letters,
     operators,
+    plans,
 )
 
 SECONDS = 5.0

@@ -26,8 +26,9 @@ def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
 
 
 def count_seats(conn: Conn, event_id: int) -> bytes:
-    """The availability as JSON: {as_of, categories: [{category, free, held, sold, blocked}], taken:
-    [guid]}.
+    """The availability as JSON: {as_of, plan_version_id, categories: [{category, free, kept,
+    accessible, held, sold, blocked}], taken: [guid]}. free: for all; kept: free for entries that
+    ask for accessible seats.
 
     Errors: NotFound.
     """
@@ -42,7 +43,7 @@ class QueueReading(TypedDict):
     5,000; last_number: the last number given out; leavers: (from, to, leavers with these numbers),
     as far as the board needs them; turn_seconds: the time to pay, or to take a pass, when the
     turn has come; sale: open, paused, all_held (no seat is free, but holds may expire), sold_out,
-    over or soon."""
+    over or soon; accessible_free: a place for a wheelchair is free."""
 
     event_id: int
     now_serving: int
@@ -52,6 +53,7 @@ class QueueReading(TypedDict):
     turn_seconds: int
     leavers: list[list[int]]
     sale: str
+    accessible_free: bool
     as_of: datetime
 
 

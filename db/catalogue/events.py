@@ -175,6 +175,7 @@ CHANGEABLE = (
     "terms",
     *WAYS_TO_PAY,
     "offline_instructions",
+    "accessible_release_seconds",
 )
 
 
@@ -197,10 +198,13 @@ def change_draft(
     changed = event | fields
     if changed["on_sale_at"] >= changed["off_sale_at"]:
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
+    if version := fields.pop("plan_version_id", None):
+        _change_version(conn, event_id, version, prices)
     _check_ways_to_pay(changed)
     _check_new_currency(conn, event, fields, prices)
     values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
     values |= {"set_offline": "offline_seconds" in fields}
+    values |= {"set_release": "accessible_release_seconds" in fields}
     conn.execute(sql.change_draft, values)
     if prices is not None:
         rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
@@ -224,6 +228,51 @@ def _check_new_currency(
     for path in (path for path, is_left in left.items() if is_left):
         message = f"This is an amount in {old}: give it in {new}, too."
         raise InvalidRequest(message, path=path, reason="amounts_in_other_currency")
+
+
+def _change_version(
+    conn: Conn, event_id: int, version_id: int, prices: Sequence[Price] | None
+) -> None:
+    """Pin a draft to another plan version. Its categories need prices: given now, or by name."""
+    _find_version(conn, event_id, version_id)
+    if prices is None:
+        _move(conn, event_id, version_id)
+    else:
+        conn.execute(sql.set_version, {"event_id": event_id, "plan_version_id": version_id})
+
+
+def move_event(conn: Conn, scope: int | None, event_id: int, version_id: int) -> None:
+    """Move an event, opened or not, to another version of its venue's plans.
+
+    Errors: NotFound; InvalidRequest; Conflict cancelled, categories_differ or seats_gone (`seats`).
+    """
+    event = _lock(conn, scope, event_id)
+    if event["state"] == "cancelled":
+        raise Conflict("The event was cancelled.", "cancelled")
+    _find_version(conn, event_id, version_id)
+    if version_id != event["plan_version_id"]:
+        _move(conn, event_id, version_id)
+
+
+def _find_version(conn: Conn, event_id: int, version_id: int) -> None:
+    values = {"event_id": event_id, "plan_version_id": version_id}
+    if maybe(conn.execute(sql.find_version, values)) is None:
+        raise InvalidRequest("The venue has no such plan version.", path="plan_version_id")
+
+
+def _move(conn: Conn, event_id: int, version_id: int) -> None:
+    values = {"event_id": event_id, "plan_version_id": version_id}
+    row = one(conn.execute(sql.move_event, values))
+    names = row["names"] or []
+    if row["outcome"] == "categories":
+        message = (
+            f"The event has no such categories: {_some(names)}. A draft gets their prices with "
+            "the change; an event that was opened can only be moved to a version that has its own."
+        )
+        raise Conflict(message, "categories_differ", categories=names)
+    if row["outcome"] == "seats_gone":
+        message = f"Bookings or waiting entries have seats that went: {_some(names)}."
+        raise Conflict(message, "seats_gone", seats=names)
 
 
 def check_owner(conn: Conn, scope: int | None, event_id: int) -> None:

@@ -16,39 +16,45 @@ seats.
 **Usher's extensions**, all optional:
 
 - plan `"focal_point": {x, y}`: the stage, in the plan's coordinates; it ranks the seats (see
-  below);
+  below). A plan without one gets the point that its drawing tells (focal_points.py);
 - zone or row `"general_admission": true`: standing places, without numbers (a row overrules its
   zone);
-- seat `"accessible": true`: a place for a wheelchair; `"companion": true`: the seat beside it, for
-  companions; `"restricted_view": true`. A seat without such a flag takes it from the name of its
-  category: "Rollstuhlplatz", "Wheelchair companion", "Restricted view" and the like.
+- seat or category `"accessible": true`: places for wheelchairs; `"companion": true`: the seats
+  beside them, for companions; `"restricted_view": true`. A seat's own flag decides, then its
+  category's, then what the category's name says (category_names.py), unless the import was told
+  to guess nothing;
+- row `"row_label"`: how the row is printed, with %s for its number: "Table %s".
 
 **Numbers of seats.** "Best available together" looks for runs of consecutive integers. Therefore
-`Seat.seat` says which seats are neighbours and which are better:
+`Seat.seat` says which seats are neighbours and which are better. The numbers are made from this
+plan alone: in another version of it the same integer is another seat.
 
-- two seats are consecutive if and only if they are neighbours: same zone, row and category, and no
-  aisle between them. An aisle is a step along the row above `AISLE` times the row's usual step.
-  Printed numbers (1 3 5 | 2 4 6, 7bis, serpentines) and flags have no influence. Rows that are not
-  drawn (positions missing, or all on one point) have the order of the file. The standing places of
-  one row and category are one run, whatever their positions;
+- two seats are consecutive if and only if they are neighbours: same zone and row, and no aisle
+  between them. An aisle is a step along the row above `AISLE` times the row's usual step. Printed
+  numbers (1 3 5 | 2 4 6, 7bis, serpentines), categories and flags have no influence. Rows that are
+  not drawn (positions missing, or all on one point) have the order of the file. The standing places
+  of one zone and category are one run, in however many rows they are drawn;
 - between two runs at least one integer stays unused;
 - within a category a lower number is better. Runs are ranked by the distance of their middle to the
-  focal point. Without a focal point they have the order of the file (zones, then rows), which for
-  most venues begins at the stage; in a row the middle comes first.
+  focal point. Without one they have the order of the file (zones, then rows by number, if all have
+  one); in a row the middle comes first. Categories have their numbers together, unless a run has
+  seats of two.
 
-Guids, names, printed numbers and the order of the seats in a drawn row have no influence: they can
-be edited and the numbers stay. Where seats are added or removed, `keep_numbers` keeps the numbers.
+Guids, names, printed numbers and the order of the seats in a drawn row have no influence.
 """
 
 import json
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import pairwise
 from statistics import median_low
 from typing import Any, NamedTuple, TypedDict
 
+from db.catalogue.category_names import Flags, guess_flags
+from db.catalogue.focal_points import DrawnRow, FocalPoint, find_focal_point, is_stage, order_of
 from db.presentation.texts import UNSTORABLE, TextError, read_line
 
 AISLE = 1.6  # in real venues one missing seat makes a step of 2.0; curves stay below 1.2
@@ -62,18 +68,6 @@ MAX_VALUES = 2_400_000  # real plans have 5 to 8 a seat
 MAX_TEXT = 200
 MAX_COORDINATE = 1_000_000
 MAX_ERRORS = 100
-
-_COMPANION = re.compile(r"companion|begleit|accompagn|acompañ", re.IGNORECASE)
-_ACCESSIBLE = re.compile(
-    r"wheelchair|\baccess?ib|disabled|handicap|rollstuhl|barrierefrei|behinderte"
-    r"|fauteuil roulant|mobilité réduite|\bPMR\b|silla de ruedas|sedia a rotelle",
-    re.IGNORECASE,
-)
-_RESTRICTED = re.compile(
-    r"(restricted|obstructed|limited|partial) view|sichtbehinder|eingeschränkte sicht"
-    r"|visibilité (réduite|limitée)|visibilidad (reducida|limitada)",
-    re.IGNORECASE,
-)
 
 
 _Point = tuple[float, float]  # (x, y), y downwards
@@ -101,12 +95,30 @@ class Category(NamedTuple):
     color: str
 
 
+class Guessed(NamedTuple):
+    """What the name of a category was taken for, by so many seats; `doubt`: see Guess."""
+
+    category: int
+    flags: Flags
+    doubt: str
+    seats: int
+
+
+class UnknownKey(NamedTuple):
+    """A key that no reader knows: how often, where first, and which may be meant, or ""."""
+
+    key: str
+    times: int
+    path: str
+    meant: str
+
+
 class Seat(NamedTuple):
     """One seat or standing place; see the module's docstring for `seat`.
 
     `category` is an index into `Plan.categories`; `x` and `y` are in the plan's units, y downwards.
     `centre` is the signed offset from the middle of its whole row, in seats: of four, -1 0 0 1.
-    Standing places have `number` "" and `centre` 0.
+    Standing places have `number` "" and `centre` 0. `row_label`: how the row is printed, or "".
     """
 
     seat: int
@@ -122,42 +134,56 @@ class Seat(NamedTuple):
     centre: int
     companion: bool
     general_admission: bool
+    row_label: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan as read. `size` is (width, height) in its own units; `seats` ascend by `Seat.seat`."""
+    """A plan as read. `size` is (width, height) in its own units, of the seats if the plan says
+    none (`sized`); `seats` ascend by `Seat.seat`."""
 
     name: str
     size: tuple[float, float]
     categories: list[Category]
     seats: list[Seat]
+    focus: FocalPoint | None = None
+    sized: bool = False
+    guessed: list[Guessed] = field(default_factory=list)
+    unknown: list[UnknownKey] = field(default_factory=list)
 
 
-def read_plan(source: bytes | dict[str, Any]) -> Plan:
-    """Read a plan and number its seats. source: the bytes of a file, or parsed JSON.
+def read_plan(source: bytes | dict[str, Any], *, guess: bool = True) -> Plan:
+    """Read a plan and number its seats. source: the bytes of a file, or parsed JSON; guess: seats
+    without flags get those that the name of their category implies.
 
     Errors: PlanError.
     """
-    reader = _Reader()
+    reader = _Reader(guess)
     document = _load(source, reader) if isinstance(source, bytes) else source
     draft = reader.plan(document)
     if reader.errors:
         raise PlanError(reader.errors_and_remainder())
-    seats = _number_seats(draft)
-    return Plan(draft.name, draft.size or _extent(seats), draft.categories, seats)
+    for row in draft.rows:
+        if not row.standing:
+            _walk(row)
+    focus = draft.focus or find_focal_point([_drawn(row) for row in draft.rows if _is_drawn(row)])
+    seats = _number_seats(draft, focus)
+    size = draft.size or _extent(seats)
+    sized, found = draft.size is not None, (reader.list_guessed(), reader.list_unknown())
+    return Plan(draft.name, size, draft.categories, seats, focus, sized, *found)
 
 
 _POINT = {"x": None, "y": None}
 _FLAGS = ("accessible", "companion", "restricted_view")
 _SEAT = dict.fromkeys(("seat_guid", "seat_number", "category", *_FLAGS)) | {"position": _POINT}
+_CATEGORY = dict.fromkeys(("name", "color", *_FLAGS))
 _ROW = dict.fromkeys(("row_number", "row_label", "general_admission"))
 _ZONE = dict.fromkeys(("name", "general_admission"))
 READ: dict[str, Any] = {
     "name": None,
     "size": {"width": None, "height": None},
     "focal_point": _POINT,
-    "categories": {"name": None, "color": None},
+    "categories": _CATEGORY,
     "zones": _ZONE | {"position": _POINT, "rows": _ROW | {"position": _POINT, "seats": _SEAT}},
 }
 """The keys of a plan that are read; for lists those of their items."""
@@ -174,17 +200,37 @@ def keep_read(document: Any, keys: dict[str, Any] | None = READ) -> Any:
     return {key: keep_read(document[key], keys[key]) for key in keys if key in document}
 
 
-def keep_numbers(plan: Plan, earlier: Mapping[str, int]) -> Plan:
-    """Give each guid of `earlier` (guid to seat, of all earlier versions) its number again.
-
-    So a number never comes to mean another seat. New seats get numbers after all earlier ones, in
-    runs of their own. Known seats keep their numbers even if there is now an aisle between them.
-    """
-    if not earlier:
-        return plan
-    after = max(earlier.values()) + 1
-    seats = [seat._replace(seat=earlier.get(seat.guid, after + seat.seat)) for seat in plan.seats]
-    return replace(plan, seats=sorted(seats))
+_UNREAD = {
+    "plan": ("version", "uuid", "backgroundImage", "background_image", "background"),
+    "categories": ("uuid",),
+    "zones": ("uuid", "zone_id", "areas", "rotation"),
+    "rows": ("uuid", "row_number_position", "row_id", "rotation", "skip_letters"),
+    "seats": ("uuid", "radius", "start_direction", "seat_label", "rotation"),
+}
+_KNOWN = {
+    "plan": frozenset(("name", "size", "focal_point", "categories", "zones", *_UNREAD["plan"])),
+    "categories": frozenset((*_CATEGORY, *_UNREAD["categories"])),
+    "zones": frozenset((*_ZONE, "position", "rows", *_UNREAD["zones"])),
+    "rows": frozenset((*_ROW, "position", "seats", *_UNREAD["rows"])),
+    "seats": frozenset((*_SEAT, *_UNREAD["seats"])),
+}
+"""The keys that are read, and those that the editor writes for itself."""
+MEANT = {
+    "accessible": (
+        "wheelchair",
+        "wheelchairs",
+        "disabled",
+        "handicap",
+        "handicapped",
+        "is_wheelchair",
+    ),
+    "companion": ("carer", "attendant", "accompanying"),
+    "restricted_view": ("restricted", "obstructed", "obstructed_view", "limited_view"),
+    "general_admission": ("standing", "ga", "free_seating"),
+    "focal_point": ("stage", "focus", "focal", "focalpoint"),
+}
+"""Words that are written for a key of ours."""
+MAX_UNKNOWN = 100
 
 
 # Reading: makes drafts of rows and notes all problems.
@@ -211,24 +257,17 @@ class _Row:
     zone: int
     zone_name: str
     name: str
+    label: str
     standing: bool
     places: list[_Place]
     steps: list[float] = field(default_factory=list)
-
-
-class _Flags(NamedTuple):
-    """The flags of seats that the name of their category implies."""
-
-    accessible: bool
-    companion: bool
-    restricted: bool
 
 
 @dataclass
 class _Draft:
     name: str
     size: _Point | None
-    focus: _Point | None
+    focus: FocalPoint | None
     categories: list[Category]
     rows: list[_Row]
 
@@ -255,14 +294,20 @@ def _load(source: bytes, reader: "_Reader") -> Any:
 class _Reader:
     """Reads a document once and notes each problem with its path."""
 
-    def __init__(self) -> None:
+    def __init__(self, guess: bool) -> None:
+        self.guess = guess
         self.errors: list[Problem] = []
         self.unlisted = 0
         self.seats = 0
         self.rows = 0
         self.guids: dict[str, str] = {}
         self.categories: dict[str, int] = {}
-        self.flags: list[_Flags] = []
+        self.flags: list[Flags] = []
+        self.said: list[dict[str, bool]] = []  # of each category, by itself
+        self.doubts: dict[int, str] = {}
+        self.guesses: Counter[int] = Counter()
+        self.unknown: dict[tuple[str, str], tuple[int, str]] = {}
+        self.stage: _Point | None = None
 
     def note(self, path: str, message: str) -> None:
         if len(self.errors) < MAX_ERRORS:
@@ -280,6 +325,7 @@ class _Reader:
             if not self.errors:
                 self.note("plan", f"must be an object, not {_kind(document)}")
             return _Draft("", None, None, [], [])
+        self.look(document, "plan", "")
         name = self.text(document, "name", "", required=True)
         size = self.size(document.get("size"))
         focus = self.point(document, "focal_point", "")
@@ -291,7 +337,29 @@ class _Reader:
         ]
         if not self.seats and not self.errors:
             self.note("zones", "hold no seats")
-        return _Draft(name, size, focus, categories, rows)
+        point, source = (focus, "plan") if focus else (self.stage, "stage")
+        return _Draft(name, size, FocalPoint(*point, source) if point else None, categories, rows)
+
+    def look(self, owner: dict[str, Any], level: str, path: str) -> None:
+        """Count the keys that no reader knows."""
+        if owner.keys() <= _KNOWN[level]:
+            return
+        for key in owner.keys() - _KNOWN[level]:
+            count, first = self.unknown.get((level, key), (0, _join(path, key)))
+            if count or len(self.unknown) < MAX_UNKNOWN:
+                self.unknown[level, key] = (count + 1, first)
+
+    def list_unknown(self) -> list[UnknownKey]:
+        return [
+            UnknownKey(key[:MAX_TEXT], count, path[: 2 * MAX_TEXT], _meant(key, level))
+            for (level, key), (count, path) in sorted(self.unknown.items())
+        ]
+
+    def list_guessed(self) -> list[Guessed]:
+        categories = sorted(self.guesses.keys() | self.doubts.keys())
+        return [
+            Guessed(n, self.flags[n], self.doubts.get(n, ""), self.guesses[n]) for n in categories
+        ]
 
     def size(self, value: Any) -> _Point | None:
         if value is None:
@@ -323,8 +391,35 @@ class _Reader:
                 self.note(f"{path}.name", f"{category.name!r} names a category above, too")
             self.categories.setdefault(category.name, len(found))
             found.append(category)
-        self.flags = [_flags(category.name) for category in found]
+            self.look(item, "categories", path)
+            self.read_flags(item, category.name, len(found) - 1, path)
         return found
+
+    def read_flags(self, item: dict[str, Any], name: str, number: int, path: str) -> None:
+        """What a category says of its seats; what it does not say, its name may."""
+        said = {
+            flag: self.flag(item, flag, path, False)
+            for flag in _FLAGS
+            if item.get(flag) is not None
+        }
+        guess = guess_flags(name)
+        if guess.doubt and len(said) < len(_FLAGS):
+            self.doubts[number] = guess.doubt
+        flags = guess.flags if self.guess else Flags()
+        self.said.append(said)
+        self.flags.append(
+            Flags(*(said.get(flag, value) for flag, value in zip(_FLAGS, flags, strict=True)))
+        )
+
+    def find_stage(self, zone: dict[str, Any], origin: _Point) -> None:
+        """The middle of the first area that is called stage. Areas are not checked: they are only
+        drawn."""
+        areas = zone.get("areas")
+        for area in areas if isinstance(areas, list) and not self.stage else ():
+            text = area.get("text") if isinstance(area, dict) else None
+            named = text.get("text") if isinstance(text, dict) else None
+            if isinstance(named, str) and is_stage(named[:MAX_TEXT]):
+                self.stage = _middle_of(area, origin)
 
     def zone(self, zone: Any, number: int) -> Iterator[_Row]:
         path = f"zones[{number}]"
@@ -332,8 +427,10 @@ class _Reader:
             self.note(path, f"must be an object, not {_kind(zone)}")
             return
         name = self.text(zone, "name", path)
+        self.look(zone, "zones", path)
         standing = self.flag(zone, "general_admission", path, False)
         origin = self.point(zone, "position", path) or (0.0, 0.0)
+        self.find_stage(zone, origin)
         rows = self.items(zone, "rows", path)
         fits = self.fits(self.rows, len(rows), MAX_ROWS, f"{path}.rows")
         self.rows += len(rows)
@@ -344,16 +441,19 @@ class _Reader:
             if not isinstance(row, dict):
                 self.note(row_path, f"must be an object, not {_kind(row)}")
                 continue
-            read = _Row(number, name, self.row_name(row, row_path), standing, [])
+            self.look(row, "rows", row_path)
+            read = _Row(number, name, *self.row_name(row, row_path), standing, [])
             read.standing = self.flag(row, "general_admission", row_path, standing)
             read.places = self.places(row, row_path, origin)
             yield read
 
-    def row_name(self, row: dict[str, Any], path: str) -> str:
-        """The row's number; if it has none its label, in which %s stands for the number."""
+    def row_name(self, row: dict[str, Any], path: str) -> tuple[str, str]:
+        """The row's number, or else its label; and its label, in which %s stands for the number."""
         name = self.text(row, "row_number", path, number=True)
-        label = self.text(row, "row_label", path)
-        return name or label.replace("%s", "").strip()
+        label = self.text(row, "row_label", path).replace("%s", name).strip()
+        if len(label) > MAX_TEXT:
+            self.note(f"{path}.row_label", f"is longer than {MAX_TEXT} characters")
+        return name or label, label
 
     def places(self, row: dict[str, Any], path: str, origin: _Point) -> list[_Place]:
         dx, dy = self.point(row, "position", path) or (0.0, 0.0)
@@ -372,20 +472,30 @@ class _Reader:
         if not isinstance(seat, dict):
             self.note(path, f"must be an object, not {_kind(seat)}")
             return None
+        self.look(seat, "seats", path)
         point = self.point(seat, "position", path)
         x, y = point or (0.0, 0.0)
         category = self.category(seat, path)
-        named = self.flags[category] if category >= 0 else _Flags(False, False, False)
         return _Place(
             self.guid(seat, path),
             self.text(seat, "seat_number", path, number=True),
             category,
-            self.flag(seat, "accessible", path, named.accessible),
-            self.flag(seat, "companion", path, named.companion),
-            self.flag(seat, "restricted_view", path, named.restricted),
+            *self.seat_flags(seat, category, path),
             round(origin[0] + x, 3),
             round(origin[1] + y, 3),
             point is not None,
+        )
+
+    def seat_flags(self, seat: dict[str, Any], category: int, path: str) -> Flags:
+        """The seat's own flags, or else those of its category."""
+        known = self.flags[category] if category >= 0 else Flags()
+        if any(known) and any(
+            value and flag not in self.said[category] and seat.get(flag) is None
+            for flag, value in zip(_FLAGS, known, strict=True)
+        ):
+            self.guesses[category] += 1
+        return Flags(
+            *(self.flag(seat, flag, path, value) for flag, value in zip(_FLAGS, known, strict=True))
         )
 
     def category(self, seat: dict[str, Any], path: str) -> int:
@@ -490,10 +600,28 @@ class _Reader:
         return None
 
 
-def _flags(name: str) -> _Flags:
-    companion = bool(_COMPANION.search(name))
-    accessible = not companion and bool(_ACCESSIBLE.search(name))
-    return _Flags(accessible, companion, bool(_RESTRICTED.search(name)))
+def _meant(key: str, level: str) -> str:
+    """The key of ours that a misspelt one may mean, or ""."""
+    word = key.casefold().replace("-", "_")
+    for ours, words in MEANT.items():
+        if ours in _KNOWN[level] and word in (ours, *words):
+            return ours
+    close = get_close_matches(word[:MAX_TEXT], _KNOWN[level], 1, 0.75)
+    return close[0] if close else ""
+
+
+def _middle_of(area: dict[str, Any], origin: _Point) -> _Point | None:
+    """The middle of an area; None if it has no position."""
+
+    def lengths(key: str, *names: str) -> list[float] | None:
+        item = area.get(key)
+        values: list[Any] = [item.get(name) for name in names] if isinstance(item, dict) else []
+        numbers = [float(v) for v in values if type(v) in (int, float) and abs(v) <= MAX_COORDINATE]
+        return numbers if len(numbers) == len(names) else None
+
+    at = lengths("position", "x", "y")
+    width, height = lengths("rectangle", "width", "height") or (0.0, 0.0)
+    return (origin[0] + at[0] + width / 2, origin[1] + at[1] + height / 2) if at else None
 
 
 def _join(path: str, key: str) -> str:
@@ -513,29 +641,65 @@ def _kind(value: Any) -> str:
 
 
 class _Run(NamedTuple):
-    """Neighbours of one category: `row.places[i]` for i in `members`. The lowest `rank` is best."""
+    """Neighbours: `places[i]` of each (row, i). The lowest `rank` is best."""
 
     rank: tuple[float, ...]
-    row: _Row
-    members: Sequence[int]
+    members: list[tuple[_Row, int]]
 
 
-def _number_seats(draft: _Draft) -> list[Seat]:
-    for row in draft.rows:
-        if not row.standing:
-            _walk(row)
+def _number_seats(draft: _Draft, focus: FocalPoint | None) -> list[Seat]:
     usual = _usual_steps(draft.rows)
-    runs = [
-        _Run(_rank(row, index, members, draft.focus), row, members)
-        for index, row in enumerate(draft.rows)
-        for members in _cut(row, usual.get(row.zone, 0.0))
-    ]
+    found = [run for row in draft.rows for run in _cut(row, usual.get(row.zone, 0.0))]
+    found += _standing_areas(draft.rows)
+    first = _first_categories(found, len(draft.categories))
+    order = _row_order(draft.rows)
+    runs = [_Run(_rank(members, first, order, focus), members) for members in found]
     seats: list[Seat] = []
     following = 1
     for run in sorted(runs, key=lambda run: run.rank):
-        seats += _seats_of(run, following)
+        seats += [_seat_of(row, i, seat) for seat, (row, i) in enumerate(run.members, following)]
         following += len(run.members) + 1
     return seats
+
+
+def _is_drawn(row: _Row) -> bool:
+    return bool(row.places) and all(place.drawn for place in row.places)
+
+
+def _drawn(row: _Row) -> DrawnRow:
+    return DrawnRow(row.zone, row.name, [(place.x, place.y) for place in row.places])
+
+
+def _first_categories(found: list[list[tuple[_Row, int]]], categories: int) -> list[int]:
+    """For each category the first of those that it shares runs with, one after the other."""
+    first = list(range(categories))
+
+    def head(category: int) -> int:
+        while first[category] != category:
+            category = first[category]
+        return category
+
+    for members in found:
+        heads = {head(c) for c in {row.places[i].category for row, i in members}}
+        for other in heads:
+            first[other] = min(heads)
+    return [head(category) for category in range(categories)]
+
+
+def _row_order(rows: list[_Row]) -> dict[int, int]:
+    """The place of each row, by its id(): zones as in the file, rows by number if all have one."""
+    zones: dict[int, list[_Row]] = {}
+    for row in rows:
+        zones.setdefault(row.zone, []).append(row)
+    ordered: list[_Row] = []
+    for members in zones.values():
+        ranks = order_of([row.name for row in members])
+        ordered += [members[i] for i in _by(ranks)] if ranks else members
+    return {id(row): n for n, row in enumerate(ordered)}
+
+
+def _by(ranks: list[int]) -> list[int]:
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
 
 
 def _walk(row: _Row) -> None:
@@ -605,55 +769,66 @@ def _usual_steps(rows: list[_Row]) -> dict[int, float]:
     return {zone: median_low(found) for zone, found in steps.items() if found}
 
 
-def _cut(row: _Row, usual: float) -> Iterator[Sequence[int]]:
-    """Cut a row into runs, as indexes into its places; `usual` is its zone's usual step."""
-    if row.standing:
-        for category in dict.fromkeys(place.category for place in row.places):
-            yield [i for i, place in enumerate(row.places) if place.category == category]
+def _cut(row: _Row, usual: float) -> Iterator[list[tuple[_Row, int]]]:
+    """Cut a row of seats into runs at its aisles; `usual` is its zone's usual step."""
+    if row.standing or not row.places:
         return
     steps = [step for step in row.steps if step > 0]
     if len(steps) > 2:  # with two or three seats a usual step cannot be told from an aisle
         usual = min(median_low(steps), LOOSEST * usual)
     start = 0
-    for i, (a, b) in enumerate(pairwise(row.places)):
-        if row.steps[i] > AISLE * usual or a.category != b.category:
-            yield range(start, i + 1)
-            start = i + 1
-    if row.places:
-        yield range(start, len(row.places))
+    for i, step in enumerate(row.steps, 1):
+        if step > AISLE * usual:
+            yield [(row, n) for n in range(start, i)]
+            start = i
+    yield [(row, n) for n in range(start, len(row.places))]
 
 
-def _rank(row: _Row, index: int, members: Sequence[int], focus: _Point | None) -> tuple[float, ...]:
-    """Category, distance to the focus, row in the file, distance to the middle of the row."""
-    places = [row.places[i] for i in members]
+def _standing_areas(rows: list[_Row]) -> list[list[tuple[_Row, int]]]:
+    """The standing places of each zone and category."""
+    areas: dict[tuple[int, int], list[tuple[_Row, int]]] = {}
+    for row in rows:
+        for i, place in enumerate(row.places if row.standing else ()):
+            areas.setdefault((row.zone, place.category), []).append((row, i))
+    return list(areas.values())
+
+
+def _rank(
+    members: list[tuple[_Row, int]],
+    first: list[int],
+    order: dict[int, int],
+    focus: FocalPoint | None,
+) -> tuple[float, ...]:
+    """Category, distance to the focus, row, distance to the middle of the row."""
+    places = [row.places[i] for row, i in members]
     distance = 0.0
     if focus:
         x = sum(place.x for place in places) / len(places)
         y = sum(place.y for place in places) / len(places)
-        distance = round(math.hypot(x - focus[0], y - focus[1]), 3)
-    from_middle = abs(members[0] + members[-1] - len(row.places) + 1)
-    return (places[0].category, distance, index, from_middle, members[0])
+        distance = round(math.hypot(x - focus.x, y - focus.y), 3)
+    row, start = members[0]
+    from_middle = abs(start + members[-1][1] - len(row.places) + 1)
+    return (first[places[0].category], distance, order[id(row)], from_middle, start)
 
 
-def _seats_of(run: _Run, first: int) -> Iterator[Seat]:
-    row, last = run.row, len(run.row.places) - 1
-    for seat, i in enumerate(run.members, first):
-        place = row.places[i]
-        yield Seat(
-            seat=seat,
-            guid=place.guid,
-            zone=row.zone_name,
-            row=row.name,
-            number="" if row.standing else place.number,
-            category=place.category,
-            accessible=place.accessible,
-            restricted=place.restricted,
-            x=place.x,
-            y=place.y,
-            centre=0 if row.standing else int((2 * i - last) / 2),
-            companion=place.companion,
-            general_admission=row.standing,
-        )
+def _seat_of(row: _Row, i: int, seat: int) -> Seat:
+    place, last = row.places[i], len(row.places) - 1
+    return Seat(
+        seat=seat,
+        guid=place.guid,
+        zone=row.zone_name,
+        row=row.name,
+        number="" if row.standing else place.number,
+        category=place.category,
+        accessible=place.accessible,
+        restricted=place.restricted,
+        x=place.x,
+        y=place.y,
+        centre=0 if row.standing else int((2 * i - last) / 2),
+        companion=place.companion,
+        general_admission=row.standing,
+        row_label=row.label,
+    )
 
 
 def _extent(seats: list[Seat]) -> tuple[float, float]:

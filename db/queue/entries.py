@@ -30,6 +30,10 @@ CONFLICTS = {
     "full": ("full", "Too many buyers are paying now: ask again shortly, or join the queue."),
     "seats_taken": ("seats_taken", "A seat is not free any more: choose others."),
     "not_together": ("not_together", "There are not enough free seats side by side."),
+    "no_accessible_seats": (
+        "no_accessible_seats",
+        "There are not enough free places for wheelchairs.",
+    ),
     "sold_out": ("sold_out", "There are not enough free seats."),
 }
 REFUSALS = {
@@ -40,7 +44,18 @@ REFUSALS = {
     "kept_seat": (
         "kept_seat",
         "seats",
-        "A seat is kept for wheelchairs and companions: say how many with `accessible`.",
+        "These seats are kept for wheelchairs and companions: say with `accessible` how many "
+        "wheelchair users come.",
+    ),
+    "companion_seat": (
+        "companion_seat",
+        "seats",
+        "A companion's place is only sold with the wheelchair place beside it.",
+    ),
+    "no_accessible": (
+        "no_accessible_seats",
+        "accessible",
+        "There are not so many places for wheelchairs.",
     ),
     "pass_too_small": ("pass_too_small", "quantity", "The pass is for fewer seats."),
     "terms": ("terms_not_accepted", "accept_terms", "The event's terms must be accepted."),

@@ -68,6 +68,11 @@ def expire_holds(conn: Conn, limit: int) -> tuple[int, int]:
     return row["expired"], row["expiring"]
 
 
+def release_kept(conn: Conn) -> int:
+    """Release the kept seats of events that begin soon; how many events."""
+    return int(one(conn.execute(sql.release_kept))["events"])
+
+
 def expire_passes(conn: Conn, limit: int) -> tuple[int, int]:
     """Expire passes: (missed, lapsed), how many were not taken, and how many not used."""
     row = one(conn.execute(sql.expire_passes, {"limit": limit}))

@@ -68,7 +68,8 @@ def percent(rate: float) -> str:
 
 
 def seat(place: dict[str, str]) -> str:
-    """ "Stalls, row C, seat 12"; standing places have no number, and some rows no name."""
-    row = f"row {place['row']}" if place["row"] else ""
+    """ "Stalls, row C, seat 12", or "Stalls, Table 7, seat 2" where the plan says how rows
+    are printed; standing places have no number, and some rows no name."""
+    row = place.get("row_label") or (f"row {place['row']}" if place["row"] else "")
     number = f"seat {place['number']}" if place["number"] else ""
     return ", ".join(part for part in (place["zone"], row, number) if part)

@@ -8,7 +8,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from db.connections import Conn, transaction
 from db.maintenance.reports import run_report
 from tests.support.world import Caller, Sale, event_fields, in_hours, small_hall
-from web.api.venues import importing
+from web.api.plans import importing
 
 
 def seat_numbers(conn: Conn, version_id: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.catalogue.seating import keep_numbers, read_plan
+from db.catalogue.seating import read_plan
 from ops.plans.theatre import theatre
 from tests.support.drawings import (
     Json,
@@ -74,10 +74,33 @@ def test_a_row_listed_from_the_right_is_cut_at_the_same_aisle() -> None:
     assert runs(read_plan(plan_of(row[::-1]))) == runs(read_plan(plan_of(row)))
 
 
-def test_a_seat_of_another_category_breaks_a_run() -> None:
+@pytest.mark.faults("F5")
+def test_a_run_goes_on_where_a_price_ends() -> None:
     row = line([0, 20, 40, 60, 80])
     row[2]["category"] = "Other"
-    assert runs(read_plan(plan_of(row))) == [["a0", "b0"], ["d0", "e0"], ["c0"]]
+    assert runs(read_plan(plan_of(row))) == [["a0", "b0", "c0", "d0", "e0"]]
+
+
+def test_nearer_runs_of_two_prices_are_better_in_both() -> None:
+    rows = [line([0, 20, 40], y=y) for y in (90, 30)]
+    for row in rows:
+        row[1]["category"] = "Other"
+    plan = read_plan(plan_of(*rows, focal_point={"x": 10, "y": 0}))
+    assert runs(plan) == [["a30", "b30", "c30"], ["a90", "b90", "c90"]]
+
+
+@pytest.mark.faults("F21")
+def test_standing_places_that_are_drawn_in_rows_are_one_run() -> None:
+    source = plan_of(line([0, 20, 40]), line([0, 20, 40], y=30), line([0, 20, 40], y=60))
+    source["zones"][0]["general_admission"] = True
+    assert run_lengths(read_plan(source)) == [9]
+
+
+def test_standing_places_of_two_areas_are_two_runs() -> None:
+    source = plan_of(line([0, 20, 40]), line([0, 20, 40], y=30))
+    source["zones"][0]["general_admission"] = True
+    source["zones"] += [{"rows": [{"seats": line([0, 20], y=90)}], "general_admission": True}]
+    assert sorted(run_lengths(read_plan(source))) == [2, 6]
 
 
 def test_an_accessible_seat_stays_beside_its_neighbours() -> None:
@@ -181,9 +204,9 @@ def test_curved_rows_are_walked_from_end_to_end(points: list[Point], shuffle: in
 # Quality
 
 
-def test_without_a_focus_the_file_says_what_is_better() -> None:
-    source = plan_of(line([0, 20], y=90), line([0, 20], y=0))
-    assert runs(read_plan(source)) == [["a90", "b90"], ["a0", "b0"]]
+def test_of_a_plan_that_is_not_drawn_the_file_says_what_is_better() -> None:
+    rows = [[{"seat_guid": f"{n}{c}", "category": "Any"} for c in "ab"] for n in (1, 2)]
+    assert runs(read_plan(plan_of(*rows))) == [["1a", "1b"], ["2a", "2b"]]
 
 
 def test_with_a_focus_the_nearer_run_is_better() -> None:
@@ -234,22 +257,25 @@ def test_every_seat_is_numbered_exactly_once_from_one(source: Json) -> None:
 @pytest.mark.slow
 @given(plans())
 @settings(max_examples=150, deadline=None)
-def test_consecutive_seats_share_zone_row_and_category(source: Json) -> None:
+def test_consecutive_seats_share_zone_and_row_or_stand(source: Json) -> None:
     rows = row_of(source)
     for before, seat in pairwise(read_plan(source).seats):
-        if seat.seat == before.seat + 1:
-            assert (rows[before.guid], before.category) == (rows[seat.guid], seat.category)
+        if seat.seat == before.seat + 1 and not seat.general_admission:
+            assert rows[before.guid] == rows[seat.guid]
+        elif seat.seat == before.seat + 1:
+            assert rows[before.guid][0] == rows[seat.guid][0]
+            assert (before.category, before.general_admission) == (seat.category, True)
 
 
 @pytest.mark.slow
 @given(plans())
 @settings(max_examples=150, deadline=None)
-def test_standing_places_of_a_row_and_category_are_never_parted(source: Json) -> None:
+def test_standing_places_of_an_area_and_category_are_never_parted(source: Json) -> None:
     rows = row_of(source)
     found: dict[Any, list[int]] = defaultdict(list)
     for seat in read_plan(source).seats:
         if seat.general_admission:
-            found[rows[seat.guid], seat.category].append(seat.seat)
+            found[rows[seat.guid][0], seat.category].append(seat.seat)
     for numbers in found.values():
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
@@ -299,31 +325,3 @@ def test_it_gives_the_same_numbers_to_shuffled_rows() -> None:
         for row in zone["rows"]:
             random.Random(7).shuffle(row["seats"])
     assert read_plan(source).seats == before
-
-
-def test_a_later_version_keeps_the_numbers_of_known_seats() -> None:
-    first = read_plan(plan_of(line([0, 20, 40, 60])))
-    earlier = {seat.guid: seat.seat for seat in first.seats}
-    row = line([0, 20, 40, 60])
-    edited = [seat_at("new1", -40), seat_at("new2", -20), row[0], row[2], row[3]]
-    later = keep_numbers(read_plan(plan_of(edited)), earlier)
-    seats = by_guid(later)
-    assert {guid: seats[guid].seat for guid in ("a0", "c0", "d0")} == {"a0": 1, "c0": 3, "d0": 4}
-    assert seats["new2"].seat == seats["new1"].seat + 1
-    assert seats["new1"].seat > max(earlier.values()) + 1
-    assert [seat.seat for seat in later.seats] == sorted(seat.seat for seat in later.seats)
-
-
-def test_a_first_version_has_its_own_numbers() -> None:
-    plan = read_plan(plan_of(line([0, 20])))
-    assert keep_numbers(plan, {}) == plan
-
-
-@given(plans(), plans())
-@settings(max_examples=50, deadline=None)
-def test_a_number_never_comes_to_mean_another_seat(first: Json, second: Json) -> None:
-    earlier = {seat.guid: seat.seat for seat in read_plan(first).seats}
-    later = {seat.guid: seat.seat for seat in keep_numbers(read_plan(second), earlier).seats}
-    assert len(set(later.values())) == len(later)
-    for guid, seat in later.items():
-        assert earlier[guid] == seat if guid in earlier else seat not in earlier.values()

@@ -57,6 +57,7 @@ EVENT: dict[str, Any] = {
     "payment_methods": ["card"],
     "offline_instructions": "",
     "offline_seconds": None,
+    "accessible_release_seconds": None,
 }
 ADD_ENTRY = """
 insert into entries (event_id, number, organisation_id, buyer_id, quantity, category, together,

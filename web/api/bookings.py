@@ -17,7 +17,7 @@ from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
-from web.support.fields import METHODS, ReturnUrl, Schema, StrictInteger, Text
+from web.support.fields import METHODS, ROW_LABEL, ReturnUrl, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 from web.support.transactions import retried
 
@@ -30,6 +30,7 @@ class Item(Schema):
     guid = fields.String()
     zone = fields.String()
     row = fields.String()
+    row_label = fields.String(metadata=ROW_LABEL)
     number = fields.String()
     category = StrictInteger()
     price = StrictInteger()

@@ -34,6 +34,10 @@ TAX_RATE = {"description": "0.19: of 119, 19 are tax"}
 BOOKING_FEE = {
     "description": "for a booking that is not free, beside its tickets' fees; tax included"
 }
+ACCESSIBLE_RELEASE = {
+    "description": "how many seconds before starts_at the places kept for wheelchairs and their "
+    "companions are released, and sold to all; null: never"
+}
 
 
 class NewPrice(Schema):
@@ -76,6 +80,9 @@ class EventFields(Schema):
     )
     pass_seconds = StrictInteger(least=5, most=86_400, metadata={"description": "to use a pass"})
     terms = Paragraphs(least=0, most=20_000)
+    accessible_release_seconds = StrictInteger(
+        most=365 * 86_400, allow_none=True, metadata=ACCESSIBLE_RELEASE
+    )
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
@@ -101,6 +108,20 @@ class EventFields(Schema):
             raise ValidationError("The sale must end after it begins.", "off_sale_at")
 
 
+class EventChanges(EventFields):
+    plan_version_id = StrictInteger(
+        least=1,
+        metadata={
+            "description": "another version of the venue's plans; prices of categories of the same "
+            "name stay, or give `categories`"
+        },
+    )
+
+
+class NewPlanVersion(Schema):
+    plan_version_id = StrictInteger(least=1, required=True)
+
+
 class NewEvent(EventFields):
     name = Name(required=True)
     venue_id = StrictInteger(least=1, required=True)
@@ -122,6 +143,9 @@ class NewEvent(EventFields):
     grace_seconds = StrictInteger(least=0, most=86_400, load_default=300)
     pass_seconds = StrictInteger(least=5, most=86_400, load_default=600)
     terms = Paragraphs(least=0, most=20_000, load_default="")
+    accessible_release_seconds = StrictInteger(
+        most=365 * 86_400, allow_none=True, load_default=None, metadata=ACCESSIBLE_RELEASE
+    )
     payment_methods = fields.List(
         fields.String(validate=validate.OneOf(METHODS)),
         validate=unique,
@@ -173,6 +197,8 @@ class Event(EventSummary):
     payment_methods = fields.List(fields.String())
     offline_seconds = StrictInteger(allow_none=True)
     offline_instructions = fields.String()
+    accessible_release_seconds = StrictInteger(allow_none=True)
+    accessible_released_at = fields.AwareDateTime(allow_none=True)
     plan_version_id = StrictInteger()
     categories = fields.List(fields.Nested(EventPrice))
     terms = fields.String()
@@ -209,13 +235,25 @@ def get_event(event_id: int) -> dict[str, Any]:
 
 @blp.route("/<id:event_id>", methods=["PATCH"])
 @organisations_only
-@blp.arguments(EventFields)
+@blp.arguments(EventChanges)
 @blp.response(200, Event)
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Change a draft; prices are replaced as a whole."""
     prices = given.pop("categories", None)
     with transaction(caller().name) as conn:
         events.change_draft(conn, caller().scope, event_id, given, prices)
+        return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/plan-version", methods=["POST"])
+@organisations_only
+@blp.arguments(NewPlanVersion)
+@blp.response(200, Event)
+def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
+    """Move it to another version of its plan, on sale or not: bookings keep their seats under the
+    new labels. Refused if a booked seat is not in that version, or a category lacks its price."""
+    with transaction(caller().name, OPENING_SECONDS) as conn:
+        events.move_event(conn, caller().scope, event_id, given["plan_version_id"])
         return _get(conn, event_id)
 
 

@@ -108,6 +108,9 @@ class Queue(Schema):
         validate=validate.OneOf(SALES),
         metadata={"description": "all_held: no seat is free, but holds may still expire"},
     )
+    accessible_free = fields.Boolean(
+        metadata={"description": "a place for a wheelchair is free, whatever `sale` says of others"}
+    )
     rate_per_minute = StrictInteger(allow_none=True)
     estimated_wait_s = StrictInteger(
         allow_none=True, metadata={"description": "for an entry that joins now"}

@@ -11,7 +11,7 @@ from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
 from web.support.auth import buyer_id, buyers_only, caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import QueryInteger, Schema, StrictInteger
+from web.support.fields import ROW_LABEL, QueryInteger, Schema, StrictInteger
 from web.support.pages import Page
 
 blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, without gaps")
@@ -21,6 +21,7 @@ class Line(Schema):
     what = fields.String(metadata={"description": "ticket or booking_fee"})
     zone = fields.String()
     row = fields.String()
+    row_label = fields.String(metadata=ROW_LABEL)
     number = fields.String()
     category = fields.String()
     price = fields.Integer()

@@ -12,7 +12,7 @@ from db.bookings import bookings
 from db.connections import autocommit
 from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema
+from web.support.fields import ROW_LABEL, Schema
 
 blp = Blueprint(
     "tickets",
@@ -27,6 +27,7 @@ class Ticket(Schema):
     guid = fields.String()
     zone = fields.String()
     row = fields.String()
+    row_label = fields.String(metadata=ROW_LABEL)
     number = fields.String()
     secret = fields.String(
         allow_none=True, metadata={"description": "the content of the code; null: frozen"}

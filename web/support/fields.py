@@ -19,6 +19,8 @@ METHODS = ["card", "sepa_debit", "us_bank_account", "ideal", "bancontact", "eps"
            "blik"]  # fmt: skip
 """The gateway's payment methods, in its words; events.payment_methods has the same list."""
 
+ROW_LABEL = {"description": 'how the row is printed, as in "Table 7"; empty: "row " and its name'}
+
 
 class Schema(marshmallow.Schema):
     """A JSON object; fields that the schema does not name are refused."""
@@ -111,6 +113,13 @@ class QueryInteger(fields.Integer):
 
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(min=least, max=most), **kwargs)
+
+
+class QueryBoolean(fields.Boolean):
+    """true or false in a query, where everything is text."""
+
+    truthy = {"true"}  # noqa: RUF012
+    falsy = {"false"}  # noqa: RUF012
 
 
 class StrictBoolean(fields.Boolean):

@@ -1,7 +1,7 @@
 /* Books seats at once: with the pass of an admitted entry (p_entry), or as a direct booking if the event is
    not gated. Seats are named (p_guids), or best available. outcome: 'booked', with the booking's id; or why
    not, and then the caller must roll back: a reason of check_wish or keeps_from_booking, or 'pass_over',
-   'pass_too_small', 'already_waiting', 'seats_taken', 'not_together', 'sold_out'.
+   'pass_too_small', 'already_waiting', 'seats_taken', 'no_accessible_seats', 'not_together', 'sold_out'.
 
    Lock order: the sale (shared); if the lane has a cap, a lock that only direct bookings of the event take;
    entry; seats by id (SKIP LOCKED); buyer_seats. The lane is only read. */
@@ -61,6 +61,8 @@ begin
     if got.held is null then
         outcome := case
             when wanted is not null then 'seats_taken'
+            when p_accessible > 0 and count_accessible(p_event, p_category) < p_accessible
+                then 'no_accessible_seats'
             when count_free(p_event, p_category, p_accessible, p_quantity) >= p_quantity
                 then 'not_together'
             else 'sold_out' end;

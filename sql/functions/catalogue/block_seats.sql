@@ -11,6 +11,7 @@ declare
     numbers integer[];
     changed integer;
 begin
+    perform lock_sale(p_event, false);  -- the plan version stays, and with it the numbers
     select * into show from events
     where id = p_event and (p_scope is null or organisation_id = p_scope);
     if not found then

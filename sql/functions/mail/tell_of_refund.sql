@@ -6,6 +6,7 @@ language sql set enable_seqscan = off as $$
         select r.event_id, r.booking_id, r.id, b.buyer_id, p_template, jsonb_build_object(
             'amount', r.amount, 'currency', r.currency, 'returned', coalesce((
                 select jsonb_agg(jsonb_build_object('zone', s.zone, 'row', s.row_label,
+                    'row_label', s.printed_row,
                     'number', s.number) order by s.seat)
                 from refund_items i
                 join events e on e.id = i.event_id

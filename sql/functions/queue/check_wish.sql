@@ -1,13 +1,16 @@
 /* Checks a wish for seats of an event. outcome: null if it is allowed, and then seats are the named ones, if
    there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'unpaid_holds', 'over_cap',
-   'unknown_category', 'unknown_seat' or 'kept_seat'. */
+   'unknown_category', 'unknown_seat', 'kept_seat', 'companion_seat' (a companion's place without a
+   wheelchair's) or 'no_accessible' (the event has fewer such seats, taken or not). */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
     p_accessible integer, p_guids text[], p_accept_terms boolean,
     out outcome text, out seats integer[])
 language plpgsql stable as $$
 declare
-    some_kept boolean;
+    places integer;         -- of the named seats, kept ones for wheelchairs
+    companions boolean;     -- some are kept for companions
+    with_place boolean;     -- some are for wheelchairs
 begin
     outcome := case
         when p_show.id is null then 'no_event'
@@ -20,14 +23,22 @@ begin
         when p_category is not null and not exists (
             select from event_categories where event_id = p_show.id and category = p_category)
             then 'unknown_category'
+        when p_accessible > 0 and p_accessible > (
+            select case when sum(c.accessible_seats) filter (where c.category = p_category) > 0
+                    then sum(c.accessible_seats) filter (where c.category = p_category)
+                    else sum(c.accessible_seats) end
+            from plan_categories c where c.plan_version_id = p_show.plan_version_id) then 'no_accessible'
     end;
     if outcome is null and p_guids is not null then
-        select array_agg(s.seat order by s.seat), bool_or(s.kept) into seats, some_kept
+        select array_agg(s.seat order by s.seat), count(*) filter (where s.kept and p.accessible),
+            bool_or(s.kept and p.companion and not p.accessible), bool_or(p.accessible)
+        into seats, places, companions, with_place
         from plan_seats p join public.seats s on s.event_id = p_show.id and s.seat = p.seat
         where p.plan_version_id = p_show.plan_version_id and p.guid = any (p_guids);
         outcome := case
             when coalesce(cardinality(seats), 0) <> p_quantity then 'unknown_seat'
-            when some_kept and p_accessible = 0 then 'kept_seat'
+            when places > p_accessible or companions and p_accessible = 0 then 'kept_seat'
+            when companions and not with_place then 'companion_seat'
         end;
     end if;
 end $$;

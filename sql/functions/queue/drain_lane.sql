@@ -238,6 +238,6 @@ language sql stable as $$
             select from event_categories c
             where c.event_id = p_event
                 and exists (select from entries e where e.event_id = p_event and e.state = 'standby'
-                    and e.category = c.category)
+                    and e.category = c.category and e.accessible = 0)
                 and not is_pending(p_event, c.category))
 $$;

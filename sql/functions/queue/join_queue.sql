@@ -1,7 +1,8 @@
 /* Joins the queue of an event, as the only statement of its transaction. outcome: 'joined' (new) or
    'replayed' (same key, same request), with the entry's id, number and state; or why not: 'no_event',
    'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting' (with the entry), 'over_cap',
-   'unknown_seat', 'unknown_category', 'kept_seat', 'terms'. Then nothing is stored. The lane is not locked.
+   'terms', or another reason of check_wish. Then nothing is stored. The lane is not locked. Seats are named
+   under the lock of the sale, since their numbers change with the plan version (move_event).
    Numbers come from the event's own sequence; in a lobby they are negative until the draw. */
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
@@ -15,6 +16,9 @@ declare
     mine entries;
     wanted integer[];
 begin
+    if p_guids is not null then
+        perform lock_sale(p_event, false);
+    end if;
     select * into show from events where id = p_event and state <> 'draft';
     if not found then
         outcome := 'no_event'; return;

@@ -18,7 +18,7 @@ begin
     next_state := 'ready';
     select coalesce(array_agg(c.category) filter (where is_pending(p_show.id, c.category)), '{}'),
         exists (select from seats
-                where event_id = p_show.id and state = 'free' and allocation is null),
+                where event_id = p_show.id and seat_is_free(state, allocation)),
         count_free(p_show.id, null, 0, 1) = 1,
         exists (select from lane_wakes where event_id = p_show.id and kind = 'released'),
         exists (select from entries where event_id = p_show.id and state = 'admitted'
@@ -41,19 +41,22 @@ begin
         decided_at = case when not hope.exists then clock_timestamp() end,
         reason = case when hope.exists then null
                       when e.seats is not null then 'seats_taken'
+                      when hope.places < e.accessible then 'no_accessible_seats'
                       when hope.free >= e.quantity then 'not_together'
                       else 'sold_out' end
     from (
-        select w.id, least(f.free, w.quantity) as free,
+        select w.id, least(f.free, w.quantity) as free, f.places,
             p_raced or woken or case when w.admission
                 then passes or cardinality(pending) > 0 or f.free > 0
             when w.seats is null
-                then w.category = any (pending) or w.category is null and cardinality(pending) > 0
+                then w.category = any (pending) or cardinality(pending) > 0
+                    and (w.category is null or w.accessible > 0)
             else not exists (select from seats s where s.event_id = p_show.id
                     and s.seat = any (w.seats)
                     and (s.state not in ('free', 'held') or s.allocation is not null)) end as exists
         from entries w
-        join (select k.category, k.accessible, count_free(p_show.id, k.category, k.accessible, 50) as free
+        join (select k.category, k.accessible, count_free(p_show.id, k.category, k.accessible, 50) as free,
+                  case when k.accessible > 0 then count_accessible(p_show.id, k.category) end as places
               from (select distinct category::integer, sign(accessible)::integer as accessible
                     from entries where event_id = p_show.id and id = any (p_ids)) k) f
             on f.category is not distinct from w.category and f.accessible = sign(w.accessible)

@@ -16,6 +16,7 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
     CASE WHEN b.state IN ('held', 'authorising')
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,
+            'row_label', s.printed_row,
             'number', s.number, 'category', i.category, 'price', i.price, 'fee', i.fee,
             'tax_rate', i.tax_rate, 'tax', i.tax, 'returned', i.returned_at IS NOT NULL) ORDER BY i.seat)
      FROM booking_items i
@@ -66,7 +67,7 @@ SELECT cancel_booking(%(event_id)s, %(booking_id)s, %(buyer_id)s) AS was
 -- list_tickets --
 -- Tickets of a buyer's own booking; one row with nulls if it has none yet. Tickets of a frozen booking have
 -- no code.
-SELECT t.id, s.guid, s.zone, s.row_label AS row, s.number,
+SELECT t.id, s.guid, s.zone, s.row_label AS row, s.printed_row AS row_label, s.number,
     CASE WHEN b.state <> 'frozen' THEN t.secret END AS secret,
     CASE WHEN b.state = 'frozen' AND t.state = 'valid' THEN 'on_hold' ELSE t.state END AS state
 FROM bookings b

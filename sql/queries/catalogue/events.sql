@@ -20,12 +20,12 @@ WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = 
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
     on_sale_at, off_sale_at, time_zone, currency, booking_fee, booking_fee_tax_rate, seats_per_buyer,
     hold_seconds, terms, gated, claim_seconds, grace_seconds, pass_seconds, payment_methods,
-    offline_instructions, offline_seconds, offline_account_id)
+    offline_instructions, accessible_release_seconds, offline_seconds, offline_account_id)
 VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
     %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s, %(booking_fee)s,
     %(booking_fee_tax_rate)s, %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s,
     %(claim_seconds)s, %(grace_seconds)s, %(pass_seconds)s, %(payment_methods)s,
-    %(offline_instructions)s, %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
+    %(offline_instructions)s, %(accessible_release_seconds)s, %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
         THEN offline_account(%(organisation_id)s) END)
 RETURNING id
 
@@ -65,7 +65,8 @@ ORDER BY w.place LIMIT 1
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.gated,
     e.claim_seconds, e.grace_seconds, e.pass_seconds, e.terms, e.payment_methods, e.offline_seconds,
-    e.offline_instructions, e.organisation_id, e.plan_version_id,
+    e.offline_instructions, e.accessible_release_seconds, e.accessible_released_at, e.organisation_id,
+    e.plan_version_id,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
             'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
@@ -113,6 +114,8 @@ SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_
     pass_seconds = coalesce(%(pass_seconds)s, pass_seconds),
     payment_methods = coalesce(%(payment_methods)s, payment_methods),
     offline_instructions = coalesce(%(offline_instructions)s, offline_instructions),
+    accessible_release_seconds = CASE WHEN %(set_release)s THEN %(accessible_release_seconds)s
+        ELSE accessible_release_seconds END,
     offline_seconds = CASE WHEN %(set_offline)s THEN %(offline_seconds)s ELSE offline_seconds END,
     offline_account_id = CASE WHEN NOT %(set_offline)s THEN offline_account_id
         WHEN %(offline_seconds)s::integer IS NOT NULL THEN offline_account(organisation_id) END
@@ -122,6 +125,20 @@ RETURNING id
 -- open_event --
 -- Makes the seats, the lane and the sequence of numbers, when an event is opened for the first time.
 SELECT open_event(%(event_id)s)
+
+-- find_version --
+-- One row if a plan version belongs to the venue of an event.
+SELECT v.id FROM plan_versions v JOIN plans p ON p.id = v.plan_id
+JOIN events e ON e.venue_id = p.venue_id
+WHERE e.id = %(event_id)s AND v.id = %(plan_version_id)s
+
+-- set_version --
+-- Pins a draft to another plan version; its prices are set afterwards.
+UPDATE events SET plan_version_id = %(plan_version_id)s WHERE id = %(event_id)s AND state = 'draft'
+
+-- move_event --
+-- Moves an event whose row is locked to another plan version.
+SELECT outcome, names FROM move_event(%(event_id)s, %(plan_version_id)s)
 
 -- set_state --
 -- Changes the state of an event if it is in the expected one.

@@ -21,9 +21,10 @@ RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
         'venue', concat_ws(', ', n.name, nullif(n.city, '')))
     FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id
     WHERE k.event_id = e.event_id AND k.id = e.booking_id) AS booking, (
-    SELECT jsonb_agg(jsonb_build_object('zone', p.zone, 'row', p.row_label, 'number', p.number,
-        'category', c.name, 'price', i.price + i.fee, 'returned', i.returned_at IS NOT NULL,
-        'code', t.secret) ORDER BY i.seat)
+    SELECT jsonb_agg(jsonb_build_object('zone', p.zone, 'row', p.row_label,
+        'row_label', p.printed_row, 'number', p.number,
+        'category', c.name, 'price', i.price + i.fee,
+        'returned', i.returned_at IS NOT NULL, 'code', t.secret) ORDER BY i.seat)
     FROM events v
     JOIN booking_items i ON i.event_id = v.id AND i.booking_id = e.booking_id
     JOIN plan_seats p ON p.plan_version_id = v.plan_version_id AND p.seat = i.seat

@@ -44,6 +44,10 @@ FROM entry
 -- Expires holds whose deadline has passed.
 SELECT * FROM expire_holds(%(limit)s)
 
+-- release_kept --
+-- Releases the kept seats of events that begin soon.
+SELECT release_kept() AS events
+
 -- expire_passes --
 -- Ends passes that were not taken or not used in time.
 SELECT * FROM expire_passes(%(limit)s)

@@ -1,0 +1,370 @@
+"""Seating plans: import, versions, pictures."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from flask import Response, abort, request
+from marshmallow import fields, validate
+
+from db.catalogue import plans
+from db.catalogue.plan_pictures import draw_plan, draw_seats, stored_focus
+from db.catalogue.plan_reports import refuse_warnings
+from db.catalogue.seating import MAX_BYTES, Plan, read_plan
+from db.connections import Conn, autocommit, transaction
+from db.runtime.errors import Busy
+from web.support.auth import caller, organisations_only
+from web.support.blueprint import Blueprint
+from web.support.fields import Name, QueryBoolean, Schema, StrictInteger
+from web.support.idempotency import KEY_HEADER, answer_once
+
+blp = Blueprint("plans", __name__, url_prefix="/v1", description="Seating plans")
+
+
+class PlanCategory(Schema):
+    category = StrictInteger()
+    name = fields.String()
+    color = fields.String()
+    seats = StrictInteger()
+
+
+class PlanCounts(Schema):
+    seats = StrictInteger()
+    accessible = StrictInteger(metadata={"description": "places for wheelchairs"})
+    companion = StrictInteger(metadata={"description": "places beside them"})
+    restricted_view = StrictInteger()
+    standing = StrictInteger()
+
+
+class PlanFocalPoint(Schema):
+    """The point near which seats are best; null: the best are the first of the file."""
+
+    x = fields.Float()
+    y = fields.Float()
+    source = fields.String(
+        validate=validate.OneOf(["plan", "stage", "bends", "rows", "middle"]),
+        metadata={
+            "description": "plan: given there; otherwise worked out: from an area that is called "
+            "stage, from rows that bend, from the numbers of rows, or the middle of the hall"
+        },
+    )
+
+
+class PlanZone(Schema):
+    name = fields.String()
+    seats = StrictInteger()
+    rows = StrictInteger()
+    best_row = fields.String(metadata={"description": "the row of its best seat"})
+
+
+class PlanGuess(Schema):
+    """What the name of a category was taken for. Overrule it with `accessible`, `companion` or
+    `restricted_view` (true or false) in the category or its seats, or import with guess=false."""
+
+    category = StrictInteger()
+    name = fields.String()
+    accessible = fields.Boolean()
+    companion = fields.Boolean()
+    restricted_view = fields.Boolean()
+    seats = StrictInteger(metadata={"description": "that have the flags from the name alone"})
+    doubt = fields.String(
+        allow_none=True, metadata={"description": "why nothing was taken from the name"}
+    )
+
+
+WARNINGS = [
+    "doubled_label",
+    "unknown_key",
+    "no_focal_point",
+    "empty_category",
+    "outside_drawing",
+    "same_point",
+    "guessed_flags",
+    "lonely_companion",
+]
+
+
+class PlanWarning(Schema):
+    kind = fields.String(validate=validate.OneOf(WARNINGS))
+    path = fields.String(metadata={"description": "where in the file, as in errors"})
+    message = fields.String()
+    seats = fields.List(fields.String(), metadata={"description": "guids of up to 20 of them"})
+
+
+class PlanChange(Schema):
+    count = StrictInteger()
+    seats = fields.List(fields.String(), metadata={"description": "guids, up to 500"})
+
+
+class PlanChanges(Schema):
+    """By guid. A seat may have moved and be renamed; stayed: nothing about it changed."""
+
+    since_version = StrictInteger()
+    stayed = fields.Nested(PlanChange)
+    came = fields.Nested(PlanChange)
+    went = fields.Nested(PlanChange)
+    moved = fields.Nested(PlanChange, metadata={"description": "to another place in the drawing"})
+    renamed = fields.Nested(PlanChange, metadata={"description": "zone, row or number"})
+    changed = fields.Nested(PlanChange, metadata={"description": "category or flags"})
+
+
+class SoldSeatsGone(Schema):
+    """Seats of an event that are held or sold and that this version has not: the event cannot be
+    moved to it."""
+
+    event_id = StrictInteger()
+    name = fields.String()
+    version = StrictInteger()
+    seats = fields.List(fields.String())
+
+
+class PlanVersion(Schema):
+    """What was understood of an imported plan."""
+
+    id = StrictInteger()
+    version = StrictInteger()
+    version_id = StrictInteger()
+    name = fields.String()
+    created_at = fields.AwareDateTime()
+    seats = StrictInteger()
+    categories = fields.List(fields.Nested(PlanCategory))
+    counts = fields.Nested(PlanCounts)
+    focal_point = fields.Nested(PlanFocalPoint, allow_none=True)
+    zones = fields.List(fields.Nested(PlanZone))
+    guesses = fields.List(fields.Nested(PlanGuess))
+    warnings = fields.List(fields.Nested(PlanWarning))
+    changes = fields.Nested(PlanChanges, allow_none=True)
+    sold_seats_gone = fields.List(fields.Nested(SoldSeatsGone))
+
+
+class PlanSummary(Schema):
+    """A plan with its latest version."""
+
+    id = StrictInteger()
+    venue_id = StrictInteger()
+    name = fields.String()
+    version = StrictInteger(allow_none=True)
+    version_id = StrictInteger(allow_none=True)
+    seats = StrictInteger(allow_none=True)
+
+
+class VersionSummary(Schema):
+    id = StrictInteger(metadata={"description": "for plan_version_id of events"})
+    version = StrictInteger()
+    seats = StrictInteger()
+    created_at = fields.AwareDateTime()
+    events = StrictInteger(metadata={"description": "that are pinned to it"})
+
+
+STRICT = {"description": "refuse the plan if there is anything to warn of"}
+GUESS = {"description": "take flags of seats from the names of categories where none are given"}
+
+
+class ImportQuery(Schema):
+    strict = QueryBoolean(load_default=False, metadata=STRICT)
+    guess = QueryBoolean(load_default=True, metadata=GUESS)
+
+
+class PlanQuery(ImportQuery):
+    name = Name(load_default=None, metadata={"description": "default: the name in the file"})
+
+
+class VersionQuery(ImportQuery):
+    another_hall = QueryBoolean(
+        load_default=False,
+        metadata={"description": "the plan may have few seats in common with the version before"},
+    )
+
+
+SHOWN = ["both", "category", "rank"]
+
+
+class PictureQuery(Schema):
+    color = fields.String(
+        load_default="both",
+        validate=validate.OneOf(SHOWN),
+        metadata={"description": "by category, by what is sold first in each, or both pictures"},
+    )
+
+
+class PreviewQuery(PictureQuery):
+    guess = QueryBoolean(load_default=True, metadata=GUESS)
+
+
+IMPORT_SECONDS = 30
+IMPORTING = Lock()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Allow one import at a time: it may take seconds of CPU and hundreds of megabytes.
+
+    Errors: Busy.
+    """
+    if not IMPORTING.acquire(blocking=False):
+        raise Busy("Another plan is being imported: try again shortly.")
+    try:
+        yield
+    finally:
+        IMPORTING.release()
+
+
+PLAN_BODY = {
+    "description": (
+        "The open JSON of pretix' seating editor, up to 64 MiB: `{name, size {width, height}, "
+        "categories [{name, color}], zones [{name, position {x, y}, rows [{row_number, row_label, "
+        "position, seats [{seat_guid, seat_number, category, position}]}]}]}`. Positions add up. "
+        "Usher's extensions, all optional: of the plan `focal_point {x, y}`, the stage, which "
+        "ranks the seats; of zones and rows `general_admission`, standing places; of seats and "
+        "categories `accessible` (a place for a wheelchair), `companion` (the seat beside it) and "
+        "`restricted_view`, each true or false; in `row_label` %s stands for the row's number."
+    ),
+    "required": True,
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+
+
+@blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
+@organisations_only
+@blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
+@blp.arguments(PlanQuery, location="query")
+@blp.response(201, PlanVersion)
+def add_plan(query: dict[str, Any], venue_id: int) -> Response:
+    """Import a seating plan: its first version. The answer says what was understood."""
+    scope = caller().scope
+    with autocommit() as conn:
+        plans.check_venue(conn, scope, venue_id)
+    with importing():
+        return _import_plan(query, scope, venue_id)
+
+
+def _import_plan(query: dict[str, Any], scope: int | None, venue_id: int) -> Response:
+    source, plan = _read_body(query)
+    name = query["name"] or plan.name
+
+    def work() -> dict[str, Any]:
+        plan_id = plans.add_plan(conn, scope, venue_id, name)
+        return plans.add_version(conn, scope, plan_id, plan, source)
+
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
+        return answer_once(conn, [name, *_asked(query), _hash(source)], work, PlanVersion())
+
+
+@blp.route("/venues/<id:venue_id>/plans")
+@organisations_only
+@blp.paginated(PlanSummary)
+def list_plans(conn: Conn, page: dict[str, int], venue_id: int) -> list[dict[str, Any]]:
+    """The plans of a venue."""
+    return plans.list_plans(conn, caller().scope, venue_id, **page)
+
+
+@blp.route("/plans/<id:plan_id>")
+@organisations_only
+@blp.response(200, PlanSummary)
+def get_plan(plan_id: int) -> dict[str, Any]:
+    """A plan with its latest version."""
+    with autocommit() as conn:
+        return plans.get_plan(conn, caller().scope, plan_id)
+
+
+@blp.route("/plans/<id:plan_id>/versions", methods=["POST"])
+@organisations_only
+@blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
+@blp.arguments(VersionQuery, location="query")
+@blp.response(201, PlanVersion)
+def add_version(query: dict[str, Any], plan_id: int) -> Response:
+    """Import the plan again as its next version. Events stay with the version that they have until
+    they are moved. The answer says what changed, by guid."""
+    scope = caller().scope
+    with autocommit() as conn:
+        plans.check_plan(conn, scope, plan_id)
+    with importing():
+        return _import_version(query, scope, plan_id)
+
+
+def _import_version(query: dict[str, Any], scope: int | None, plan_id: int) -> Response:
+    source, plan = _read_body(query)
+    with transaction(caller().name, IMPORT_SECONDS) as conn:
+        return answer_once(
+            conn,
+            [*_asked(query), _hash(source)],
+            lambda: plans.add_version(
+                conn, scope, plan_id, plan, source, another_hall=query["another_hall"]
+            ),
+            PlanVersion(),
+        )
+
+
+@blp.route("/plans/<id:plan_id>/versions")
+@organisations_only
+@blp.paginated(VersionSummary)
+def list_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[str, Any]]:
+    """The versions of a plan, the first one first."""
+    return plans.list_versions(conn, caller().scope, plan_id, **page)
+
+
+@blp.route("/plans/<id:plan_id>/versions/<id:version>")
+@organisations_only
+@blp.response(200, PlanVersion)
+def get_version(plan_id: int, version: int) -> dict[str, Any]:
+    """A version of a plan, by its number, with what was understood of it."""
+    with autocommit() as conn:
+        return plans.get_version(conn, caller().scope, plan_id, version)
+
+
+SVG = {"description": "SVG", "content": {"image/svg+xml": {"schema": {"type": "string"}}}}
+
+
+@blp.route("/plans/<id:plan_id>/versions/<id:version>/picture")
+@organisations_only
+@blp.arguments(PictureQuery, location="query")
+@blp.doc(responses={200: SVG})
+def draw_version(query: dict[str, Any], plan_id: int, version: int) -> Response:
+    """A picture of a version: its categories, and which seats are sold first."""
+    with autocommit() as conn:
+        stored = plans.get_version(conn, caller().scope, plan_id, version)
+        seats = plans.draw_version(conn, caller().scope, plan_id, version)
+    return _picture(draw_seats(stored["name"], seats, stored_focus(stored), query["color"]))
+
+
+@blp.route("/plan-preview", methods=["POST"])
+@organisations_only
+@blp.arguments(PreviewQuery, location="query")
+@blp.doc(requestBody=PLAN_BODY, responses={200: SVG})
+def preview_plan(query: dict[str, Any]) -> Response:
+    """A picture of a plan before it is imported; nothing is stored."""
+    with importing():
+        _, plan = _read_body(query | {"strict": False})
+        return _picture(draw_plan(plan, query["color"]))
+
+
+def _picture(svg: bytes) -> Response:
+    answer = Response(svg, mimetype="image/svg+xml")
+    answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def _read_body(query: dict[str, Any]) -> tuple[bytes, Plan]:
+    """Errors: PlanError; if the import is strict also for warnings."""
+    request.max_content_length = MAX_BYTES
+    source = request.get_data(cache=False)
+    try:
+        source.decode()
+    except UnicodeDecodeError:
+        abort(400, "The body is not UTF-8.")
+    plan = read_plan(source, guess=query["guess"])
+    if query["strict"]:
+        refuse_warnings(plan)
+    return source, plan
+
+
+def _asked(query: dict[str, Any]) -> list[str]:
+    """What the query says, for the fingerprint of a repeated request."""
+    return [name for name in ("strict", "guess", "another_hall") if query.get(name)]
+
+
+def _hash(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()
