@@ -2,7 +2,7 @@
 
 In this order: a drawn area that is called stage; rows that bend, whose ends are nearer to it than
 their middle; and the direction in which the rows' numbers fall. Where zones look in all directions,
-as around a field, it is the middle of the hall. A plan that is not drawn has none.
+as around a field, it is the middle of all seats. A plan that is not drawn has none.
 """
 
 import math
@@ -18,8 +18,8 @@ Point = tuple[float, float]
 BENT = 0.02  # of the row's chord: less is no bend
 LONGEST_BEND = 3.0  # a longer way for its chord has a block that is drawn as one row
 BENT_PART = 0.3  # of the rows must bend so that bends count
-AGREED = 0.6  # the length of the mean direction above which a hall looks one way
-BEFORE_THE_FIRST_ROW = 0.15  # of the hall's depth
+AGREED = 0.6  # the length of the mean direction above which a venue looks one way
+BEFORE_THE_FIRST_ROW = 0.15  # of the seats' depth
 
 _STAGE = re.compile(
     r"\b(stage|b(ü|ue)hne|sc(è|e)ne|escenario|palcoscenico|podium|toneel|scen[ae]?|n(ä|a)ytt(ä|a)m(ö|o)"
@@ -127,7 +127,7 @@ def _falls(rows: Sequence[DrawnRow]) -> Iterable[Point]:
 
 
 def _before(rows: Sequence[DrawnRow], direction: Point, source: str) -> FocalPoint:
-    """The point before the first row, in the middle of the hall's width."""
+    """The point before the first row, in the middle of the seats' width."""
     length = math.hypot(*direction)
     dx, dy = direction[0] / length, direction[1] / length
     points = [point for row in rows for point in row.points]

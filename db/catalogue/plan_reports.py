@@ -245,7 +245,7 @@ def compare_seats(old: Seats, new: Seats) -> dict[str, dict[str, Any]]:
     }
 
 
-def is_another_hall(old: Seats, new: Seats) -> bool:
+def is_unrelated(old: Seats, new: Seats) -> bool:
     """Tell whether fewer than half of the seats are in both, at their place or under their name."""
     changes = _list_changes(old, new)
     strange = set(changes["moved"]) & set(changes["renamed"])

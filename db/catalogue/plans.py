@@ -11,7 +11,7 @@ from db.catalogue.plan_reports import (
     Seats,
     StoredSeat,
     compare_seats,
-    is_another_hall,
+    is_unrelated,
     report_plan,
     stored,
 )
@@ -99,51 +99,59 @@ def add_version(
     plan: Plan,
     source: bytes,
     *,
-    another_hall: bool = False,
+    unrelated: bool = False,
 ) -> dict[str, Any]:
     """Store the next version of a plan; 80,000 seats take seconds. source: the file as it was
-    uploaded; only the keys that were read are kept. another_hall: it may have few seats in common
-    with the version before.
+    uploaded; only the keys that were read are kept. unrelated: it may have few seats in common with
+    the version before.
 
     Returns {id, version, version_id, name, seats, categories: [{category, name, color, seats}],
     counts, focal_point, zones, guesses, warnings, changes (since the version before, or None),
     sold_seats_gone: [{event_id, name, version, seats}]}.
-    Errors: NotFound; Conflict another_hall.
+    Errors: NotFound; Conflict unrelated_plan.
     """
     locked = maybe(conn.execute(sql.lock_plan, {"plan_id": plan_id, "scope": scope}))
     if locked is None:
         raise NotFound
-    changes = _find_changes(conn, plan_id, plan, another_hall=another_hall)
-    report = report_plan(plan) | {"changes": changes}
-    categories = _describe_categories(plan)
+    report = report_plan(plan) | {
+        "changes": _find_changes(conn, plan_id, plan, unrelated=unrelated),
+        "categories": _describe_categories(plan),
+    }
+    added = _add_version(conn, plan_id, plan, source, report)
+    said = {"id": plan_id, "name": locked["name"], "seats": len(plan.seats)}
+    return said | report | added | _find_sold(conn, added)
+
+
+def _add_version(
+    conn: Conn, plan_id: int, plan: Plan, source: bytes, report: dict[str, Any]
+) -> dict[str, Any]:
     values = {
         "plan_id": plan_id,
         "source": Jsonb(keep_read(json.loads(source))),
         "seat_count": len(plan.seats),
-        "report": Jsonb(report | {"categories": categories}),
+        "report": Jsonb(report),
     }
     added = one(conn.execute(sql.add_version, values))
     _add_categories(conn, added["version_id"], plan)
     _copy_seats(conn, added["version_id"], plan)
-    said = {"id": plan_id, "name": locked["name"], "seats": len(plan.seats)}
-    return said | {"categories": categories} | report | added | _find_sold(conn, added)
+    return added
 
 
 def _find_changes(
-    conn: Conn, plan_id: int, plan: Plan, *, another_hall: bool
+    conn: Conn, plan_id: int, plan: Plan, *, unrelated: bool
 ) -> dict[str, Any] | None:
-    """What changed since the latest version, if there is one. Errors: Conflict another_hall."""
-    rows = conn.execute(sql.list_latest_seats, {"plan_id": plan_id}).fetchall()
+    """What changed since the latest version, if there is one. Errors: Conflict unrelated_plan."""
+    rows = many(conn.execute(sql.list_latest_seats, {"plan_id": plan_id}))
     if not rows:
         return None
     old: Seats = {row["guid"]: _stored(row) for row in rows}
     new = stored(plan)
-    if not another_hall and is_another_hall(old, new):
+    if not unrelated and is_unrelated(old, new):
         message = (
             "Fewer than half of the seats are in the version before: this looks like the plan of "
-            "another hall. Import it as a plan of its own, or say another_hall=true."
+            "another venue. Import it as a plan of its own, or say unrelated=true."
         )
-        raise Conflict(message, "another_hall")
+        raise Conflict(message, "unrelated_plan")
     return {"since_version": rows[0]["version"]} | compare_seats(old, new)
 
 

@@ -40,7 +40,8 @@ plan alone: in another version of it the same integer is another seat.
   one); in a row the middle comes first. Categories have their numbers together, unless a run has
   seats of two.
 
-Guids, names, printed numbers and the order of the seats in a drawn row have no influence.
+Guids, names, printed numbers and the order of the seats in a drawn row have no influence; the
+numbers of rows only where the plan has no focal point.
 """
 
 import json

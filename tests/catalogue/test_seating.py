@@ -141,7 +141,7 @@ def test_two_seats_alone_are_judged_by_the_steps_of_their_zone() -> None:
 def test_wide_chairs_are_neighbours_but_seats_across_the_hall_are_not() -> None:
     rows = [line([20.0 * i for i in range(20)], y=y) for y in (0, 30)]
     rows += [line([0, 35, 70, 105], y=60), line([0, 300, 600, 900], y=90)]
-    assert run_lengths(read_plan(plan_of(*rows))) == [20, 20, 4, 1, 1, 1, 1]
+    assert sorted(run_lengths(read_plan(plan_of(*rows)))) == [1, 1, 1, 1, 4, 20, 20]
 
 
 @pytest.mark.parametrize(("dx", "dy", "lines"), [(20, 50, [5] * 4), (50, 20, [4] * 5)])
@@ -167,7 +167,7 @@ def test_a_row_overrules_its_zone_on_general_admission() -> None:
     source = plan_of(line([0, 20, 400]), line([0, 20, 400], y=30))
     source["zones"][0]["general_admission"] = True
     source["zones"][0]["rows"][0]["general_admission"] = False
-    assert run_lengths(read_plan(source)) == [2, 1, 3]
+    assert sorted(run_lengths(read_plan(source))) == [1, 2, 3]
 
 
 def arc(degrees: float, seats: int, turned: float = 0) -> list[Point]:
@@ -306,6 +306,7 @@ def test_a_straight_row_is_cut_exactly_at_its_aisles(
 @given(plans(), st.floats(-500, 500))
 @settings(max_examples=100, deadline=None)
 def test_it_gives_the_same_numbers_whatever_things_are_called(source: Json, moved: float) -> None:
+    source.setdefault("focal_point", {"x": 50, "y": -100})  # without one the rows' numbers count
     before = {seat.guid: seat.seat for seat in read_plan(source).seats}
     source |= {"name": "Renamed", "size": {"width": 9, "height": 9}}
     source["categories"] = [{"color": "#123", "name": c["name"]} for c in source["categories"]]

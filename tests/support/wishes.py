@@ -24,6 +24,8 @@ class Model:
     """Free seats by number: their category and kind (`.`, `w` or `k`)."""
 
     free: dict[int, tuple[int, str]] = field(default_factory=dict)
+    kinds: set[tuple[int, str]] = field(default_factory=set)
+    """What the categories have, free or not."""
 
     @classmethod
     def of(cls, rows: Rows, avoid: list[int]) -> "Model":
@@ -31,6 +33,7 @@ class Model:
         for category, drawings in rows.items():
             for drawing in drawings:
                 for place, kind in enumerate(drawing):
+                    model.kinds.add((category, "." if kind == "x" else kind))
                     if kind in ".wk" and following + place not in avoid:
                         model.free[following + place] = (category, kind)
                 following += len(drawing) + 1
@@ -40,8 +43,15 @@ class Model:
         return [
             seat
             for seat, (category, kind) in sorted(self.free.items())
-            if kind in kinds and wish.category in (0, category)
+            if kind in kinds and self.suits(wish, category, kind)
         ]
+
+    def suits(self, wish: Wish, category: int, kind: str) -> bool:
+        """A wheelchair place and what is beside it may be of another category, where the one that
+        was asked for has none."""
+        if wish.category in (0, category):
+            return True
+        return bool(wish.accessible) and (kind == "k" or (wish.category, kind) not in self.kinds)
 
     def blocks(self, wish: Wish, size: int, kinds: str) -> Iterator[list[int]]:
         """Neighbouring free seats, `size` of them."""
@@ -55,10 +65,11 @@ class Model:
         if wish.seats is not None:
             return self.free.keys() >= set(wish.seats)
         if wish.accessible:
+            pure = wish.category and (wish.category, ".") not in self.kinds
             return self.has_accessible_block(wish) or (
                 not wish.together
                 and len(self.usable(wish, "w")) >= wish.accessible
-                and len(self.usable(wish, ".")) >= wish.quantity - wish.accessible
+                and len(self.usable(wish, ".k" if pure else ".")) >= wish.quantity - wish.accessible
             )
         if wish.together:
             return any(self.blocks(wish, wish.quantity, "."))
@@ -66,7 +77,7 @@ class Model:
 
     def has_accessible_block(self, wish: Wish) -> bool:
         return any(
-            sum(self.free[seat][1] == "w" for seat in block) >= wish.accessible
+            sum(self.free[seat][1] == "w" for seat in block) == wish.accessible
             for block in self.blocks(wish, wish.quantity, ".wk")
         )
 
@@ -78,9 +89,9 @@ class Model:
         if wish.seats is not None:
             assert seats == sorted(wish.seats)
         else:
-            assert all(wish.category in (0, self.free[seat][0]) for seat in seats)
+            assert all(self.suits(wish, *self.free[seat]) for seat in seats)
             if wish.accessible:
-                assert kinds.count("w") >= wish.accessible
+                assert kinds.count("w") == wish.accessible, "a companion has a wheelchair place"
             else:
                 assert set(kinds) == {"."}, "kept for somebody who needs it"
             if wish.together:

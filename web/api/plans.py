@@ -47,7 +47,7 @@ class PlanFocalPoint(Schema):
         validate=validate.OneOf(["plan", "stage", "bends", "rows", "middle"]),
         metadata={
             "description": "plan: given there; otherwise worked out: from an area that is called "
-            "stage, from rows that bend, from the numbers of rows, or the middle of the hall"
+            "stage, from rows that bend, from the numbers of rows, or the middle of all seats"
         },
     )
 
@@ -172,7 +172,7 @@ class PlanQuery(ImportQuery):
 
 
 class VersionQuery(ImportQuery):
-    another_hall = QueryBoolean(
+    unrelated = QueryBoolean(
         load_default=False,
         metadata={"description": "the plan may have few seats in common with the version before"},
     )
@@ -291,7 +291,7 @@ def _import_version(query: dict[str, Any], scope: int | None, plan_id: int) -> R
             conn,
             [*_asked(query), _hash(source)],
             lambda: plans.add_version(
-                conn, scope, plan_id, plan, source, another_hall=query["another_hall"]
+                conn, scope, plan_id, plan, source, unrelated=query["unrelated"]
             ),
             PlanVersion(),
         )
@@ -363,7 +363,7 @@ def _read_body(query: dict[str, Any]) -> tuple[bytes, Plan]:
 
 def _asked(query: dict[str, Any]) -> list[str]:
     """What the query says, for the fingerprint of a repeated request."""
-    return [name for name in ("strict", "guess", "another_hall") if query.get(name)]
+    return [name for name in ("strict", "guess", "unrelated") if query.get(name)]
 
 
 def _hash(source: bytes) -> str:
