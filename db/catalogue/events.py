@@ -198,19 +198,22 @@ def change_draft(
     changed = event | fields
     if changed["on_sale_at"] >= changed["off_sale_at"]:
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
-    if version := fields.pop("plan_version_id", None):
-        _change_version(conn, event_id, version, prices)
+    _change_version(conn, event_id, fields.pop("plan_version_id", None), prices)
     _check_ways_to_pay(changed)
     _check_new_currency(conn, event, fields, prices)
     values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
-    values |= {"set_offline": "offline_seconds" in fields}
-    values |= {"set_release": "accessible_release_seconds" in fields}
+    given = {"offline": "offline_seconds", "release": "accessible_release_seconds"}
+    values |= {f"set_{name}": field in fields for name, field in given.items()}
     conn.execute(sql.change_draft, values)
+    _replace_prices(conn, event_id, prices)
+    _refuse_wrong(conn, event_id, begins="starts_at" in fields)
+
+
+def _replace_prices(conn: Conn, event_id: int, prices: Sequence[Price] | None) -> None:
     if prices is not None:
         rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
         _check_prices(prices, {row["category"] for row in rows})
         set_prices(conn, event_id, prices)
-    _refuse_wrong(conn, event_id, begins="starts_at" in fields)
 
 
 def _check_new_currency(
@@ -231,9 +234,11 @@ def _check_new_currency(
 
 
 def _change_version(
-    conn: Conn, event_id: int, version_id: int, prices: Sequence[Price] | None
+    conn: Conn, event_id: int, version_id: int | None, prices: Sequence[Price] | None
 ) -> None:
     """Pin a draft to another plan version. Its categories need prices: given now, or by name."""
+    if version_id is None:
+        return
     _find_version(conn, event_id, version_id)
     if prices is None:
         _move(conn, event_id, version_id)

@@ -152,6 +152,7 @@ class Settings:
             _require(getattr(self, name), name.upper(), schemes, example)
         if self.database_pooler not in ("on", "off"):
             raise SettingsError("DATABASE_POOLER must be on or off")
+
     @property
     def old_keys(self) -> list[str]:
         return [key.strip() for key in self.old_secret_keys.split(",") if key.strip()]

@@ -41,7 +41,7 @@ FROM unnest(%(categories)s::integer[], %(prices)s::bigint[], %(fees)s::bigint[],
 JOIN events e ON e.id = %(event_id)s
 JOIN plan_categories c ON c.plan_version_id = e.plan_version_id AND c.category = n.category
 ON CONFLICT (event_id, category) DO UPDATE
-SET price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
+SET name = excluded.name, price = excluded.price, fee = excluded.fee, tax_rate = excluded.tax_rate
 
 -- check_event --
 -- The first error across the fields of an event; no row: there is none. begins: whether the event has to
