@@ -140,7 +140,6 @@ CREATE TABLE plan_categories (
     category smallint NOT NULL,
     name text NOT NULL,
     color text NOT NULL DEFAULT ''::text,
-    accessible_seats integer NOT NULL DEFAULT 0,
     ordinary_seats integer NOT NULL DEFAULT 0,
     CONSTRAINT plan_categories_pkey PRIMARY KEY (plan_version_id, category),
     CONSTRAINT plan_categories_plan_version_id_name_key UNIQUE (plan_version_id, name),

@@ -64,20 +64,20 @@ def list_versions(
     return many(conn.execute(sql.list_versions, values))
 
 
-def get_version(conn: Conn, scope: int | None, plan_id: int, version: int) -> dict[str, Any]:
+def get_version(conn: Conn, scope: int | None, plan_id: int, version_id: int) -> dict[str, Any]:
     """A version with what was understood of it, as add_version. Errors: NotFound."""
     plan = get_plan(conn, scope, plan_id)
-    row = maybe(conn.execute(sql.get_version, {"plan_id": plan_id, "version": version}))
+    row = maybe(conn.execute(sql.get_version, {"plan_id": plan_id, "version_id": version_id}))
     if row is None:
         raise NotFound
     report: dict[str, Any] = row.pop("report")
     return {"id": plan_id, "name": plan["name"]} | report | row | _find_sold(conn, row)
 
 
-def draw_version(conn: Conn, scope: int | None, plan_id: int, version: int) -> list[DrawnSeat]:
+def draw_version(conn: Conn, scope: int | None, plan_id: int, version_id: int) -> list[DrawnSeat]:
     """What a picture of a version needs of its seats, best first. Errors: NotFound."""
     check_plan(conn, scope, plan_id)
-    rows = many(conn.execute(sql.draw_version, {"plan_id": plan_id, "version": version}))
+    rows = many(conn.execute(sql.draw_version, {"plan_id": plan_id, "version_id": version_id}))
     if not rows:
         raise NotFound
     return cast(list[DrawnSeat], rows)
@@ -169,7 +169,6 @@ def _find_sold(conn: Conn, version: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_categories(conn: Conn, version_id: int, plan: Plan) -> None:
-    accessible: Counter[int] = Counter(s.category for s in plan.seats if s.accessible)
     ordinary: Counter[int] = Counter(
         s.category for s in plan.seats if not s.accessible and not s.companion
     )
@@ -177,7 +176,6 @@ def _add_categories(conn: Conn, version_id: int, plan: Plan) -> None:
         "version_id": version_id,
         "names": [category.name for category in plan.categories],
         "colors": [category.color for category in plan.categories],
-        "accessible": [accessible[n] for n in range(len(plan.categories))],
         "ordinary": [ordinary[n] for n in range(len(plan.categories))],
     }
     conn.execute(sql.add_categories, values)

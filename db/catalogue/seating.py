@@ -490,6 +490,8 @@ class _Reader:
     def seat_flags(self, seat: dict[str, Any], category: int, path: str) -> Flags:
         """The seat's own flags, or else those of its category."""
         known = self.flags[category] if category >= 0 else Flags()
+        if seat.keys().isdisjoint(_FLAGS) and not any(known):
+            return known
         if any(known) and any(
             value and flag not in self.said[category] and seat.get(flag) is None
             for flag, value in zip(_FLAGS, known, strict=True)
@@ -653,7 +655,7 @@ def _number_seats(draft: _Draft, focus: FocalPoint | None) -> list[Seat]:
     found = [run for row in draft.rows for run in _cut(row, usual.get(row.zone, 0.0))]
     found += _standing_areas(draft.rows)
     first = _first_categories(found, len(draft.categories))
-    order = _row_order(draft.rows)
+    order = _row_order(draft.rows, by_number=focus is None)
     runs = [_Run(_rank(members, first, order, focus), members) for members in found]
     seats: list[Seat] = []
     following = 1
@@ -687,14 +689,14 @@ def _first_categories(found: list[list[tuple[_Row, int]]], categories: int) -> l
     return [head(category) for category in range(categories)]
 
 
-def _row_order(rows: list[_Row]) -> dict[int, int]:
-    """The place of each row, by its id(): zones as in the file, rows by number if all have one."""
+def _row_order(rows: list[_Row], *, by_number: bool) -> dict[int, int]:
+    """The place of each row in the file, by its id(); or, in each zone, by number if all have one."""
     zones: dict[int, list[_Row]] = {}
     for row in rows:
         zones.setdefault(row.zone, []).append(row)
     ordered: list[_Row] = []
     for members in zones.values():
-        ranks = order_of([row.name for row in members])
+        ranks = order_of([row.name for row in members]) if by_number else None
         ordered += [members[i] for i in _by(ranks)] if ranks else members
     return {id(row): n for n, row in enumerate(ordered)}
 

@@ -7,15 +7,11 @@ alter table plan_versions add column report jsonb not null default '{}';
 /* printed_row: how the row is printed, if the plan says it, as in "Table 7". */
 alter table plan_seats add column printed_row text not null default '';
 
-/* accessible_seats: places for wheelchairs; ordinary_seats: those that are neither that nor a companion's. */
-alter table plan_categories
-    add column accessible_seats integer not null default 0,
-    add column ordinary_seats integer not null default 0;
-update plan_categories c
-set accessible_seats = n.accessible, ordinary_seats = n.ordinary
-from (select plan_version_id, category, count(*) filter (where accessible) as accessible,
-          count(*) filter (where not accessible and not companion) as ordinary
-      from plan_seats group by 1, 2) n
+/* ordinary_seats: those that are neither for wheelchairs nor for companions. */
+alter table plan_categories add column ordinary_seats integer not null default 0;
+update plan_categories c set ordinary_seats = n.ordinary
+from (select plan_version_id, category, count(*) as ordinary
+      from plan_seats where not accessible and not companion group by 1, 2) n
 where c.plan_version_id = n.plan_version_id and c.category = n.category;
 
 /* accessible_release_seconds: how long before the start kept seats are released; null: never.

@@ -1,4 +1,4 @@
-"""Wheelchair users and companions get what is theirs, and what is free means one thing everywhere."""
+"""Wheelchair users and companions get what is theirs; `free` means one thing everywhere."""
 
 from typing import Any
 from uuid import UUID

@@ -41,7 +41,7 @@ FOCUS = {"focal_point": {"x": 0, "y": -50}}
         "Ohne Rollstuhlplatz",
         "Kein Begleitplatz",
         "Niet geschikt voor rolstoel",
-        "Не для инвалидных колясок",
+        "Мест для инвалидов нет",
         "Neben Rollstuhlplatz",
         "Keine Sichtbehinderung",
         "Rollstuhl + Begleitperson",
@@ -339,14 +339,14 @@ def test_plans_and_their_versions_can_be_read(hall: Sale, circus: Caller) -> Non
     assert hall.opera.get(f"/v1/plans/{plan['id']}").json == listed
     versions = hall.opera.get(f"/v1/plans/{plan['id']}/versions").json
     assert [(one["version"], one["events"]) for one in versions] == [(1, 1), (2, 0)]
-    assert hall.opera.get(f"/v1/plans/{plan['id']}/versions/1").json == plan
-    assert hall.opera.get(f"/v1/plans/{plan['id']}/versions/3").status_code == 404
+    assert hall.opera.get(f"/v1/plans/{plan['id']}/versions/{plan['version_id']}").json == plan
+    assert hall.opera.get(f"/v1/plans/{plan['id']}/versions/999").status_code == 404
     for path in (
         f"/v1/venues/{hall.venue['id']}/plans",
         f"/v1/plans/{plan['id']}",
         f"/v1/plans/{plan['id']}/versions",
-        f"/v1/plans/{plan['id']}/versions/1",
-        f"/v1/plans/{plan['id']}/versions/1/picture",
+        f"/v1/plans/{plan['id']}/versions/{plan['version_id']}",
+        f"/v1/plans/{plan['id']}/versions/{plan['version_id']}/picture",
     ):
         assert circus.get(path).status_code == 404, path
 
@@ -422,9 +422,8 @@ def test_a_draft_gets_another_version_and_keeps_the_prices_of_names(hall: Sale) 
     version = hall.opera.post(f"/v1/plans/{hall.plan['id']}/versions", plan).json
     answer = hall.opera.patch(draft.path, {"plan_version_id": version["version_id"]})
     assert answer.status_code == 200, answer.text
-    prices = [
-        (price["category"], price["name"], price["price"]) for price in answer.json["categories"]
-    ]
+    found = answer.json["categories"]
+    prices = [(price["category"], price["name"], price["price"]) for price in found]
     assert prices == [(1, "Rest", 5000), (2, "Best", 9000)]
     assert draft.open().id == draft.id
 
@@ -468,7 +467,9 @@ def test_a_preview_is_drawn_and_nothing_is_stored(hall: Sale, conn: Conn) -> Non
 
 
 def test_a_version_has_a_picture(hall: Sale) -> None:
-    answer = hall.opera.get(f"/v1/plans/{hall.plan['id']}/versions/1/picture?color=category")
+    answer = hall.opera.get(
+        f"/v1/plans/{hall.plan['id']}/versions/{hall.plan['version_id']}/picture?color=category"
+    )
     assert (answer.status_code, answer.text.count("<circle cx")) == (200, 30)
     assert "#f00" in answer.text
 

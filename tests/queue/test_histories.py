@@ -267,8 +267,13 @@ class Histories(RuleBasedStateMachine):
     def refusal_of(self, buyer: int, wish: Wish, sale: Sale, look: Look) -> str | None:
         if look.owned[buyer] + wish.quantity > sale.cap:
             return "over_cap"
-        if wish.seats and not wish.accessible and any(look.seats[s][1] != "." for s in wish.seats):
+        if wish.accessible and not any(kind == "w" for _, kind, _ in look.seats.values()):
+            return "no_accessible_seats"
+        kinds = [look.seats[seat][1] for seat in wish.seats or ()]
+        if kinds.count("w") > wish.accessible or ("k" in kinds and not wish.accessible):
             return "kept_seat"
+        if "k" in kinds and "w" not in kinds:
+            return "companion_seat"
         return "already_waiting" if any(e.buyer == buyer for e in look.waiting()) else None
 
     @step(sale=st.integers(0, 1), pick=picks)

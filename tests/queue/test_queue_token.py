@@ -35,6 +35,7 @@ def a_board(served: int = 0, last: int = 0, **changes: Any) -> Board:
         "turn_seconds": 600,
         "leavers": [],
         "sale": "open",
+        "accessible_free": False,
         "as_of": MOMENT,
     }
     return next_board(None, queue | changes)

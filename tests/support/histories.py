@@ -48,7 +48,8 @@ class Look:
                 seat: (category, kind)
                 for seat, (category, kind, state) in self.seats.items()
                 if state == "free" and seat not in but
-            }
+            },
+            {(category, kind) for category, kind, _ in self.seats.values()},
         )
 
     def may_hope(self, wish: Wish) -> bool:
@@ -56,7 +57,7 @@ class Look:
         if wish.seats:
             return all(self.seats[seat][2] in ("free", "held") for seat in wish.seats)
         return any(
-            state == "held" and wish.category in (0, category)
+            state == "held" and (wish.accessible or wish.category in (0, category))
             for category, _, state in self.seats.values()
         )
 

@@ -305,27 +305,27 @@ def list_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[s
     return plans.list_versions(conn, caller().scope, plan_id, **page)
 
 
-@blp.route("/plans/<id:plan_id>/versions/<id:version>")
+@blp.route("/plans/<id:plan_id>/versions/<id:version_id>")
 @organisations_only
 @blp.response(200, PlanVersion)
-def get_version(plan_id: int, version: int) -> dict[str, Any]:
-    """A version of a plan, by its number, with what was understood of it."""
+def get_version(plan_id: int, version_id: int) -> dict[str, Any]:
+    """A version of a plan with what was understood of it."""
     with autocommit() as conn:
-        return plans.get_version(conn, caller().scope, plan_id, version)
+        return plans.get_version(conn, caller().scope, plan_id, version_id)
 
 
 SVG = {"description": "SVG", "content": {"image/svg+xml": {"schema": {"type": "string"}}}}
 
 
-@blp.route("/plans/<id:plan_id>/versions/<id:version>/picture")
+@blp.route("/plans/<id:plan_id>/versions/<id:version_id>/picture")
 @organisations_only
 @blp.arguments(PictureQuery, location="query")
 @blp.doc(responses={200: SVG})
-def draw_version(query: dict[str, Any], plan_id: int, version: int) -> Response:
+def draw_version(query: dict[str, Any], plan_id: int, version_id: int) -> Response:
     """A picture of a version: its categories, and which seats are sold first."""
     with autocommit() as conn:
-        stored = plans.get_version(conn, caller().scope, plan_id, version)
-        seats = plans.draw_version(conn, caller().scope, plan_id, version)
+        stored = plans.get_version(conn, caller().scope, plan_id, version_id)
+        seats = plans.draw_version(conn, caller().scope, plan_id, version_id)
     return _picture(draw_seats(stored["name"], seats, stored_focus(stored), query["color"]))
 
 

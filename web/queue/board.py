@@ -162,7 +162,7 @@ def _state(board: Board) -> dict[str, int | float | str | Sequence[Sequence[int]
         "waiting": waiting,
         "leavers": board.queue["leavers"],
         "sale": board.sale,
-        "accessible_free": board.queue["accessible_free"],
+        "accessible_free": board.queue.get("accessible_free", False),
         "rate_per_minute": None if rate is None else round(rate * 60),
         "estimated_wait_s": board.estimated_wait(newest) if waiting else 0,
         "poll_after_s": round(board.poll_base(waiting)),

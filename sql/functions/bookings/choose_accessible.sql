@@ -16,7 +16,8 @@ declare
     start integer;
     places integer[];
 begin
-    select e.plan_version_id, coalesce(c.accessible_seats > 0, false),
+    select e.plan_version_id, exists (
+            select from seats where event_id = p_event and accessible and category = p_category),
         coalesce(c.ordinary_seats > 0, false)
     into version, of_places, of_others
     from events e

@@ -23,11 +23,8 @@ begin
         when p_category is not null and not exists (
             select from event_categories where event_id = p_show.id and category = p_category)
             then 'unknown_category'
-        when p_accessible > 0 and p_accessible > (
-            select case when sum(c.accessible_seats) filter (where c.category = p_category) > 0
-                    then sum(c.accessible_seats) filter (where c.category = p_category)
-                    else sum(c.accessible_seats) end
-            from plan_categories c where c.plan_version_id = p_show.plan_version_id) then 'no_accessible'
+        when p_accessible > 0 and p_accessible > count_accessible(p_show.id, p_category, false)
+            then 'no_accessible'
     end;
     if outcome is null and p_guids is not null then
         select array_agg(s.seat order by s.seat), count(*) filter (where s.kept and p.accessible),

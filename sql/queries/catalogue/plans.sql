@@ -38,7 +38,7 @@ ORDER BY v.id LIMIT %(limit)s
 -- get_version --
 -- A version of a plan, with what its import understood.
 SELECT id AS version_id, version, seat_count AS seats, created_at, report FROM plan_versions
-WHERE plan_id = %(plan_id)s AND version = %(version)s
+WHERE plan_id = %(plan_id)s AND id = %(version_id)s
 
 -- draw_version --
 -- The seats of a version as a picture needs them, in their order.
@@ -46,7 +46,7 @@ SELECT s.x, s.y, s.category, c.name, c.color, s.accessible, s.companion
 FROM plan_versions v
 JOIN plan_seats s ON s.plan_version_id = v.id
 JOIN plan_categories c ON c.plan_version_id = v.id AND c.category = s.category
-WHERE v.plan_id = %(plan_id)s AND v.version = %(version)s
+WHERE v.plan_id = %(plan_id)s AND v.id = %(version_id)s
 ORDER BY s.seat
 
 -- list_latest_seats --
@@ -88,10 +88,10 @@ RETURNING id AS version_id, version, created_at
 
 -- add_categories --
 -- Adds the categories of a plan version, numbered from 1 in the order of the plan.
-INSERT INTO plan_categories (plan_version_id, category, name, color, accessible_seats, ordinary_seats)
-SELECT %(version_id)s, c.category, c.name, c.color, c.accessible, c.ordinary
-FROM unnest(%(names)s::text[], %(colors)s::text[], %(accessible)s::integer[], %(ordinary)s::integer[])
-    WITH ORDINALITY c(name, color, accessible, ordinary, category)
+INSERT INTO plan_categories (plan_version_id, category, name, color, ordinary_seats)
+SELECT %(version_id)s, c.category, c.name, c.color, c.ordinary
+FROM unnest(%(names)s::text[], %(colors)s::text[], %(ordinary)s::integer[])
+    WITH ORDINALITY c(name, color, ordinary, category)
 
 -- copy_seats --
 -- Adds the seats of a plan version in bulk.
