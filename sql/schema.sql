@@ -13,8 +13,14 @@ CREATE TABLE organisations (
     address text NOT NULL DEFAULT ''::text,
     vat_id text NOT NULL DEFAULT ''::text,
     return_urls text[] NOT NULL DEFAULT '{}'::text[],
+    holds_free smallint NOT NULL DEFAULT 3,
+    holds_most smallint NOT NULL DEFAULT 6,
+    holds_wait_seconds integer NOT NULL DEFAULT 900,
     CONSTRAINT organisations_pkey PRIMARY KEY (id),
     CONSTRAINT organisations_address_check CHECK (length(address) <= 500),
+    CONSTRAINT organisations_holds_free_check CHECK (holds_free >= 0 AND holds_free <= 100),
+    CONSTRAINT organisations_holds_most_check CHECK (holds_most >= 1 AND holds_most <= 100),
+    CONSTRAINT organisations_holds_wait_seconds_check CHECK (holds_wait_seconds >= 0 AND holds_wait_seconds <= 86400),
     CONSTRAINT organisations_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
     CONSTRAINT organisations_return_urls_check CHECK (cardinality(return_urls) <= 20),
     CONSTRAINT organisations_review_ends_check CHECK (review_ends = ANY (ARRAY['reject'::text, 'approve'::text])),
@@ -526,8 +532,11 @@ CREATE TABLE buyer_seats (
     buyer_id bigint NOT NULL,
     seats smallint NOT NULL,
     cap smallint NOT NULL,
+    unpaid_holds smallint NOT NULL DEFAULT 0,
+    unpaid_at timestamp with time zone,
     CONSTRAINT buyer_seats_pkey PRIMARY KEY (event_id, buyer_id),
-    CONSTRAINT buyer_seats_cap CHECK (seats >= 0 AND seats <= cap)
+    CONSTRAINT buyer_seats_cap CHECK (seats >= 0 AND seats <= cap),
+    CONSTRAINT buyer_seats_unpaid_holds_check CHECK (unpaid_holds >= 0)
 ) WITH (fillfactor=70);
 
 CREATE TABLE tickets (
@@ -640,9 +649,10 @@ CREATE TABLE payments (
     CONSTRAINT payments_refunded CHECK (refunded >= 0 AND refunded <= captured),
     CONSTRAINT payments_state_check CHECK (state = ANY (ARRAY['intended'::text, 'requires_action'::text, 'processing'::text, 'authorised'::text, 'captured'::text, 'failed'::text, 'unknown'::text, 'voided'::text]))
 );
-CREATE INDEX payments_address ON payments USING btree (organisation_id, address_hash, created_at) WHERE address_hash IS NOT NULL;
+CREATE INDEX payments_address ON payments USING btree (address_hash, created_at) WHERE address_hash IS NOT NULL;
 CREATE INDEX payments_booking ON payments USING btree (event_id, booking_id, created_at);
-CREATE INDEX payments_card ON payments USING btree (organisation_id, card_fingerprint, created_at) WHERE card_fingerprint IS NOT NULL;
+CREATE INDEX payments_card ON payments USING btree (card_fingerprint, created_at) WHERE card_fingerprint IS NOT NULL;
+CREATE INDEX payments_event ON payments USING btree (event_id, created_at);
 CREATE INDEX payments_offline ON payments USING btree (event_id, id) WHERE method = 'offline'::text;
 CREATE UNIQUE INDEX payments_one_live ON payments USING btree (event_id, booking_id) WHERE state = ANY (ARRAY['intended'::text, 'requires_action'::text, 'processing'::text, 'authorised'::text, 'captured'::text, 'unknown'::text]);
 CREATE INDEX payments_open ON payments USING btree (id) WHERE state = ANY (ARRAY['intended'::text, 'requires_action'::text, 'processing'::text, 'authorised'::text, 'unknown'::text]);
@@ -787,7 +797,7 @@ CREATE TABLE review_rules (
     CONSTRAINT review_rules_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
     CONSTRAINT review_rules_action_check CHECK (action = ANY (ARRAY['review'::text, 'none'::text])),
     CONSTRAINT review_rules_most_check CHECK (most >= 0 AND most <= 100),
-    CONSTRAINT review_rules_rule_check CHECK (rule = ANY (ARRAY['buyer_attempts'::text, 'buyer_seats'::text, 'card_buyers'::text, 'card_bookings'::text, 'address_buyers'::text, 'gateway_review'::text, 'risk_level'::text])),
+    CONSTRAINT review_rules_rule_check CHECK (rule = ANY (ARRAY['buyer_attempts'::text, 'buyer_seats'::text, 'card_buyers'::text, 'card_bookings'::text, 'address_buyers'::text, 'gateway_review'::text, 'risk_level'::text, 'buyer_declines'::text, 'card_declines'::text, 'address_declines'::text])),
     CONSTRAINT review_rules_window_seconds_check CHECK (window_seconds >= 60 AND window_seconds <= 2592000)
 );
 

@@ -690,7 +690,7 @@ def _first_categories(found: list[list[tuple[_Row, int]]], categories: int) -> l
 
 
 def _row_order(rows: list[_Row], *, by_number: bool) -> dict[int, int]:
-    """The place of each row in the file, by its id(); or, in each zone, by number if all have one."""
+    """The place of each row in the file, by its id(); or by number in zones where all have one."""
     zones: dict[int, list[_Row]] = {}
     for row in rows:
         zones.setdefault(row.zone, []).append(row)
