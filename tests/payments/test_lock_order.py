@@ -27,9 +27,19 @@ pytestmark = pytest.mark.faults("F1")
 
 @contextmanager
 def beside(work: Callable[[], Any]) -> Iterator[Future[Any]]:
-    """Work that another thread does while the block lasts."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(work)
+    """Work that another thread does while the block lasts, and ends with it.
+
+    If the block fails it is not waited for: it may want a lock that a block around this one has.
+    """
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    try:
+        yield future
+    except BaseException:
+        pool.shutdown(wait=False)
+        raise
+    future.result()
+    pool.shutdown()
 
 
 @contextmanager
@@ -44,7 +54,7 @@ def test_a_notification_comes_while_its_payment_is_recorded(running: Running) ->
     booking = running.sale.hold("alice")
     payment = running.pay(booking)
     news = Notification(f"evt_{uuid4()}", "any", False, payment, None, "authorised", {})
-    with beside(lambda: store(news)) as told, recording(running, booking) as worker:
+    with recording(running, booking) as worker, beside(lambda: store(news)) as told:
         wait_until(lambda: is_waited_for(worker))
         worker.execute("update payments set gateway_ref = 'pi_1' where id = %s", [payment])
         worker.commit()
@@ -64,8 +74,8 @@ def test_a_booking_is_given_up_while_its_payment_is_recorded(running: Running) -
     booking = running.sale.hold("alice")
     running.pay(booking)
     with (
-        beside(lambda: running.cancel(booking)) as cancelled,
         recording(running, booking) as worker,
+        beside(lambda: running.cancel(booking)) as cancelled,
     ):
         wait_until(lambda: is_waited_for(worker))
         worker.execute("select from bookings where id = %s for update nowait", [booking])
