@@ -31,6 +31,7 @@ from ops.local.servers import Postgres, Redis
 from tests.support.theatre import stage_every_state
 
 pytest_plugins = [
+    "tests.support.faults",
     "tests.support.world",
     "tests.support.listening",
     "tests.support.running",
