@@ -32,7 +32,7 @@ begin
             case when i.total = 0 then 'confirmed' else 'held' end, e.quantity, p_show.currency,
             i.total, case when i.total > 0 then p_show.booking_fee else 0 end,
             p_show.booking_fee_tax_rate, case when i.total > 0 then fee_tax else 0 end,
-            case when coalesce(recent_unpaid(c), 0) = 0 then due
+            case when coalesce(c.unpaid_holds, 0) = 0 then due
                 else least(due, moment + make_interval(secs => greatest(least(60, p_show.hold_seconds),
                     p_show.hold_seconds * hold_share(p_show.organisation_id, recent_unpaid(c))))) end,
             e.terms_accepted_at,
