@@ -27,8 +27,9 @@ def start(running: Running, booking: UUID, card: str, address: bytes | None = AD
     owner = one(running.conn.execute(query, [booking]))
     with transaction("buyer") as conn:
         started = payments.start_payment(
-            conn, owner["event_id"], booking, owner["buyer_id"], "card", card, address_hash=address
-        )
+            conn, owner["event_id"], booking, owner["buyer_id"], "card", card,
+            "https://usher.example", address_hash=address,
+        )  # fmt: skip
     return UUID(str(started["payment_id"]))
 
 

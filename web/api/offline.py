@@ -92,10 +92,7 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
     booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
     booking = bookings.get_booking(conn, event_id, booking_id, buyer_id)
     if booking["state"] == "held":  # otherwise it costs nothing
-        payments.start_payment(
-            conn, event_id, booking_id, buyer_id,
-            method="offline", payment_method=None, address_hash=None,
-        )  # fmt: skip
+        payments.sell_offline(conn, event_id, booking_id, buyer_id)
     return bookings.get_booking(conn, event_id, booking_id, buyer_id)
 
 
