@@ -14,6 +14,7 @@ TINY = replace(SMALLEST, say=lambda _: None)
 
 
 @pytest.mark.processes
+@pytest.mark.system
 def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None:
     row = drain.mixed(replace(TINY, seats=4000), tmp_path)
     assert row.value > 0 and row.reference_value > 0
@@ -22,6 +23,7 @@ def test_a_mixed_queue_sells_the_hall_out_beside_pgbench(tmp_path: Path) -> None
 
 
 @pytest.mark.processes
+@pytest.mark.system
 def test_one_drain_serves_by_weight(tmp_path: Path) -> None:
     row = queue_fairness.by_weight(replace(TINY, seats=20_000), tmp_path)
     assert row.reference_value == 4
@@ -29,6 +31,7 @@ def test_one_drain_serves_by_weight(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.system
 def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
     row = saga.paid_200ms(replace(TINY, bookings=48), tmp_path)
     # One call at a time, and two for each booking; a third where the machine was busy.
@@ -38,6 +41,7 @@ def test_workers_overlap_their_calls_to_the_gateway(tmp_path: Path) -> None:
 
 
 @pytest.mark.processes
+@pytest.mark.system
 def test_a_booking_is_measured_beside_old_ones(tmp_path: Path) -> None:
     row = archive.old_bookings(TINY, tmp_path)
     assert row.value > 0 and row.cpu_ratio and "4,000 old bookings" in row.note

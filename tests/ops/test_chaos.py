@@ -31,6 +31,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.mark.processes
+@pytest.mark.system
 @pytest.mark.timeout(300)  # everything is killed, and the machine may be busy
 def test_nothing_is_lost_or_done_twice_whatever_breaks(tmp_path: Path) -> None:
     out = tmp_path / "chaos.json"

@@ -14,6 +14,7 @@ from ops.chaos.plan import draw_acts, draw_people, named_points
 
 
 @pytest.mark.processes
+@pytest.mark.system
 @pytest.mark.timeout(300)  # processes are killed, and the machine may be busy
 def test_the_books_agree_whatever_breaks(tmp_path: Path) -> None:
     out = tmp_path / "chaos-money.json"
