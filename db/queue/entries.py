@@ -66,27 +66,33 @@ def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
     """Join a queue, in one round trip. conn must not be in a transaction with other work.
 
     wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible,
-    seats (guids or None), accept_terms, admission}.
+    seats (guids or None), accept_terms, admission, and, where one is expected, expected_total}.
     Returns {id, number, state, joined_at, replayed}.
     Errors: NotFound; Conflict; InvalidRequest with `reason`. Nothing is stored then.
     """
-    row = one(conn.execute(sql.join_queue, wish))
-    outcome = row.pop("outcome")
+    row = one(conn.execute(sql.join_queue, {"expected_total": None} | wish))
+    outcome, total = row.pop("outcome"), row.pop("total")
     if outcome in ("joined", "replayed"):
         return row | {"replayed": outcome == "replayed"}
     details = {"entry_id": str(row["id"])} if row["id"] else {}
-    raise refusal(outcome, **details)
+    raise refusal(outcome, total, **details)
 
 
-def refusal(outcome: str, **details: Any) -> UsherError:
-    """The error that says why a wish is refused: NotFound, Conflict or InvalidRequest."""
+def refusal(outcome: str, total: int | None = None, **details: Any) -> UsherError:
+    """The error that says why a wish is refused: NotFound, Conflict or InvalidRequest. total: what
+    it costs, where another sum was expected."""
     if outcome == "no_event":
         return NotFound()
+    if outcome == "price_changed":
+        return Conflict(PRICE_CHANGED, outcome, total=total)
     if outcome in CONFLICTS:
         reason, message = CONFLICTS[outcome]
         return Conflict(message, reason, **details)
     reason, path, message = REFUSALS[outcome]
     return InvalidRequest(message, reason=reason, path=path)
+
+
+PRICE_CHANGED = "This is not what it costs now: see total, and ask again with it if you agree."
 
 
 def get_entry(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> dict[str, Any]:
@@ -114,6 +120,27 @@ def take_pass(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> datet
     return until
 
 
+def expect_total(
+    conn: Conn, event_id: int, entry_id: UUID, buyer_id: int, expected_total: int
+) -> None:
+    """Expect another total for an entry that is not decided: its buyer has seen the new price.
+
+    Errors: NotFound; Conflict decided, no_total (it expects none) or price_changed (`total`).
+    """
+    values = {"event_id": event_id, "entry_id": entry_id, "buyer_id": buyer_id}
+    values |= {"expected_total": expected_total}
+    if maybe(conn.execute(sql.expect_total, values)):
+        return
+    entry = get_entry(conn, event_id, entry_id, buyer_id)
+    if entry["decided_at"] or entry["state"] == "unavailable":
+        raise Conflict(DECIDED, "decided")
+    if entry["total"] is None:
+        raise Conflict("The entry was made without a total to expect.", "no_total")
+    raise refusal("price_changed", entry["total"])
+
+
+DECIDED = "The entry has been decided: read it."
+
 PASSES = {
     "not_admitted": "There is no pass for this entry: read it.",
     "lapsed": "The pass was not used in time: join the queue again.",
@@ -127,4 +154,4 @@ def leave_queue(conn: Conn, event_id: int, entry_id: UUID, buyer_id: int) -> Non
     if row is None:
         raise NotFound
     if not row["gone"] and row["state"] != "left":
-        raise Conflict("The entry has been decided: read it.", "decided")
+        raise Conflict(DECIDED, "decided")

@@ -33,7 +33,8 @@ class Wish(SeatsWish):
 
     @validates_schema(skip_on_field_errors=True)
     def check_admission(self, given: dict[str, Any], **_: Any) -> None:
-        if given["admission"] and (given["seats"] or given["category"] or given["accessible"]):
+        chosen = (given["seats"], given["category"], given["accessible"])
+        if given["admission"] and any((*chosen, "expected_total" in given)):
             raise ValidationError("Seats are chosen later, with the pass.", "admission")
 
 
@@ -66,7 +67,10 @@ class Entry(Schema):
     joined_at = fields.AwareDateTime()
     poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
     ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
-    reason = fields.String(allow_none=True)
+    reason = fields.String(
+        allow_none=True,
+        metadata={"description": "price_changed: it costs `total` now; nothing is held"},
+    )
     booking_id = fields.UUID(allow_none=True)
     quantity = StrictInteger()
     category = StrictInteger(allow_none=True)
@@ -74,6 +78,13 @@ class Entry(Schema):
     accessible = StrictInteger()
     seats = fields.List(fields.String(), allow_none=True)
     ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
+    expected_total = StrictInteger(
+        allow_none=True, metadata={"description": "what the buyer was shown; null: not said"}
+    )
+    total = StrictInteger(
+        allow_none=True,
+        metadata={"description": "what the wish costs now, if a total is expected; in minor units"},
+    )
     decided_at = fields.AwareDateTime(allow_none=True)
     admission = fields.Boolean()
     pass_state = fields.String(
@@ -82,6 +93,14 @@ class Entry(Schema):
         metadata={"description": "offered, missed: POST …/pass, until pass_until"},
     )
     pass_until = fields.AwareDateTime(allow_none=True)
+
+
+class EntryChanges(Schema):
+    expected_total = StrictInteger(
+        most=10**14,
+        required=True,
+        metadata={"description": "the new total, which the buyer was shown, in minor units"},
+    )
 
 
 class TakenPass(Schema):
@@ -227,6 +246,10 @@ def _ahead(entry: dict[str, Any], ahead: int) -> int:
 @blp.response(200, Entry)
 def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
     """Your entry, read from the database."""
+    return _read_entry(event_id, entry_id)
+
+
+def _read_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
     with autocommit() as conn:
         entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
     entry["poll_after_s"] = None
@@ -242,6 +265,18 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
             else board.poll_after(_ahead(entry, entry["ahead"] or 0))
         )
     return entry
+
+
+@blp.route("/<uuid:entry_id>", methods=["PATCH"])
+@buyers_only
+@blp.arguments(EntryChanges)
+@blp.response(200, Entry)
+def expect_total(given: dict[str, int], event_id: int, entry_id: UUID) -> dict[str, Any]:
+    """Agree to a new price while the entry waits: it keeps its number. 409 with reason
+    price_changed and the `total`, if it is not what the wish costs now."""
+    with autocommit() as conn:
+        entries.expect_total(conn, event_id, entry_id, buyer_id(), **given)
+    return _read_entry(event_id, entry_id)
 
 
 @blp.route("/<uuid:entry_id>/pass", methods=["POST"])

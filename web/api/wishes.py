@@ -23,6 +23,14 @@ class SeatsWish(Schema):
     )
     accessible = StrictInteger(most=MOST_SEATS, load_default=0)
     accept_terms = StrictBoolean(load_default=False)
+    expected_total = StrictInteger(
+        most=10**14,
+        metadata={
+            "description": "what the buyer was shown that the booking costs, with all fees, in "
+            "minor units; if it costs another sum when seats would be held, none are, and the "
+            "answer has reason price_changed and the `total`"
+        },
+    )
 
     @validates_schema(skip_on_field_errors=True)
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:
@@ -35,6 +43,9 @@ class SeatsWish(Schema):
             raise ValidationError("Named seats have their own categories.", "category")
         if given["accessible"] > (quantity or len(seats)):
             raise ValidationError("More accessible seats than seats.", "accessible")
+        if "expected_total" in given and seats is None and given["category"] is None:
+            message = "Name a category or seats: otherwise the total is not known before."
+            raise ValidationError(message, "expected_total")
 
     @post_load
     def count_seats(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:

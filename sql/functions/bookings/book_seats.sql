@@ -1,14 +1,16 @@
 /* Books seats at once: with the pass of an admitted entry (p_entry), or as a direct booking if the event is
    not gated. Seats are named (p_guids), or best available. outcome: 'booked', with the booking's id; or why
    not, and then the caller must roll back: a reason of check_wish or keeps_from_booking, or 'pass_over',
-   'pass_too_small', 'already_waiting', 'seats_taken', 'no_accessible_seats', 'not_together', 'sold_out'.
+   'pass_too_small', 'already_waiting', 'seats_taken', 'no_accessible_seats', 'not_together', 'sold_out',
+   'price_changed' (the seats cost total, and not p_expected).
 
    Lock order: the sale (shared); if the lane has a cap, a lock that only direct bookings of the event take;
    entry; seats by id (SKIP LOCKED); buyer_seats. The lane is only read. */
 create or replace function book_seats(
     p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
     p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
-    p_per_second double precision, out outcome text, out booking_id uuid)
+    p_per_second double precision, p_expected bigint default null,
+    out outcome text, out booking_id uuid, out total bigint)
 language plpgsql set jit = off as $$
 #variable_conflict use_column
 declare
@@ -19,9 +21,9 @@ declare
 begin
     perform lock_sale(p_event, false);
     select * into show from events where id = p_event and state <> 'draft';
-    select w.outcome, w.seats into outcome, wanted
+    select w.outcome, w.seats, w.total into outcome, wanted, total
     from check_wish(show, show.on_sale_at, p_buyer, p_quantity, p_category, p_accessible, p_guids,
-        p_accept_terms) w;
+        p_accept_terms, p_expected) w;
     if outcome is not null then
         return;
     elsif p_entry is not null then
@@ -67,6 +69,12 @@ begin
                 then 'not_together'
             else 'sold_out' end;
         return;
+    end if;
+    select c.total into total
+    from changed_totals(show, array[p_expected], got.owners, got.held_category) c
+    where p_expected is not null;
+    if found then
+        outcome := 'price_changed'; return;
     end if;
     perform hold_seats(show, array[mine.id], array[p_buyer], array[p_quantity], got.owners, got.held,
         got.held_category);

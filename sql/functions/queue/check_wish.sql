@@ -1,11 +1,12 @@
 /* Checks a wish for seats of an event. outcome: null if it is allowed, and then seats are the named ones, if
    there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'unpaid_holds', 'over_cap',
    'unknown_category', 'unknown_seat', 'kept_seat', 'companion_seat' (a companion's place without a
-   wheelchair's) or 'no_accessible' (the event has fewer such seats, taken or not). */
+   wheelchair's), 'no_accessible' (the event has fewer such seats, taken or not) or 'price_changed' (it costs
+   total, and not p_expected). What a wish for wheelchair places costs is known when seats are chosen. */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
-    p_accessible integer, p_guids text[], p_accept_terms boolean,
-    out outcome text, out seats integer[])
+    p_accessible integer, p_guids text[], p_accept_terms boolean, p_expected bigint default null,
+    out outcome text, out seats integer[], out total bigint)
 language plpgsql stable as $$
 declare
     places integer;         -- of the named seats, kept ones for wheelchairs
@@ -37,5 +38,9 @@ begin
             when places > p_accessible or companions and p_accessible = 0 then 'kept_seat'
             when companions and not with_place then 'companion_seat'
         end;
+    end if;
+    if outcome is null and p_expected is not null and (p_accessible = 0 or seats is not null) then
+        total := wish_total(p_show, p_quantity, p_category, seats);
+        outcome := case when total is distinct from p_expected then 'price_changed' end;
     end if;
 end $$;

@@ -150,9 +150,10 @@ language plpgsql as $$
 #variable_conflict use_column
 declare
     numbers bigint[]; ids uuid[]; buyer_ids bigint[]; quantities integer[]; wanted integer[];
-    together boolean[]; accessible integer[];       -- of those that want seats
+    together boolean[]; accessible integer[]; expected bigint[];  -- of those that want seats
+    with_expected boolean;                          -- some expect a total
     pass_numbers bigint[]; pass_ids uuid[]; pass_quantities integer[];  -- of those that want passes
-    over_cap uuid[];
+    over_cap uuid[]; repriced uuid[];
     got record;                                     -- see take_seats
     failed uuid[];
     ended_through bigint;
@@ -166,12 +167,14 @@ begin
         array_agg(coalesce(e.category, 0)::integer) filter (where not e.admission),
         array_agg(e.together) filter (where not e.admission),
         array_agg(e.accessible::integer) filter (where not e.admission),
+        array_agg(e.expected_total) filter (where not e.admission),
+        bool_or(e.expected_total is not null),
         coalesce(array_agg(e.id) filter (where e.over_cap), '{}'),
         array_agg(e.number) filter (where e.admission),
         coalesce(array_agg(e.id) filter (where e.admission), '{}'),
         array_agg(e.quantity::integer) filter (where e.admission)
     into taken, last_number, numbers, ids, buyer_ids, quantities, wanted, together, accessible,
-        over_cap, pass_numbers, pass_ids, pass_quantities
+        expected, with_expected, over_cap, pass_numbers, pass_ids, pass_quantities
     from (select e.*, e.quantity > p_show.seats_per_buyer - coalesce((
                 select b.seats from buyer_seats b
                 where b.event_id = p_show.id and b.buyer_id = e.buyer_id), 0) as over_cap
@@ -189,6 +192,17 @@ begin
         return;
     end if;
     select * into got from take_seats(p_show.id, ids, quantities, wanted, together, accessible);
+    -- Seats that cost another sum than their buyer was shown are not held. The seats of the others are locked,
+    -- but the batch is read again: these are free for lower numbers than those after them.
+    if with_expected then
+        repriced := array(
+            select ids[c.entry] from changed_totals(p_show, expected, got.owners, got.held_category) c);
+        if cardinality(repriced) > 0 then
+            taken := refuse_entries(p_show.id, repriced, 'price_changed');
+            last_number := null;
+            return;
+        end if;
+    end if;
     if got.held is not null then
         booked := hold_seats(p_show, ids, buyer_ids, quantities, got.owners, got.held,
             got.held_category);

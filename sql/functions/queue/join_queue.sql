@@ -1,14 +1,17 @@
 /* Joins the queue of an event, as the only statement of its transaction. outcome: 'joined' (new) or
    'replayed' (same key, same request), with the entry's id, number and state; or why not: 'no_event',
    'not_open', 'over', 'in_flight', 'key_reused', 'already_waiting' (with the entry), 'over_cap',
-   'terms', or another reason of check_wish. Then nothing is stored. The lane is not locked. Seats are named
+   'terms', or another reason of check_wish (with the total, if that is why). Then nothing is stored. The lane
+   is not locked. Seats are named
    under the lock of the sale, since their numbers change with the plan version (move_event).
    Numbers come from the event's own sequence; in a lobby they are negative until the draw. */
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
     p_accept_terms boolean, p_admission boolean default false,
-    out outcome text, out id uuid, out number bigint, out state text, out joined_at timestamptz)
+    p_expected bigint default null,
+    out outcome text, out id uuid, out number bigint, out state text, out joined_at timestamptz,
+    out total bigint)
 language plpgsql set jit = off as $$
 #variable_conflict use_column
 declare
@@ -35,16 +38,17 @@ begin
         id := mine.id; number := mine.number; state := mine.state; joined_at := mine.joined_at;
         return;
     end if;
-    select w.outcome, w.seats into outcome, wanted
+    select w.outcome, w.seats, w.total into outcome, wanted, total
     from check_wish(show, coalesce(show.lobby_opens_at, show.on_sale_at), p_buyer, p_quantity,
-        p_category, p_accessible, p_guids, p_accept_terms) w;
+        p_category, p_accessible, p_guids, p_accept_terms, p_expected) w;
     if outcome is not null then
         return;
     end if;
     insert into entries (event_id, number, state, organisation_id, buyer_id, quantity, category,
-        together, accessible, seats, admission, idempotency_key, request_sha256, terms_accepted_at)
+        together, accessible, seats, admission, expected_total, idempotency_key, request_sha256,
+        terms_accepted_at)
     select p_event, place.number, place.state, show.organisation_id, p_buyer, p_quantity, p_category,
-        p_together, p_accessible, wanted, p_admission, p_key, p_sha256,
+        p_together, p_accessible, wanted, p_admission, p_expected, p_key, p_sha256,
         case when p_accept_terms then clock_timestamp() end
     from take_number(show) place
     on conflict (event_id, buyer_id) where entry_is_active(state)

@@ -1,8 +1,9 @@
 -- book_seats --
 -- Books seats with a pass, or by a direct booking if that is allowed.
-SELECT outcome, booking_id
+SELECT outcome, booking_id, total
 FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(category)s, %(together)s,
-    %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s)
+    %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s,
+    %(expected_total)s)
 
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes the credit.
@@ -10,6 +11,7 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
     b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
+    CASE WHEN booking_is_sold(b.state) THEN give_back_until(b) END AS give_back_until,
     booking_is_under_way(b.state) AND EXISTS (
         SELECT FROM dead_letters l JOIN outbox o ON o.id = l.task_id
         WHERE l.booking_id = b.id AND l.resolved_at IS NULL AND l.actor = 'advance') AS being_checked,

@@ -1,13 +1,13 @@
 -- join_queue --
 -- Joins a queue in one round trip.
-SELECT outcome, id, number, state, joined_at
+SELECT outcome, id, number, state, joined_at, total
 FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %(category)s,
     %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s,
-    %(admission)s)
+    %(admission)s, %(expected_total)s)
 
 -- get_entry --
--- A buyer's own entry; ahead: at most so many entries are before it. An entry that a queue ending tells is
--- shown so before its row is written.
+-- A buyer's own entry; ahead: at most so many entries are before it; total: what its wish costs now, if a
+-- total is expected. An entry that a queue ending tells is shown so before its row is written.
 SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
     CASE WHEN t.told THEN 'unavailable' ELSE e.state END AS state,
     CASE WHEN t.told THEN q.reason ELSE e.reason END AS reason, e.quantity, e.category, e.together,
@@ -16,12 +16,24 @@ SELECT e.id, e.number, e.booking_id, e.pass_state, e.pass_until,
     CASE WHEN e.seats IS NOT NULL THEN (
         SELECT array_agg(p.guid ORDER BY p.seat)
         FROM events v JOIN plan_seats p ON p.plan_version_id = v.plan_version_id
-        WHERE v.id = e.event_id AND p.seat = ANY (e.seats)) END AS seats
+        WHERE v.id = e.event_id AND p.seat = ANY (e.seats)) END AS seats,
+    e.expected_total, CASE WHEN e.expected_total IS NOT NULL THEN (
+        SELECT wish_total(v, e.quantity, e.category, e.seats) FROM events v
+        WHERE v.id = e.event_id) END AS total
 FROM entries e
 LEFT JOIN lane_state l ON l.event_id = e.event_id
 LEFT JOIN queue_endings q ON q.event_id = e.event_id
 CROSS JOIN LATERAL (SELECT ending_tells(q, e) AS told) t
 WHERE e.event_id = %(event_id)s AND e.id = %(entry_id)s AND e.buyer_id = %(buyer_id)s
+
+-- expect_total --
+-- Changes the total that a buyer's entry expects, if its wish costs that now and is not decided.
+UPDATE entries e SET expected_total = %(expected_total)s
+FROM events v
+WHERE v.id = e.event_id AND e.event_id = %(event_id)s AND e.id = %(entry_id)s
+    AND e.buyer_id = %(buyer_id)s AND entry_is_active(e.state) AND e.expected_total IS NOT NULL
+    AND wish_total(v, e.quantity, e.category, e.seats) = %(expected_total)s
+RETURNING e.id
 
 -- leave_queue --
 -- Leaves a queue. state: of the entry before; gone: it has left now.
