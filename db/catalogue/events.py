@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
+from db.accounts.audit_log import audit
+from db.accounts.organisations import get_organisation
 from db.catalogue.currencies import find_currency
+from db.catalogue.event_fields import check_changes, concerns_sale
 from db.connections import Conn, many, maybe, one
 from db.presentation.amounts import Currency, written
 from db.queries import load
@@ -47,7 +50,7 @@ def add_event(
     fields |= {name: parts[name] for name in ("organisation_id", "gateway_account_id")}
     row = one(conn.execute(sql.add_event, fields))
     set_prices(conn, row["id"], prices)
-    _refuse_wrong(conn, row["id"], begins=True)
+    refuse_wrong(conn, row["id"], begins=True)
     return int(row["id"])
 
 
@@ -80,14 +83,17 @@ def _check_prices(prices: Sequence[Price], wanted: set[int]) -> None:
 
 
 def set_prices(conn: Conn, event_id: int, prices: Sequence[Price]) -> None:
-    values = {
+    conn.execute(sql.set_prices, _in_columns(event_id, prices))
+
+
+def _in_columns(event_id: int, prices: Sequence[Price]) -> dict[str, Any]:
+    return {
         "event_id": event_id,
         "categories": [price["category"] for price in prices],
         "prices": [price["price"] for price in prices],
         "fees": [price["fee"] for price in prices],
         "tax_rates": [price["tax_rate"] for price in prices],
     }
-    conn.execute(sql.set_prices, values)
 
 
 def _check_currency(conn: Conn, code: str) -> None:
@@ -98,10 +104,13 @@ def _check_currency(conn: Conn, code: str) -> None:
         raise InvalidRequest(message, path="currency", reason="unknown_currency")
 
 
-def _refuse_wrong(conn: Conn, event_id: int, *, begins: bool) -> None:
-    """Refuse an event whose fields do not fit each other. begins: it has to begin later than now.
-    Errors: InvalidRequest with a reason of WRONG."""
-    if wrong := _find_wrong(conn, event_id, begins=begins):
+def refuse_wrong(
+    conn: Conn, event_id: int, *, begins: bool, known: dict[str, str] | None = None
+) -> None:
+    """Refuse an event whose fields do not fit each other. begins: it has to begin later than now;
+    known: an error that is not refused. Errors: InvalidRequest with a reason of WRONG."""
+    wrong = _find_wrong(conn, event_id, begins=begins)
+    if wrong and wrong != known:
         raise InvalidRequest(wrong["message"], path=wrong["path"], reason=wrong["reason"])
 
 
@@ -156,6 +165,23 @@ def list_events(conn: Conn, starting_after: int, limit: int) -> list[dict[str, A
     return many(conn.execute(sql.list_events, values))
 
 
+def list_own_events(
+    conn: Conn,
+    scope: int | None,
+    organisation_id: int,
+    *,
+    state: str | None,
+    starting_after: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Events of an organisation, drafts, closed and cancelled ones among them, as list_events.
+    state None: in any state. Errors: NotFound."""
+    get_organisation(conn, scope, organisation_id)
+    values = {"organisation_id": organisation_id, "state": state}
+    values |= {"starting_after": starting_after, "limit": limit}
+    return many(conn.execute(sql.list_own_events, values))
+
+
 WAYS_TO_PAY = ("payment_methods", "offline_seconds")
 CHANGEABLE = (
     "name",
@@ -179,41 +205,77 @@ CHANGEABLE = (
 )
 
 
-def change_draft(
+def change_event(
     conn: Conn,
     scope: int | None,
     event_id: int,
     fields: dict[str, Any],
     prices: Sequence[Price] | None,
 ) -> None:
-    """Change the given fields of a draft, and all its prices if any are given. offline_seconds
-    None: offline payment is no longer allowed.
+    """Change the given fields of an event, and all its prices if any are given; what may be changed
+    of one that was opened is said in db/catalogue/event_fields.py. offline_seconds None: offline
+    payment is no longer allowed.
 
-    Errors: NotFound; Conflict not_a_draft; InvalidRequest.
+    Errors: NotFound; Conflict with the `path` of a field that is refused; InvalidRequest.
     """
     event = _lock(conn, scope, event_id)
-    if event["state"] != "draft":
-        message = "Only a draft can be changed: tickets may have been sold under these terms."
-        raise Conflict(message, "not_a_draft")
-    changed = event | fields
+    new = {name: value for name, value in fields.items() if value != event[name]}
+    changes = new | ({} if prices is None else {"categories": prices})
+    check_changes(event, changes)
+    _check_times(event | new)
+    _check_ways_to_pay(event | new)
+    if event["state"] == "draft":
+        _change_version(conn, event_id, new.pop("plan_version_id", None), prices)
+        _check_new_currency(conn, event, new, prices)
+        _write_changes(conn, event_id, new)
+        _replace_prices(conn, event_id, prices)
+        refuse_wrong(conn, event_id, begins="starts_at" in new)
+    elif concerns_sale(changes):
+        _change_sale(conn, event_id, new, prices)
+    else:
+        _write_changes(conn, event_id, new)
+
+
+def _check_times(changed: dict[str, Any]) -> None:
     if changed["on_sale_at"] >= changed["off_sale_at"]:
         raise InvalidRequest("The sale must end after it begins.", path="off_sale_at")
-    _change_version(conn, event_id, fields.pop("plan_version_id", None), prices)
-    _check_ways_to_pay(changed)
-    _check_new_currency(conn, event, fields, prices)
-    values = dict.fromkeys(CHANGEABLE) | fields | {"event_id": event_id}
+    if changed["lobby_closes_at"] and changed["lobby_closes_at"] > changed["on_sale_at"]:
+        message = "The lobby would close after the sale begins."
+        raise InvalidRequest(message, path="on_sale_at", reason="lobby_after_sale")
+
+
+def _write_changes(conn: Conn, event_id: int, changes: dict[str, Any]) -> None:
+    if not changes:
+        return
+    values = dict.fromkeys(CHANGEABLE) | changes | {"event_id": event_id}
     given = {"offline": "offline_seconds", "release": "accessible_release_seconds"}
-    values |= {f"set_{name}": field in fields for name, field in given.items()}
-    conn.execute(sql.change_draft, values)
-    _replace_prices(conn, event_id, prices)
-    _refuse_wrong(conn, event_id, begins="starts_at" in fields)
+    values |= {f"set_{name}": field in changes for name, field in given.items()}
+    conn.execute(sql.change_event, values)
+
+
+def _change_sale(
+    conn: Conn, event_id: int, changes: dict[str, Any], prices: Sequence[Price] | None
+) -> None:
+    """Change what holds are made with, between two of them: no hold is made partly with the old
+    values. An error that was there before, by a rule that is newer than the event, is left."""
+    conn.execute(sql.lock_sale, {"event_id": event_id})
+    before = _find_wrong(conn, event_id, begins=False)
+    _write_changes(conn, event_id, changes)
+    if prices is not None:
+        _check_all_priced(conn, event_id, prices)
+        conn.execute(sql.change_prices, _in_columns(event_id, prices))
+    refuse_wrong(conn, event_id, begins=False, known=before)
 
 
 def _replace_prices(conn: Conn, event_id: int, prices: Sequence[Price] | None) -> None:
     if prices is not None:
-        rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
-        _check_prices(prices, {row["category"] for row in rows})
+        _check_all_priced(conn, event_id, prices)
         set_prices(conn, event_id, prices)
+
+
+def _check_all_priced(conn: Conn, event_id: int, prices: Sequence[Price]) -> None:
+    rows = conn.execute(sql.list_plan_categories, {"event_id": event_id})
+    _check_prices(prices, {row["category"] for row in rows})
 
 
 def _check_new_currency(
@@ -292,6 +354,16 @@ def _lock(conn: Conn, scope: int | None, event_id: int) -> dict[str, Any]:
     if row is None:
         raise NotFound
     return row
+
+
+def delete_draft(conn: Conn, scope: int | None, event_id: int) -> None:
+    """Delete a draft. Errors: NotFound; Conflict not_a_draft."""
+    event = _lock(conn, scope, event_id)
+    if event["state"] != "draft":
+        message = "The event was opened: close it, or cancel it if it does not take place."
+        raise Conflict(message, "not_a_draft")
+    conn.execute(sql.delete_draft, {"event_id": event_id})
+    audit(conn, "draft deleted", event_id, {"name": event["name"]})
 
 
 def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:

@@ -22,6 +22,7 @@ from web.support.fields import (
     TimeZone,
     unique,
 )
+from web.support.pages import Page
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
 
@@ -61,7 +62,7 @@ class Currency(Text):
 
 
 class EventFields(Schema):
-    """The fields that can be changed in a draft."""
+    """The fields that can be changed in a draft; some of them also later."""
 
     name = Name()
     starts_at = Timestamp()
@@ -185,6 +186,17 @@ class EventSummary(Schema):
     currency = fields.String()
 
 
+STATES = ["draft", "on_sale", "closed", "cancelled"]
+
+
+class EventPage(Page):
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATES),
+        metadata={"description": "only events in this state"},
+    )
+
+
 class Event(EventSummary):
     booking_fee = StrictInteger()
     booking_fee_tax_rate = fields.Float()
@@ -238,11 +250,24 @@ def get_event(event_id: int) -> dict[str, Any]:
 @blp.arguments(EventChanges)
 @blp.response(200, Event)
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
-    """Change a draft; prices are replaced as a whole."""
+    """Change an event. A draft may be changed in everything; prices are given as a whole. After
+    opening, texts change at once; prices, fees, ways to pay and times of holds for later holds;
+    `seats_per_buyer` can be raised and `off_sale_at` be later, `on_sale_at` changes until the sale
+    begins. Another field is answered by 409 with its path and the reason: of `starts_at` and
+    `time_zone` buyers are told (POST …/postponements), `currency` stays."""
     prices = given.pop("categories", None)
     with transaction(caller().name) as conn:
-        events.change_draft(conn, caller().scope, event_id, given, prices)
+        events.change_event(conn, caller().scope, event_id, given, prices)
         return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>", methods=["DELETE"])
+@organisations_only
+@blp.response(204)
+def delete_draft(event_id: int) -> None:
+    """Delete a draft; an event that was opened is closed or cancelled instead."""
+    with transaction(caller().name) as conn:
+        events.delete_draft(conn, caller().scope, event_id)
 
 
 @blp.route("/<id:event_id>/plan-version", methods=["POST"])

@@ -5,7 +5,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from db.accounts import organisations
-from db.connections import autocommit, transaction
+from db.catalogue import events
+from db.connections import Conn, autocommit, transaction
+from web.api.events import EventPage, EventSummary
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import Line, Name, Paragraphs, ReturnUrl, Schema, StrictInteger, unique
@@ -50,6 +52,14 @@ def get_organisation(organisation_id: int) -> dict[str, Any]:
     """Your organisation and its settings."""
     with autocommit() as conn:
         return organisations.get_organisation(conn, caller().scope, organisation_id)
+
+
+@blp.route("/events")
+@organisations_only
+@blp.paginated(EventSummary, EventPage)
+def list_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
+    """Your organisation's events, drafts, closed and cancelled ones among them."""
+    return events.list_own_events(conn, caller().scope, organisation_id, **page)
 
 
 @blp.route("", methods=["PATCH"])

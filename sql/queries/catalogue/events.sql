@@ -84,22 +84,35 @@ FROM events e JOIN venues v ON v.id = e.venue_id
 WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp() AND e.id > %(starting_after)s
 ORDER BY e.id LIMIT %(limit)s
 
+-- list_own_events --
+-- Events of an organisation in one state, or in any, in the order in which they were added.
+SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
+    jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue
+FROM events e JOIN venues v ON v.id = e.venue_id
+WHERE e.organisation_id = %(organisation_id)s AND (%(state)s::text IS NULL OR e.state = %(state)s)
+    AND e.id > %(starting_after)s
+ORDER BY e.id LIMIT %(limit)s
+
 -- check_owner --
 -- One row if the event is within the scope.
 SELECT id FROM events
 WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 
 -- lock_event --
--- Locks an event within the scope, so that organisers change it one after the other.
-SELECT id, state, plan_version_id, currency, booking_fee, payment_methods, offline_seconds, on_sale_at,
-    off_sale_at, off_sale_at <= clock_timestamp() AS over,
-    EXISTS (SELECT FROM event_categories c WHERE c.event_id = events.id AND c.price + c.fee > 0) AS priced
-FROM events
+-- Locks an event within the scope, so that organisers change it one after the other. begun: its sale has
+-- begun.
+SELECT e.*, off_sale_at <= clock_timestamp() AS over, on_sale_at <= clock_timestamp() AS begun,
+    EXISTS (SELECT FROM event_categories c WHERE c.event_id = e.id AND c.price + c.fee > 0) AS priced
+FROM events e
 WHERE id = %(event_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 FOR UPDATE
 
--- change_draft --
--- Changes a draft; null leaves a field as it is.
+-- lock_sale --
+-- Waits for holds of the event that are just made, and keeps others waiting.
+SELECT lock_sale(%(event_id)s, true)
+
+-- change_event --
+-- Changes an event whose row is locked; null leaves a field as it is.
 UPDATE events
 SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_at),
     on_sale_at = coalesce(%(on_sale_at)s, on_sale_at),
@@ -119,17 +132,30 @@ SET name = coalesce(%(name)s, name), starts_at = coalesce(%(starts_at)s, starts_
     offline_seconds = CASE WHEN %(set_offline)s THEN %(offline_seconds)s ELSE offline_seconds END,
     offline_account_id = CASE WHEN NOT %(set_offline)s THEN offline_account_id
         WHEN %(offline_seconds)s::integer IS NOT NULL THEN offline_account(organisation_id) END
-WHERE id = %(event_id)s AND state = 'draft'
-RETURNING id
+WHERE id = %(event_id)s
+
+-- change_prices --
+-- Changes prices of an event that was opened, whose sale is locked.
+SELECT change_prices(%(event_id)s, %(categories)s, %(prices)s, %(fees)s, %(tax_rates)s)
 
 -- open_event --
 -- Makes the seats, the lane and the sequence of numbers, when an event is opened for the first time.
 SELECT open_event(%(event_id)s)
 
+-- delete_draft --
+-- Deletes a draft whose row is locked, with its prices.
+WITH prices AS (
+    DELETE FROM event_categories WHERE event_id = %(event_id)s
+), parts AS (
+    DELETE FROM allocations WHERE event_id = %(event_id)s
+)
+DELETE FROM events WHERE id = %(event_id)s AND state = 'draft'
+
 -- find_version --
--- One row if a plan version belongs to the venue of an event.
+-- One row if a plan version belongs to the venue of an event, or is of the plan that it has.
 SELECT v.id FROM plan_versions v JOIN plans p ON p.id = v.plan_id
 JOIN events e ON e.venue_id = p.venue_id
+    OR p.id = (SELECT plan_id FROM plan_versions WHERE id = e.plan_version_id)
 WHERE e.id = %(event_id)s AND v.id = %(plan_version_id)s
 
 -- set_version --
