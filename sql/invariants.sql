@@ -391,6 +391,18 @@ where b.state in ('confirmed', 'frozen') and not exists (
     select from emails m
     where m.event_id = b.event_id and m.booking_id = b.id and m.template = 'confirmed');
 
+-- postponement_not_mailed --
+-- The buyer of a booking from before a postponement will never get the e-mail that tells of it.
+select p.event_id, b.id as booking_id, p.number
+from postponements p
+join events e on e.id = p.event_id and e.state <> 'cancelled'
+join bookings b on b.event_id = p.event_id and b.created_at < p.requested_at
+where p.finished_at is not null and b.state in ('confirmed', 'frozen')
+    and not exists (select from postponements n
+                    where n.event_id = p.event_id and n.number > p.number)
+    and not exists (select from emails m
+                    where m.event_id = b.event_id and m.booking_id = b.id and m.postponement = p.number);
+
 -- email_forgotten --
 -- An e-mail waits to be sent, and no task will send it.
 select m.id as email_id, m.event_id, m.booking_id, m.template

@@ -376,6 +376,7 @@ CREATE TABLE entries (
     decided_at timestamp with time zone,
     booking_id uuid,
     reason text,
+    expected_total bigint,
     CONSTRAINT entries_pkey PRIMARY KEY (event_id, id),
     CONSTRAINT entries_event_id_buyer_id_idempotency_key_key UNIQUE (event_id, buyer_id, idempotency_key),
     CONSTRAINT entries_event_id_number_key UNIQUE (event_id, number),
@@ -384,6 +385,8 @@ CREATE TABLE entries (
     CONSTRAINT entries_check1 CHECK (seats IS NULL OR cardinality(seats) = quantity),
     CONSTRAINT entries_check2 CHECK ((state = 'booked'::text) = (booking_id IS NOT NULL)),
     CONSTRAINT entries_check3 CHECK ((state = ANY (ARRAY['booked'::text, 'unavailable'::text, 'left'::text, 'lapsed'::text])) = (decided_at IS NOT NULL)),
+    CONSTRAINT entries_expected_total CHECK (expected_total IS NULL OR NOT admission AND num_nonnulls(category, seats) = 1),
+    CONSTRAINT entries_expected_total_check CHECK (expected_total >= 0),
     CONSTRAINT entries_idempotency_key_check CHECK (length(idempotency_key) >= 1 AND length(idempotency_key) <= 255),
     CONSTRAINT entries_pass CHECK ((state = 'admitted'::text) = (pass_state IS NOT NULL) AND (pass_state IS NULL) = (pass_until IS NULL)),
     CONSTRAINT entries_pass_state_check CHECK (pass_state = ANY (ARRAY['offered'::text, 'taken'::text, 'missed'::text])),
@@ -685,7 +688,7 @@ CREATE TABLE refunds (
     CONSTRAINT refunds_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
     CONSTRAINT refunds_retried_by_fkey FOREIGN KEY (retried_by) REFERENCES refunds(id),
     CONSTRAINT refunds_amount_check CHECK (amount > 0),
-    CONSTRAINT refunds_cause_check CHECK (cause = ANY (ARRAY['asked'::text, 'event_cancelled'::text, 'odd_money'::text, 'dashboard'::text])),
+    CONSTRAINT refunds_cause_check CHECK (cause = ANY (ARRAY['asked'::text, 'event_cancelled'::text, 'given_back'::text, 'odd_money'::text, 'dashboard'::text])),
     CONSTRAINT refunds_check CHECK (retried_by IS NULL OR state = 'failed'::text),
     CONSTRAINT refunds_check1 CHECK (settled_at IS NULL OR state = 'failed'::text AND retried_by IS NULL),
     CONSTRAINT refunds_check2 CHECK ((settled_at IS NULL) = (settlement IS NULL)),
@@ -935,6 +938,31 @@ CREATE TYPE difference AS (
     args jsonb
 );
 
+CREATE TABLE postponements (
+    event_id bigint NOT NULL,
+    number smallint NOT NULL,
+    reason text NOT NULL,
+    give_back_until timestamp with time zone NOT NULL,
+    old_starts_at timestamp with time zone NOT NULL,
+    new_starts_at timestamp with time zone NOT NULL,
+    old_time_zone text NOT NULL,
+    new_time_zone text NOT NULL,
+    old_venue_id bigint NOT NULL,
+    new_venue_id bigint NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    told_to uuid,
+    finished_at timestamp with time zone,
+    CONSTRAINT postponements_pkey PRIMARY KEY (event_id, number),
+    CONSTRAINT postponements_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
+    CONSTRAINT postponements_new_venue_id_fkey FOREIGN KEY (new_venue_id) REFERENCES venues(id),
+    CONSTRAINT postponements_old_venue_id_fkey FOREIGN KEY (old_venue_id) REFERENCES venues(id),
+    CONSTRAINT postponements_change CHECK (old_starts_at IS DISTINCT FROM new_starts_at OR old_time_zone IS DISTINCT FROM new_time_zone OR old_venue_id IS DISTINCT FROM new_venue_id),
+    CONSTRAINT postponements_give_back CHECK (give_back_until > requested_at AND give_back_until <= new_starts_at),
+    CONSTRAINT postponements_number_check CHECK (number > 0),
+    CONSTRAINT postponements_reason_check CHECK (length(reason) <= 500)
+);
+
 
 /* ---- durable ------------------------------------------------------------------------------------ */
 
@@ -1037,15 +1065,18 @@ CREATE TABLE emails (
     sent_at timestamp with time zone,
     admitted_at timestamp with time zone,
     resends smallint NOT NULL DEFAULT 0,
+    postponement smallint,
     CONSTRAINT emails_pkey PRIMARY KEY (id),
     CONSTRAINT emails_refund_id_fkey FOREIGN KEY (refund_id) REFERENCES refunds(id),
     CONSTRAINT emails_check CHECK ((state = 'sent'::text) = (sent_at IS NOT NULL)),
+    CONSTRAINT emails_postponed CHECK ((template = 'postponed'::text) = (postponement IS NOT NULL)),
     CONSTRAINT emails_resends_check CHECK (resends >= 0),
     CONSTRAINT emails_state_check CHECK (state = ANY (ARRAY['pending'::text, 'sent'::text, 'skipped'::text, 'failed'::text]))
 ) WITH (fillfactor=80);
 CREATE INDEX emails_age ON emails USING btree (created_at) WHERE booking_id IS NULL;
 CREATE INDEX emails_of_refunds ON emails USING btree (event_id, booking_id) WHERE refund_id IS NOT NULL;
-CREATE UNIQUE INDEX emails_one_per_booking ON emails USING btree (event_id, booking_id, template) WHERE refund_id IS NULL;
+CREATE UNIQUE INDEX emails_one_per_booking ON emails USING btree (event_id, booking_id, template) WHERE refund_id IS NULL AND postponement IS NULL;
+CREATE UNIQUE INDEX emails_one_per_postponement ON emails USING btree (event_id, postponement, booking_id) WHERE postponement IS NOT NULL;
 CREATE UNIQUE INDEX emails_one_per_refund ON emails USING btree (refund_id, template) WHERE refund_id IS NOT NULL;
 
 CREATE TABLE booking_addresses (

@@ -10,6 +10,7 @@ from tasks.event_cancellations import cancel_event
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
 from tasks.mail.actors import remind, send_email
+from tasks.postponements import tell_of_postponement
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
 from tasks.refunds import adopt_refund, refund
@@ -43,4 +44,5 @@ __all__ = [
     "send_email",
     "stop_unexpected",
     "sum_up_day",
+    "tell_of_postponement",
 ]

@@ -16,8 +16,9 @@ sql = load("mail/emails")
 @dataclass(frozen=True)
 class Email:
     """The contents of a mail. verified: the recipient proved to read the address's mail; resends:
-    how often it was sent before because the organiser wanted it; booking and seats: of the booking
-    that it is about, if there is one; currencies: all of them, by code.
+    how often it was sent before because the organiser wanted it; postponement: the number of the
+    one that it tells of; booking and seats: of the booking that it is about, if there is one;
+    currencies: all of them, by code.
     """
 
     id: UUID
@@ -29,6 +30,7 @@ class Email:
     locale: str
     verified: bool
     resends: int
+    postponement: int | None
     booking: dict[str, Any] | None
     seats: list[dict[str, Any]] | None
     currencies: dict[str, Currency]

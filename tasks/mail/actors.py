@@ -18,6 +18,7 @@ ONLY_WHILE = {
     "being_checked": ("authorising", "expiring", "review", "secured"),
     "frozen": ("frozen",),
     "unfrozen": ("confirmed",),
+    "postponed": ("confirmed", "frozen"),
 }
 """The states of a booking in which a mail of this template still applies and is sent."""
 
@@ -50,9 +51,17 @@ def send_email(lease: Lease) -> None:
 
 
 def still_applies(mail: Email) -> bool:
-    """Whether the booking is still in a state for this mail, such as a reminder to pay."""
+    """Whether the booking is still in a state for this mail, such as a reminder to pay, and no
+    later postponement has a mail of its own."""
     states = ONLY_WHILE.get(mail.template)
-    return states is None or (mail.booking is not None and mail.booking["state"] in states)
+    if states is None:
+        return True
+    booking = mail.booking
+    return (
+        booking is not None
+        and booking["state"] in states
+        and mail.postponement in (None, booking["postponement"])
+    )
 
 
 def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:

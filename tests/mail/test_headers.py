@@ -32,6 +32,7 @@ MAIL = Email(
     locale="en",
     verified=True,
     resends=0,
+    postponement=None,
     booking=None,
     seats=None,
     currencies={},
@@ -41,7 +42,7 @@ BOOKED = {"code": "ABCD2345", "id": "1", "state": "held", "total": 0, "currency"
           "deadline": "2030-05-01T18:00:00+00:00",
           "quantity": 1, "event": "Evening", "instructions": "",
           "starts_at": "2030-05-01T18:00:00+00:00", "time_zone": "Europe/Berlin",
-          "venue": "Theatre"}  # fmt: skip
+          "venue": "Theatre", "postponement": None}  # fmt: skip
 NAMES = [
     "Александра Константиновна Преображенская-Оболенская",
     "😀" * 200,

@@ -242,6 +242,26 @@ def test_cancelling_an_event_survives(theatre: Killable, point: str) -> None:
     assert violations(theatre.conn) == []
 
 
+@pytest.mark.faults("what is missing")
+@pytest.mark.parametrize("point", ["before page of mails commits", "after page of mails"])
+def test_telling_of_a_postponement_survives(theatre: Killable, point: str) -> None:
+    opera = replace(theatre, sale=build_evening(theatre.conn))
+    bookings = [opera.hold() for _ in range(3)]
+    for booking in bookings:
+        opera.pay(booking)
+        opera.wait_for(booking, "confirmed")
+    has_died = opera.killing("mailer", point)
+    postpone = """select outcome from events, start_postponement(id, null,
+        starts_at + interval '1 day', null, null, starts_at, '') where id = %s"""
+    assert opera.row(postpone, opera.sale.event)["outcome"] == "started"
+    query = """select count(*) as mails, count(distinct booking_id) as bookings from emails
+        where event_id = %s and template = 'postponed' and state = 'sent'"""
+    wanted = {"mails": 3, "bookings": 3}
+    wait_until(lambda: opera.row(query, opera.sale.event) == wanted, PATIENCE)
+    has_died()
+    assert violations(theatre.conn) == []
+
+
 @pytest.mark.parametrize("point", ["before receipts commit", "after receipts"])
 def test_numbering_survives(theatre: Killable, point: str) -> None:
     """Neither a gap nor a number twice, and everybody has one."""

@@ -122,6 +122,12 @@ CORRUPTIONS = {
         delete from outbox where args->>'email_id' in
             (select id::text from emails where booking_id = %(free)s);
         delete from emails where booking_id = %(free)s""",
+    "postponement_not_mailed": """
+        insert into postponements (event_id, number, reason, give_back_until, old_starts_at,
+            new_starts_at, old_time_zone, new_time_zone, old_venue_id, new_venue_id, requested_by,
+            finished_at)
+        select id, 1, '', starts_at, starts_at, starts_at + interval '1 day', time_zone, time_zone,
+            venue_id, venue_id, 'organiser:1', now() from events""",
     "email_forgotten": "delete from outbox where actor = 'send_email'",
     "stalled_for_ever": """
         insert into lanes (event_id) values (99);

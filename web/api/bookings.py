@@ -118,6 +118,12 @@ class Booking(BookingSummary):
         metadata={"description": "the payment is in doubt: operators are told, the seats are kept"}
     )
     reason = fields.String(allow_none=True)
+    give_back_until = fields.AwareDateTime(
+        allow_none=True,
+        metadata={
+            "description": "the event was postponed: POST …/give-back until then; null: it was not"
+        },
+    )
     confirmed_at = fields.AwareDateTime(allow_none=True)
 
 

@@ -60,7 +60,8 @@ class Refund(Schema):
     state = fields.String(metadata={"description": "pending, succeeded or failed"})
     cause = fields.String(
         metadata={
-            "description": "asked, event_cancelled, odd_money, or dashboard: made at the gateway"
+            "description": "asked, event_cancelled, given_back (by the buyer, since the event was "
+            "postponed), odd_money, or dashboard: made at the gateway"
         }
     )
     reason = fields.String()

@@ -68,6 +68,7 @@ CLASSES = {
     "bookings.book": "book",
     "bookings.pay": "pay",
     "bookings.cancel_booking": "cancel",
+    "postponements.give_back": "cancel",
 }
 """By endpoint; others are `read` or `change` by their method."""
 

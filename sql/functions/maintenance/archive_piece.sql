@@ -80,6 +80,8 @@ declare
         select jsonb_build_object('event', to_jsonb(e),
             'categories', (select jsonb_agg(to_jsonb(c)) from event_categories c where c.event_id = e.id),
             'allocations', (select jsonb_agg(to_jsonb(a)) from allocations a where a.event_id = e.id),
+            'postponements', (select jsonb_agg(to_jsonb(p) order by p.number) from postponements p
+                where p.event_id = e.id),
             'cancellation', (select to_jsonb(c) from event_cancellations c where c.event_id = e.id),
             'lane', (select to_jsonb(l) || to_jsonb(s)
                 from lanes l join lane_state s on s.event_id = l.event_id where l.event_id = e.id),

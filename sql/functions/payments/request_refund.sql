@@ -1,8 +1,8 @@
-/* Refunds a booking for an organiser: the given tickets, all of them (p_tickets and p_amount null), or
+/* Refunds a booking for an organiser, or for a buyer who gives it back: the given tickets, all of them (p_tickets and p_amount null), or
    p_amount alone. The amount is the price of the tickets, or p_amount, and never more than is refundable
    of the payment of the tickets. An amount alone may come from another payment (an unexpected one) when
    the first has nothing left. p_with_fees: the fees are refunded as well; the booking's own fee with its
-   last ticket.
+   last ticket. p_cause: see refunds.
    p_scope: the caller's organisation; null: all organisations. outcome: 'done', or why not: 'no_booking',
    'disputed', 'not_confirmed', 'no_such_tickets', 'not_a_multiple' (of the currency step), 'too_much'.
    refund_id: null if no money is to be refunded, as for free tickets. available: how much is refundable.
@@ -10,6 +10,7 @@
 create or replace function request_refund(
     p_event bigint, p_scope bigint, p_booking uuid, p_tickets uuid[], p_amount bigint,
     p_with_fees boolean, p_reason text, p_resell boolean,
+    p_cause text default 'asked',
     out outcome text, out refund_id uuid, out booking_state text, out available bigint,
     out returned uuid[])
 language plpgsql set jit = off set enable_seqscan = off as $$
@@ -56,11 +57,11 @@ begin
     end if;
     if places is not null then
         perform return_seats(p_event, array_fill(p_booking, array[cardinality(places)]), places,
-            p_resell, 'refunded');
+            p_resell, case p_cause when 'asked' then 'refunded' else p_cause end);
         select state into booking_state from bookings where event_id = p_event and id = p_booking;
     end if;
     if amount > 0 then
-        refund_id := (write_refunds(p_event, array[paid.id], array[amount], 'asked', p_reason))[1];
+        refund_id := (write_refunds(p_event, array[paid.id], array[amount], p_cause, p_reason))[1];
         insert into refund_items (event_id, refund_id, booking_id, seat, amount)
         select p_event, request_refund.refund_id, p_booking, place, cost
         from unnest(places, share_out(amount, costs)) r(place, cost);

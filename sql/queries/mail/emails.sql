@@ -8,7 +8,7 @@ SELECT * FROM admit_emails(%(ids)s)
 UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
-RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
+RETURNING e.id, e.template, e.context, e.event_id, e.resends, e.postponement, b.name, b.locale,
     coalesce(booking_address(e.event_id, e.booking_id), b.email) AS email,
     booking_address(e.event_id, e.booking_id) IS NULL AND a.verified_at IS NOT NULL AS verified, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
@@ -18,7 +18,8 @@ RETURNING e.id, e.template, e.context, e.event_id, e.resends, b.name, b.locale,
             THEN booking_balance(k.event_id, k.id) END, 'deadline', k.deadline,
         'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,
         'starts_at', v.starts_at, 'time_zone', v.time_zone,
-        'venue', concat_ws(', ', n.name, nullif(n.city, '')))
+        'venue', concat_ws(', ', n.name, nullif(n.city, '')),
+        'postponement', (SELECT max(number) FROM postponements p WHERE p.event_id = v.id))
     FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id
     WHERE k.event_id = e.event_id AND k.id = e.booking_id) AS booking, (
     SELECT jsonb_agg(jsonb_build_object('zone', p.zone, 'row', p.row_label,

@@ -1,7 +1,7 @@
 -- request_refund --
 -- Refunds tickets or an amount: voids tickets, returns seats, writes the refund and its task.
 SELECT * FROM request_refund(%(event_id)s, %(scope)s, %(booking_id)s, %(tickets)s::uuid[], %(amount)s,
-    %(with_fees)s, %(reason)s, %(resell)s)
+    %(with_fees)s, %(reason)s, %(resell)s, 'asked')
 
 -- get_balance --
 -- The money of a booking: captured, refunded, refundable and owed. No row: it is not within the scope.
