@@ -57,7 +57,7 @@ def get_organisation(organisation_id: int) -> dict[str, Any]:
 @blp.route("/events")
 @organisations_only
 @blp.paginated(EventSummary, EventPage)
-def list_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
+def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Your organisation's events, drafts, closed and cancelled ones among them."""
     return events.list_own_events(conn, caller().scope, organisation_id, **page)
 
