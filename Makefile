@@ -19,7 +19,7 @@ TAKES_demo := PLAN BUYERS ARGS
 TAKES_run := PLAN PORT ARGS
 TAKES_preview := PLAN ARGS
 TAKES_chaos := MINUTES ARGS
-$(foreach target,test-fast test test-all faults bench chaos-money mutants reports console,$(eval TAKES_$(target) := ARGS))
+$(foreach target,test-fast test test-all faults bench chaos-money mutants hostile reports console,$(eval TAKES_$(target) := ARGS))
 ASKED := $(or $(MAKECMDGOALS),help)
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(word 1,$(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out PYTHON $(foreach target,$(ASKED),$(TAKES_$(target))),$(GIVEN))
@@ -28,7 +28,7 @@ $(error make $(ASKED) does not take $(sort $(UNKNOWN)): it takes $(sort PYTHON $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run reset preview test test-fast test-all faults bench chaos chaos-money mutants reports docs schema migrate console lint types lock clean
+.PHONY: help install demo run reset preview test test-fast test-all faults bench chaos chaos-money mutants hostile reports docs schema migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ chaos-money: install ## break all that can break while 2,000 buyers pay; the boo
 
 mutants: install ## show that each guard matters: without it a campaign fails
 	@$(BIN)/python -m ops.chaos.mutants $(ARGS)
+
+hostile: install ## attack a running Usher with what is allowed, beside honest buyers (ARGS="--only mail")
+	@$(BIN)/python -m ops.hostile $(ARGS)
 
 reports: $(RUN) ## print the organiser's and the operator's reports
 	@$(BIN)/python -m ops.console.reports $(ARGS)

@@ -9,6 +9,7 @@ import contextlib
 import heapq
 import re
 import time
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +41,31 @@ class Answer:
         return str(self.body.get("conflict_reason") or self.body.get("detail") or self.status)
 
 
-class Api:
-    """One HTTP session for the whole crowd. `retries` counts repeated requests."""
+@dataclass
+class Asked:
+    """What a whole crowd has asked: requests, those of them that were repeated ones, and those that
+    a limit refused (429)."""
 
-    def __init__(self, session: aiohttp.ClientSession, web_url: str) -> None:
+    requests: int = 0
+    retries: int = 0
+    limited: int = 0
+
+
+class Api:
+    """One HTTP session, of the whole crowd or of the buyers at one address of it. `asked` and
+    `slots`, which says how many requests may be under way, are the whole crowd's."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        web_url: str,
+        asked: Asked | None = None,
+        slots: asyncio.Semaphore | None = None,
+    ) -> None:
         self.session = session
         self.web_url = web_url
-        self.retries = 0
-        self.requests = 0
+        self.asked = asked or Asked()
+        self._slots: AbstractAsyncContextManager[Any] = slots or contextlib.nullcontext()
 
     async def call(
         self,
@@ -84,7 +102,8 @@ class Api:
                 if answer.status not in (429, 502, 503, 504):
                     return answer
                 trouble = f"{answer.status} {answer.body}"
-                pause = max(pause, float(answer.headers.get("Retry-After", 0)))
+                self.asked.limited += answer.status == 429
+                pause = max(pause, min(float(answer.headers.get("Retry-After", 0)), PATIENCE_S))
             except (
                 aiohttp.ClientConnectionError,
                 aiohttp.ClientPayloadError,
@@ -93,16 +112,17 @@ class Api:
                 trouble = repr(error)
             if time.monotonic() > give_up_at:
                 raise Unexpected(f"{method} {path}: no answer in {PATIENCE_S:.0f} s: {trouble}")
-            self.retries += 1
+            self.asked.retries += 1
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _ask(
         self, method: str, path: str, data: bytes | None, headers: dict[str, str]
     ) -> Answer:
-        self.requests += 1
+        self.asked.requests += 1
         url = self.web_url + path
-        async with self.session.request(method, url, data=data, headers=headers) as response:
+        asking = self.session.request(method, url, data=data, headers=headers)
+        async with self._slots, asking as response:
             content = await response.read()
             is_json = "json" in response.content_type
             body = orjson.loads(content) if content and is_json else {}

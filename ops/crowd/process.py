@@ -8,14 +8,14 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from ops.crowd.api import Api
+from ops.crowd.api import Api, Asked
 from ops.local.supervisor import ROOT
 
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -48,6 +48,21 @@ async def asking(web_url: str, connections: int) -> AsyncIterator[Api]:
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
         yield Api(session, web_url)
+
+
+@asynccontextmanager
+async def asking_from(
+    web_url: str, connections: int, addresses: Sequence[str]
+) -> AsyncIterator[list[Api]]:
+    """An Api for the buyers at each address; all together have so many requests under way."""
+    asked, slots = Asked(), asyncio.Semaphore(connections)
+    async with AsyncExitStack() as open_ones:
+        apis = []
+        for address in addresses:
+            connector = aiohttp.TCPConnector(local_addr=(address, 0), keepalive_timeout=15)
+            session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT)
+            apis.append(Api(await open_ones.enter_async_context(session), web_url, asked, slots))
+        yield apis
 
 
 async def tell(progress: Callable[[], bytes]) -> None:

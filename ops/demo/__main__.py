@@ -20,7 +20,7 @@ from ops.crowd.organiser import new_api_key, put_on_sale
 from ops.crowd.process import crowd
 from ops.crowd.told import read_told
 from ops.demo.buyer import Told
-from ops.demo.check import count_seats, examine, wait_until_quiet
+from ops.demo.check import check_limits, count_seats, examine, wait_until_quiet
 from ops.demo.people import MEAN_QUANTITY
 from ops.demo.report import Run, next_steps, progress_line, summary, text
 from ops.local.servers import connected
@@ -49,9 +49,13 @@ def main() -> None:
     parser.add_argument("--buyers", type=positive, help="default: enough to sell all seats")
     parser.add_argument("--seed", type=int, default=1, help="of the crowd")
     parser.add_argument("--hold-seconds", type=positive, help="default: by the machine's pace")
+    parser.add_argument("--no-proxy", action="store_true", help="web processes only, no limits")
     args = parser.parse_args()
+    proxied = not args.no_proxy
     try:
-        result = run(args.plan, args.buyers, args.seed, args.hold_seconds, ROOT / "var")
+        result = run(
+            args.plan, args.buyers, args.seed, args.hold_seconds, ROOT / "var", proxied=proxied
+        )
     except KeyboardInterrupt:
         sys.exit("\nStopped, and nothing is left running.")
     sys.exit(1 if result["failures"] else 0)
@@ -64,7 +68,10 @@ def positive(text: str) -> int:
     return number
 
 
-def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var_dir: Path) -> Json:
+def run(
+    plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var_dir: Path, *,
+    proxied: bool = True,
+) -> Json:  # fmt: skip
     """Run a whole demo; return the object of demo.json."""
     began = time.monotonic()
     seats = count_seats_of(plan)
@@ -72,7 +79,9 @@ def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var
     print(f"{plan.stem}: {seats:,} seats, {buyers:,} buyers")
     with (
         Progress() as progress,
-        Stack(var_dir, env={"GATEWAY_LIMIT": GATEWAY_LIMIT}, say=progress.say) as stack,
+        Stack(
+            var_dir, proxied=proxied, env={"GATEWAY_LIMIT": GATEWAY_LIMIT}, say=progress.say
+        ) as stack,
     ):
         options = sale_options(seats, buyers, hold_seconds, time.monotonic() - began)
         progress.say(f"putting the event on sale: holds last {options['hold_seconds']} s")
@@ -82,7 +91,7 @@ def run(plan: Path, buyers: int | None, seed: int, hold_seconds: int | None, var
             late = wait_until_quiet(conn, progress.say)
             ledger = stack.sandbox.ledger(by="booking_id")
             found = examine(conn, event_id, told, ledger, stack.catcher_url, progress.say)
-            found.failures[:0] = late
+            found.failures[:0] = [*late, *check_limits(crowd["limited"])]
         result = summary(Run(plan, buyers, time.monotonic() - began, crowd), told, found)
     (var_dir / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
     print(text(result) + next_steps(result))
@@ -119,6 +128,7 @@ def send_crowd(
     """Run the crowd and show its progress; return what each buyer was told, and the last line."""
     results = stack.var_dir / "crowd.jsonl"
     options = ["--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)]
+    options += [] if stack.proxied else ["--from-one-address"]
     coming = f"{buyers:,} buyers come"
     say(coming, coming)
     with crowd("ops.demo.crowd", stack.web_url, results, *options) as words:

@@ -70,9 +70,8 @@ class Sale:
 class Buyer:
     """One person who uses the service. `stage` is for the progress line."""
 
-    def __init__(self, sale: Sale, person: Person) -> None:
-        self.sale, self.person = sale, person
-        self.api = sale.api
+    def __init__(self, sale: Sale, person: Person, api: Api) -> None:
+        self.sale, self.person, self.api = sale, person, api
         self.told = Told(person.number, quantity=person.quantity, flexible=person.flexible)
         self.stage = "coming"
         self.token = ""

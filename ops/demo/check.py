@@ -108,6 +108,12 @@ def count_seats(conn: Conn, event_id: int) -> Counter[str]:
     return Counter({row["state"]: row["seats"] for row in rows})
 
 
+def check_limits(refused: int) -> Iterator[str]:
+    """Limits are for those who abuse what is allowed: an honest crowd must not feel them."""
+    if refused:
+        yield f"{refused} requests of honest buyers were refused by limits"
+
+
 def check_everybody_told(told: list[Told]) -> Iterator[str]:
     yield from some(
         "were not told an outcome",

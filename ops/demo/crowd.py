@@ -12,15 +12,18 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import orjson
 import uvloop
 
-from ops.crowd.api import Board, Edge
-from ops.crowd.process import asking, tell
+from ops.crowd.addresses import addresses_of
+from ops.crowd.api import Api, Board, Edge
+from ops.crowd.process import asking, asking_from, tell
 from ops.crowd.told import write_told
 from ops.demo.buyer import Buyer, Sale
 from ops.demo.people import Hall, Person, gather
@@ -32,9 +35,9 @@ SIGN_UPS_AT_ONCE = 24
 class Crowd:
     """All buyers, and how far each of them is."""
 
-    def __init__(self, sale: Sale, people: list[Person]) -> None:
+    def __init__(self, sale: Sale, people: list[Person], api_of: Callable[[Person], Api]) -> None:
         self.sale = sale
-        self.buyers = [Buyer(sale, person) for person in people]
+        self.buyers = [Buyer(sale, person, api_of(person)) for person in people]
         self.opening = 0.0
         self._signing_up = asyncio.Semaphore(SIGN_UPS_AT_ONCE)
 
@@ -73,8 +76,7 @@ class Crowd:
         told = Counter(buyer.told.outcome for buyer in self.buyers if buyer.told.outcome)
         stages = Counter(buyer.stage for buyer in self.buyers)
         since = round(time.monotonic() - self.opening, 1) if self.opening else None
-        api = self.sale.api
-        asked = {"requests": api.requests, "retries": api.retries, "cpu_s": time.process_time()}
+        asked = asdict(self.sale.api.asked) | {"cpu_s": time.process_time()}
         return orjson.dumps({"since_opening_s": since, "stages": stages, "told": told, **asked})
 
 
@@ -94,14 +96,30 @@ def seconds_until_sale(event: dict[str, str]) -> float:
     return max(0.0, (opening - now).total_seconds())
 
 
+@asynccontextmanager
+async def asking_each(
+    web_url: str, buyers: int, from_one: bool
+) -> AsyncIterator[tuple[Api, Callable[[Person], Api]]]:
+    """An Api for what all buyers share, and the one of each buyer: at its own address."""
+    addresses = [] if from_one else addresses_of(buyers)
+    if not addresses:
+        async with asking(web_url, CONNECTIONS) as api:
+            yield api, lambda _: api
+        return
+    distinct = sorted(set(addresses))
+    async with asking_from(web_url, CONNECTIONS, distinct) as apis:
+        at = dict(zip(distinct, apis, strict=True))
+        yield apis[0], lambda person: at[addresses[person.number]]
+
+
 async def run(args: argparse.Namespace) -> None:
-    async with asking(args.web, CONNECTIONS) as api:
+    async with asking_each(args.web, args.buyers, args.from_one_address) as (api, api_of):
         edge = Edge(api)
         chart = await edge.get(f"/v1/events/{args.event}/seats")
         hall = Hall(chart["seats"])
         board = Board(edge, args.event)
         sale = Sale(api, edge, board, hall, args.event, secrets.token_hex(3))
-        crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle))
+        crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle), api_of)
         helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd.progress))]
         await first_of(asyncio.create_task(crowd.sell_out()), *helpers)
         print(crowd.progress().decode(), flush=True)
@@ -124,6 +142,7 @@ def main() -> None:
     parser.add_argument("--buyers", type=int, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trickle", type=float, default=8, help="seconds until the last comes")
+    parser.add_argument("--from-one-address", action="store_true", help="where limits are off")
     parser.add_argument("--results", type=Path, required=True)
     uvloop.run(run(parser.parse_args()))
 

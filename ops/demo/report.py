@@ -41,7 +41,8 @@ SENTENCES = {
     "seats sold again": "{resold} that came back; {refunded} bookings refunded",
     "wait until held": "p50 {wait_p50_s} s, p95 {wait_p95_s} s, p99 {wait_p99_s} s",
     "selling": "{selling_seconds} s, {seats_per_second} seats a second; {seconds} s in all",
-    "requests": "{requests:,}, {retries} of them again; {crowd_cpu_s} s of CPU for the crowd",
+    "requests": "{requests:,}, {retries} of them again, {limited} refused by limits;"
+    " {crowd_cpu_s} s of CPU for the crowd",
     "invariants": "{invariants} checked, {invariant_rows} rows",
 }
 
@@ -112,6 +113,7 @@ def summary(run: Run, told: list[Told], found: Findings) -> Json:
         "left": outcomes["left"],
         "requests": run.crowd["requests"],
         "retries": run.crowd["retries"],
+        "limited": run.crowd["limited"],
         "crowd_cpu_s": round(run.crowd["cpu_s"], 1),
         "failures": found.failures,
     }

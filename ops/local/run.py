@@ -35,13 +35,14 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, default=PLAN, help="a seating plan to put on sale")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--logs", action="store_true", help="show all logs in the terminal")
+    parser.add_argument("--no-proxy", action="store_true", help="web processes only, no limits")
     parser.add_argument("--reset", action="store_true", help="delete the data that were kept")
     args = parser.parse_args()
     try:
         if args.reset:
             reset(VAR)
         else:
-            run(args.plan, args.port, args.logs, VAR)
+            run(args.plan, args.port, args.logs, VAR, proxied=not args.no_proxy)
     except KeyboardInterrupt:
         print("Everything has stopped.")
     except ServerError as error:
@@ -59,10 +60,10 @@ def reset(var_dir: Path) -> None:
     print(f"{var_dir} is empty.")
 
 
-def run(plan: Path, port: int, show_logs: bool, var_dir: Path) -> None:
+def run(plan: Path, port: int, show_logs: bool, var_dir: Path, *, proxied: bool = True) -> None:
     if not plan.is_file():
         sys.exit(f"There is no plan {plan}.")
-    with Stack(var_dir, web_port=port, keep=True, say=print) as stack:
+    with Stack(var_dir, web_port=port, proxied=proxied, keep=True, say=print) as stack:
         with Progress() as progress:
             progress.say("putting the event on sale")
             event_id, api_key = find_or_open(stack, plan)

@@ -6,9 +6,10 @@
         stack.postgres.restart("immediate")
 
 All files are below `var_dir` and are deleted at the next start; with `keep` the next run goes on
-with the database, the sandbox, the mails and the secrets of this one. When the block ends, with or
-without an error, every process is stopped. DATABASE_URL and REDIS_URL, if set, are used instead of
-embedded servers.
+with the database, the sandbox, the mails and the secrets of this one. With `proxied` a proxy stands
+in front, as in production: it takes whole requests in and says from which address they came, so
+that limits are on. When the block ends, with or without an error, every process is stopped.
+DATABASE_URL and REDIS_URL, if set, are used instead of embedded servers.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ops.local.kept import HOST, Kept, can_listen
+from ops.local.proxy import COMMAND, has_source_addresses, proxy_env
 from ops.local.servers import Postgres, Redis, free_port, stopping_on_signals
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
 from ops.sandbox.stripe.process import running_sandbox
@@ -37,7 +39,8 @@ class Stack:
 
     `env` adds to, or overrides, what the processes get. `sandbox_options` go to running_sandbox().
     `web_port` 0 means a free one; another one is served at http://localhost, by IPv4 and IPv6.
-    `say` gets progress messages, a line at a time.
+    `web_url` is where clients ask, `direct_url` the web processes without the proxy, if there is
+    one. `say` gets progress messages, a line at a time.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Stack:
         formation: Mapping[str, int] | None = None,
         *,
         web_port: int = 0,
+        proxied: bool = False,
         keep: bool = False,
         env: Mapping[str, str] | None = None,
         postgres_settings: dict[str, str] | None = None,
@@ -59,6 +63,7 @@ class Stack:
         self.web_port = web_port or free_port()
         self.web_url = f"http://{HOST}:{self.web_port}"
         self.public_url = f"http://localhost:{web_port}" if web_port else self.web_url
+        self.proxied = proxied and bool(self.formation.get("web"))
         self.keep = keep
         self.extra_env = dict(env or {})
         self.postgres_settings = postgres_settings
@@ -108,6 +113,9 @@ class Stack:
                     f"port {self.web_port} of {host} is in use by another program."
                     f" Choose another one: ARGS='--port {self.web_port + 1}'"
                 )
+        self.direct_url = self.web_url
+        if self.proxied:
+            self.direct_url = f"http://{HOST}:{self.kept.port('direct_port', free_port)}"
         self.live_url = f"http://{HOST}:{self.kept.port('live_port', free_port)}"
         self.smtp_port = free_port()
         self.catcher_url = f"http://{HOST}:{self.kept.port('catcher_port', free_port)}"
@@ -146,7 +154,6 @@ class Stack:
 
     def _compose_settings(self) -> dict[str, str]:
         """The environment that db/runtime/settings.py and gunicorn read."""
-        binds = [f"[{host}]" if ":" in host else host for host in self.web_hosts]
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
@@ -161,14 +168,21 @@ class Stack:
             "SMTP_URL": f"smtp://{HOST}:{self.smtp_port}",
             "MAIL_FROM": "Usher <tickets@usher.example>",
             "PROMETHEUS_MULTIPROC_DIR": str(self.var_dir / "metrics"),
-            # Overrides the config file's address, so that it does not listen on the network.
-            "GUNICORN_CMD_ARGS": " ".join(f"--bind {host}:{self.web_port}" for host in binds),
-            "PORT": str(self.web_port),
-            "RATE_LIMITS": "off",  # the whole crowd has one address
+            **(self._behind_proxy() if self.proxied else self._without_proxy()),
             "LIVE_BIND": self.live_url.removeprefix("http://"),
-            "LIVE_URL": self.live_url,
             **self.extra_env,
         }
+
+    def _behind_proxy(self) -> dict[str, str]:
+        """Settings with a proxy in front, through which streams are reached as well."""
+        known = {} if has_source_addresses() else {"UNLIMITED_ADDRESSES": "127.0.0.0/8 ::1/128"}
+        return {**listen_at(self.direct_url), "TRUSTED_PROXIES": "1", "RATE_LIMITS": "on", **known}
+
+    def _without_proxy(self) -> dict[str, str]:
+        """Settings without a proxy. Limits are off, since the whole crowd has one address."""
+        binds = [f"[{host}]" if ":" in host else host for host in self.web_hosts]
+        urls = [f"http://{host}:{self.web_port}" for host in binds]
+        return {**listen_at(*urls), "RATE_LIMITS": "off", "LIVE_URL": self.live_url}
 
     def _path(self) -> str:
         """PATH with this Python's scripts first, for the Procfile's command lines."""
@@ -181,15 +195,25 @@ class Stack:
 
     def _start_processes(self) -> None:
         shown = (f"{count} {kind}" for kind, count in self.formation.items() if count)
-        self.say(f"starting {', '.join([*shown, '1 catcher'])}")
+        others = ["1 proxy", "1 catcher"] if self.proxied else ["1 catcher"]
+        self.say(f"starting {', '.join([*shown, *others])}")
         self.supervisor.start("catcher", self._catcher_command())
+        if self.proxied:
+            self._start_proxy()
         for kind, count in self.formation.items():
             self.supervisor.start(kind, self.procfile[kind], count)
         self.supervisor.wait_for_http("catcher", f"{self.catcher_url}/readyz")
         if self.formation.get("web"):
-            self.supervisor.wait_for_http("web", f"{self.web_url}/readyz")
+            self.supervisor.wait_for_http("web", f"{self.direct_url}/readyz")
         if self.formation.get("live"):
             self.supervisor.wait_for_http("live", f"{self.live_url}/readyz")
+        if self.proxied:
+            self.supervisor.wait_for_http("proxy", f"{self.web_url}/readyz")
+
+    def _start_proxy(self) -> None:
+        folder = self.var_dir / "proxy"
+        env = proxy_env(folder, self.web_port, self.web_hosts, self.direct_url, self.live_url)
+        self.supervisor.start("proxy", COMMAND, env=env)
 
     def _catcher_command(self) -> str:
         ports = f"--smtp-port {self.smtp_port} --http-port {self.catcher_url.rpartition(':')[2]}"
@@ -203,6 +227,15 @@ class Stack:
     ) -> None:
         self.say("stopping")
         self._closing.close()
+
+
+def listen_at(*urls: str) -> dict[str, str]:
+    """gunicorn's addresses, which override its file's, so that it does not listen on the network."""
+    binds = [url.removeprefix("http://") for url in urls]
+    return {
+        "GUNICORN_CMD_ARGS": " ".join(f"--bind {bind}" for bind in binds),
+        "PORT": binds[0].rpartition(":")[2],
+    }
 
 
 def has_ipv6() -> bool:

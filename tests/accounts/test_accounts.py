@@ -1,5 +1,6 @@
 """Accounts: making one, signing in with a password or a code, and whose token it is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -11,8 +12,9 @@ from flask import Flask
 from db.connections import Conn, one
 from db.runtime.errors import Busy
 from db.runtime.settings import settings
+from tests.support.waiting import wait_until
 from tests.support.world import Caller
-from web.api.accounts import hasher, hashing
+from web.api.accounts import hasher, hashing, visitors
 from web.app import create_app
 from web.support.auth import make_code
 from web.support.signing import Purpose, key_for
@@ -128,7 +130,7 @@ def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: C
 def test_passwords_do_not_take_the_whole_process(
     anybody: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those who wait have few places, and an address has one of them."""
+    """Those who wait have few places, and an address has two of them."""
     monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
     with hashing("192.0.2.1"), hashing("192.0.2.2"):
         for path, body in (("/v1/accounts", DORA), ("/v1/tokens", DORA)):
@@ -141,14 +143,32 @@ def test_passwords_do_not_take_the_whole_process(
 
 
 @pytest.mark.faults("wrong passwords")
-def test_wrong_passwords_from_one_address_do_not_stop_others(anybody: Caller) -> None:
+def test_wrong_passwords_from_one_address_do_not_stop_others(
+    anybody: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
     assert anybody.post("/v1/accounts", DORA).status_code == 201
     own = {"email": DORA["email"], "password": DORA["password"]}
     with hashing("192.0.2.1"), ExitStack() as further:
         for _ in range(8):
             with pytest.raises(Busy):
                 further.enter_context(hashing("192.0.2.1"))
+        monkeypatch.setattr("web.api.accounts.PATIENCE", 3.0)
         assert anybody.post("/v1/tokens", own).status_code == 201
+
+
+@pytest.mark.faults("wrong passwords")
+def test_two_who_sign_in_at_once_behind_one_address_both_get_in(configured: dict[str, str]) -> None:
+    def wait_for_the_hash() -> str:
+        with hashing("192.0.2.1"):
+            return "in"
+
+    with ThreadPoolExecutor(1) as other:
+        with hashing("192.0.2.1"):
+            second = other.submit(wait_for_the_hash)
+            wait_until(lambda: visitors["192.0.2.1"].places == 2)
+            assert not second.done()
+        assert second.result(timeout=5) == "in"
 
 
 @pytest.mark.faults("SECRET_KEY")

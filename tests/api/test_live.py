@@ -66,6 +66,15 @@ def test_it_tells_the_place_then_the_turn(
         assert listener.read() is None
 
 
+@pytest.mark.faults("headers")
+@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/v1/events/1/queue/stream"])
+def test_its_answers_have_the_headers_of_all_others(live: Live, path: str) -> None:
+    answer = requests.get(live.url + path, timeout=10)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_whoever_comes_nearer_is_told(live: Live, tosca: Sale, alice: Caller, bob: Caller) -> None:
     entry = tosca.join(alice).json
     ticket = tosca.join(bob).json["ticket"]

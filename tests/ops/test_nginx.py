@@ -1,6 +1,5 @@
 """ops/deploy/nginx/usher.conf, in a real nginx in front of a web app and a live process."""
 
-import os
 import socket
 import subprocess
 import threading
@@ -17,47 +16,14 @@ from flask import Flask, request
 from werkzeug.serving import make_server
 
 from db.connections import Conn
-from ops.local.servers import free_port, tethered
-from ops.local.supervisor import ROOT
+from ops.local.nginx import configure, running_nginx
+from ops.local.servers import free_port
 from tests.support.listening import Listener, Live
 from tests.support.programs import need_program
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 
 pytestmark = pytest.mark.system
-
-AROUND = """
-{user}
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 1024; }}
-http {{
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-    include {folder}/usher.conf;
-}}
-"""
-
-
-def configure(folder: Path, port: int, web_port: int, live_port: int) -> Path:
-    """The file as it is shipped but for ports and folders, and what is around it."""
-    text = (ROOT / "ops/deploy/nginx/usher.conf").read_text()
-    for shipped, here in {
-        "127.0.0.1:8000": f"127.0.0.1:{web_port}",
-        "127.0.0.1:8001": f"127.0.0.1:{live_port}",
-        "listen 80;": f"listen 127.0.0.1:{port};",
-        "/var/cache/nginx/usher": str(folder / "cache"),
-        "/var/log/nginx/usher.log": str(folder / "access.log"),
-    }.items():
-        assert text.count(shipped) == 1, shipped
-        text = text.replace(shipped, here)
-    (folder / "usher.conf").write_text(text)
-    main = folder / "nginx.conf"
-    user = "user root;" if os.getuid() == 0 else ""
-    main.write_text(AROUND.format(folder=folder, user=user))
-    return main
-
 
 def test_nginx_accepts_it(tmp_path: Path) -> None:
     main = configure(tmp_path, free_port(), 8000, 8001)
@@ -88,16 +54,12 @@ def proxied(app: Flask, live: Live, tmp_path: Path) -> Iterator[Proxied]:
     thread.start()
     port = free_port()
     main = configure(tmp_path, port, server.server_port, live.port)
-    with (tmp_path / "nginx.log").open("wb") as log:
-        command = [need_program("nginx"), "-p", str(tmp_path), "-c", str(main)]
-        nginx = tethered(command, log, cwd=tmp_path)
+    found = Proxied(f"http://127.0.0.1:{port}", asked, tmp_path / "access.log")
     try:
-        found = Proxied(f"http://127.0.0.1:{port}", asked, tmp_path / "access.log")
-        wait_until(lambda: is_up(found))
-        yield found
+        with running_nginx(need_program("nginx"), tmp_path, main):
+            wait_until(lambda: is_up(found))
+            yield found
     finally:
-        nginx.terminate()
-        nginx.wait()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -33,6 +33,7 @@ from db.runtime.startup import say_if_postgres_is_away
 from web.live.idle_connections import Connections
 from web.live.streams import BookingStream, Hub, QueueStream, Stream
 from web.queue.tokens import QueueToken, read_queue_token
+from web.support import headers
 from web.support.auth import read_token, token_in
 from web.support.client_address import forwarded_address
 from web.support.fields import BIGGEST_ID
@@ -63,15 +64,15 @@ def problem(request: web.Request, status: int, detail: str) -> web.Response:
         "instance": request.path,
         "request_id": request.headers.get("X-Request-Id", secrets.token_hex(12))[:128],
     }
-    headers = {}
+    more = {}
     if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        more["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
         body["retry_after"] = 5
-        headers["Retry-After"] = "5"
+        more["Retry-After"] = "5"
     return web.Response(
         status=status,
-        headers=headers,
+        headers=more,
         text=json.dumps(body),
         content_type="application/problem+json",
     )
@@ -248,11 +249,18 @@ async def allow_other_sites(request: web.Request, response: web.StreamResponse) 
         response.headers["Access-Control-Allow-Origin"] = "*"
 
 
+async def protect_answer(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what the web processes say in all their answers."""
+    for name, value in headers.LIVE.items():
+        response.headers.setdefault(name, value)
+
+
 def create_app(hub: Hub) -> web.Application:
     app = web.Application(middlewares=[note_request, answer_errors])
     app[HUB] = hub
     app[CONNECTIONS] = Connections()
     app.on_response_prepare.append(allow_other_sites)
+    app.on_response_prepare.append(protect_answer)
     event = r"/v1/events/{event:[1-9]\d{0,18}}"
     booking = f"{event}/bookings/{{booking:{UUID_IN_PATH}}}"
     app.add_routes(

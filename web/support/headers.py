@@ -12,6 +12,9 @@ OWN_FILES = (
 
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
+LIVE = {**ALWAYS, "Content-Security-Policy": NOTHING, "Cache-Control": "no-store"}
+"""Of all answers of the live process, which has no pages and nothing to be kept."""
+
 
 def protect_answers(app: Flask) -> None:
     app.after_request(add_headers)

@@ -6,7 +6,8 @@ share an address. Counts are in Redis (CACHE_URL); while it is away, each proces
 itself. The setting LIMITS changes the table, and answers say what is left (RateLimit-*).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, cast
@@ -30,6 +31,7 @@ TABLE: dict[str, dict[str, str]] = {
     "password": {
         "mailbox": "50 per hour",
         "mailbox_at_address": "10 per 15 minutes",
+        "wrong_at_address": "60 per 15 minutes",
     },
     "join": {"account": "10 per minute", "address": "600 per minute"},
     "leave": {"account": "10 per minute", "address": "600 per minute"},
@@ -79,6 +81,7 @@ HOT = 1000  # waiting in the queue
 
 WHOSE = {
     "address": "from your address",
+    "wrong_at_address": "from your address",
     "api_key": "with your API key",
     "event": "for this event",
     "hot_event": "for this event",
@@ -118,19 +121,36 @@ class Limiter:
 
         Errors: TooMany.
         """
+        if wanted := self._limits_of(kind, ids):
+            counted = self.counts.add([(name, limit) for _, name, limit in wanted])
+            note_tightest(counted)
+            refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: c.is_exceeded)
+
+    def check(self, kind: str, ids: dict[str, str]) -> None:
+        """Refuse a request whose limits are used up by what was counted before; count nothing.
+
+        Errors: TooMany.
+        """
+        if wanted := self._limits_of(kind, ids):
+            counted = self.counts.look([(name, limit) for _, name, limit in wanted])
+            refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: not c.remaining)
+
+    def _limits_of(self, kind: str, ids: dict[str, str]) -> list[tuple[str, str, RateLimitItem]]:
         limits = self.table.get(kind, {})
-        wanted = [
+        return [
             (by, f"{kind}:{by}:{id}", limit)
             for by, id in ids.items()
             for limit in limits.get(by, ())
         ]
-        if not wanted:
-            return
-        counted = self.counts.add([(name, limit) for _, name, limit in wanted])
-        note_tightest(counted)
-        exceeded = [(c, by) for c, (by, _, _) in zip(counted, wanted, strict=True) if c.is_exceeded]
-        if exceeded:
-            raise TooMany(*max(exceeded, key=lambda pair: pair[0].reset))
+
+
+def refuse_exceeded(
+    counted: Sequence[Counted], counted_by: Sequence[str], is_exceeded: Callable[[Counted], bool]
+) -> None:
+    """Errors: TooMany, of the limit whose window ends last."""
+    pairs = [pair for pair in zip(counted, counted_by, strict=True) if is_exceeded(pair[0])]
+    if pairs:
+        raise TooMany(*max(pairs, key=lambda pair: pair[0].reset))
 
 
 def note_tightest(counted: Sequence[Counted]) -> None:
@@ -226,13 +246,22 @@ def spend_api_key(key_id: int) -> None:
         limiter.spend(request_class(), {"api_key": str(key_id)})
 
 
-def spend_guess(mailbox: str) -> None:
+def check_guesses(mailbox: str) -> None:
     """Count a password that is tried for a mailbox: by the mailbox, and by the mailbox and the
-    address, so that one who guesses does not stop the owner. Errors: TooMany."""
+    address, so that one who guesses does not stop the owner. None is tried from an address that has
+    sent too many wrong ones, since each costs a hash. Errors: TooMany."""
     if limiter := current_limiter():
         name = mailbox.casefold()
+        limiter.check("password", {"wrong_at_address": client()})
         limiter.spend("password", {"mailbox_at_address": f"{name} {client()}"})
         limiter.spend("password", {"mailbox": name})
+
+
+def note_wrong_guess() -> None:
+    """Count a wrong password of this request's address."""
+    if (limiter := current_limiter()) and not limiter.is_unlimited(client()):
+        with suppress(TooMany):  # the next one is refused
+            limiter.spend("password", {"wrong_at_address": client()})
 
 
 def refuse(error: TooMany) -> Response:

@@ -48,31 +48,38 @@ class RequestCounts:
 
     def add(self, wanted: Sequence[tuple[str, RateLimitItem]]) -> list[Counted]:
         """Count one more for each name; names may have several limits."""
+        return self._read(wanted, 1)
+
+    def look(self, wanted: Sequence[tuple[str, RateLimitItem]]) -> list[Counted]:
+        """What was counted for each name."""
+        return self._read(wanted, 0)
+
+    def _read(self, wanted: Sequence[tuple[str, RateLimitItem]], more: int) -> list[Counted]:
         now = int(time.time())
         windows = [limit.get_expiry() for _, limit in wanted]
         keys = [
             f"usher:{name}:{seconds}:{now // seconds}"
             for (name, _), seconds in zip(wanted, windows, strict=True)
         ]
-        counts = self._count(keys, windows)
+        counts = self._count(keys, windows, more)
         return [
             Counted(limit, name, count, seconds - now % seconds)
             for (name, limit), count, seconds in zip(wanted, counts, windows, strict=True)
         ]
 
-    def _count(self, keys: list[str], windows: list[int]) -> list[int]:
+    def _count(self, keys: list[str], windows: list[int], more: int) -> list[int]:
         if time.monotonic() >= self._away_until:
             try:
-                return self._count_together(keys, windows)
+                return self._count_together(keys, windows, more)
             except redis.RedisError as error:
                 self._away_until = time.monotonic() + AWAY
                 log.warning("requests are counted by this process alone", error=str(error))
         pairs = zip(keys, windows, strict=True)
-        return [self._alone.incr(key, seconds) for key, seconds in pairs]
+        return [self._alone.incr(key, seconds, amount=more) for key, seconds in pairs]
 
-    def _count_together(self, keys: list[str], windows: list[int]) -> list[int]:
+    def _count_together(self, keys: list[str], windows: list[int], more: int) -> list[int]:
         pipe = self._redis.pipeline(transaction=False)
         for key, seconds in zip(keys, windows, strict=True):
-            pipe.incr(key)
+            pipe.incr(key, more)
             pipe.expire(key, seconds)
         return [int(count) for count in pipe.execute()[::2]]

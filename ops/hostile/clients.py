@@ -1,0 +1,85 @@
+"""Clients of the API, each at an address of this machine, and requests that no library would send."""
+
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+Json = dict[str, Any]
+TIMEOUT_S = 30
+
+
+class FromAddress(HTTPAdapter):
+    """Connects from one of this machine's addresses."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(pool_maxsize=20)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, source_address=(self.address, 0))
+
+
+class Client:
+    """One client: `client.get("/v1/events")`. Errors are answers, too."""
+
+    def __init__(self, url: str, address: str) -> None:
+        self.url, self.address = url, address
+        self.token, self.id, self.email = "", 0, ""
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.http.mount("http://", FromAddress(address))
+
+    def sign_up(self, email: str, name: str) -> None:
+        """Make a guest's account. Errors: requests.HTTPError."""
+        answer = self.post("/v1/accounts", {"email": email, "name": name})
+        answer.raise_for_status()
+        self.token, self.id, self.email = answer.json()["token"], answer.json()["id"], email
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return self.ask("GET", path, **more)
+
+    def post(
+        self, path: str, body: Any = None, key: str = "", **more: Any
+    ) -> requests.Response:
+        headers = more.pop("headers", {}) | ({"Idempotency-Key": key} if key else {})
+        return self.ask("POST", path, json={} if body is None else body, headers=headers, **more)
+
+    def delete(self, path: str) -> requests.Response:
+        return self.ask("DELETE", path)
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        headers = dict(more.pop("headers", {}))
+        if self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        return self.http.request(
+            method, self.url + path, headers=headers, timeout=more.pop("timeout", TIMEOUT_S), **more
+        )
+
+
+def connect(url: str, address: str = "127.0.0.1") -> socket.socket:
+    """A connection on which bytes can be sent as they are."""
+    parts = urlsplit(url)
+    return socket.create_connection(
+        (parts.hostname or "", parts.port or 80), timeout=5, source_address=(address, 0)
+    )
+
+
+def status_of(url: str, content: bytes, address: str = "127.0.0.1") -> int:
+    """The status of the answer to bytes; 0 if there is none before the connection ends."""
+    with connect(url, address) as raw:
+        try:
+            raw.sendall(content)
+            line = raw.makefile("rb").readline()
+        except OSError:
+            return 0
+    words = line.split()
+    return int(words[1]) if len(words) > 1 else 0
+
+
+def get_raw(url: str, target: str, *, host: str = "tickets.example", address: str) -> int:
+    """The status of a request whose target is sent as it is: libraries normalise it otherwise."""
+    head = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    return status_of(url, head.encode(), address)

@@ -1,0 +1,160 @@
+"""Attacks on signing in: passwords are guessed, hashes keep the processes busy, accounts are found."""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+
+from ops.hostile.clients import Client
+from ops.hostile.scene import Scene, wait_for_window
+from ops.hostile.table import attack
+from ops.local.servers import free_port
+from ops.local.stack import listen_at
+
+PASSWORD = "correct horse battery"
+PATIENCE_S = 20.0
+
+
+def with_password(scene: Scene) -> str:
+    """The address of a new account with a password."""
+    email = f"{uuid.uuid4()}@example.org"
+    body = {"email": email, "name": "Alice", "password": PASSWORD}
+    scene.client().post("/v1/accounts", body).raise_for_status()
+    return email
+
+
+def sign_in(client: Client, email: str, password: str = PASSWORD) -> requests.Response:
+    return client.post("/v1/tokens", {"email": email, "password": password})
+
+
+def until_signed_in(client: Client, email: str) -> float:
+    """Seconds until the owner is signed in, who tries again as it is told. Errors: TimeoutError."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE_S:
+        answer = sign_in(client, email)
+        if answer.status_code == 201:
+            return time.monotonic() - began
+        time.sleep(float(answer.headers.get("Retry-After", 1)))
+    raise TimeoutError(f"not signed in after {PATIENCE_S:.0f} s: {answer.status_code}")
+
+
+@contextmanager
+def flooding(clients: list[Client]) -> Iterator[None]:
+    """Each client sends wrong passwords, one after another, until the block ends."""
+    over = threading.Event()
+
+    def send(client: Client) -> None:
+        while not over.is_set():
+            answer = sign_in(client, f"{uuid.uuid4()}@example.org", "not the right one")
+            if answer.status_code == 429:
+                over.wait(0.2)
+
+    threads = [threading.Thread(target=send, args=[client]) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@attack("passwords", "seconds until the owner of an account is signed in", 5)
+def wrong_passwords_stop_sign_ins(scene: Scene) -> float:
+    """Eight connections from one address send wrong passwords without a pause."""
+    email, address = with_password(scene), scene.address()
+    with flooding([scene.client(address=address) for _ in range(8)]):
+        time.sleep(1)
+        return max(until_signed_in(scene.client(), email) for _ in range(5))
+
+
+@attack("passwords", "seconds until the owner of an account is signed in", 10)
+def wrong_passwords_from_many_addresses_stop_sign_ins(scene: Scene) -> float:
+    """Eight connections, each from an address of its own, send wrong passwords without a pause."""
+    email = with_password(scene)
+    with flooding([scene.client() for _ in range(8)]):
+        time.sleep(1)
+        return max(until_signed_in(scene.client(), email) for _ in range(5))
+
+
+def guess(scene: Scene, client: Client, email: str, times: int) -> int:
+    """How many guesses were checked."""
+    checked = 0
+    for n in range(times):
+        status = sign_in(client, email, f"guess number {n}").status_code
+        if status == 429:
+            break
+        checked += status in (201, 401)
+    return checked
+
+
+@attack("guessing", "guesses for a mailbox from one address in a quarter of an hour", 10)
+def a_password_is_guessed(scene: Scene) -> float:
+    """One client guesses the password of one account, forty times."""
+    return guess(scene, scene.client(), with_password(scene), 40)
+
+
+@attack("guessing", "guesses for a mailbox in an hour", 50)
+def a_password_is_guessed_from_many_addresses(scene: Scene) -> float:
+    """Ten clients at ten addresses guess the password of one account, in many spellings."""
+    wait_for_window(30, 3600)
+    email = with_password(scene)
+    spellings = [email, email.upper(), email.replace("@e", "@E"), f" {email}"]
+    clients = [scene.client() for _ in range(10)]
+    return sum(guess(scene, c, spellings[n % 4], 10) for n, c in enumerate(clients))
+
+
+@contextmanager
+def signing_up_by_mail(scene: Scene) -> Iterator[str]:
+    """The URL of a further web process whose accounts are made by mail."""
+    url = f"http://127.0.0.1:{free_port()}"
+    supervisor = scene.stack.supervisor
+    env = {**listen_at(url), "SIGN_UP": "by_mail", "TRUSTED_PROXIES": "0", "RATE_LIMITS": "on"}
+    supervisor.start("private", scene.stack.procfile["web"], env=env)
+    supervisor.wait_for_http("private", f"{url}/readyz")
+    yield url
+
+
+def seen_of(answer: requests.Response) -> tuple[object, ...]:
+    """What an answer shows to who asks."""
+    hidden = ("Date", "X-Request-Id", "RateLimit-Remaining", "RateLimit-Reset")
+    headers = {name: value for name, value in answer.headers.items() if name not in hidden}
+    body = {k: v for k, v in answer.json().items() if k not in ("request_id",)}
+    return answer.status_code, sorted(headers.items()), sorted(body.items())
+
+
+@attack("enumeration", "answers that differ for addresses that have an account", 0)
+def accounts_are_found_by_asking(scene: Scene) -> float:
+    """Sign-up by mail, codes and passwords are asked for with addresses that have an account, and
+    with some that have none; answers are compared."""
+    known = with_password(scene)
+    with signing_up_by_mail(scene) as url:
+        forms = [
+            ("/v1/accounts", {"name": "Mallory"}),
+            ("/v1/accounts", {"name": "Mallory", "password": PASSWORD}),
+            ("/v1/tokens", {}),
+            ("/v1/tokens", {"password": "not the right one"}),
+        ]
+        return sum(
+            seen_of(scene.client(url).post(path, more | {"email": known}))
+            != seen_of(scene.client(url).post(path, more | {"email": f"{uuid.uuid4()}@x.example"}))
+            for path, more in forms
+        )
+
+
+@attack("enumeration", "addresses that one client can ask for in a minute", 600)
+def accounts_are_found_by_signing_up(scene: Scene) -> float:
+    """Where an account is made at once, the answer tells whether there is one: one client tries
+    addresses as fast as it can."""
+    known, mallory = with_password(scene), scene.client()
+    wait_for_window(40)
+    body, until, told = {"email": known, "name": "Mallory"}, time.monotonic() + 35, 0
+    while time.monotonic() < until:
+        if mallory.post("/v1/accounts", body).status_code == 429:
+            return told
+        told += 1
+    return told
