@@ -91,12 +91,10 @@ def tell(rows: "Sequence[Row] | Iterator[Row]", say: Callable[[str], object]) ->
 def carry_out_all(chosen: Sequence[Attack], scene: Scene) -> Iterator[Row]:
     """Carry attacks out one after another; those that mostly wait go on beside them."""
     with ThreadPoolExecutor(len(chosen)) as beside:
-        waiting = [beside.submit(carry_out, one, scene) for one in chosen if one.slow]
-        for one in chosen:
-            if one.needs_nginx and not scene.nginx_url:
-                yield row_of(one, None, reason=NO_NGINX)
-            elif not one.slow:
-                yield carry_out(one, scene)
+        possible = [one for one in chosen if scene.nginx_url or not one.needs_nginx]
+        waiting = [beside.submit(carry_out, one, scene) for one in possible if one.slow]
+        yield from (row_of(one, None, reason=NO_NGINX) for one in chosen if one not in possible)
+        yield from (carry_out(one, scene) for one in possible if not one.slow)
         for future in waiting:
             yield future.result()
 

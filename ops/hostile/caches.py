@@ -40,7 +40,7 @@ def wrong_answers(scene: Scene, event: Event, part: str) -> int:
     return sum(answer.status_code != 200 or len(answer.content) < 20 for answer in answers)
 
 
-@attack("H1", "buyers who get an error instead of the document", 0, needs_nginx=True)
+@attack("H1", "buyers who get an error instead of the document", 0, needs_nginx=True, slow=True)
 def another_spelling_of_a_path_is_stored(scene: Scene) -> float:
     """The path of a public document is asked for in spellings that nginx normalises and Usher does
     not know, so that an error is stored where buyers look."""
@@ -80,7 +80,7 @@ def queries_hosts_and_tokens_pass_the_cache(scene: Scene) -> float:
     return passed / max(1.0, time.monotonic() - began)
 
 
-@attack("H1", "buyers who get an answer that was meant for another request", 0, needs_nginx=True)
+@attack("H1", "buyers who get another request's answer", 0, needs_nginx=True, slow=True)
 def methods_and_headers_change_what_is_stored(scene: Scene) -> float:
     """A document is asked for by other methods and with headers that change the answer, when its
     copy is old, so that the changed answer is stored."""
