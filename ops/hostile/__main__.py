@@ -34,7 +34,9 @@ NO_NGINX = "nginx is not installed: install it, or leave its attacks out with --
 def main() -> None:
     print_by_lines()
     parser = argparse.ArgumentParser(prog="make hostile", description=__doc__)
-    parser.add_argument("--only", help="attacks whose name or entry has this word; no honest buyers")
+    parser.add_argument(
+        "--only", help="attacks whose name or entry has this word; no honest buyers"
+    )
     parser.add_argument("--buyers", type=int, default=BUYERS, help="honest ones; 0: none")
     parser.add_argument("--a-second", type=float, default=A_SECOND, help="so many of them come")
     parser.add_argument("--without-nginx", action="store_true", help="leave its attacks out")

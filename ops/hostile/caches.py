@@ -57,7 +57,7 @@ def another_spelling_of_a_path_is_stored(scene: Scene) -> float:
 
 @attack("H1", "buyers who get an old error after the sale has opened", 0, needs_nginx=True)
 def errors_are_stored_before_a_sale_opens(scene: Scene) -> float:
-    """A draft's documents are asked for until its sale opens, so that the 404 is still told then."""
+    """A draft's documents are asked for until its sale opens, so that a 404 is told then."""
     draft, mallory = scene.draft(), scene.client(scene.nginx_url)
     for part in ("", "/queue", "/availability", "/seats") * 10:
         mallory.get(draft.path + part)

@@ -66,7 +66,7 @@ def cards_are_tested_by_one_account(scene: Scene) -> float:
 @attack("H2", "declines for one event in a quarter of an hour", 100 + 40)
 def cards_are_tested_from_many_addresses(scene: Scene) -> float:
     """Forty guests, each at an address of its own, try five cards each. When an event has a hundred
-    declines among its latest payments, a guest whose address is not verified has one."""
+    declines among its latest payments, a guest without a verified address has one."""
     event = scene.event()
     at_once(lambda guest: try_cards(event, guest, 5), scene.guests(40), threads=10)
     return scene.count(SENT, event.id)
@@ -74,7 +74,7 @@ def cards_are_tested_from_many_addresses(scene: Scene) -> float:
 
 @attack("H2", "different texts about declined cards", 1)
 def the_banks_reasons_tell_which_cards_are_good(scene: Scene) -> float:
-    """Cards that are lost, empty or expired, or have a wrong code, are told apart by the answers."""
+    """Cards that are lost, empty or expired, or have a wrong code, are told apart."""
     event = scene.event()
 
     def told(card: str) -> str:
@@ -88,12 +88,10 @@ def the_banks_reasons_tell_which_cards_are_good(scene: Scene) -> float:
 
 @attack("H2", "seconds that the slowest honest payment takes meanwhile", 3)
 def honest_payments_wait_behind_tested_cards(scene: Scene) -> float:
-    """Thirty guests at six addresses try cards as fast as they can; beside them honest buyers pay."""
+    """Thirty guests at six addresses try cards as fast as they can; others pay meanwhile."""
     event, over = scene.event(), threading.Event()
     crowds = [scene.guests(5, scene.address()) for _ in range(6)]
-    testers = [
-        threading.Thread(target=try_until, args=[event, guests, over]) for guests in crowds
-    ]
+    testers = [threading.Thread(target=try_until, args=[event, guests, over]) for guests in crowds]
     for tester in testers:
         tester.start()
     try:

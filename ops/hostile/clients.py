@@ -1,4 +1,4 @@
-"""Clients of the API, each at an address of this machine, and requests that no library would send."""
+"""Clients of the API, each at an address of its own, and requests that no library would send."""
 
 import socket
 from typing import Any
@@ -41,9 +41,7 @@ class Client:
     def get(self, path: str, **more: Any) -> requests.Response:
         return self.ask("GET", path, **more)
 
-    def post(
-        self, path: str, body: Any = None, key: str = "", **more: Any
-    ) -> requests.Response:
+    def post(self, path: str, body: Any = None, key: str = "", **more: Any) -> requests.Response:
         headers = more.pop("headers", {}) | ({"Idempotency-Key": key} if key else {})
         return self.ask("POST", path, json={} if body is None else body, headers=headers, **more)
 

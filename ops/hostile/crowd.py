@@ -60,7 +60,9 @@ class Crowd:
 
         await asyncio.gather(*(make(one.number) for one in self.served))
         began = time.monotonic()
-        await asyncio.gather(*(self._come(one, began + one.number / a_second) for one in self.served))
+        await asyncio.gather(
+            *(self._come(one, began + one.number / a_second) for one in self.served)
+        )
 
     async def _come(self, one: Served, at: float) -> None:
         await asyncio.sleep(at - time.monotonic())

@@ -66,7 +66,9 @@ def compare(
     say(f"{buyers:,} honest buyers beside attacks: {beside.text()}")
     wrong = [*peace.wrong, *beside.wrong]
     rows = [
-        judge("p99 of joining beside the attack, by that without", beside.join_p99 / peace.join_p99),
+        judge(
+            "p99 of joining beside the attack, by that without", beside.join_p99 / peace.join_p99
+        ),
         judge("p99 of paying beside the attack, by that without", beside.pay_p99 / peace.pay_p99),
         judge("requests of honest buyers that limits refused", peace.limited + beside.limited, 0),
         judge("honest buyers who were not served", len(wrong), 0, "; ".join(wrong)),

@@ -21,8 +21,8 @@ def annoy(event: Event, mallory: Client) -> None:
 
 @attack("H4", "mails in 30 s to a mailbox that is not verified", 3, slow=True)
 def a_mailbox_is_flooded(scene: Scene) -> float:
-    """One thread makes accounts for a third person's mailbox, in other spellings, and does with each
-    what causes mails: codes, bookings of free seats, cancellations."""
+    """One thread makes accounts for a third person's mailbox, in other spellings, and does with
+    each what causes mails: codes, bookings of free seats, cancellations."""
     free = scene.event(categories=[{"category": 1, "price": 0}])
     paid, victim = scene.event(), f"victim-{uuid.uuid4().hex[:8]}"
     until, n = time.monotonic() + WATCH_S, 0

@@ -1,4 +1,4 @@
-"""Many attacks at once, for as long as a block lasts: what honest buyers beside them must not feel."""
+"""Many attacks at once, for as long as a block lasts: honest buyers must not feel them."""
 
 import itertools
 import threading
@@ -17,8 +17,8 @@ from ops.hostile.protocol import HEAD, MALFORMED
 from ops.hostile.scene import Event, Refused, Scene
 
 PAUSE_S = 0.1
-"""Between two steps of one attacker. Attackers, buyers and all of Usher share this machine: more
-would measure how fast it is, and not what limits do."""
+"""Between two steps of one attacker. Attackers, buyers and Usher share this machine: without a
+pause its pace would be measured, and not what limits do."""
 SLOW_ONES = 40
 
 Step = Callable[[], object]
@@ -26,7 +26,7 @@ Step = Callable[[], object]
 
 @dataclass
 class Mixed:
-    """Attackers of one event, each a thread with a step that it repeats. `done` counts the steps."""
+    """Attackers of one event, each a thread that repeats a step. `done` counts the steps."""
 
     scene: Scene
     event: Event

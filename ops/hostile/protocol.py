@@ -3,7 +3,6 @@
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -46,7 +45,7 @@ def plans_that_are_huge_when_read(scene: Scene) -> float:
 
 
 def deaths_of_workers(scene: Scene) -> int:
-    """How often gunicorn or one of its workers was ended by the system, or a request ran too long."""
+    """How often gunicorn or a worker of it was ended by the system, or a request ran too long."""
     (web,) = scene.stack.supervisor.select("web")
     said = web.log_path.read_text(errors="replace")
     return web.starts - 1 + said.count("WORKER TIMEOUT") + said.count("was sent SIG")
@@ -74,7 +73,9 @@ def one_guest_opens_many_streams(scene: Scene) -> float:
         return count
 
 
-@attack("streams", "open streams of one address, or streams that others cannot open", STREAMS_AN_ADDRESS)
+@attack(
+    "streams", "open streams of one address, or streams that others cannot open", STREAMS_AN_ADDRESS
+)
 def one_address_opens_many_streams(scene: Scene) -> float:
     """Eight guests at one address open eighty streams; then a buyer elsewhere opens one."""
     event, address = standing_queue(scene), scene.address()
@@ -105,8 +106,8 @@ def opened(event: Event, guests: list[Client]) -> Iterator[int]:
 
 @attack("documents", "times that the document of a hot event was made in ten seconds", 12)
 def ids_that_do_not_exist_evict_documents(scene: Scene) -> float:
-    """Documents of thousands of events that do not exist are asked for, so that those of a hot event
-    are made anew for each reader."""
+    """Documents of thousands of events that do not exist are asked for, so that those of a hot
+    event are made anew for each reader."""
     event, over = scene.event(), threading.Event()
     mallory = scene.client(scene.stack.direct_url)
 
@@ -154,9 +155,7 @@ def an_organisation_makes_itself_important(scene: Scene) -> float:
     return scene.count(query, event.id)
 
 
-HEAD = (
-    b"POST /v1/accounts HTTP/1.1\r\nHost: tickets.example\r\nContent-Type: application/json\r\n"
-)
+HEAD = b"POST /v1/accounts HTTP/1.1\r\nHost: tickets.example\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 MALFORMED = [
     CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
@@ -180,14 +179,15 @@ MALFORMED = [
 
 @attack("chunks", "answers that call it a fault of ours, or tracebacks in the log", 0)
 def malformed_requests(scene: Scene) -> float:
-    """Malformed chunks, lengths and heads, through the proxies and to the web processes themselves."""
+    """Malformed chunks, lengths and heads, through the proxies and to the web processes."""
     (web,) = scene.stack.supervisor.select("web")
     before = web.log_path.read_text(errors="replace").count("Traceback")
     urls = [scene.stack.web_url, scene.stack.direct_url, scene.nginx_url]
     forms = [(url, content) for url in urls if url for content in MALFORMED]
     statuses = at_once(lambda form: status_of(*form, scene.address()), forms, threads=8)
     tracebacks = web.log_path.read_text(errors="replace").count("Traceback") - before
-    return sum(status >= 500 and status != 501 for status in statuses) + tracebacks
+    ours = sum(status in (500, 502, 503, 504) for status in statuses)
+    return ours + tracebacks
 
 
 @attack("slow clients", "seconds that the slowest answer to others takes", 1.5)
@@ -218,9 +218,7 @@ def answers_that_a_browser_may_guess_about(scene: Scene) -> float:
     answers = [guest.get(path, stream=True) for path in paths]
     answers += [guest.post("/v1/accounts", {"name": "x" * n}) for n in (10**5, 2 * MIB)]
     answers.append(guest.ask("POST", "/v1/accounts", data=json.dumps({"a": 1})))
-    missing = sum(
-        not all(name in answer.headers for name in HEADERS) for answer in answers
-    )
+    missing = sum(not all(name in answer.headers for name in HEADERS) for answer in answers)
     for answer in answers:
         answer.close()
     return missing

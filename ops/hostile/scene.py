@@ -181,9 +181,10 @@ def wait_for_window(needed_s: float, window_s: int = WINDOW_S) -> None:
 @contextmanager
 def staged(var_dir: Path, *, nginx: bool, say: Callable[[str], object]) -> Iterator[Scene]:
     """A stack for attacks, until the block ends."""
-    with Stack(var_dir, proxied=True, env=ENV, say=say) as stack, connected(
-        stack.database_url
-    ) as conn:
+    with (
+        Stack(var_dir, proxied=True, env=ENV, say=say) as stack,
+        connected(stack.database_url) as conn,
+    ):
         organiser = Organiser(stack.direct_url, new_api_key(stack.database_url))
         venue = organiser.post("/v1/venues", {"name": "Cellar", "time_zone": "Europe/Berlin"})
         scene = Scene(stack, conn, organiser, venue)

@@ -18,11 +18,11 @@ PASS_S = 60.0
 
 @attack("H3", "seats that guests without a verified address hold offline", 0)
 def seats_are_held_for_days_by_paying_offline(scene: Scene) -> float:
-    """Forty guests book eight seats each and choose to pay offline, which keeps them for three days."""
+    """Forty guests book eight seats each and choose to pay offline, which keeps them for days."""
     event = scene.event(offline_seconds=3 * 86_400, offline_instructions="At the till")
 
     def hold(guest: Client) -> None:
-        booking = event.held(guest, 8)
+        booking = event.held(guest, 8, together=False)
         guest.post(f"{booking}/payment", {"method": "offline"}, key=str(uuid.uuid4()))
 
     at_once(hold, scene.guests(40), threads=8)

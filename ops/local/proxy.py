@@ -1,7 +1,7 @@
-"""The proxy in front of the processes of this machine: Caddy, from a wheel, with ops/local/Caddyfile.
+"""The proxy in front of the processes of this machine: Caddy, from a wheel (ops/local/Caddyfile).
 
-It says from which address a request came, so that limits by address are real. Clients of one machine
-have addresses of their own if they connect from them: all of 127.0.0.0/8 is this machine on Linux.
+It says from which address a request came, so that limits by address are real. On Linux all of
+127.0.0.0/8 is this machine: clients have addresses of their own if they connect from them.
 """
 
 from collections.abc import Sequence

@@ -230,7 +230,7 @@ class Stack:
 
 
 def listen_at(*urls: str) -> dict[str, str]:
-    """gunicorn's addresses, which override its file's, so that it does not listen on the network."""
+    """gunicorn's addresses: they override its file's, so that it does not listen on the network."""
     binds = [url.removeprefix("http://") for url in urls]
     return {
         "GUNICORN_CMD_ARGS": " ".join(f"--bind {bind}" for bind in binds),

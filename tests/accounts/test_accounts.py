@@ -1,7 +1,6 @@
 """Accounts: making one, signing in with a password or a code, and whose token it is."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -14,7 +13,15 @@ from db.runtime.errors import Busy
 from db.runtime.settings import settings
 from tests.support.waiting import wait_until
 from tests.support.world import Caller
-from web.api.accounts import hasher, hashing, visitors
+from web.api.accounts import (
+    OTHERS,
+    SIGN_INS,
+    HashLane,
+    hasher,
+    hashing,
+    taking_place,
+    visitors,
+)
 from web.app import create_app
 from web.support.auth import make_code
 from web.support.signing import Purpose, key_for
@@ -127,44 +134,48 @@ def test_an_address_gets_a_code_a_minute(anybody: Caller, alice: Caller, conn: C
         assert conn.execute(count).fetchall() == [{"n": sent}]
 
 
+@pytest.mark.parametrize("lane", [SIGN_INS, OTHERS])
 def test_passwords_do_not_take_the_whole_process(
-    anybody: Caller, monkeypatch: pytest.MonkeyPatch
+    anybody: Caller, monkeypatch: pytest.MonkeyPatch, lane: HashLane
 ) -> None:
     """Those who wait have few places, and an address has two of them."""
+    assert anybody.post("/v1/accounts", DORA).status_code == 201
     monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
-    with hashing("192.0.2.1"), hashing("192.0.2.2"):
-        for path, body in (("/v1/accounts", DORA), ("/v1/tokens", DORA)):
-            given = {key: body[key] for key in body if key != "name" or path == "/v1/accounts"}
-            answer = anybody.post(path, given)
-            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    eve = {"email": "eve@example.org", "password": DORA["password"], "name": "Eve"}
+    own = {"email": DORA["email"], "password": DORA["password"]}
+    with hashing("192.0.2.1", lane):
+        in_lane = ("/v1/tokens", own) if lane is SIGN_INS else ("/v1/accounts", eve)
+        answer = anybody.post(*in_lane)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
         guest = {"email": "guest@example.org", "name": "Guest"}
         assert anybody.post("/v1/accounts", guest).status_code == 201
-    assert anybody.post("/v1/accounts", DORA).status_code == 201
+        in_the_other = ("/v1/accounts", eve) if lane is SIGN_INS else ("/v1/tokens", own)
+        assert anybody.post(*in_the_other).status_code == 201
+    assert anybody.post(*in_lane).status_code == 201
 
 
 @pytest.mark.faults("wrong passwords")
-def test_wrong_passwords_from_one_address_do_not_stop_others(
+def test_one_address_does_not_take_all_places(
     anybody: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
-    assert anybody.post("/v1/accounts", DORA).status_code == 201
-    own = {"email": DORA["email"], "password": DORA["password"]}
-    with hashing("192.0.2.1"), ExitStack() as further:
-        for _ in range(8):
-            with pytest.raises(Busy):
-                further.enter_context(hashing("192.0.2.1"))
-        monkeypatch.setattr("web.api.accounts.PATIENCE", 3.0)
-        assert anybody.post("/v1/tokens", own).status_code == 201
+    with taking_place("192.0.2.1", SIGN_INS), taking_place("192.0.2.1", OTHERS):
+        for lane in (SIGN_INS, OTHERS):
+            with pytest.raises(Busy), hashing("192.0.2.1", lane):
+                pass
+            with hashing("192.0.2.2", lane):
+                pass
+    assert visitors == {}
 
 
 @pytest.mark.faults("wrong passwords")
 def test_two_who_sign_in_at_once_behind_one_address_both_get_in(configured: dict[str, str]) -> None:
     def wait_for_the_hash() -> str:
-        with hashing("192.0.2.1"):
+        with hashing("192.0.2.1", SIGN_INS):
             return "in"
 
     with ThreadPoolExecutor(1) as other:
-        with hashing("192.0.2.1"):
+        with hashing("192.0.2.1", SIGN_INS):
             second = other.submit(wait_for_the_hash)
             wait_until(lambda: visitors["192.0.2.1"].places == 2)
             assert not second.done()

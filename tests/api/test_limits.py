@@ -11,6 +11,7 @@ from db.runtime.settings import Settings, SettingsError, read_settings, settings
 from ops.crowd.addresses import addresses_of
 from ops.local.servers import free_port
 from tests.support.world import Answer, Caller, Sale, sign_up
+from web.api.accounts import OTHERS, hashing
 from web.app import create_app
 from web.support.client_address import forwarded_address, network_of
 from web.support.rate_limits import TABLE, parse_table
@@ -232,10 +233,28 @@ def test_guesses_for_a_mailbox_are_limited_and_its_owner_still_signs_in(
 
 
 @pytest.mark.faults("wrong passwords")
+def test_an_address_that_sent_some_wrong_passwords_is_not_preferred(
+    limited: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From however many addresses a flood comes, others sign in beside it."""
+    anybody = limited()
+    right = {"email": "alice@example.org", "password": "correct horse"}
+    assert anybody.post("/v1/accounts", right | {"name": "Alice"}).status_code == 201
+    assert {guess(anybody, "192.0.2.1", f"{n}@example.org").status_code for n in range(5)} == {401}
+    monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
+    with hashing("192.0.2.9", OTHERS):
+        statuses = [
+            anybody.post("/v1/tokens", right, environ_base={"REMOTE_ADDR": address}).status_code
+            for address in ("192.0.2.1", "192.0.2.2")
+        ]
+    assert statuses == [503, 201]
+
+
+@pytest.mark.faults("wrong passwords")
 def test_an_address_that_sent_many_wrong_passwords_has_no_more_of_them_checked(
     limited: Callable[..., Caller],
 ) -> None:
-    """Each costs a hash, and made-up mailboxes have no limit of their own. Right ones cost nothing."""
+    """Each costs a hash, and made-up mailboxes have no limit. Right ones are not counted."""
     anybody = limited(LIMITS="password.wrong_at_address=3 per 15 minutes")
     right = {"email": "alice@example.org", "password": "correct horse"}
     assert anybody.post("/v1/accounts", right | {"name": "Alice"}).status_code == 201

@@ -50,7 +50,9 @@ def test_there_are_attacks_of_every_kind() -> None:
     assert entries["H1"] >= 4
     assert entries["H2"] >= 4
     assert entries["H3"] >= 4
-    assert {"H4", "H5", "passwords", "guessing", "enumeration", "X-Forwarded", "streams"} <= {*entries}
+    assert {"H4", "H5", "passwords", "guessing", "enumeration", "X-Forwarded", "streams"} <= {
+        *entries
+    }
     assert {"documents", "idempotency", "weight", "/metrics", "chunks"} <= {*entries}
     assert all(attack.tries.endswith(".") for attack in attacks)
 

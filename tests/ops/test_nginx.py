@@ -25,6 +25,7 @@ from tests.support.world import Caller, Sale
 
 pytestmark = pytest.mark.system
 
+
 def test_nginx_accepts_it(tmp_path: Path) -> None:
     main = configure(tmp_path, free_port(), 8000, 8001)
     command = [need_program("nginx"), "-t", "-p", str(tmp_path), "-c", str(main)]

@@ -31,13 +31,22 @@ passwords takes a quarter of the time."""
 UNKNOWN_HASH = hasher.hash(secrets.token_bytes())
 """A hash that is checked when an account has no password, so that the answer takes as long."""
 
-HASHING = BoundedSemaphore(2)
-"""Each hash takes some hundredths of a second and 19 MiB."""
-WAITING = BoundedSemaphore(5)
-"""Of the process's threads so many may wait for a hash, or make one: the others do other work."""
+
+@dataclass(frozen=True)
+class HashLane:
+    """Passwords that are hashed one at a time: each takes some hundredths of a second and 19 MiB.
+    Of the process's threads so many may wait for it, or make one: the others do other work."""
+
+    places: BoundedSemaphore
+    hashing: Lock = field(default_factory=Lock)
+
+
+SIGN_INS = HashLane(BoundedSemaphore(3))
+OTHERS = HashLane(BoundedSemaphore(2))
+"""New accounts, and sign-ins from addresses that have sent wrong passwords: a flood of these, from
+however many addresses, leaves the other lane to those who sign in."""
 FROM_AN_ADDRESS = 2
-"""So many of these may come from one address, of which one makes its hash: it cannot take the place
-of all others."""
+"""So many of one address may wait or hash, one of them hashes: it cannot take all places."""
 PATIENCE = 3.0  # seconds
 
 
@@ -54,11 +63,11 @@ counting = Lock()
 
 
 @contextmanager
-def hashing(address: str) -> Iterator[None]:
+def hashing(address: str, lane: HashLane) -> Iterator[None]:
     """Wait until a password may be hashed. Errors: Busy."""
     give_up_at = monotonic() + PATIENCE
-    with taking_place(address) as turn, ExitStack() as taken:
-        for wanted in (turn, HASHING):
+    with taking_place(address, lane) as own, ExitStack() as taken:
+        for wanted in (own, lane.hashing):
             if not wanted.acquire(timeout=max(give_up_at - monotonic(), 0)):
                 raise Busy("Too many are signing in: try again shortly.")
             taken.callback(wanted.release)
@@ -66,11 +75,11 @@ def hashing(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def taking_place(address: str) -> Iterator[Lock]:
-    """Take one of the few places of those who wait; yields the lock of the address. Errors: Busy."""
+def taking_place(address: str, lane: HashLane) -> Iterator[Lock]:
+    """Take one of the lane's few places; yields the lock of the address. Errors: Busy."""
     with counting:
         own = visitors.setdefault(address, Visitors())
-        if own.places >= FROM_AN_ADDRESS or not WAITING.acquire(blocking=False):
+        if own.places >= FROM_AN_ADDRESS or not lane.places.acquire(blocking=False):
             raise Busy("Too many are signing in: try again shortly.")
         own.places += 1
     try:
@@ -80,7 +89,7 @@ def taking_place(address: str) -> Iterator[Lock]:
             own.places -= 1
             if not own.places:
                 del visitors[address]
-        WAITING.release()
+        lane.places.release()
 
 
 class Password(fields.String):
@@ -140,7 +149,7 @@ def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
         return _sign_up_by_mail(given)
     password_hash = None
     if given["password"]:
-        with hashing(client()):
+        with hashing(client(), OTHERS):
             password_hash = hasher.hash(given["password"])
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
@@ -174,12 +183,13 @@ def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
     """
     if given["code"]:
         return _use_code(given["code"])
-    if given["password"]:
-        check_guesses(given["email"])
+    lane = SIGN_INS
+    if given["password"] and not check_guesses(given["email"]):
+        lane = OTHERS
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
     if given["password"]:
-        return _check_password(account, given["password"])
+        return _check_password(account, given["password"], lane)
     return _send_code(account)
 
 
@@ -192,10 +202,12 @@ def _use_code(code: str) -> dict[str, Any]:
     return make_token(account_id, epoch)
 
 
-def _check_password(account: dict[str, Any] | None, password: str) -> dict[str, Any]:
+def _check_password(
+    account: dict[str, Any] | None, password: str, lane: HashLane
+) -> dict[str, Any]:
     known = account["password_hash"] if account else None
     try:
-        with hashing(client()):
+        with hashing(client(), lane):
             hasher.verify(known or UNKNOWN_HASH, password)
     except (Argon2Error, InvalidHashError):
         known = None

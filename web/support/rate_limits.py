@@ -78,6 +78,7 @@ UNLIMITED = {"health.get_health", "health.get_readiness", "metrics", "gateway_no
 """Machines of our own, and the gateway, whose notifications are signed."""
 
 HOT = 1000  # waiting in the queue
+SOME_WRONG = 5  # passwords: after them an address is not preferred
 
 WHOSE = {
     "address": "from your address",
@@ -126,14 +127,17 @@ class Limiter:
             note_tightest(counted)
             refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: c.is_exceeded)
 
-    def check(self, kind: str, ids: dict[str, str]) -> None:
-        """Refuse a request whose limits are used up by what was counted before; count nothing.
+    def check(self, kind: str, ids: dict[str, str]) -> int:
+        """Refuse a request whose limits are used up by what was counted before, and count nothing;
+        the most that was counted.
 
         Errors: TooMany.
         """
-        if wanted := self._limits_of(kind, ids):
-            counted = self.counts.look([(name, limit) for _, name, limit in wanted])
-            refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: not c.remaining)
+        if not (wanted := self._limits_of(kind, ids)):
+            return 0
+        counted = self.counts.look([(name, limit) for _, name, limit in wanted])
+        refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: not c.remaining)
+        return max(c.count for c in counted)
 
     def _limits_of(self, kind: str, ids: dict[str, str]) -> list[tuple[str, str, RateLimitItem]]:
         limits = self.table.get(kind, {})
@@ -246,15 +250,20 @@ def spend_api_key(key_id: int) -> None:
         limiter.spend(request_class(), {"api_key": str(key_id)})
 
 
-def check_guesses(mailbox: str) -> None:
+def check_guesses(mailbox: str) -> bool:
     """Count a password that is tried for a mailbox: by the mailbox, and by the mailbox and the
     address, so that one who guesses does not stop the owner. None is tried from an address that has
-    sent too many wrong ones, since each costs a hash. Errors: TooMany."""
-    if limiter := current_limiter():
-        name = mailbox.casefold()
-        limiter.check("password", {"wrong_at_address": client()})
-        limiter.spend("password", {"mailbox_at_address": f"{name} {client()}"})
-        limiter.spend("password", {"mailbox": name})
+    sent too many wrong ones, since each costs a hash. Whether it has sent few of them.
+
+    Errors: TooMany.
+    """
+    if not (limiter := current_limiter()):
+        return True
+    name = mailbox.casefold()
+    wrong = limiter.check("password", {"wrong_at_address": client()})
+    limiter.spend("password", {"mailbox_at_address": f"{name} {client()}"})
+    limiter.spend("password", {"mailbox": name})
+    return wrong < SOME_WRONG
 
 
 def note_wrong_guess() -> None:
