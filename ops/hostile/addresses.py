@@ -72,7 +72,7 @@ def one_address_in_many_spellings(scene: Scene) -> float:
 @attack("X-Forwarded", "requests of one customer that get through in a minute", LIMIT)
 def all_addresses_of_an_ipv6_network(scene: Scene) -> float:
     """One customer uses ever other addresses of the /64 that a provider gives to each."""
-    return spell(scene, [f"2001:db8:7:7:{n:x}::{n * 7919:x}" for n in range(1, TRIES + 1)])
+    return spell(scene, [f"2001:db8:7:7:{n:x}::{n * 7919 % 65536:x}" for n in range(1, TRIES + 1)])
 
 
 METRICS = [
