@@ -7,7 +7,9 @@ from ops.hostile.clients import Client
 from ops.hostile.scene import Event, Scene
 from ops.hostile.table import attack
 
-WATCH_S = 30.0
+WATCH_S = 45.0
+WINDOW_S = 28.0
+"""Mails are noticed up to some seconds after they came: so much is surely within 30 s."""
 ADVERTISEMENT = "Win at https casino example"
 
 
@@ -25,14 +27,16 @@ def a_mailbox_is_flooded(scene: Scene) -> float:
     each what causes mails: codes, bookings of free seats, cancellations."""
     free = scene.event(categories=[{"category": 1, "price": 0}])
     paid, victim = scene.event(), f"victim-{uuid.uuid4().hex[:8]}"
-    until, n = time.monotonic() + WATCH_S, 0
+    seen, until, n = dict[str, float](), time.monotonic() + WATCH_S, 0
     while time.monotonic() < until:
         n += 1
         spelt = f"{victim}+{n}" if n > 1 else victim
         mallory = scene.guest(email=f"{spelt}@third.example")
         annoy(paid, mallory)
         annoy(free, mallory)
-    return len(scene.mails_to(victim))
+        for mail in scene.mails_to(victim):
+            seen.setdefault(mail["id"], time.monotonic())
+    return max(sum(0 <= at - first <= WINDOW_S for at in seen.values()) for first in seen.values())
 
 
 @attack("H4", "mails that carry words of the account's maker", 0, slow=True)
