@@ -33,6 +33,8 @@ from tests.support.theatre import stage_every_state
 pytest_plugins = [
     "tests.support.faults",
     "tests.support.world",
+    "tests.support.document",
+    "tests.support.every_object",
     "tests.support.listening",
     "tests.support.running",
     "tests.support.gateways",

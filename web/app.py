@@ -28,6 +28,7 @@ from web.api import (
     reports,
     reviews,
     seats,
+    streams,
     tickets,
     venues,
 )
@@ -63,6 +64,7 @@ NOUNS = (
     dead_letters,
     operators,
     plans,
+    gateway_notifications,
 )
 
 SECONDS = 5.0
@@ -88,8 +90,8 @@ def create_app() -> Flask:
     api = openapi.describe(app)
     for noun in NOUNS:
         api.register_blueprint(noun.blp)
+    streams.describe(api)
     rate_limits.limit_requests(app)
-    app.register_blueprint(gateway_notifications.blp)
     app.register_blueprint(health.blp)
     app.register_blueprint(payment_result.blp)
     serve_fast_path(app, served)

@@ -280,12 +280,18 @@ class Theatre:
 
     def confirm(self, booking: UUID) -> UUID:
         """The whole way of a held booking that costs something."""
-        payment = self.secure(booking)
+        payment = self.pay(booking)
+        self.carry_on(booking)
+        return payment
+
+    def carry_on(self, booking: UUID) -> None:
+        """The rest of the way, when the buyer has begun to pay."""
+        self.record(booking, "authorised")
+        assert payments.secure_booking(self.conn, self.progress(booking))
         with self.conn.transaction():
             progress = self.record(booking, "captured", self.progress(booking).amount)
             assert payments.confirm_booking(self.conn, progress)
             self.finish("advance", booking)
-        return payment
 
     def review(self, booking: UUID) -> UUID:
         """The money is reserved, and the gateway wants a person to look at the payment."""

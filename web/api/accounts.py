@@ -11,7 +11,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from flask import Response, jsonify
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.accounts import accounts
 from db.connections import autocommit, transaction
@@ -20,7 +20,7 @@ from db.runtime.settings import settings
 from web.support.auth import buyer_id, buyers_only, make_code, make_token, read_code
 from web.support.blueprint import Blueprint
 from web.support.client_address import client
-from web.support.fields import Email, Name, Schema, StrictInteger, Text
+from web.support.fields import Answer, Email, Name, Schema, StrictInteger, Text
 from web.support.rate_limits import check_guesses, note_wrong_guess
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts and signing in")
@@ -92,29 +92,40 @@ def taking_place(address: str, lane: HashLane) -> Iterator[Lock]:
         lane.places.release()
 
 
-class Password(fields.String):
-    """A password; unlike other text it is not trimmed."""
-
-
-class NewAccount(Schema):
-    email = Email(required=True)
-    name = Name(required=True)
-    password = Password(load_default=None, validate=lambda text: _check_length(text))
-
-
-def _check_length(text: str) -> None:
-    if not 8 <= len(text) <= 200:
-        raise ValidationError("Must have 8 to 200 characters.")
+def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValidationError("Must not contain lone surrogates.") from None
 
 
+class Password(fields.String):
+    """A password; unlike other text it is not trimmed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        length = validate.Length(8, 200, error="Must have 8 to 200 characters.")
+        super().__init__(validate=[length, _check_text], **kwargs)
+
+
+class NewAccount(Schema):
+    """An account of a buyer."""
+
+    email = Email(
+        required=True, metadata={"description": "tickets and messages go there", "format": "email"}
+    )
+    name = Name(required=True, metadata={"description": "the buyer's, as in mails"})
+    password = Password(
+        load_default=None,
+        metadata={"description": "left out: a guest's account, entered by mailed codes"},
+    )
+
+
 class Credentials(Schema):
-    email = Email(load_default=None)
-    password = Password(load_default=None, validate=lambda text: _check_length(text))
-    code = Text(most=1000, load_default=None)
+    """An e-mail address with a password; the address alone, to get a code; or a code."""
+
+    email = Email(load_default=None, metadata={"description": "the account's", "format": "email"})
+    password = Password(load_default=None, metadata={"description": "the account's"})
+    code = Text(most=1000, load_default=None, metadata={"description": "from the mail"})
 
     @validates_schema
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:
@@ -124,25 +135,46 @@ class Credentials(Schema):
             raise ValidationError("A code needs no password.")
 
 
-class Token(Schema):
-    token = fields.String()
-    expires_at = fields.AwareDateTime()
+class Token(Answer):
+    """A buyer's token."""
+
+    token = fields.String(metadata={"description": "the bearer token of further requests"})
+    expires_at = fields.AwareDateTime(metadata={"description": "sign in again before that"})
 
 
 class AccountWithToken(Token):
-    id = StrictInteger()
+    """A new account, signed in."""
+
+    id = StrictInteger(metadata={"description": "the account's id, the buyer_id elsewhere"})
 
 
-class Me(Schema):
-    id = StrictInteger()
-    name = fields.String()
-    email = fields.String()
+class CodeSent(Answer):
+    """A sign-in code is on its way, if there is such an account."""
+
+    sent = fields.Boolean(metadata={"description": "true, whether there is an account or not"})
+
+
+class Me(Answer):
+    """The account of the token."""
+
+    id = StrictInteger(metadata={"description": "the account's id"})
+    name = fields.String(metadata={"description": "the buyer's name"})
+    email = fields.String(metadata={"description": "where the mails go"})
 
 
 @blp.route("/accounts", methods=["POST"])
-@blp.arguments(NewAccount)
+@blp.arguments(
+    NewAccount,
+    example={"email": "ana@example.org", "name": "Ana Lima", "password": "correct horse battery"},
+)
 @blp.response(201, AccountWithToken)
-@blp.alt_response(202, description="Where sign-up is by mail: a sign-in code is e-mailed")
+@blp.alt_response(
+    202,
+    schema=CodeSent,
+    description="Where sign-up is by mail: a sign-in code is e-mailed",
+    success=True,
+)
+@blp.conflicts("account_exists")
 def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Make an account and sign in to it. Without a password it is a guest's account."""
     if settings().sign_up == "by_mail":
@@ -173,9 +205,17 @@ def _sign_up_by_mail(given: dict[str, Any]) -> Response:
 
 
 @blp.route("/tokens", methods=["POST"])
-@blp.arguments(Credentials)
+@blp.arguments(
+    Credentials, example={"email": "ana@example.org", "password": "correct horse battery"}
+)
 @blp.response(201, Token)
-@blp.alt_response(202, description="If the account exists, a sign-in code is e-mailed to it")
+@blp.alt_response(
+    202,
+    schema=CodeSent,
+    description="If the account exists, a sign-in code is e-mailed to it",
+    success=True,
+)
+@blp.alt_response(401, "UNAUTHORIZED")
 def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Sign in with a password, request a code by e-mail, or sign in with that code. A code is good
     for one use. The first code proves who owns the address, so it ends the account's password and

@@ -9,7 +9,6 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from db.bookings import bookings
 from db.connections import Conn, autocommit
 from db.payments import payments, return_urls
-from db.presentation.gateway_words import FAILURES
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
 from web.pages.payment_result import result_url
@@ -17,7 +16,14 @@ from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
-from web.support.fields import METHODS, ROW_LABEL, ReturnUrl, Schema, StrictInteger, Text
+from web.support.enumerations import (
+    ANY_METHOD,
+    BOOKING_STATE,
+    FAILURE,
+    PAYMENT_STATE,
+    REFUND_STATE,
+)
+from web.support.fields import Answer, OneOf, ReturnUrl, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 from web.support.transactions import retried
 
@@ -26,110 +32,147 @@ blp = Blueprint("bookings", __name__, url_prefix="/v1", description="Bookings an
 BOOKING = "/events/<id:event_id>/bookings/<uuid:booking_id>"
 
 
-class Item(Schema):
+class Item(Answer):
+    """A seat of a booking, with its price in minor units."""
+
     guid = fields.String()
     zone = fields.String()
     row = fields.String()
-    row_label = fields.String(metadata=ROW_LABEL)
+    row_label = fields.String()
     number = fields.String()
-    category = StrictInteger()
-    price = StrictInteger()
-    fee = StrictInteger()
-    tax_rate = fields.Float()
+    category = StrictInteger(metadata={"description": "the number of the price's category"})
+    price = StrictInteger(metadata={"description": "tax included, without the fee"})
+    fee = StrictInteger(metadata={"description": "of the ticket, tax included"})
+    tax_rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})
     tax = StrictInteger(metadata={"description": "contained in price and fee"})
     returned = fields.Boolean(metadata={"description": "the ticket was refunded"})
 
 
-class TaxPart(Schema):
+class TaxPart(Answer):
+    """The part of a total with one tax rate, in minor units."""
+
     rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})
-    net = fields.Integer()
-    tax = fields.Integer()
+    net = fields.Integer(metadata={"description": "without the tax"})
+    tax = fields.Integer(metadata={"description": "of the net amount"})
     total = fields.Integer(metadata={"description": "net + tax"})
 
 
-class Breakdown(Schema):
+class Breakdown(Answer):
     """The parts of a total by tax rate, in the currency's smallest unit."""
 
-    net = fields.Integer()
-    tax = fields.Integer()
+    net = fields.Integer(metadata={"description": "without the tax"})
+    tax = fields.Integer(metadata={"description": "of all rates"})
     total = fields.Integer(metadata={"description": "net + tax"})
-    taxes = fields.List(fields.Nested(TaxPart))
+    taxes = fields.List(
+        fields.Nested(TaxPart), metadata={"description": "by rate, the least first"}
+    )
 
 
 class BookingBreakdown(Breakdown):
+    """The parts of a booking's total, in minor units."""
+
     fees = StrictInteger(
         metadata={"description": "contained in the total: fees of the tickets and of the booking"}
     )
     booking_fee = StrictInteger(metadata={"description": "of the booking alone"})
 
 
-class Failure(Schema):
+class Failure(Answer):
     """Why a payment failed, in our words and not in the gateway's."""
 
-    code = fields.String(
-        validate=validate.OneOf(list(FAILURES)), metadata={"description": "the kind of failure"}
-    )
+    code = OneOf(FAILURE, metadata={"description": "the kind of failure"})
     message = fields.String(metadata={"description": "for the buyer"})
 
 
-class Payment(Schema):
-    id = fields.UUID()
-    method = fields.String()
-    state = fields.String()
-    next_action = fields.Raw(
+class Payment(Answer):
+    """An attempt to pay."""
+
+    id = fields.UUID(metadata={"description": "the attempt's id"})
+    method = OneOf(ANY_METHOD)
+    state = OneOf(PAYMENT_STATE)
+    next_action = fields.Dict(
         allow_none=True,
-        metadata={"description": "the gateway's; offline: pay_offline with reference and due_at"},
+        metadata={
+            "description": "what the buyer has to do: the gateway's next_action, for its browser "
+            "library; offline: {type: pay_offline, reference, due_at}; null: nothing"
+        },
     )
-    client_secret = fields.String(allow_none=True)
-    failure = fields.Nested(Failure, allow_none=True)
+    client_secret = fields.String(
+        allow_none=True,
+        metadata={"description": "for the gateway's browser library; null: not needed"},
+    )
+    failure = fields.Nested(
+        Failure, allow_none=True, metadata={"description": "null: it has not failed"}
+    )
 
 
-class MoneyBack(Schema):
-    id = fields.UUID()
-    amount = StrictInteger()
+class MoneyBack(Answer):
+    """A refund, as its buyer sees it."""
+
+    id = fields.UUID(metadata={"description": "the refund's id"})
+    amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
-    state = fields.String(metadata={"description": "pending, succeeded or failed"})
-    created_at = fields.String()
+    state = OneOf(REFUND_STATE)
+    created_at = fields.String(metadata={"format": "date-time"})
 
 
-class BookingSummary(Schema):
-    id = fields.UUID()
-    code = fields.String()
-    state = fields.String()
-    deadline = fields.AwareDateTime()
-    quantity = StrictInteger()
+class BookingSummary(Answer):
+    """A booking, in short."""
+
+    id = fields.UUID(metadata={"description": "the booking's id"})
+    code = fields.String(metadata={"description": "as buyers quote it, of 8 letters and digits"})
+    state = OneOf(BOOKING_STATE)
+    deadline = fields.AwareDateTime(metadata={"description": "until when it has to be paid"})
+    quantity = StrictInteger(metadata={"description": "how many seats"})
     currency = fields.String()
     total = StrictInteger(metadata={"description": "in minor units"})
     created_at = fields.AwareDateTime()
 
 
 class Booking(BookingSummary):
+    """A booking with its seats, its latest attempt to pay, and its refunds."""
+
     seconds_left = fields.Float(
         allow_none=True, metadata={"description": "to pay; null: paid or ended"}
     )
     checked_by = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "the time limit of the payment's review"}
+        allow_none=True,
+        metadata={"description": "the time limit of the payment's review; null: not in review"},
     )
-    items = fields.List(fields.Nested(Item))
+    items = fields.List(fields.Nested(Item), metadata={"description": "its seats"})
     breakdown = fields.Nested(BookingBreakdown)
-    payment = fields.Nested(Payment, allow_none=True)
-    refunds = fields.List(fields.Nested(MoneyBack))
+    payment = fields.Nested(
+        Payment,
+        allow_none=True,
+        metadata={"description": "the latest attempt; null: none, or it is free"},
+    )
+    refunds = fields.List(fields.Nested(MoneyBack), metadata={"description": "the first one first"})
     being_checked = fields.Boolean(
         metadata={"description": "the payment is in doubt: operators are told, the seats are kept"}
     )
-    reason = fields.String(allow_none=True)
+    reason = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "why it ended: buyer, deadline, event_cancelled, given_back, "
+            "review_rejected, … or the organisation's words; null: it did not"
+        },
+    )
     give_back_until = fields.AwareDateTime(
         allow_none=True,
         metadata={
             "description": "the event was postponed: POST …/give-back until then; null: it was not"
         },
     )
-    confirmed_at = fields.AwareDateTime(allow_none=True)
+    confirmed_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when its tickets were issued; null: not yet"}
+    )
 
 
 class MyBooking(BookingSummary):
+    """A booking in the list of its buyer."""
+
     event_id = StrictInteger()
-    event = fields.String()
+    event = fields.String(metadata={"description": "the event's name"})
     starts_at = fields.AwareDateTime()
     time_zone = fields.String(metadata={"description": "the event's"})
     archived = fields.Boolean(
@@ -138,14 +181,16 @@ class MyBooking(BookingSummary):
 
 
 class NewPayment(Schema):
-    method = fields.String(
+    """An attempt to pay."""
+
+    method = OneOf(
+        ANY_METHOD,
         load_default="card",
-        validate=validate.OneOf([*METHODS, "offline"]),
         metadata={"description": "one of the event's payment_methods, or offline"},
     )
     payment_method = Text(
         load_default=None,
-        validate=validate.Regexp(r"pm_[A-Za-z0-9_]{1,250}\Z", error="Must look like pm_…"),
+        validate=validate.Regexp(r"^pm_[A-Za-z0-9_]{1,250}$", error="Must look like pm_…"),
         metadata={"description": "the card or account, from the gateway; not for paying offline"},
     )
 
@@ -164,14 +209,34 @@ class NewPayment(Schema):
             raise ValidationError("Needed for all methods but offline.", "payment_method")
 
 
-class StartedPayment(Schema):
-    id = fields.UUID()
-    state = fields.String()
+class StartedPayment(Answer):
+    """An attempt to pay that has begun."""
+
+    id = fields.UUID(metadata={"description": "the attempt's id"})
+    state = OneOf(PAYMENT_STATE)
 
 
-class PaymentAnswer(Schema):
+class PaymentAnswer(Answer):
+    """The booking is being paid."""
+
     payment = fields.Nested(StartedPayment)
-    state = fields.String(metadata={"description": "the booking's"})
+    state = OneOf(BOOKING_STATE, metadata={"description": "the booking's"})
+
+
+BOOKING_CONFLICTS = (
+    "already_waiting",
+    "full",
+    "no_accessible_seats",
+    "not_together",
+    "paused",
+    "price_changed",
+    "queue",
+    "sale_not_open",
+    "sale_over",
+    "seats_taken",
+    "sold_out",
+    "unpaid_holds",
+)
 
 
 class NewBooking(SeatsWish):
@@ -188,9 +253,10 @@ class NewBooking(SeatsWish):
 
 @blp.route("/events/<id:event_id>/bookings", methods=["POST"])
 @buyers_only
-@blp.arguments(NewBooking)
+@blp.arguments(NewBooking, example={"quantity": 2, "category": 1, "accept_terms": True})
 @blp.idempotent(Booking)
-def book(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
+@blp.conflicts(*BOOKING_CONFLICTS, "pass_needed", "pass_over")
+def book_seats(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Book directly: with a pass, or without one if the event is not gated and no entry waits."""
     token = given.pop("queue_pass")
     entry_id = read_pass(token, event_id, buyer_id()) if token else None
@@ -220,6 +286,7 @@ def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
 @buyers_only
 @blp.response(204)
 @blp.alt_response(202, description="It is being paid: the payment is stopped first", success=True)
+@blp.conflicts("not_cancellable")
 def cancel_booking(event_id: int, booking_id: UUID) -> Response:
     """Cancel a booking that is not paid."""
     state = retried(
@@ -230,9 +297,12 @@ def cancel_booking(event_id: int, booking_id: UUID) -> Response:
 
 @blp.route(f"{BOOKING}/payment", methods=["POST"])
 @buyers_only
-@blp.arguments(NewPayment)
+@blp.arguments(NewPayment, example={"method": "card", "payment_method": "pm_card_visa"})
 @blp.idempotent(PaymentAnswer, 202)
-def pay(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
+@blp.conflicts(*payments.REFUSALS, "address_not_verified")
+def pay_booking(
+    conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Begin to pay for a held booking. Then poll the booking: with 3-D Secure, and offline, its
     payment has a next_action."""
     if given["return_url"]:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from marshmallow import fields, post_load, validate
+from marshmallow import fields, post_load
 
 from db.connections import Conn, autocommit, transaction
 from db.durable import dead_letters
 from web.support.auth import caller, operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, QueryInteger, Schema, StrictInteger, Text
+from web.support.enumerations import ATTEMPT_KIND, LETTER_FILTER, RETRY_OUTCOME
+from web.support.fields import Answer, Line, OneOf, QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -23,21 +24,19 @@ LONGEST = 10 * 366 * 86400
 class Choice(Schema):
     """Filters; a filter that is not given matches everything."""
 
-    actor = Text()
+    actor = Text(metadata={"description": "of this kind of task"})
     booking_id = fields.UUID()
     reason = Text(metadata={"description": "a part of the reason, ignoring case"})
 
 
 class LetterPage(Choice, Page):
+    """A page of dead letters."""
+
     event_id = QueryInteger(least=1)
     buyer_id = QueryInteger(least=1)
     older_than = QueryInteger(most=LONGEST, metadata={"description": "seconds since it died"})
     newer_than = QueryInteger(most=LONGEST, metadata={"description": "seconds since it died"})
-    state = Text(
-        validate=validate.OneOf(["open", "resolved", "all"]),
-        load_default="open",
-        metadata={"description": "resolved: retried, discarded, or its task succeeded"},
-    )
+    state = OneOf(LETTER_FILTER, load_default="open", metadata={"description": "which are listed"})
     starting_after = QueryInteger(least=1, metadata={"description": "the last id you have"})
 
 
@@ -48,81 +47,114 @@ class ManyToRetry(Choice):
     buyer_id = StrictInteger(least=1)
     older_than = StrictInteger(most=LONGEST, metadata={"description": "seconds since it died"})
     newer_than = StrictInteger(most=LONGEST, metadata={"description": "seconds since it died"})
-    limit = StrictInteger(least=1, most=MOST_AT_ONCE, required=True)
+    limit = StrictInteger(
+        least=1,
+        most=MOST_AT_ONCE,
+        required=True,
+        metadata={"description": "how many are retried at most"},
+    )
 
     @post_load
     def split(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {"limit": given.pop("limit"), "wanted": given}
 
 
-class Letter(Schema):
-    id = StrictInteger()
+class Letter(Answer):
+    """A task that was given up, and waits for an operator."""
+
+    id = StrictInteger(metadata={"description": "the dead letter's id"})
     task_id = StrictInteger(
         metadata={"description": "0: not a task, but an entry that could not be decided"}
     )
-    actor = fields.String()
-    queue = fields.String()
-    key = fields.String(allow_none=True)
-    args = fields.Dict()
-    event_id = StrictInteger(allow_none=True)
-    booking_id = fields.UUID(allow_none=True)
-    buyer_id = StrictInteger(allow_none=True)
-    reason = fields.String()
+    actor = fields.String(metadata={"description": "the kind of task"})
+    queue = fields.String(metadata={"description": "of the task"})
+    key = fields.String(
+        allow_none=True, metadata={"description": "what it is about; null: tasks may be doubled"}
+    )
+    args = fields.Dict(metadata={"description": "the task's arguments"})
+    event_id = StrictInteger(allow_none=True, metadata={"description": "null: about no event"})
+    booking_id = fields.UUID(allow_none=True, metadata={"description": "null: about no booking"})
+    buyer_id = StrictInteger(allow_none=True, metadata={"description": "null: about no buyer"})
+    reason = fields.String(metadata={"description": "why it was given up"})
     claims = StrictInteger(metadata={"description": "leases without an outcome"})
-    failures = StrictInteger()
+    failures = StrictInteger(metadata={"description": "how often it failed"})
     trace = fields.String(
-        allow_none=True, metadata={"description": "request_id of the request that caused it"}
+        allow_none=True,
+        metadata={"description": "request_id of the request that caused it; null: none did"},
     )
     created_at = fields.AwareDateTime(metadata={"description": "of the task"})
-    died_at = fields.AwareDateTime()
+    died_at = fields.AwareDateTime(metadata={"description": "when it was given up"})
     lives = fields.Boolean(metadata={"description": "its task is still tried"})
-    resolved_at = fields.AwareDateTime(allow_none=True)
-    resolution = fields.String(allow_none=True)
+    resolved_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was closed; null: it is open"}
+    )
+    resolution = fields.String(
+        allow_none=True, metadata={"description": "how it was closed; null: it is open"}
+    )
     resolved_by = fields.String(allow_none=True, metadata={"description": "null: its own task"})
     retried_as = StrictInteger(
-        allow_none=True, metadata={"description": "the task that a retry made"}
+        allow_none=True, metadata={"description": "the task that a retry made; null: none"}
     )
     retry_of = StrictInteger(
-        allow_none=True, metadata={"description": "the dead letter whose retry failed"}
+        allow_none=True,
+        metadata={"description": "the dead letter whose retry failed; null: it is the first"},
     )
 
 
-class Attempt(Schema):
-    at = fields.String()
-    kind = fields.String(metadata={"description": "failed, died (with its worker) or later"})
-    error = fields.String()
-    claims = StrictInteger()
-    worker = fields.String(allow_none=True)
-    times = StrictInteger(metadata={"description": "how often it happened"})
-    last_at = fields.String()
+class Attempt(Answer):
+    """An attempt at a task that did not end well."""
+
+    at = fields.String(metadata={"description": "when", "format": "date-time"})
+    kind = OneOf(ATTEMPT_KIND)
+    error = fields.String(metadata={"description": "what was wrong"})
+    claims = StrictInteger(metadata={"description": "leases without an outcome, at that time"})
+    worker = fields.String(
+        allow_none=True, metadata={"description": "which worker; null: not known"}
+    )
+    times = StrictInteger(
+        metadata={"description": "how often it happened, if more than once", "optional": True}
+    )
+    last_at = fields.String(
+        metadata={
+            "description": "when it happened last, if more than once",
+            "format": "date-time",
+            "optional": True,
+        }
+    )
 
 
 class LetterInFull(Letter):
+    """A dead letter with its history."""
+
     errors = fields.List(fields.Nested(Attempt), metadata={"description": "all attempts"})
 
 
-class Retried(Schema):
-    id = StrictInteger()
-    outcome = fields.String(
-        metadata={
-            "description": "retried: as a new task; hastened: its task still exists, and runs now"
-        }
-    )
-    task_id = StrictInteger()
+class Retried(Answer):
+    """A dead letter whose task runs again."""
+
+    id = StrictInteger(metadata={"description": "the dead letter's id"})
+    outcome = OneOf(RETRY_OUTCOME)
+    task_id = StrictInteger(metadata={"description": "the task that runs"})
 
 
-class NotRetried(Schema):
-    id = StrictInteger()
-    why = fields.String()
+class NotRetried(Answer):
+    """A dead letter that cannot be retried."""
+
+    id = StrictInteger(metadata={"description": "the dead letter's id"})
+    why = fields.String(metadata={"description": "the reason, for a person"})
 
 
-class ManyRetried(Schema):
-    retried = fields.List(fields.Nested(Retried))
-    refused = fields.List(fields.Nested(NotRetried))
+class ManyRetried(Answer):
+    """What became of those that were chosen."""
+
+    retried = fields.List(fields.Nested(Retried), metadata={"description": "the oldest first"})
+    refused = fields.List(fields.Nested(NotRetried), metadata={"description": "the oldest first"})
 
 
 class Discard(Schema):
-    reason = Line(most=500, required=True)
+    """Why a dead letter is closed."""
+
+    reason = Line(most=500, required=True, metadata={"description": "for the audit"})
 
 
 @blp.route(LETTERS)
@@ -147,7 +179,8 @@ def get_dead_letter(letter_id: int) -> dict[str, Any]:
 @blp.route(f"{LETTERS}/<id:letter_id>/retry", methods=["POST"])
 @operators_only
 @blp.response(200, Retried)
-def retry(letter_id: int) -> dict[str, Any]:
+@blp.conflicts("already_resolved", "cannot_be_retried")
+def retry_dead_letter(letter_id: int) -> dict[str, Any]:
     """Run its task again. A second request is refused, since the dead letter is resolved then."""
     with transaction(caller().name) as conn:
         return dead_letters.retry(conn, letter_id)
@@ -155,9 +188,9 @@ def retry(letter_id: int) -> dict[str, Any]:
 
 @blp.route(f"{LETTERS}/retry", methods=["POST"])
 @operators_only
-@blp.arguments(ManyToRetry)
+@blp.arguments(ManyToRetry, example={"actor": "send_email", "limit": 50})
 @blp.response(200, ManyRetried)
-def retry_many(given: dict[str, Any]) -> dict[str, Any]:
+def retry_dead_letters(given: dict[str, Any]) -> dict[str, Any]:
     """Run the tasks of many dead letters again: all of them or, after an error, none."""
     with transaction(caller().name) as conn:
         return dead_letters.retry_many(conn, given["wanted"], given["limit"])
@@ -165,9 +198,10 @@ def retry_many(given: dict[str, Any]) -> dict[str, Any]:
 
 @blp.route(f"{LETTERS}/<id:letter_id>/discard", methods=["POST"])
 @operators_only
-@blp.arguments(Discard)
+@blp.arguments(Discard, example={"reason": "The mailbox is gone; we called the buyer."})
 @blp.response(200, LetterInFull)
-def discard(given: dict[str, str], letter_id: int) -> dict[str, Any]:
+@blp.conflicts("already_resolved", "unfinished")
+def discard_dead_letter(given: dict[str, str], letter_id: int) -> dict[str, Any]:
     """Close it and delete its task; refused while money depends on the task."""
     with transaction(caller().name) as conn:
         dead_letters.discard(conn, letter_id, given["reason"])

@@ -9,7 +9,8 @@ from db.connections import Conn
 from db.payments import disputes
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictInteger, Text
+from web.support.enumerations import BOOKING_STATE, DISPUTE_STATE
+from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger, Text
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -18,49 +19,67 @@ blp = Blueprint(
 
 
 class DisputePage(Page):
-    starting_after = Text(load_default=None)
+    """A page of a list."""
+
+    starting_after = Text(load_default=None, metadata={"description": "the last id you have"})
 
 
-class FreezeCause(Schema):
+class FreezeCause(Answer):
+    """Why a booking is frozen."""
+
     id = fields.String(metadata={"description": "the gateway's"})
     booking_id = fields.UUID()
     booking_code = fields.String()
-    booking_state = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
     payment_id = fields.UUID()
     created_at = fields.AwareDateTime()
 
 
 class Dispute(FreezeCause):
-    state = fields.String(
-        metadata={"description": "needs_response, under_review, won, lost or warning_…"}
-    )
-    reason = fields.String()
+    """A payment that the buyer disputes at the bank."""
+
+    state = OneOf(DISPUTE_STATE)
+    reason = fields.String(metadata={"description": "the gateway's word, as in fraudulent"})
     amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
-    respond_by = fields.AwareDateTime(allow_none=True)
+    respond_by = fields.AwareDateTime(
+        allow_none=True,
+        metadata={"description": "until when the gateway takes an answer; null: it wants none"},
+    )
     updated_at = fields.AwareDateTime()
 
 
 class FraudWarning(FreezeCause):
-    kind = fields.String()
+    """A payment that the card's issuer takes for fraud."""
+
+    kind = fields.String(
+        metadata={"description": "the gateway's word, as in made_with_stolen_card"}
+    )
     actionable = fields.Boolean(metadata={"description": "a refund would prevent a dispute"})
-    released_at = fields.AwareDateTime(allow_none=True)
+    released_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was dismissed; null: it was not"}
+    )
 
 
 class Release(Schema):
+    """Why a fraud warning is dismissed."""
+
     reason = Line(most=500, required=True, metadata={"description": "for the audit; not mailed"})
 
 
-class Released(Schema):
-    booking_state = fields.String(
-        metadata={"description": "confirmed; or frozen, while a dispute is open"}
+class Released(Answer):
+    """The booking afterwards."""
+
+    booking_state = OneOf(
+        BOOKING_STATE, metadata={"description": "confirmed; or frozen, while a dispute is open"}
     )
 
 
 @blp.route("/bookings/<uuid:booking_id>/release", methods=["POST"])
 @organisations_only
-@blp.arguments(Release)
+@blp.arguments(Release, example={"reason": "We called the buyer."})
 @blp.idempotent(Released)
+@blp.conflicts("disputed", "not_frozen")
 def dismiss_fraud_warning(
     conn: Conn, given: dict[str, str], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
@@ -79,7 +98,7 @@ def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[
 @blp.route("/fraud-warnings")
 @organisations_only
 @blp.paginated(FraudWarning, DisputePage)
-def list_warnings(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
+def list_fraud_warnings(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's fraud warnings by card issuers, latest first. A booking is frozen until its
     warning is dismissed or it is refunded."""
     return disputes.list_warnings(conn, caller().scope, event_id, **page)

@@ -11,7 +11,8 @@ from db.mail import emails
 from db.runtime.errors import Conflict
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Email, Schema
+from web.support.enumerations import MAIL_STATE, MAIL_TEMPLATE
+from web.support.fields import Answer, Email, OneOf, Schema
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -21,40 +22,51 @@ blp = Blueprint(
 BOOKING = "/bookings/<uuid:booking_id>"
 
 
-class RefusedMail(Schema):
+class RefusedMail(Answer):
     """A mail that the recipient's mail server refused for good."""
 
-    id = fields.UUID()
+    id = fields.UUID(metadata={"description": "the mail's id"})
     booking_id = fields.UUID()
     booking_code = fields.String()
-    template = fields.String()
+    template = OneOf(MAIL_TEMPLATE)
     email = fields.String(metadata={"description": "where the booking's mails go"})
-    reason = fields.String(allow_none=True, metadata={"description": "the mail server's answer"})
+    reason = fields.String(
+        allow_none=True,
+        metadata={"description": "the mail server's answer; null: it gave none"},
+    )
     created_at = fields.AwareDateTime()
 
 
-class WaitingMail(Schema):
-    id = fields.UUID()
-    template = fields.String()
-    state = fields.String()
+class WaitingMail(Answer):
+    """A mail that is on its way."""
+
+    id = fields.UUID(metadata={"description": "the mail's id"})
+    template = OneOf(MAIL_TEMPLATE)
+    state = OneOf(MAIL_STATE)
     created_at = fields.AwareDateTime()
 
 
 class Address(Schema):
-    email = Email(required=True)
+    """The right address of a booking."""
+
+    email = Email(
+        required=True, metadata={"description": "where the mails shall go", "format": "email"}
+    )
 
 
-class CurrentAddress(Schema):
-    email = fields.String()
+class CurrentAddress(Answer):
+    """Where the mails of a booking go."""
+
+    email = fields.String(metadata={"description": "the address"})
     corrected = fields.Boolean(
         metadata={"description": "by the organiser; false: it is the buyer's own"}
     )
 
 
-class MailsOnTheirWay(Schema):
+class MailsOnTheirWay(Answer):
     """It says no address, since answers to keys are kept."""
 
-    emails = fields.List(fields.Nested(WaitingMail))
+    emails = fields.List(fields.Nested(WaitingMail), metadata={"description": "those mails"})
 
 
 class CorrectedAddress(CurrentAddress, MailsOnTheirWay):
@@ -64,7 +76,7 @@ class CorrectedAddress(CurrentAddress, MailsOnTheirWay):
 @blp.route("/emails-in-trouble")
 @organisations_only
 @blp.paginated(RefusedMail, PageByUUID)
-def list_refused(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
+def list_refused_mails(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Mails to buyers of the event that did not arrive, latest first."""
     events.check_owner(conn, caller().scope, event_id)
     return emails.list_refused(conn, event_id, **page)
@@ -73,7 +85,7 @@ def list_refused(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[s
 @blp.route(f"{BOOKING}/address")
 @organisations_only
 @blp.response(200, CurrentAddress)
-def get_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
+def get_booking_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Where the mails of a booking go."""
     with autocommit() as conn:
         events.check_owner(conn, caller().scope, event_id)
@@ -82,9 +94,11 @@ def get_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
 
 @blp.route(f"{BOOKING}/address", methods=["PUT"])
 @organisations_only
-@blp.arguments(Address)
+@blp.arguments(Address, example={"email": "ana.lima@example.org"})
 @blp.response(200, CorrectedAddress)
-def correct_address(given: dict[str, str], event_id: int, booking_id: UUID) -> dict[str, Any]:
+def correct_booking_address(
+    given: dict[str, str], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Correct the address that the mails of a booking go to. Those that were refused, and that with
     the tickets, are sent again. The buyer's account keeps its own address."""
     with transaction(caller().name) as conn:
@@ -98,7 +112,8 @@ def correct_address(given: dict[str, str], event_id: int, booking_id: UUID) -> d
 @blp.route(f"{BOOKING}/emails", methods=["POST"])
 @organisations_only
 @blp.idempotent(MailsOnTheirWay, 202)
-def resend(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
+@blp.conflicts("nothing_to_send")
+def resend_mails(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Send the mail with the tickets of a booking again, and those that were refused."""
     events.check_owner(conn, caller().scope, event_id)
     emails.get_address(conn, event_id, booking_id)

@@ -9,9 +9,11 @@ from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
 from web.support.auth import caller, caller_if_any, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.enumerations import EVENT_STATE, METHOD
 from web.support.fields import (
-    METHODS,
+    Answer,
     Name,
+    OneOf,
     Paragraphs,
     Rate,
     Schema,
@@ -33,8 +35,23 @@ OPENING_SECONDS = 30  # 80,000 seats
 MOST = 999_999_999_999
 TAX_RATE = {"description": "0.19: of 119, 19 are tax"}
 BOOKING_FEE = {
-    "description": "for a booking that is not free, beside its tickets' fees; tax included"
+    "description": "for a booking that is not free, beside its tickets' fees; in minor units, tax "
+    "included"
 }
+SEATS_PER_BUYER = {"description": "how many seats a buyer may have"}
+HOLD = {"description": "seconds to pay"}
+GATED = {"description": "seats are only sold through the queue"}
+CLAIM = {"description": "seconds to take a pass"}
+GRACE = {"description": "seconds to return after a missed pass"}
+PASS = {"description": "seconds to use a pass"}
+TERMS = {"description": "what buyers have to accept; empty: nothing"}
+METHODS = {"description": "that the gateway offers; empty: only offline payment"}
+OFFLINE = {"description": "seconds to pay at the box office or by transfer; null: not allowed"}
+OFFLINE_INSTRUCTIONS = {"description": "how to pay offline; mailed to the buyer"}
+PRICES = {"description": "the prices: one for each category of the plan that has seats"}
+NAME = {"description": "the event's name"}
+CATEGORY = {"description": "the number of the plan's category: 1, 2, 3 … in the file's order"}
+FEE = {"description": "of a ticket, in minor units, tax included"}
 ACCESSIBLE_RELEASE = {
     "description": "how many seconds before starts_at the places kept for wheelchairs and their "
     "companions are released, and sold to all; null: never"
@@ -42,15 +59,15 @@ ACCESSIBLE_RELEASE = {
 
 
 class NewPrice(Schema):
-    category = StrictInteger(least=1, most=32767, required=True)
+    """The price of a category."""
+
+    category = StrictInteger(least=1, most=32767, required=True, metadata=CATEGORY)
     price = StrictInteger(
         most=MOST,
         required=True,
         metadata={"description": "in the currency's smallest unit, tax included"},
     )
-    fee = StrictInteger(
-        most=MOST, load_default=0, metadata={"description": "of a ticket, tax included"}
-    )
+    fee = StrictInteger(most=MOST, load_default=0, metadata=FEE)
     tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
 
 
@@ -58,13 +75,13 @@ class Currency(Text):
     """Three capital letters, as in EUR."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Regexp(r"[A-Z]{3}\Z"), **kwargs)
+        super().__init__(validate=validate.Regexp(r"^[A-Z]{3}$"), **kwargs)
 
 
 class EventFields(Schema):
     """The fields that can be changed in a draft; some of them also later."""
 
-    name = Name()
+    name = Name(metadata=NAME)
     starts_at = Timestamp()
     on_sale_at = Timestamp()
     off_sale_at = Timestamp()
@@ -72,35 +89,22 @@ class EventFields(Schema):
     currency = Currency()
     booking_fee = StrictInteger(most=MOST, metadata=BOOKING_FEE)
     booking_fee_tax_rate = Rate(metadata=TAX_RATE)
-    seats_per_buyer = StrictInteger(least=1, most=50)
-    hold_seconds = StrictInteger(least=5, most=86_400)
-    gated = StrictBoolean(metadata={"description": "seats are only sold through the queue"})
-    claim_seconds = StrictInteger(least=1, most=3600, metadata={"description": "to take a pass"})
-    grace_seconds = StrictInteger(
-        least=0, most=86_400, metadata={"description": "to return after a missed pass"}
-    )
-    pass_seconds = StrictInteger(least=5, most=86_400, metadata={"description": "to use a pass"})
-    terms = Paragraphs(least=0, most=20_000)
+    seats_per_buyer = StrictInteger(least=1, most=50, metadata=SEATS_PER_BUYER)
+    hold_seconds = StrictInteger(least=5, most=86_400, metadata=HOLD)
+    gated = StrictBoolean(metadata=GATED)
+    claim_seconds = StrictInteger(least=1, most=3600, metadata=CLAIM)
+    grace_seconds = StrictInteger(least=0, most=86_400, metadata=GRACE)
+    pass_seconds = StrictInteger(least=5, most=86_400, metadata=PASS)
+    terms = Paragraphs(least=0, most=20_000, metadata=TERMS)
     accessible_release_seconds = StrictInteger(
         most=365 * 86_400, allow_none=True, metadata=ACCESSIBLE_RELEASE
     )
-    payment_methods = fields.List(
-        fields.String(validate=validate.OneOf(METHODS)),
-        validate=unique,
-        metadata={"description": "that the gateway offers; empty: only offline payment"},
+    payment_methods = fields.List(OneOf(METHOD), validate=unique, metadata=METHODS)
+    offline_seconds = StrictInteger(least=60, most=90 * 86_400, allow_none=True, metadata=OFFLINE)
+    offline_instructions = Paragraphs(least=0, most=2000, metadata=OFFLINE_INSTRUCTIONS)
+    categories = fields.List(
+        fields.Nested(NewPrice), validate=validate.Length(min=1, max=200), metadata=PRICES
     )
-    offline_seconds = StrictInteger(
-        least=60,
-        most=90 * 86_400,
-        allow_none=True,
-        metadata={
-            "description": "seconds to pay at the box office or by transfer; null: not allowed"
-        },
-    )
-    offline_instructions = Paragraphs(
-        least=0, most=2000, metadata={"description": "how to pay offline; mailed to the buyer"}
-    )
-    categories = fields.List(fields.Nested(NewPrice), validate=validate.Length(min=1, max=200))
 
     @validates_schema
     def check_order(self, given: dict[str, Any], **_: Any) -> None:
@@ -110,6 +114,8 @@ class EventFields(Schema):
 
 
 class EventChanges(EventFields):
+    """What is to be changed; fields that are left out stay."""
+
     plan_version_id = StrictInteger(
         least=1,
         metadata={
@@ -120,14 +126,23 @@ class EventChanges(EventFields):
 
 
 class NewPlanVersion(Schema):
+    """The version of the plan to move to."""
+
     plan_version_id = StrictInteger(least=1, required=True)
 
 
 class NewEvent(EventFields):
-    name = Name(required=True)
+    """An event, with its prices."""
+
+    name = Name(required=True, metadata=NAME)
     venue_id = StrictInteger(least=1, required=True)
     plan_version_id = StrictInteger(least=1, required=True)
-    gateway_account_id = StrictInteger(least=1, load_default=None, allow_none=True)
+    gateway_account_id = StrictInteger(
+        least=1,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "who takes the money; null: the organisation's first account"},
+    )
     starts_at = Timestamp(required=True)
     on_sale_at = Timestamp(required=True)
     off_sale_at = Timestamp(required=True)
@@ -137,52 +152,66 @@ class NewEvent(EventFields):
     currency = Currency(required=True)
     booking_fee = StrictInteger(most=MOST, load_default=0, metadata=BOOKING_FEE)
     booking_fee_tax_rate = Rate(load_default=Decimal(0), metadata=TAX_RATE)
-    seats_per_buyer = StrictInteger(least=1, most=50, load_default=8)
-    hold_seconds = StrictInteger(least=5, most=86_400, load_default=600)
-    gated = StrictBoolean(load_default=True)
-    claim_seconds = StrictInteger(least=1, most=3600, load_default=60)
-    grace_seconds = StrictInteger(least=0, most=86_400, load_default=300)
-    pass_seconds = StrictInteger(least=5, most=86_400, load_default=600)
-    terms = Paragraphs(least=0, most=20_000, load_default="")
+    seats_per_buyer = StrictInteger(least=1, most=50, load_default=8, metadata=SEATS_PER_BUYER)
+    hold_seconds = StrictInteger(least=5, most=86_400, load_default=600, metadata=HOLD)
+    gated = StrictBoolean(load_default=True, metadata=GATED)
+    claim_seconds = StrictInteger(least=1, most=3600, load_default=60, metadata=CLAIM)
+    grace_seconds = StrictInteger(least=0, most=86_400, load_default=300, metadata=GRACE)
+    pass_seconds = StrictInteger(least=5, most=86_400, load_default=600, metadata=PASS)
+    terms = Paragraphs(least=0, most=20_000, load_default="", metadata=TERMS)
     accessible_release_seconds = StrictInteger(
         most=365 * 86_400, allow_none=True, load_default=None, metadata=ACCESSIBLE_RELEASE
     )
     payment_methods = fields.List(
-        fields.String(validate=validate.OneOf(METHODS)),
+        OneOf(METHOD),
         validate=unique,
         load_default=lambda: ["card"],
+        metadata=METHODS | {"default": ["card"]},
     )
-    offline_seconds = StrictInteger(least=60, most=90 * 86_400, load_default=None, allow_none=True)
-    offline_instructions = Paragraphs(least=0, most=2000, load_default="")
+    offline_seconds = StrictInteger(
+        least=60, most=90 * 86_400, load_default=None, allow_none=True, metadata=OFFLINE
+    )
+    offline_instructions = Paragraphs(
+        least=0, most=2000, load_default="", metadata=OFFLINE_INSTRUCTIONS
+    )
     categories = fields.List(
-        fields.Nested(NewPrice), required=True, validate=validate.Length(min=1, max=200)
+        fields.Nested(NewPrice),
+        required=True,
+        validate=validate.Length(min=1, max=200),
+        metadata=PRICES,
     )
 
 
-class EventVenue(Schema):
-    id = StrictInteger()
-    name = fields.String()
-    city = fields.String()
+class EventVenue(Answer):
+    """Where an event is."""
+
+    id = StrictInteger(metadata={"description": "the venue's id"})
+    name = fields.String(metadata={"description": "the venue's name"})
+    city = fields.String(metadata={"description": "empty: not given"})
     time_zone = fields.String()
 
 
-class EventPrice(Schema):
-    category = StrictInteger()
-    name = fields.String()
-    price = StrictInteger()
-    fee = StrictInteger()
-    tax_rate = fields.Float()
+class EventPrice(Answer):
+    """The price of a category."""
+
+    category = StrictInteger(metadata=CATEGORY)
+    name = fields.String(metadata={"description": "the category's name"})
+    price = StrictInteger(metadata={"description": "in minor units, tax included"})
+    fee = StrictInteger(metadata=FEE)
+    tax_rate = fields.Float(metadata=TAX_RATE)
 
 
-class EventSummary(Schema):
-    id = StrictInteger()
-    name = fields.String()
+class EventSummary(Answer):
+    """An event, in short."""
+
+    id = StrictInteger(metadata={"description": "the event's id"})
+    name = fields.String(metadata=NAME)
     venue = fields.Nested(EventVenue)
     starts_at = fields.AwareDateTime()
     on_sale_at = fields.AwareDateTime()
     off_sale_at = fields.AwareDateTime()
     time_zone = fields.String()
-    state = fields.String()
+    state = OneOf(EVENT_STATE)
     currency = fields.String()
 
 
@@ -198,28 +227,51 @@ class EventPage(Page):
 
 
 class Event(EventSummary):
-    booking_fee = StrictInteger()
-    booking_fee_tax_rate = fields.Float()
-    seats_per_buyer = StrictInteger()
-    hold_seconds = StrictInteger()
-    gated = fields.Boolean()
-    claim_seconds = StrictInteger()
-    grace_seconds = StrictInteger()
-    pass_seconds = StrictInteger()
-    payment_methods = fields.List(fields.String())
-    offline_seconds = StrictInteger(allow_none=True)
-    offline_instructions = fields.String()
-    accessible_release_seconds = StrictInteger(allow_none=True)
-    accessible_released_at = fields.AwareDateTime(allow_none=True)
+    """An event, with its prices."""
+
+    booking_fee = StrictInteger(metadata=BOOKING_FEE)
+    booking_fee_tax_rate = fields.Float(metadata=TAX_RATE)
+    seats_per_buyer = StrictInteger(metadata=SEATS_PER_BUYER)
+    hold_seconds = StrictInteger(metadata=HOLD)
+    gated = fields.Boolean(metadata=GATED)
+    claim_seconds = StrictInteger(metadata=CLAIM)
+    grace_seconds = StrictInteger(metadata=GRACE)
+    pass_seconds = StrictInteger(metadata=PASS)
+    payment_methods = fields.List(OneOf(METHOD), metadata=METHODS)
+    offline_seconds = StrictInteger(allow_none=True, metadata=OFFLINE)
+    offline_instructions = fields.String(metadata=OFFLINE_INSTRUCTIONS)
+    accessible_release_seconds = StrictInteger(allow_none=True, metadata=ACCESSIBLE_RELEASE)
+    accessible_released_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when they were released; null: they are kept"}
+    )
     plan_version_id = StrictInteger()
-    categories = fields.List(fields.Nested(EventPrice))
-    terms = fields.String()
+    categories = fields.List(fields.Nested(EventPrice), metadata=PRICES)
+    terms = fields.String(metadata=TERMS)
     server_time = fields.AwareDateTime()
+
+
+NEW_EVENT = {
+    "name": "Tosca",
+    "venue_id": 1,
+    "plan_version_id": 1,
+    "starts_at": "2040-05-01T20:00:00+02:00",
+    "on_sale_at": "2025-01-01T10:00:00+01:00",
+    "off_sale_at": "2040-05-01T19:00:00+02:00",
+    "currency": "EUR",
+    "gated": False,
+    "terms": "Tickets are not transferable.",
+    "offline_seconds": 604800,
+    "offline_instructions": "At the box office, daily from 10 to 18.",
+    "categories": [
+        {"category": 1, "price": 9000, "fee": 500, "tax_rate": 0.07},
+        {"category": 2, "price": 5000, "fee": 300, "tax_rate": 0.07},
+    ],
+}
 
 
 @blp.route("", methods=["POST"])
 @organisations_only
-@blp.arguments(NewEvent)
+@blp.arguments(NewEvent, example=NEW_EVENT)
 @blp.idempotent(Event, key_required=False)
 def add_event(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
     """Add an event as a draft. Every category of its plan needs a price."""
@@ -235,6 +287,7 @@ def list_events(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 
 
 @blp.route("/<id:event_id>")
+@blp.doc(security=[{}, {"api_key": []}])
 @blp.response(200, Event)
 def get_event(event_id: int) -> dict[str, Any]:
     """An event with its prices; a draft is only shown to its organiser."""
@@ -247,8 +300,18 @@ def get_event(event_id: int) -> dict[str, Any]:
 
 @blp.route("/<id:event_id>", methods=["PATCH"])
 @organisations_only
-@blp.arguments(EventChanges)
+@blp.arguments(
+    EventChanges,
+    example={
+        "hold_seconds": 900,
+        "categories": [
+            {"category": 1, "price": 9500, "fee": 500, "tax_rate": 0.07},
+            {"category": 2, "price": 5000, "fee": 300, "tax_rate": 0.07},
+        ],
+    },
+)
 @blp.response(200, Event)
+@blp.conflicts("not_a_draft", "categories_differ")
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Change an event. A draft may be changed in everything; prices are given as a whole. After
     opening, texts change at once; prices, fees, ways to pay and times of holds for later holds;
@@ -272,8 +335,9 @@ def delete_draft(event_id: int) -> None:
 
 @blp.route("/<id:event_id>/plan-version", methods=["POST"])
 @organisations_only
-@blp.arguments(NewPlanVersion)
+@blp.arguments(NewPlanVersion, example={"plan_version_id": 2})
 @blp.response(200, Event)
+@blp.conflicts("cancelled", "categories_differ", "seats_gone")
 def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
     """Move it to another version of its plan, on sale or not: bookings keep their seats under the
     new labels. Refused if a booked seat is not in that version, or a category lacks its price."""
@@ -285,6 +349,18 @@ def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
 @blp.route("/<id:event_id>/open", methods=["POST"])
 @organisations_only
 @blp.response(200, Event)
+@blp.conflicts(
+    "cancelled",
+    "hold_too_long",
+    "not_a_multiple",
+    "sale_after_start",
+    "sale_over",
+    "sale_too_long",
+    "starts_in_the_past",
+    "too_little",
+    "too_much",
+)
+@blp.alt_response(422, "UNPROCESSABLE_ENTITY")
 def open_event(event_id: int) -> dict[str, Any]:
     """Put it on sale from on_sale_at on. The first time also makes its seats. A closed event is
     reopened."""
@@ -296,6 +372,7 @@ def open_event(event_id: int) -> dict[str, Any]:
 @blp.route("/<id:event_id>/close", methods=["POST"])
 @organisations_only
 @blp.response(200, Event)
+@blp.conflicts("not_on_sale")
 def close_event(event_id: int) -> dict[str, Any]:
     """End the sale and its queue; bookings continue."""
     with transaction(caller().name) as conn:

@@ -13,18 +13,21 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from flask import Blueprint, abort, jsonify, request
+from flask import abort, jsonify, request
+from marshmallow import fields
 
 from db.connections import transaction
 from db.payments.notifications import Notification, Taken, is_recent, take_notification
 from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
 from db.presentation.texts import UNSTORABLE
 from db.runtime.settings import settings
+from web.support.blueprint import Blueprint
+from web.support.fields import Answer
 from web.support.transactions import retried
 
 log = structlog.get_logger()
 
-blp = Blueprint("gateway_notifications", __name__)
+blp = Blueprint("gateway_notifications", __name__, description="For the gateway")
 
 TOLERANCE = 300
 MAX_BODY = 2**20  # a charge with everything expanded stays well below
@@ -35,9 +38,30 @@ DEEPEST = 100
 MONEY_BACK = ("charge.dispute.", "charge.refund", "refund.", "radar.")
 
 
-@blp.post("/webhooks/stripe")
-def take() -> Any:
-    """Verify the signature of the raw bytes, and store the notification once."""
+class Received(Answer):
+    """The notification was signed by the gateway."""
+
+    received = fields.Boolean(metadata={"description": "true, whether it can be used or not"})
+
+
+BODY = {
+    "description": "One of the gateway's events, as it sends it: at most 1 MiB. The signature is "
+    "that of these very bytes.",
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "description": "the gateway's Event object"}
+        }
+    },
+}
+
+
+@blp.route("/webhooks/stripe", methods=["POST"])
+@blp.doc(requestBody=BODY, security=[{"gateway_signature": []}])
+@blp.response(200, Received)
+def receive_notification() -> Any:
+    """Receive a notification of the gateway: the signature of the raw bytes is verified, and the
+    notification is stored once. It starts a task that reads its object at the gateway."""
     request.max_content_length = MAX_BODY
     body = request.get_data()
     signed_at = read_signature(body, request.headers.get("Stripe-Signature", ""))

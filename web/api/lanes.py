@@ -9,7 +9,7 @@ from db.connections import Conn, transaction
 from db.runtime.errors import NotAllowed
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger, Text, unique
+from web.support.fields import Answer, Schema, StrictInteger, Text, unique
 
 blp = Blueprint(
     "lanes", __name__, url_prefix="/v1/events/<id:event_id>", description="Control of a sale"
@@ -21,6 +21,8 @@ OWN_WEIGHTS = (0.1, 10.0)
 
 
 class LaneFields(Schema):
+    """What is to be changed; fields that are left out stay."""
+
     weight = fields.Float(
         validate=validate.Range(min=0.01, max=100),
         metadata={
@@ -42,32 +44,50 @@ class LaneFields(Schema):
     )
 
 
-class Lane(Schema):
-    id = StrictInteger()
-    weight = fields.Float()
-    paused = fields.Boolean()
-    in_flight_cap = StrictInteger(allow_none=True)
-    admission_rate = fields.Float(allow_none=True)
+class Lane(Answer):
+    """How an event's queue is served."""
+
+    id = StrictInteger(metadata={"description": "the event's id"})
+    weight = fields.Float(
+        metadata={"description": "the share of the drain's work beside other events"}
+    )
+    paused = fields.Boolean(metadata={"description": "no entry is decided"})
+    in_flight_cap = StrictInteger(
+        allow_none=True,
+        metadata={"description": "unpaid bookings and open passes at once; null: no cap"},
+    )
+    admission_rate = fields.Float(
+        allow_none=True,
+        metadata={"description": "entries a minute that get seats or a pass; null: no limit"},
+    )
 
 
-class Change(Schema):
+class Change(Answer):
     """A change of a sale, and who made it."""
 
-    id = StrictInteger()
-    at = fields.AwareDateTime()
-    actor = fields.String()
-    action = fields.String()
+    id = StrictInteger(metadata={"description": "the id of the line in the audit log"})
+    at = fields.AwareDateTime(metadata={"description": "when"})
+    actor = fields.String(metadata={"description": "role and id, as in organiser:3"})
+    action = fields.String(metadata={"description": "what was done, as in change_lane"})
     detail = fields.Dict(metadata={"description": "by field: {from, to}"})
 
 
 class SeatList(Schema):
-    seats = fields.List(Text(), required=True, validate=[validate.Length(min=1, max=1000), unique])
+    """Seats of the event."""
+
+    seats = fields.List(
+        Text(),
+        required=True,
+        validate=[validate.Length(min=1, max=1000), unique],
+        metadata={"description": "their guids"},
+    )
 
 
 @blp.route("/pause", methods=["POST"])
 @organisations_only
 @blp.response(200, Lane)
-def pause(event_id: int) -> dict[str, Any]:
+@blp.conflicts("not_opened")
+def pause_sale(event_id: int) -> dict[str, Any]:
     """Pause the lane: no entry is decided, but buyers can still join."""
     return _change_lane(event_id, {"paused": True})
 
@@ -75,15 +95,17 @@ def pause(event_id: int) -> dict[str, Any]:
 @blp.route("/resume", methods=["POST"])
 @organisations_only
 @blp.response(200, Lane)
-def resume(event_id: int) -> dict[str, Any]:
-    """Serve again."""
+@blp.conflicts("not_opened")
+def resume_sale(event_id: int) -> dict[str, Any]:
+    """Resume a sale that was paused: entries are decided again."""
     return _change_lane(event_id, {"paused": False})
 
 
 @blp.route("/lane", methods=["PATCH"])
 @organisations_only
-@blp.arguments(LaneFields)
+@blp.arguments(LaneFields, example={"weight": 2, "in_flight_cap": 400, "admission_rate": None})
 @blp.response(200, Lane)
+@blp.conflicts("not_opened")
 def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Change caps, rate, or weight beside other events."""
     least, most = OWN_WEIGHTS
@@ -95,7 +117,7 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @blp.route("/changes")
 @organisations_only
 @blp.paginated(Change)
-def list_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
+def list_sale_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
     """Changes of the sale, latest first: pause, weight, caps, rate, state."""
     return events.list_changes(conn, caller().scope, event_id, **page)
 
@@ -107,8 +129,9 @@ def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:
 
 @blp.route("/blocks", methods=["POST"])
 @organisations_only
-@blp.arguments(SeatList)
+@blp.arguments(SeatList, example={"seats": ["B-5"]})
 @blp.response(204)
+@blp.conflicts("not_opened", "seats_taken")
 def block_seats(given: dict[str, Any], event_id: int) -> None:
     """Block free seats; if one of them is held or sold, none is blocked."""
     with transaction(caller().name) as conn:
@@ -117,8 +140,9 @@ def block_seats(given: dict[str, Any], event_id: int) -> None:
 
 @blp.route("/blocks", methods=["DELETE"])
 @organisations_only
-@blp.arguments(SeatList)
+@blp.arguments(SeatList, example={"seats": ["B-5"]})
 @blp.response(204)
+@blp.conflicts("not_opened", "seats_taken")
 def unblock_seats(given: dict[str, Any], event_id: int) -> None:
     """Unblock seats, so that they are on sale again."""
     with transaction(caller().name) as conn:

@@ -10,7 +10,8 @@ from db.connections import autocommit, transaction
 from db.queue import lobbies
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictInteger, Timestamp
+from web.support.enumerations import LOBBY_STATE
+from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger, Timestamp
 from web.support.snapshots import Snapshots
 
 blp = Blueprint(
@@ -22,8 +23,12 @@ LISTS_KEPT = 8  # of 200,000 accounts: 1.6 MB, and 2.9 MB with their numbers
 
 
 class LobbyFields(Schema):
-    opens_at = Timestamp(required=True)
-    closes_at = Timestamp(required=True)
+    """When buyers gather before the sale, and how their order is drawn."""
+
+    opens_at = Timestamp(required=True, metadata={"description": "when buyers can join"})
+    closes_at = Timestamp(
+        required=True, metadata={"description": "when the list is fixed, before on_sale_at"}
+    )
     public_source = Line(
         most=1000,
         load_default=None,
@@ -36,32 +41,56 @@ class LobbyFields(Schema):
 
 
 class PublicValue(Schema):
-    public_value = Line(most=1000, required=True)
+    """What the public source says."""
+
+    public_value = Line(
+        most=1000,
+        required=True,
+        metadata={"description": "what public_source announced, as in 7-13-20-31-44-48"},
+    )
 
 
-class Lobby(Schema):
+class Lobby(Answer):
     """A lobby. Hashes and the secret are in hex; fields that are not known yet are null."""
 
     event_id = StrictInteger()
-    state = fields.String(
-        metadata={"description": "announced, open, closing, closed, drawing, drawn"}
-    )
-    opens_at = fields.AwareDateTime()
-    closes_at = fields.AwareDateTime()
+    state = OneOf(LOBBY_STATE)
+    opens_at = fields.AwareDateTime(metadata={"description": "when buyers can join"})
+    closes_at = fields.AwareDateTime(metadata={"description": "when the list is fixed"})
     on_sale_at = fields.AwareDateTime()
     commitment = fields.String(metadata={"description": "sha256 of the secret"})
-    committed_at = fields.AwareDateTime()
-    public_source = fields.String(allow_none=True)
-    closed_at = fields.AwareDateTime(allow_none=True)
-    list_sha256 = fields.String(allow_none=True)
-    list_count = StrictInteger(allow_none=True)
-    public_value = fields.String(allow_none=True)
-    value_given_at = fields.AwareDateTime(allow_none=True)
-    secret = fields.String(allow_none=True)
-    seed = fields.String(
-        allow_none=True, metadata={"description": "sha256 of the secret's bytes and the value"}
+    committed_at = fields.AwareDateTime(metadata={"description": "when it was published"})
+    public_source = fields.String(
+        allow_none=True,
+        metadata={"description": "what the public value will be; null: there is none"},
     )
-    drawn_at = fields.AwareDateTime(allow_none=True)
+    closed_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when the list was fixed; null: not yet"}
+    )
+    list_sha256 = fields.String(
+        allow_none=True, metadata={"description": "of /lobby/list; null: not fixed yet"}
+    )
+    list_count = StrictInteger(
+        allow_none=True, metadata={"description": "how many are on it; null: not fixed yet"}
+    )
+    public_value = fields.String(
+        allow_none=True, metadata={"description": "null: not given, or not needed"}
+    )
+    value_given_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was given; null: not yet"}
+    )
+    secret = fields.String(
+        allow_none=True, metadata={"description": "what was committed to; null: before the draw"}
+    )
+    seed = fields.String(
+        allow_none=True,
+        metadata={
+            "description": "sha256 of the secret's bytes and the value; null: before the draw"
+        },
+    )
+    drawn_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when the order was drawn; null: not yet"}
+    )
     provable = fields.Boolean(metadata={"description": "false: random, not provable"})
     server_time = fields.AwareDateTime()
 
@@ -94,8 +123,16 @@ def _with_verdict(lobby: dict[str, Any]) -> dict[str, Any]:
 
 @blp.route("", methods=["PUT"])
 @organisations_only
-@blp.arguments(LobbyFields)
+@blp.arguments(
+    LobbyFields,
+    example={
+        "opens_at": "2040-01-10T09:00:00+01:00",
+        "closes_at": "2040-01-10T09:45:00+01:00",
+        "public_source": "the numbers of the lottery draw of 10 January 2040, in order",
+    },
+)
 @blp.response(200, Lobby)
+@blp.conflicts("not_opened", "begun")
 def set_lobby(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Announce a lobby, or change it until it opens. Its commitment is published at once."""
     times: tuple[datetime, datetime] = given["opens_at"], given["closes_at"]
@@ -114,8 +151,9 @@ def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
 
 @blp.route("/draw", methods=["POST"])
 @organisations_only
-@blp.arguments(PublicValue)
+@blp.arguments(PublicValue, example={"public_value": "7-13-20-31-44-48"})
 @blp.response(202, Lobby)
+@blp.conflicts("no_public_source", "not_closed", "value_given")
 def give_public_value(given: dict[str, str], event_id: int) -> dict[str, Any]:
     """Give the public value after the list is published; the lobby is drawn within seconds."""
     with transaction(caller().name) as conn:
@@ -129,7 +167,8 @@ LINES = {"type": "string"}
 @blp.route("/list")
 @blp.response(200, LINES, content_type="text/plain")
 @blp.alt_response(304, description="You have it already")
-def get_list(event_id: int) -> Response:
+@blp.conflicts("not_closed")
+def get_lobby_list(event_id: int) -> Response:
     """The lobby's list: sorted account ids, one a line. Its sha256 is list_sha256."""
     return _answer_lines("lobby_lists", event_id)
 
@@ -137,7 +176,8 @@ def get_list(event_id: int) -> Response:
 @blp.route("/order")
 @blp.response(200, LINES, content_type="text/plain")
 @blp.alt_response(304, description="You have it already")
-def get_order(event_id: int) -> Response:
+@blp.conflicts("not_drawn")
+def get_lobby_order(event_id: int) -> Response:
     """The order that was drawn: number and account, one pair a line."""
     return _answer_lines("lobby_orders", event_id)
 

@@ -12,12 +12,13 @@ from db.catalogue import events
 from db.connections import Conn, transaction
 from db.payments import offline, payments
 from db.runtime.settings import settings
-from web.api.bookings import Booking
+from web.api.bookings import BOOKING_CONFLICTS, Booking
 from web.api.refunds import Refund, Settlement
 from web.api.wishes import SeatsWish
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Email, Line, Name, Schema, StrictInteger, Text
+from web.support.enumerations import BOOKING_STATE, PAYMENT_STATE
+from web.support.fields import Answer, Email, Line, Name, OneOf, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -28,6 +29,8 @@ BOOKING = "/bookings/<uuid:booking_id>"
 
 
 class Receipt(Schema):
+    """Money that came in."""
+
     reference = Line(
         required=True,
         metadata={"description": "the bank's or the box office's; each pays for one booking"},
@@ -38,7 +41,9 @@ class Receipt(Schema):
     currency = Text(least=3, most=3, required=True)
 
 
-class ReceiptAnswer(Schema):
+class ReceiptAnswer(Answer):
+    """The payment that the money is for."""
+
     payment_id = fields.UUID()
     late = fields.Boolean(
         metadata={"description": "the booking had ended: the whole amount has to be refunded"}
@@ -58,31 +63,50 @@ class OfflinePage(PageByUUID):
     )
 
 
-class OfflinePayment(Schema):
-    id = fields.UUID()
+class OfflinePayment(Answer):
+    """A booking that is to be paid offline, or was."""
+
+    id = fields.UUID(metadata={"description": "the payment's id"})
     booking_id = fields.UUID()
     booking_code = fields.String()
-    booking_state = fields.String()
-    state = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
+    state = OneOf(PAYMENT_STATE, metadata={"description": "the payment's"})
     amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
-    due_at = fields.AwareDateTime()
-    reference = fields.String(allow_none=True)
-    received_at = fields.AwareDateTime(allow_none=True)
-    recorded_by = fields.String(allow_none=True)
+    due_at = fields.AwareDateTime(metadata={"description": "until when it has to be paid"})
+    reference = fields.String(
+        allow_none=True, metadata={"description": "of the money; null: it has not come"}
+    )
+    received_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was marked as paid; null: not yet"}
+    )
+    recorded_by = fields.String(
+        allow_none=True, metadata={"description": "role and id, as in organiser:3; null: not yet"}
+    )
 
 
 class CounterBooking(SeatsWish):
     """Seats for a buyer who stands at the counter, whether the buyer has an account or not."""
 
-    email = Email(required=True)
+    email = Email(
+        required=True, metadata={"description": "the tickets go there", "format": "email"}
+    )
     name = Name(required=True, metadata={"description": "an account that exists keeps its own"})
 
 
 @blp.route("/counter-bookings", methods=["POST"])
 @organisations_only
-@blp.arguments(CounterBooking)
+@blp.arguments(
+    CounterBooking,
+    example={
+        "email": "luis@example.org",
+        "name": "Luis Gil",
+        "seats": ["B-1", "B-2"],
+        "accept_terms": True,
+    },
+)
 @blp.idempotent(Booking)
+@blp.conflicts(*BOOKING_CONFLICTS, "pass_needed", *payments.REFUSALS)
 def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Book directly for a buyer, to be paid offline; then mark the booking as paid. Its tickets go
     to the buyer's address."""
@@ -99,25 +123,31 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
 @blp.route("/offline-payments")
 @organisations_only
 @blp.paginated(OfflinePayment, OfflinePage)
-def list_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
+def list_offline_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings that are paid offline, latest first; `code` finds one."""
     return offline.list_payments(conn, caller().scope, event_id, page)
 
 
 @blp.route(f"{BOOKING}/payment/paid", methods=["POST"])
 @organisations_only
-@blp.arguments(Receipt)
+@blp.arguments(
+    Receipt, example={"reference": "cash desk 2, 118", "amount": 10600, "currency": "EUR"}
+)
 @blp.idempotent(ReceiptAnswer, 202)
-def mark_paid(conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID) -> dict[str, Any]:
+@blp.conflicts(*offline.REFUSALS, "wrong_money")
+def mark_booking_paid(
+    conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
     """Mark a booking as paid; it is confirmed shortly after."""
     return offline.record_payment(conn, caller().scope, event_id, booking_id, given)
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/paid", methods=["POST"])
 @organisations_only
-@blp.arguments(Settlement)
+@blp.arguments(Settlement, example={"how": "in cash, at the box office"})
 @blp.response(202, Refund)
-def mark_refunded(
+@blp.conflicts("not_offline", "not_pending")
+def mark_refund_paid(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:
     """Record how an offline payment was refunded; the buyer is told by mail."""

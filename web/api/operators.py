@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from db.accounts import audit_log
 from db.connections import Conn
@@ -11,7 +11,16 @@ from db.mail import emails
 from db.payments import payments
 from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import QueryInteger, Schema, StrictInteger, Text
+from web.support.enumerations import (
+    BOOKING_STATE,
+    MAIL_FILTER,
+    MAIL_STATE,
+    MAIL_TEMPLATE,
+    PAYMENT_STATE,
+    TASK_FILTER,
+    TASK_STATE,
+)
+from web.support.fields import Answer, OneOf, QueryInteger, StrictInteger, Text
 from web.support.pages import Page, PageByUUID
 
 blp = Blueprint(
@@ -20,99 +29,130 @@ blp = Blueprint(
 
 
 class TaskPage(Page):
-    state = Text(
-        validate=validate.OneOf(["due", "leased", "waiting", "failing"]),
-        metadata={"description": "failing: tried without success"},
-    )
-    actor = Text()
+    """A page of tasks."""
+
+    state = OneOf(TASK_FILTER, metadata={"description": "only these; left out: all"})
+    actor = Text(metadata={"description": "only this kind of task"})
     event_id = QueryInteger(least=1)
 
 
-class Task(Schema):
-    id = StrictInteger()
-    actor = fields.String()
-    queue = fields.String()
-    key = fields.String(allow_none=True)
-    args = fields.Dict()
-    event_id = StrictInteger(allow_none=True)
-    priority = StrictInteger()
-    state = fields.String(metadata={"description": "due, leased or waiting"})
+class Task(Answer):
+    """A durable task that is not done."""
+
+    id = StrictInteger(metadata={"description": "the task's id"})
+    actor = fields.String(metadata={"description": "the kind of task"})
+    queue = fields.String(metadata={"description": "drain, payments, mail or maintenance"})
+    key = fields.String(
+        allow_none=True, metadata={"description": "what it is about; null: tasks may be doubled"}
+    )
+    args = fields.Dict(metadata={"description": "its arguments"})
+    event_id = StrictInteger(allow_none=True, metadata={"description": "null: about no event"})
+    priority = StrictInteger(metadata={"description": "20 first, then 50, then 80"})
+    state = OneOf(TASK_STATE)
     created_at = fields.AwareDateTime()
-    run_at = fields.AwareDateTime()
+    run_at = fields.AwareDateTime(metadata={"description": "not before that"})
     sends = StrictInteger(metadata={"description": "messages sent since its last lease"})
     claims = StrictInteger(metadata={"description": "leases without an outcome"})
-    failures = StrictInteger()
-    last_error = fields.String(allow_none=True)
-    lease_until = fields.AwareDateTime(allow_none=True)
-    leased_by = fields.String(allow_none=True, metadata={"description": "the last worker"})
-    trace = fields.String(allow_none=True)
-    retry_of = StrictInteger(allow_none=True)
+    failures = StrictInteger(metadata={"description": "how often it failed"})
+    last_error = fields.String(
+        allow_none=True, metadata={"description": "of the last attempt; null: none failed"}
+    )
+    lease_until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "how long its worker may take; null: none"}
+    )
+    leased_by = fields.String(
+        allow_none=True, metadata={"description": "the last worker; null: none yet"}
+    )
+    trace = fields.String(
+        allow_none=True,
+        metadata={"description": "request_id of the request that caused it; null: none did"},
+    )
+    retry_of = StrictInteger(
+        allow_none=True,
+        metadata={"description": "the dead letter that was retried; null: it is no retry"},
+    )
     dead_letter = StrictInteger(
-        allow_none=True, metadata={"description": "its open dead letter, if any"}
+        allow_none=True, metadata={"description": "its open dead letter; null: it has none"}
     )
 
 
 class DoubtPage(PageByUUID):
+    """A page of payments in doubt."""
+
     older_than = QueryInteger(
         most=10**8, load_default=60, metadata={"description": "seconds without news"}
     )
 
 
-class Doubt(Schema):
-    id = fields.UUID()
+class Doubt(Answer):
+    """A payment whose outcome at the gateway is not known."""
+
+    id = fields.UUID(metadata={"description": "the payment's id"})
     event_id = StrictInteger()
     booking_id = fields.UUID()
     booking_code = fields.String()
-    booking_state = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
     buyer_id = StrictInteger()
-    state = fields.String()
+    state = OneOf(PAYMENT_STATE, metadata={"description": "the payment's"})
     amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
-    gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
+    gateway_id = fields.String(
+        attribute="gateway_ref",
+        allow_none=True,
+        metadata={"description": "its id at the gateway; null: not known"},
+    )
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
     task_id = StrictInteger(
-        allow_none=True, metadata={"description": "the task that asks the gateway, if any"}
+        allow_none=True, metadata={"description": "the task that asks the gateway; null: none"}
     )
     dead_letter = StrictInteger(
-        allow_none=True, metadata={"description": "its open dead letter, if any"}
+        allow_none=True, metadata={"description": "its open dead letter; null: it has none"}
     )
 
 
 class MailPage(PageByUUID):
-    state = Text(validate=validate.OneOf(["failed", "pending"]), load_default="failed")
+    """A page of e-mails."""
+
+    state = OneOf(MAIL_FILTER, load_default="failed", metadata={"description": "which are listed"})
     older_than = QueryInteger(
         most=10**8, load_default=0, metadata={"description": "seconds since it was written"}
     )
 
 
-class Mail(Schema):
+class Mail(Answer):
     """An e-mail, without its recipient, who is named in the booking."""
 
-    id = fields.UUID()
-    event_id = StrictInteger(allow_none=True)
-    booking_id = fields.UUID(allow_none=True)
+    id = fields.UUID(metadata={"description": "the mail's id"})
+    event_id = StrictInteger(allow_none=True, metadata={"description": "null: about no event"})
+    booking_id = fields.UUID(allow_none=True, metadata={"description": "null: about no booking"})
     buyer_id = StrictInteger()
-    template = fields.String()
-    state = fields.String()
-    attempts = StrictInteger()
-    last_error = fields.String(allow_none=True)
+    template = OneOf(MAIL_TEMPLATE)
+    state = OneOf(MAIL_STATE)
+    attempts = StrictInteger(metadata={"description": "how often it was tried"})
+    last_error = fields.String(
+        allow_none=True, metadata={"description": "of the last attempt; null: none failed"}
+    )
     created_at = fields.AwareDateTime()
 
 
 class AuditPage(Page):
+    """A page of the audit log."""
+
     actor = Text(metadata={"description": "role and id, as in operator:3"})
-    action = Text()
-    starting_after = QueryInteger(least=1)
+    action = Text(metadata={"description": "only this action, as in change_lane"})
+    starting_after = QueryInteger(least=1, metadata={"description": "the last id you have"})
 
 
-class Act(Schema):
-    id = StrictInteger()
-    at = fields.AwareDateTime()
-    actor = fields.String()
-    action = fields.String()
-    event_id = StrictInteger(allow_none=True)
-    detail = fields.Dict()
+class Act(Answer):
+    """A change that an organiser or an operator made."""
+
+    id = StrictInteger(metadata={"description": "the line's id"})
+    at = fields.AwareDateTime(metadata={"description": "when"})
+    actor = fields.String(metadata={"description": "role and id, as in operator:3"})
+    action = fields.String(metadata={"description": "what was done, as in change_lane"})
+    event_id = StrictInteger(allow_none=True, metadata={"description": "null: about no event"})
+    detail = fields.Dict(metadata={"description": "what it was about; its keys depend on action"})
 
 
 @blp.route("/tasks")
@@ -126,7 +166,7 @@ def list_tasks(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @blp.route("/payments-in-doubt")
 @operators_only
 @blp.paginated(Doubt, DoubtPage)
-def list_doubts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
+def list_payments_in_doubt(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Payments whose outcome at the gateway has not been known for longer than it should take;
     latest first."""
     return payments.list_doubts(conn, **page)
@@ -135,7 +175,7 @@ def list_doubts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @blp.route("/emails-in-trouble")
 @operators_only
 @blp.paginated(Mail, MailPage)
-def list_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
+def list_unsent_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """E-mails that were refused or are not sent yet, latest first."""
     return emails.list_troubled(conn, **page)
 
@@ -143,6 +183,6 @@ def list_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @blp.route("/audit")
 @operators_only
 @blp.paginated(Act, AuditPage)
-def list_acts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
+def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Changes by organisers and operators, latest first."""
     return audit_log.list_acts(conn, **page)

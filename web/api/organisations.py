@@ -10,7 +10,16 @@ from db.connections import Conn, autocommit, transaction
 from web.api.events import EventPage, EventSummary
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Name, Paragraphs, ReturnUrl, Schema, StrictInteger, unique
+from web.support.fields import (
+    Answer,
+    Line,
+    Name,
+    Paragraphs,
+    ReturnUrl,
+    Schema,
+    StrictInteger,
+    unique,
+)
 
 blp = Blueprint(
     "organisations",
@@ -21,6 +30,8 @@ blp = Blueprint(
 
 
 class OrganisationFields(Schema):
+    """What is to be changed; fields that are left out stay."""
+
     name = Name(metadata={"description": "also on receipts"})
     address = Paragraphs(
         least=0, most=500, metadata={"description": "postal, in lines, on receipts"}
@@ -41,8 +52,10 @@ class OrganisationFields(Schema):
     )
 
 
-class Organisation(OrganisationFields):
-    id = StrictInteger()
+class Organisation(OrganisationFields, Answer):
+    """An organisation and its settings."""
+
+    id = StrictInteger(metadata={"description": "the organisation's id"})
 
 
 @blp.route("")
@@ -64,7 +77,14 @@ def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> l
 
 @blp.route("", methods=["PATCH"])
 @organisations_only
-@blp.arguments(OrganisationFields)
+@blp.arguments(
+    OrganisationFields,
+    example={
+        "address": "Unter den Linden 7\n10117 Berlin",
+        "vat_id": "DE 136695976",
+        "return_urls": ["https://shop.example/tickets"],
+    },
+)
 @blp.response(200, Organisation)
 def change_organisation(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
     """Change settings. Receipts that were issued stay as they are."""

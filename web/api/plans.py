@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 from flask import Response, abort, request
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from db.catalogue import plans
 from db.catalogue.plan_pictures import draw_plan, draw_seats, stored_focus
@@ -17,143 +17,159 @@ from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import Busy
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Name, QueryBoolean, Schema, StrictInteger
+from web.support.enumerations import FOCAL_SOURCE, PICTURE, PLAN_WARNING
+from web.support.fields import Answer, Name, OneOf, QueryBoolean, Schema, StrictInteger
 from web.support.idempotency import KEY_HEADER, answer_once
 
 blp = Blueprint("plans", __name__, url_prefix="/v1", description="Seating plans")
 
 
-class PlanCategory(Schema):
-    category = StrictInteger()
-    name = fields.String()
+class PlanCategory(Answer):
+    """A category of seats."""
+
+    category = StrictInteger(metadata={"description": "its number: 1, 2, 3 … in the file's order"})
+    name = fields.String(metadata={"description": "the category's name"})
     color = fields.String()
-    seats = StrictInteger()
+    seats = StrictInteger(metadata={"description": "how many it has"})
 
 
-class PlanCounts(Schema):
-    seats = StrictInteger()
+class PlanCounts(Answer):
+    """Seats by kind."""
+
+    seats = StrictInteger(metadata={"description": "all of them"})
     accessible = StrictInteger(metadata={"description": "places for wheelchairs"})
     companion = StrictInteger(metadata={"description": "places beside them"})
-    restricted_view = StrictInteger()
-    standing = StrictInteger()
+    restricted_view = StrictInteger(metadata={"description": "seats with a restricted view"})
+    standing = StrictInteger(metadata={"description": "standing places"})
 
 
-class PlanFocalPoint(Schema):
+class PlanFocalPoint(Answer):
     """The point near which seats are best; null: the best are the first of the file."""
 
     x = fields.Float()
     y = fields.Float()
-    source = fields.String(
-        validate=validate.OneOf(["plan", "stage", "bends", "rows", "middle"]),
-        metadata={
-            "description": "plan: given there; otherwise worked out: from an area that is called "
-            "stage, from rows that bend, from the numbers of rows, or the middle of all seats"
-        },
-    )
+    source = OneOf(FOCAL_SOURCE)
 
 
-class PlanZone(Schema):
-    name = fields.String()
-    seats = StrictInteger()
-    rows = StrictInteger()
+class PlanZone(Answer):
+    """A zone; those of one name are one."""
+
+    name = fields.String(metadata={"description": "as printed"})
+    seats = StrictInteger(metadata={"description": "how many it has"})
+    rows = StrictInteger(metadata={"description": "how many it has"})
     best_row = fields.String(metadata={"description": "the row of its best seat"})
 
 
-class PlanGuess(Schema):
+class PlanGuess(Answer):
     """What the name of a category was taken for. Overrule it with `accessible`, `companion` or
     `restricted_view` (true or false) in the category or its seats, or import with guess=false."""
 
-    category = StrictInteger()
-    name = fields.String()
-    accessible = fields.Boolean()
-    companion = fields.Boolean()
-    restricted_view = fields.Boolean()
+    category = StrictInteger(metadata={"description": "the category's number"})
+    name = fields.String(metadata={"description": "the category's name"})
+    accessible = fields.Boolean(metadata={"description": "taken for places for wheelchairs"})
+    companion = fields.Boolean(metadata={"description": "taken for places beside them"})
+    restricted_view = fields.Boolean(metadata={"description": "taken for a restricted view"})
     seats = StrictInteger(metadata={"description": "that have the flags from the name alone"})
     doubt = fields.String(
-        allow_none=True, metadata={"description": "why nothing was taken from the name"}
+        allow_none=True,
+        metadata={"description": "why nothing was taken from the name; null: something was"},
     )
 
 
-WARNINGS = [
-    "doubled_label",
-    "unknown_key",
-    "no_focal_point",
-    "empty_category",
-    "outside_drawing",
-    "same_point",
-    "guessed_flags",
-    "lonely_companion",
-]
+class PlanWarning(Answer):
+    """Something that may not be meant so."""
 
-
-class PlanWarning(Schema):
-    kind = fields.String(validate=validate.OneOf(WARNINGS))
+    kind = OneOf(PLAN_WARNING)
     path = fields.String(metadata={"description": "where in the file, as in errors"})
-    message = fields.String()
+    message = fields.String(metadata={"description": "for a person; it follows the path"})
     seats = fields.List(fields.String(), metadata={"description": "guids of up to 20 of them"})
 
 
-class PlanChange(Schema):
-    count = StrictInteger()
+class PlanChange(Answer):
+    """The seats that one kind of change met."""
+
+    count = StrictInteger(metadata={"description": "how many"})
     seats = fields.List(fields.String(), metadata={"description": "guids, up to 500"})
 
 
-class PlanChanges(Schema):
+class PlanChanges(Answer):
     """By guid. A seat may have moved and be renamed; stayed: nothing about it changed."""
 
-    since_version = StrictInteger()
-    stayed = fields.Nested(PlanChange)
-    came = fields.Nested(PlanChange)
-    went = fields.Nested(PlanChange)
+    since_version = StrictInteger(metadata={"description": "the number of the version before"})
+    stayed = fields.Nested(PlanChange, metadata={"description": "nothing about them changed"})
+    came = fields.Nested(PlanChange, metadata={"description": "only this version has them"})
+    went = fields.Nested(PlanChange, metadata={"description": "only the version before has them"})
     moved = fields.Nested(PlanChange, metadata={"description": "to another place in the drawing"})
     renamed = fields.Nested(PlanChange, metadata={"description": "zone, row or number"})
     changed = fields.Nested(PlanChange, metadata={"description": "category or flags"})
 
 
-class SoldSeatsGone(Schema):
+class SoldSeatsGone(Answer):
     """Seats of an event that are held or sold and that this version has not: the event cannot be
     moved to it."""
 
     event_id = StrictInteger()
-    name = fields.String()
-    version = StrictInteger()
-    seats = fields.List(fields.String())
+    name = fields.String(metadata={"description": "the event's name"})
+    version = StrictInteger(metadata={"description": "the number of the version that it has"})
+    seats = fields.List(fields.String(), metadata={"description": "their guids"})
 
 
-class PlanVersion(Schema):
+class PlanVersion(Answer):
     """What was understood of an imported plan."""
 
-    id = StrictInteger()
+    id = StrictInteger(metadata={"description": "the plan's id"})
     version = StrictInteger()
-    version_id = StrictInteger()
-    name = fields.String()
+    version_id = StrictInteger(metadata={"description": "for plan_version_id of events"})
+    name = fields.String(metadata={"description": "the plan's name"})
     created_at = fields.AwareDateTime()
-    seats = StrictInteger()
-    categories = fields.List(fields.Nested(PlanCategory))
+    seats = StrictInteger(metadata={"description": "how many it has"})
+    categories = fields.List(
+        fields.Nested(PlanCategory), metadata={"description": "in the file's order"}
+    )
     counts = fields.Nested(PlanCounts)
-    focal_point = fields.Nested(PlanFocalPoint, allow_none=True)
-    zones = fields.List(fields.Nested(PlanZone))
-    guesses = fields.List(fields.Nested(PlanGuess))
-    warnings = fields.List(fields.Nested(PlanWarning))
-    changes = fields.Nested(PlanChanges, allow_none=True)
-    sold_seats_gone = fields.List(fields.Nested(SoldSeatsGone))
+    focal_point = fields.Nested(
+        PlanFocalPoint,
+        allow_none=True,
+        metadata={"description": "null: the best seats are the first of the file"},
+    )
+    zones = fields.List(fields.Nested(PlanZone), metadata={"description": "the best one first"})
+    guesses = fields.List(
+        fields.Nested(PlanGuess), metadata={"description": "what names were taken for"}
+    )
+    warnings = fields.List(
+        fields.Nested(PlanWarning), metadata={"description": "what may not be meant so"}
+    )
+    changes = fields.Nested(
+        PlanChanges, allow_none=True, metadata={"description": "null: it is the first version"}
+    )
+    sold_seats_gone = fields.List(
+        fields.Nested(SoldSeatsGone), metadata={"description": "by event"}
+    )
 
 
-class PlanSummary(Schema):
+class PlanSummary(Answer):
     """A plan with its latest version."""
 
-    id = StrictInteger()
+    id = StrictInteger(metadata={"description": "the plan's id"})
     venue_id = StrictInteger()
-    name = fields.String()
-    version = StrictInteger(allow_none=True)
-    version_id = StrictInteger(allow_none=True)
-    seats = StrictInteger(allow_none=True)
+    name = fields.String(metadata={"description": "the plan's name"})
+    version = StrictInteger(
+        allow_none=True, metadata={"description": "the latest version's number; null: none yet"}
+    )
+    version_id = StrictInteger(
+        allow_none=True, metadata={"description": "the latest version's id; null: none yet"}
+    )
+    seats = StrictInteger(
+        allow_none=True, metadata={"description": "how many it has; null: none yet"}
+    )
 
 
-class VersionSummary(Schema):
+class VersionSummary(Answer):
+    """A version of a plan."""
+
     id = StrictInteger(metadata={"description": "for plan_version_id of events"})
     version = StrictInteger()
-    seats = StrictInteger()
+    seats = StrictInteger(metadata={"description": "how many it has"})
     created_at = fields.AwareDateTime()
     events = StrictInteger(metadata={"description": "that are pinned to it"})
 
@@ -163,33 +179,40 @@ GUESS = {"description": "take flags of seats from the names of categories where 
 
 
 class ImportQuery(Schema):
+    """How a plan is read."""
+
     strict = QueryBoolean(load_default=False, metadata=STRICT)
     guess = QueryBoolean(load_default=True, metadata=GUESS)
 
 
 class PlanQuery(ImportQuery):
+    """How a plan is read, and called."""
+
     name = Name(load_default=None, metadata={"description": "default: the name in the file"})
 
 
 class VersionQuery(ImportQuery):
+    """How a plan is read, and compared."""
+
     unrelated = QueryBoolean(
         load_default=False,
         metadata={"description": "the plan may have few seats in common with the version before"},
     )
 
 
-SHOWN = ["both", "category", "rank"]
-
-
 class PictureQuery(Schema):
-    color = fields.String(
+    """What is drawn."""
+
+    color = OneOf(
+        PICTURE,
         load_default="both",
-        validate=validate.OneOf(SHOWN),
         metadata={"description": "by category, by what is sold first in each, or both pictures"},
     )
 
 
 class PreviewQuery(PictureQuery):
+    """What is drawn, and how the plan is read."""
+
     guess = QueryBoolean(load_default=True, metadata=GUESS)
 
 
@@ -211,6 +234,35 @@ def importing() -> Iterator[None]:
         IMPORTING.release()
 
 
+ROWS = {"A": "Best", "B": "Rest"}
+SMALL_PLAN = {
+    "name": "Small stage",
+    "size": {"width": 200, "height": 100},
+    "focal_point": {"x": 100, "y": 0},
+    "categories": [{"name": "Best", "color": "#d9382c"}, {"name": "Rest", "color": "#2d6cdf"}],
+    "zones": [
+        {
+            "name": "Stalls",
+            "position": {"x": 20, "y": 30},
+            "rows": [
+                {
+                    "row_number": row,
+                    "position": {"x": 0, "y": 20 * place},
+                    "seats": [
+                        {
+                            "seat_guid": f"{row}-{number}",
+                            "seat_number": str(number),
+                            "category": category,
+                            "position": {"x": 20 * number, "y": 0},
+                        }
+                        for number in range(1, 7)
+                    ],
+                }
+                for place, (row, category) in enumerate(ROWS.items())
+            ],
+        }
+    ],
+}
 PLAN_BODY = {
     "description": (
         "The open JSON of pretix' seating editor, up to 64 MiB: `{name, size {width, height}, "
@@ -222,7 +274,7 @@ PLAN_BODY = {
         "`restricted_view`, each true or false; in `row_label` %s stands for the row's number."
     ),
     "required": True,
-    "content": {"application/json": {"schema": {"type": "object"}}},
+    "content": {"application/json": {"schema": {"type": "object"}, "example": SMALL_PLAN}},
 }
 
 
@@ -231,6 +283,7 @@ PLAN_BODY = {
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(PlanQuery, location="query")
 @blp.response(201, PlanVersion)
+@blp.conflicts("in_flight")
 def add_plan(query: dict[str, Any], venue_id: int) -> Response:
     """Import a seating plan: its first version. The answer says what was understood."""
     scope = caller().scope
@@ -274,7 +327,8 @@ def get_plan(plan_id: int) -> dict[str, Any]:
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(VersionQuery, location="query")
 @blp.response(201, PlanVersion)
-def add_version(query: dict[str, Any], plan_id: int) -> Response:
+@blp.conflicts("in_flight", "unrelated_plan")
+def add_plan_version(query: dict[str, Any], plan_id: int) -> Response:
     """Import the plan again as its next version. Events stay with the version that they have until
     they are moved. The answer says what changed, by guid."""
     scope = caller().scope
@@ -300,7 +354,7 @@ def _import_version(query: dict[str, Any], scope: int | None, plan_id: int) -> R
 @blp.route("/plans/<id:plan_id>/versions")
 @organisations_only
 @blp.paginated(VersionSummary)
-def list_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[str, Any]]:
+def list_plan_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[str, Any]]:
     """The versions of a plan, the first one first."""
     return plans.list_versions(conn, caller().scope, plan_id, **page)
 
@@ -308,20 +362,20 @@ def list_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[s
 @blp.route("/plans/<id:plan_id>/versions/<id:version_id>")
 @organisations_only
 @blp.response(200, PlanVersion)
-def get_version(plan_id: int, version_id: int) -> dict[str, Any]:
+def get_plan_version(plan_id: int, version_id: int) -> dict[str, Any]:
     """A version of a plan with what was understood of it."""
     with autocommit() as conn:
         return plans.get_version(conn, caller().scope, plan_id, version_id)
 
 
-SVG = {"description": "SVG", "content": {"image/svg+xml": {"schema": {"type": "string"}}}}
+SVG = {"type": "string", "description": "SVG"}
 
 
 @blp.route("/plans/<id:plan_id>/versions/<id:version_id>/picture")
 @organisations_only
 @blp.arguments(PictureQuery, location="query")
-@blp.doc(responses={200: SVG})
-def draw_version(query: dict[str, Any], plan_id: int, version_id: int) -> Response:
+@blp.response(200, SVG, content_type="image/svg+xml")
+def draw_plan_version(query: dict[str, Any], plan_id: int, version_id: int) -> Response:
     """A picture of a version: its categories, and which seats are sold first."""
     with autocommit() as conn:
         stored = plans.get_version(conn, caller().scope, plan_id, version_id)
@@ -332,7 +386,8 @@ def draw_version(query: dict[str, Any], plan_id: int, version_id: int) -> Respon
 @blp.route("/plan-preview", methods=["POST"])
 @organisations_only
 @blp.arguments(PreviewQuery, location="query")
-@blp.doc(requestBody=PLAN_BODY, responses={200: SVG})
+@blp.doc(requestBody=PLAN_BODY)
+@blp.response(200, SVG, content_type="image/svg+xml")
 def preview_plan(query: dict[str, Any]) -> Response:
     """A picture of a plan before it is imported; nothing is stored."""
     with importing():

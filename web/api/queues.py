@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify, request
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validates_schema
 
 from db.connections import autocommit
 from db.queue import entries
@@ -14,7 +14,16 @@ from web.queue.board import ENDLESS, read_board
 from web.queue.tokens import Pass, QueueToken, read_queue_token, sign_pass, sign_queue_token
 from web.support.auth import bearer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
-from web.support.fields import BIGGEST_ID, Schema, StrictBoolean, StrictInteger, Text
+from web.support.enumerations import ENTRY_STATE, PASS_STATE, SALE, STATE_HINT
+from web.support.fields import (
+    BIGGEST_ID,
+    Answer,
+    OneOf,
+    Schema,
+    StrictBoolean,
+    StrictInteger,
+    Text,
+)
 from web.support.idempotency import REQUIRED_KEY_HEADER, fingerprint, required_key
 from web.support.rate_limits import spend_account
 
@@ -22,14 +31,15 @@ blp = Blueprint(
     "queue", __name__, url_prefix="/v1/events/<id:event_id>/queue", description="The queue"
 )
 
-SALES = ("soon", "open", "paused", "all_held", "sold_out", "over")
-
 
 class Wish(SeatsWish):
     """The best available seats (quantity …), or named seats; or, with `admission`, a pass for
     choosing at most `quantity` seats."""
 
-    admission = StrictBoolean(load_default=False)
+    admission = StrictBoolean(
+        load_default=False,
+        metadata={"description": "true: a pass, with which seats are chosen when the turn comes"},
+    )
 
     @validates_schema(skip_on_field_errors=True)
     def check_admission(self, given: dict[str, Any], **_: Any) -> None:
@@ -46,56 +56,86 @@ class Number(StrictInteger):
         super().__init__(least=-BIGGEST_ID, metadata={"description": text})
 
 
-class JoinedEntry(Schema):
+POLL_AFTER = {"description": "seconds until the entry is to be read again; null: it is decided"}
+TICKET = {"description": "the queue ticket, for /queue/position and /queue/stream"}
+AHEAD = {"description": "at most so many come before; null: it does not wait, or is not drawn"}
+
+
+class EntryLinks(Answer):
+    """Where to look for what comes next: paths, and an address for the stream."""
+
+    self = fields.String(metadata={"description": "the entry"})
+    queue = fields.String(metadata={"description": "the queue's public document"})
+    position = fields.String(metadata={"description": "the place, by the queue ticket"})
+    stream = fields.String(metadata={"description": "the place as it changes, then the turn"})
+    event = fields.String(metadata={"description": "the event"})
+
+
+class JoinedEntry(Answer):
     """A number, and where to poll for its outcome."""
 
-    id = fields.UUID()
+    id = fields.UUID(metadata={"description": "the entry's id"})
     number = Number()
-    state = fields.String()
-    joined_at = fields.AwareDateTime()
-    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
-    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
-    links = fields.Dict(keys=fields.String(), values=fields.String())
+    state = OneOf(ENTRY_STATE)
+    joined_at = fields.AwareDateTime(metadata={"description": "when it joined"})
+    poll_after_s = fields.Float(allow_none=True, metadata=POLL_AFTER)
+    ticket = fields.String(metadata=TICKET)
+    links = fields.Nested(EntryLinks)
 
 
-class Entry(Schema):
+class Entry(Answer):
     """An entry, with booking_id when it is booked, and a reason when it ended without a booking."""
 
-    id = fields.UUID()
+    id = fields.UUID(metadata={"description": "the entry's id"})
     number = Number()
-    state = fields.String()
-    joined_at = fields.AwareDateTime()
-    poll_after_s = fields.Float(allow_none=True, metadata={"description": "null: decided"})
-    ticket = fields.String(metadata={"description": "for /queue/position and /queue/stream"})
+    state = OneOf(ENTRY_STATE)
+    joined_at = fields.AwareDateTime(metadata={"description": "when it joined"})
+    poll_after_s = fields.Float(allow_none=True, metadata=POLL_AFTER)
+    ticket = fields.String(metadata=TICKET)
     reason = fields.String(
         allow_none=True,
-        metadata={"description": "price_changed: it costs `total` now; nothing is held"},
+        metadata={
+            "description": "why it got nothing, or waits: sold_out, sale_over, seats_taken, "
+            "not_together, no_accessible_seats, over_cap, price_changed (it costs `total`), "
+            "pass_not_used or error; null: nothing of these"
+        },
     )
-    booking_id = fields.UUID(allow_none=True)
-    quantity = StrictInteger()
-    category = StrictInteger(allow_none=True)
-    together = fields.Boolean()
-    accessible = StrictInteger()
-    seats = fields.List(fields.String(), allow_none=True)
-    ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
+    booking_id = fields.UUID(allow_none=True, metadata={"description": "null: not booked"})
+    quantity = StrictInteger(metadata={"description": "how many seats it wants"})
+    category = StrictInteger(allow_none=True, metadata={"description": "wanted; null: any"})
+    together = fields.Boolean(metadata={"description": "it wants seats side by side"})
+    accessible = StrictInteger(metadata={"description": "how many places for wheelchairs it wants"})
+    seats = fields.List(
+        fields.String(),
+        allow_none=True,
+        metadata={"description": "guids of the wanted seats; null: the best available"},
+    )
+    ahead = StrictInteger(allow_none=True, metadata=AHEAD)
     expected_total = StrictInteger(
-        allow_none=True, metadata={"description": "what the buyer was shown; null: not said"}
+        allow_none=True,
+        metadata={"description": "what the buyer was shown that it costs; null: not said"},
     )
     total = StrictInteger(
         allow_none=True,
-        metadata={"description": "what the wish costs now, if a total is expected; in minor units"},
+        metadata={"description": "what it costs now, in minor units; null: no total is expected"},
     )
-    decided_at = fields.AwareDateTime(allow_none=True)
-    admission = fields.Boolean()
-    pass_state = fields.String(
+    decided_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it ended; null: it has not"}
+    )
+    admission = fields.Boolean(metadata={"description": "it wants a pass instead of seats"})
+    pass_state = OneOf(
+        PASS_STATE,
         allow_none=True,
-        validate=validate.OneOf(["offered", "taken", "missed"]),
-        metadata={"description": "offered, missed: POST …/pass, until pass_until"},
+        metadata={"description": "offered, missed: POST …/pass, until pass_until; null: no pass"},
     )
-    pass_until = fields.AwareDateTime(allow_none=True)
+    pass_until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "how long pass_state stays so; null: no pass"}
+    )
 
 
 class EntryChanges(Schema):
+    """What a buyer agrees to while the entry waits."""
+
     expected_total = StrictInteger(
         most=10**14,
         required=True,
@@ -103,19 +143,27 @@ class EntryChanges(Schema):
     )
 
 
-class TakenPass(Schema):
+class TakenPass(Answer):
     """A pass for POST …/bookings; null: it was too late, and the entry is at the queue's head."""
 
-    queue_pass = fields.String(data_key="pass", allow_none=True)
-    pass_until = fields.AwareDateTime(allow_none=True)
+    queue_pass = fields.String(
+        data_key="pass",
+        allow_none=True,
+        metadata={"description": "the `pass` of a booking; null: too late"},
+    )
+    pass_until = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "book before that; null: there is no pass"}
+    )
 
 
-class Queue(Schema):
+class Queue(Answer):
     """The public document. Before a number come number - 1 - now_serving, less the leavers of the
     blocks between."""
 
-    now_serving = StrictInteger()
-    last_number = StrictInteger(metadata={"description": "given out"})
+    now_serving = StrictInteger(
+        metadata={"description": "no entry up to this number waits for its turn"}
+    )
+    last_number = StrictInteger(metadata={"description": "the last number given out"})
     waiting = StrictInteger(
         metadata={"description": "exact up to 1,000; above that an upper bound"}
     )
@@ -123,38 +171,41 @@ class Queue(Schema):
         fields.List(StrictInteger()),
         metadata={"description": "[from, to, n]: n of these numbers left; at most 80 blocks"},
     )
-    sale = fields.String(
-        validate=validate.OneOf(SALES),
-        metadata={"description": "all_held: no seat is free, but holds may still expire"},
-    )
+    sale = OneOf(SALE)
     accessible_free = fields.Boolean(
         metadata={"description": "a place for a wheelchair is free, whatever `sale` says of others"}
     )
-    rate_per_minute = StrictInteger(allow_none=True)
-    estimated_wait_s = StrictInteger(
-        allow_none=True, metadata={"description": "for an entry that joins now"}
+    rate_per_minute = StrictInteger(
+        allow_none=True, metadata={"description": "entries that get their turn; null: not known"}
     )
-    poll_after_s = StrictInteger()
-    as_of = fields.AwareDateTime()
+    estimated_wait_s = StrictInteger(
+        allow_none=True,
+        metadata={"description": "seconds, for an entry that joins now; null: not known"},
+    )
+    poll_after_s = StrictInteger(metadata={"description": "seconds until it is read again"})
+    as_of = fields.AwareDateTime(metadata={"description": "when it was read"})
 
 
-class Position(Schema):
+class Position(Answer):
     """A place in the queue, computed from the public document."""
 
     number = Number()
-    ahead = StrictInteger(allow_none=True, metadata={"description": "at most so many come before"})
-    now_serving = StrictInteger()
-    estimated_wait_s = StrictInteger(allow_none=True)
-    sale = fields.String(validate=validate.OneOf(SALES))
-    state_hint = fields.String(
-        validate=validate.OneOf(["waiting", "look"]),
-        metadata={"description": "look: read your entry after poll_after_s"},
+    ahead = StrictInteger(allow_none=True, metadata=AHEAD)
+    now_serving = StrictInteger(
+        metadata={"description": "no entry up to this number waits for its turn"}
     )
-    poll_after_s = fields.Float()
-    as_of = fields.AwareDateTime()
+    estimated_wait_s = StrictInteger(
+        allow_none=True, metadata={"description": "in seconds; null: not known"}
+    )
+    sale = OneOf(SALE)
+    state_hint = OneOf(STATE_HINT)
+    poll_after_s = fields.Float(metadata={"description": "seconds until it is asked again"})
+    as_of = fields.AwareDateTime(metadata={"description": "when the document was read"})
 
 
 class QueueTokenInQuery(Schema):
+    """The queue ticket, where headers cannot be sent."""
+
     ticket = Text(most=1000, load_default=None, metadata={"description": "instead of the header"})
 
 
@@ -172,7 +223,7 @@ def get_queue(event_id: int) -> Response:
 
 
 @blp.route("/position")
-@blp.doc(security=[{"queue_ticket": []}])
+@blp.doc(security=[{"queue_ticket": []}, {"queue_ticket_in_query": []}])
 @blp.arguments(QueueTokenInQuery, location="query")
 @blp.response(200, Position)
 def get_position(given: dict[str, str | None], event_id: int) -> Response:
@@ -197,10 +248,13 @@ def get_position(given: dict[str, str | None], event_id: int) -> Response:
 @blp.route("", methods=["POST"])
 @buyers_only
 @blp.doc(parameters=[REQUIRED_KEY_HEADER])
-@blp.arguments(Wish)
+@blp.arguments(Wish, example={"quantity": 2, "category": 2, "accept_terms": True})
 @blp.response(201, JoinedEntry)
 @blp.alt_response(
     200, schema=JoinedEntry, description="The entry of the earlier request", success=True
+)
+@blp.conflicts(
+    "already_waiting", "in_flight", "price_changed", "sale_not_open", "sale_over", "unpaid_holds"
 )
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
     """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
@@ -269,8 +323,9 @@ def _read_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
 
 @blp.route("/<uuid:entry_id>", methods=["PATCH"])
 @buyers_only
-@blp.arguments(EntryChanges)
+@blp.arguments(EntryChanges, example={"expected_total": 10600})
 @blp.response(200, Entry)
+@blp.conflicts("decided", "no_total", "price_changed")
 def expect_total(given: dict[str, int], event_id: int, entry_id: UUID) -> dict[str, Any]:
     """Agree to a new price while the entry waits: it keeps its number. 409 with reason
     price_changed and the `total`, if it is not what the wish costs now."""
@@ -282,6 +337,7 @@ def expect_total(given: dict[str, int], event_id: int, entry_id: UUID) -> dict[s
 @blp.route("/<uuid:entry_id>/pass", methods=["POST"])
 @buyers_only
 @blp.response(200, TakenPass)
+@blp.conflicts(*entries.PASSES)
 def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
     """Take the pass that is offered; a repeated request returns the same pass."""
     with autocommit() as conn:
@@ -295,6 +351,7 @@ def take_pass(event_id: int, entry_id: UUID) -> dict[str, Any]:
 @blp.route("/<uuid:entry_id>", methods=["DELETE"])
 @buyers_only
 @blp.response(204)
+@blp.conflicts("decided")
 def leave_queue(event_id: int, entry_id: UUID) -> None:
     """Leave the queue."""
     with autocommit() as conn:

@@ -11,24 +11,35 @@ from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
 from web.support.auth import buyer_id, buyers_only, caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import ROW_LABEL, QueryInteger, Schema, StrictInteger
+from web.support.enumerations import RECEIPT_KIND, RECEIPT_LINE
+from web.support.fields import Answer, OneOf, QueryInteger, StrictInteger
 from web.support.pages import Page
 
 blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, without gaps")
 
 
-class Line(Schema):
-    what = fields.String(metadata={"description": "ticket or booking_fee"})
-    zone = fields.String()
-    row = fields.String()
-    row_label = fields.String(metadata=ROW_LABEL)
-    number = fields.String()
-    category = fields.String()
-    price = fields.Integer()
-    fee = fields.Integer()
-    tax_rate = fields.Float()
-    tax = fields.Integer()
-    total = fields.Integer()
+OF_TICKET = {"optional": True}
+"""The line of a booking's fee has no seat."""
+
+
+class Line(Answer):
+    """A line of a document, in minor units. Lines of a credit note have a total alone."""
+
+    what = OneOf(
+        RECEIPT_LINE, metadata={"description": "a line without it is a ticket", "optional": True}
+    )
+    zone = fields.String(metadata=OF_TICKET)
+    row = fields.String(metadata=OF_TICKET)
+    row_label = fields.String(metadata=OF_TICKET)
+    number = fields.String(metadata=OF_TICKET)
+    category = fields.String(metadata=OF_TICKET | {"description": "the category's name"})
+    price = fields.Integer(
+        metadata={"description": "tax included, without the fee", "optional": True}
+    )
+    fee = fields.Integer(metadata={"description": "tax included", "optional": True})
+    tax_rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax", "optional": True})
+    tax = fields.Integer(metadata={"description": "contained in price and fee", "optional": True})
+    total = fields.Integer(metadata={"description": "price and fee"})
 
 
 class IssuedReceipt(Breakdown):
@@ -37,27 +48,34 @@ class IssuedReceipt(Breakdown):
     """
 
     number = StrictInteger(metadata={"description": "1, 2, 3 … of this organisation"})
-    kind = fields.String(metadata={"description": "receipt, credit_note or reversal"})
+    kind = OneOf(RECEIPT_KIND)
     corrects = StrictInteger(
-        allow_none=True, metadata={"description": "the number of the corrected document"}
+        allow_none=True,
+        metadata={"description": "the number of the corrected document; null: of a receipt"},
     )
-    seller = fields.String()
-    seller_address = fields.String(metadata={"description": "in lines; empty: not set then"})
-    seller_vat_id = fields.String(metadata={"description": "empty: not set then"})
-    issued_at = fields.AwareDateTime()
+    seller = fields.String(metadata={"description": "the organisation's name"})
+    seller_address = fields.String(
+        metadata={"description": "in lines; empty: not set then", "optional": True}
+    )
+    seller_vat_id = fields.String(metadata={"description": "empty: not set then", "optional": True})
+    issued_at = fields.AwareDateTime(metadata={"description": "when it was issued"})
     event_id = StrictInteger()
-    event = fields.String()
-    venue = fields.String()
-    starts_at = fields.String()
+    event = fields.String(metadata={"description": "the event's name"})
+    venue = fields.String(metadata={"description": "the venue's name"})
+    starts_at = fields.String(metadata={"format": "date-time"})
     time_zone = fields.String()
     booking_id = fields.UUID()
     booking = fields.String(metadata={"description": "its code"})
-    refund_id = fields.UUID(allow_none=True)
-    reason = fields.String(metadata={"description": "of a refund"})
+    refund_id = fields.UUID(allow_none=True, metadata={"description": "null: of a receipt"})
+    reason = fields.String(metadata={"description": "of a refund", "optional": True})
     currency = fields.String()
-    lines = fields.List(fields.Nested(Line))
-    fees = StrictInteger(metadata={"description": "of a receipt, contained in its total"})
-    booking_fee = StrictInteger()
+    lines = fields.List(fields.Nested(Line), metadata={"description": "in the plan's order"})
+    fees = StrictInteger(
+        metadata={"description": "of a receipt, contained in its total", "optional": True}
+    )
+    booking_fee = StrictInteger(
+        metadata={"description": "of a receipt, contained in fees", "optional": True}
+    )
 
 
 class ReceiptsPage(Page):

@@ -8,7 +8,8 @@ from db.connections import Conn, autocommit
 from db.payments import reconciliations
 from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Schema, StrictInteger
+from web.support.enumerations import RUN_CAUSE, RUN_PHASE, RUN_STATE
+from web.support.fields import Answer, OneOf, StrictInteger
 from web.support.pages import Page
 
 blp = Blueprint(
@@ -19,63 +20,73 @@ blp = Blueprint(
 )
 
 
-class Totals(Schema):
+class Totals(Answer):
     """In minor units. here: as in the tables; there: as at the gateway."""
 
     currency = fields.String()
-    captured_here = StrictInteger()
-    captured_there = StrictInteger()
-    refunded_here = StrictInteger()
-    refunded_there = StrictInteger()
+    captured_here = StrictInteger(metadata={"description": "paid, as in the tables"})
+    captured_there = StrictInteger(metadata={"description": "paid, as at the gateway"})
+    refunded_here = StrictInteger(metadata={"description": "refunded, as in the tables"})
+    refunded_there = StrictInteger(metadata={"description": "refunded, as at the gateway"})
 
 
-class Reconciliation(Schema):
+class Reconciliation(Answer):
     """A run. Totals are from the comparison of each page, before differences were repaired."""
 
-    id = StrictInteger()
+    id = StrictInteger(metadata={"description": "the run's id"})
     gateway_account_id = StrictInteger(
         metadata={"description": "the first of ours that shares this account at the gateway"}
     )
-    cause = fields.String(metadata={"description": "recent, daily or asked"})
-    requested_by = fields.String()
-    window_from = fields.AwareDateTime()
-    window_to = fields.AwareDateTime()
-    state = fields.String(metadata={"description": "running, finished or abandoned"})
-    phase = fields.String(metadata={"description": "what it compares now, or compared last"})
-    checked = StrictInteger()
+    cause = OneOf(RUN_CAUSE)
+    requested_by = fields.String(
+        metadata={"description": "role and id, as in operator:3; or clock"}
+    )
+    window_from = fields.AwareDateTime(metadata={"description": "compared is what was made since"})
+    window_to = fields.AwareDateTime(metadata={"description": "and before that"})
+    state = OneOf(RUN_STATE)
+    phase = OneOf(RUN_PHASE, metadata={"description": "what it compares now, or compared last"})
+    checked = StrictInteger(metadata={"description": "objects that were compared"})
     foreign_objects = StrictInteger(
         metadata={"description": "payments of others on the same account"}
     )
-    differences = StrictInteger()
+    differences = StrictInteger(metadata={"description": "differences that it found"})
     repairs = StrictInteger(metadata={"description": "differences for which a repair was started"})
     dead_letters = StrictInteger(
         metadata={"description": "differences for which a person is needed"}
     )
-    started_at = fields.AwareDateTime()
-    finished_at = fields.AwareDateTime(allow_none=True)
-    totals = fields.List(fields.Nested(Totals))
+    started_at = fields.AwareDateTime(metadata={"description": "when it began"})
+    finished_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it ended; null: it has not"}
+    )
+    totals = fields.List(fields.Nested(Totals), metadata={"description": "by currency"})
 
 
-class Difference(Schema):
+class Difference(Answer):
     """A difference; open until a later run no longer finds it."""
 
-    id = StrictInteger()
-    kind = fields.String()
+    id = StrictInteger(metadata={"description": "the difference's id"})
+    kind = fields.String(metadata={"description": "as in payment_behind or refund_missing"})
     subject = fields.String(metadata={"description": "our id, or the gateway's where we have none"})
-    made_at = fields.AwareDateTime()
-    event_id = StrictInteger(allow_none=True)
-    booking_id = fields.UUID(allow_none=True)
-    payment_id = fields.UUID(allow_none=True)
+    made_at = fields.AwareDateTime(metadata={"description": "when the object was made"})
+    event_id = StrictInteger(allow_none=True, metadata={"description": "null: not known"})
+    booking_id = fields.UUID(allow_none=True, metadata={"description": "null: not known"})
+    payment_id = fields.UUID(allow_none=True, metadata={"description": "null: not known"})
     here = fields.Dict(allow_none=True, metadata={"description": "null: we do not have it"})
     there = fields.Dict(allow_none=True, metadata={"description": "null: the gateway does not"})
-    repair = fields.String(allow_none=True, metadata={"description": "the task that may repair it"})
+    repair = fields.String(
+        allow_none=True, metadata={"description": "the task that may repair it; null: none can"}
+    )
     repairs = StrictInteger(metadata={"description": "how often the repair was started"})
-    dead_letter_id = StrictInteger(allow_none=True)
+    dead_letter_id = StrictInteger(
+        allow_none=True, metadata={"description": "of it; null: no person is needed"}
+    )
     found_by = StrictInteger(metadata={"description": "the run that saw it first"})
-    found_at = fields.AwareDateTime()
+    found_at = fields.AwareDateTime(metadata={"description": "when it was seen first"})
     seen_by = StrictInteger(metadata={"description": "the run that saw it last"})
-    seen_at = fields.AwareDateTime()
-    resolved_at = fields.AwareDateTime(allow_none=True)
+    seen_at = fields.AwareDateTime(metadata={"description": "when it was seen last"})
+    resolved_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was gone; null: it is open"}
+    )
 
 
 class DifferencePage(Page):
@@ -85,7 +96,7 @@ class DifferencePage(Page):
 @blp.route("")
 @operators_only
 @blp.paginated(Reconciliation)
-def list_runs(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
+def list_reconciliations(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """Runs, latest first."""
     return reconciliations.list_runs(conn, **page)
 
@@ -93,7 +104,7 @@ def list_runs(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 @blp.route("/<id:reconciliation_id>")
 @operators_only
 @blp.response(200, Reconciliation)
-def get_run(reconciliation_id: int) -> dict[str, Any]:
+def get_reconciliation(reconciliation_id: int) -> dict[str, Any]:
     """One run and its progress."""
     with autocommit() as conn:
         return reconciliations.find_run(conn, reconciliation_id)

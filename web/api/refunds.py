@@ -10,7 +10,8 @@ from db.payments import refunds
 from web.api.wishes import MOST_SEATS
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictBoolean, StrictInteger
+from web.support.enumerations import BOOKING_STATE, REFUND_CAUSE, REFUND_STATE
+from web.support.fields import Answer, Line, OneOf, Schema, StrictBoolean, StrictInteger
 from web.support.pages import PageByUUID
 
 blp = Blueprint("refunds", __name__, url_prefix="/v1/events/<id:event_id>", description="Refunds")
@@ -35,12 +36,14 @@ class NewRefund(Schema):
         allow_none=True,
         metadata={"description": "in minor units; default: the price of the tickets"},
     )
-    with_fees = StrictBoolean(load_default=True)
+    with_fees = StrictBoolean(load_default=True, metadata={"description": "the tickets' fees, too"})
     resell = StrictBoolean(
         load_default=True,
         metadata={"description": "false: the seats are blocked instead of being sold again"},
     )
-    reason = Line(most=500, required=True)
+    reason = Line(
+        most=500, required=True, metadata={"description": "on the credit note, and in the mail"}
+    )
 
     @validates_schema(skip_on_field_errors=True)
     def check_tickets(self, given: dict[str, Any], **_: Any) -> None:
@@ -49,44 +52,57 @@ class NewRefund(Schema):
             raise ValidationError("A ticket is named twice.", "tickets")
 
 
-class Refund(Schema):
+class Refund(Answer):
     """A refund. A refund that succeeded can fail later. A failed refund is owed until it is retried
     or settled in another way."""
 
-    id = fields.UUID()
+    id = fields.UUID(metadata={"description": "the refund's id"})
     booking_id = fields.UUID()
     amount = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
-    state = fields.String(metadata={"description": "pending, succeeded or failed"})
-    cause = fields.String(
-        metadata={
-            "description": "asked, event_cancelled, given_back (by the buyer, since the event was "
-            "postponed), odd_money, or dashboard: made at the gateway"
-        }
-    )
-    reason = fields.String()
-    requested_by = fields.String()
+    state = OneOf(REFUND_STATE)
+    cause = OneOf(REFUND_CAUSE)
+    reason = fields.String(metadata={"description": "in the words of who asked for it"})
+    requested_by = fields.String(metadata={"description": "role and id, as in organiser:3"})
     seats = fields.List(
         fields.String(), metadata={"description": "guids of the refunded tickets' seats"}
     )
-    gateway_id = fields.String(attribute="gateway_ref", allow_none=True)
-    failure_code = fields.String(allow_none=True)
-    failure_message = fields.String(allow_none=True)
-    owed = fields.Boolean()
-    retried_by = fields.UUID(allow_none=True)
-    settled_at = fields.AwareDateTime(allow_none=True)
-    settlement = fields.String(allow_none=True)
+    gateway_id = fields.String(
+        attribute="gateway_ref",
+        allow_none=True,
+        metadata={"description": "its id at the gateway; null: not sent yet, or paid offline"},
+    )
+    failure_code = fields.String(
+        allow_none=True, metadata={"description": "the gateway's; null: it has not failed"}
+    )
+    failure_message = fields.String(
+        allow_none=True, metadata={"description": "the gateway's; null: it has not failed"}
+    )
+    owed = fields.Boolean(metadata={"description": "it failed, and the buyer waits for the money"})
+    retried_by = fields.UUID(
+        allow_none=True, metadata={"description": "the refund that replaces it; null: none"}
+    )
+    settled_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when it was paid otherwise; null: it was not"}
+    )
+    settlement = fields.String(
+        allow_none=True, metadata={"description": "how it was paid otherwise; null: it was not"}
+    )
     created_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
 
 
-class RefundAnswer(Schema):
+class RefundAnswer(Answer):
+    """A refund that is on its way."""
+
     refund = fields.Nested(Refund, allow_none=True, metadata={"description": "null: free tickets"})
-    booking_state = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
     returned = fields.List(fields.UUID(), metadata={"description": "tickets that are void now"})
 
 
 class Settlement(Schema):
+    """How the money was paid back."""
+
     how = Line(most=500, required=True, metadata={"description": "for example: by bank transfer"})
 
 
@@ -96,22 +112,23 @@ class RefundPage(PageByUUID):
     )
 
 
-class BookingBalance(Schema):
+class BookingBalance(Answer):
     """The captured money of a booking and its refunds, in minor units."""
 
-    booking_state = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
     currency = fields.String()
-    captured = StrictInteger()
+    captured = StrictInteger(metadata={"description": "what was paid"})
     refunded = StrictInteger(metadata={"description": "succeeded or pending"})
     available = StrictInteger(metadata={"description": "that can still be refunded"})
     owed = StrictInteger(metadata={"description": "refunds that failed"})
-    refunds = fields.List(fields.Nested(Refund))
+    refunds = fields.List(fields.Nested(Refund), metadata={"description": "latest first"})
 
 
 @blp.route(f"{BOOKING}/refunds", methods=["POST"])
 @organisations_only
-@blp.arguments(NewRefund)
+@blp.arguments(NewRefund, example={"reason": "The buyer is ill", "with_fees": True, "resell": True})
 @blp.idempotent(RefundAnswer)
+@blp.conflicts("disputed", "more_than_captured", "not_confirmed")
 def request_refund(
     conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
@@ -139,6 +156,7 @@ def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
 @organisations_only
 @blp.idempotent(Refund)
+@blp.conflicts("more_than_captured", "not_owed")
 def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
     """Try a failed refund again, as a new refund."""
     return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
@@ -146,8 +164,9 @@ def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])
 @organisations_only
-@blp.arguments(Settlement)
+@blp.arguments(Settlement, example={"how": "by bank transfer on 3 May"})
 @blp.response(200, Refund)
+@blp.conflicts("more_than_captured", "not_owed")
 def settle_refund(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:

@@ -8,14 +8,27 @@ from db.catalogue import events
 from db.connections import transaction
 from db.maintenance import reports
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import Blueprint
+from web.support.blueprint import Blueprint, parameter
+from web.support.enumerations import REPORT
 
 blp = Blueprint("reports", __name__, url_prefix="/v1/events", description="Reports")
 
 
-@blp.route("/<id:event_id>/reports/<name>")
+ROWS = {
+    "type": "array",
+    "description": "Rows; each has the report's columns, as sql/reports/ explains them. Amounts "
+    "are in minor units.",
+    "items": {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "integer", "number", "null"]},
+    },
+}
+
+
+@blp.route("/<id:event_id>/reports/<name>", parameters=[parameter("name", REPORT, "the report")])
 @organisations_only
-@blp.response(200, {"type": "array", "items": {"type": "object"}})
+@blp.response(200, ROWS)
+@blp.conflicts("archived")
 def get_report(event_id: int, name: str) -> Any:
     """A report on one event; the error for an unknown name lists all names."""
     with transaction(caller().name) as conn:

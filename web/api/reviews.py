@@ -3,13 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from db.connections import Conn, autocommit, transaction
 from db.payments import reviews
 from web.support.auth import caller, organisations_only
-from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictInteger
+from web.support.blueprint import Blueprint, parameter
+from web.support.enumerations import BOOKING_STATE, DECISION, REVIEW_RULE, RULE_ACTION
+from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -20,49 +21,66 @@ EVENT = "/events/<id:event_id>"
 RISK = "/organisations/<id:organisation_id>/risk"
 
 
-class Reason(Schema):
+class Reason(Answer):
     """A rule whose limit was exceeded."""
 
-    rule = fields.String()
-    value = StrictInteger()
-    most = StrictInteger()
-    window_seconds = StrictInteger()
+    rule = OneOf(REVIEW_RULE)
+    value = StrictInteger(metadata={"description": "what was counted"})
+    most = StrictInteger(metadata={"description": "the limit"})
+    window_seconds = StrictInteger(metadata={"description": "in which it was counted"})
 
 
-class ReviewedPayment(Schema):
+class ReviewedPayment(Answer):
     """A payment in review, with the gateway's data about the card and its risk."""
 
-    id = fields.UUID()
-    card_fingerprint = fields.String(allow_none=True)
-    card_country = fields.String(allow_none=True)
+    id = fields.UUID(metadata={"description": "the payment_id of a decision"})
+    card_fingerprint = fields.String(
+        allow_none=True, metadata={"description": "the same for one card; null: not a card"}
+    )
+    card_country = fields.String(
+        allow_none=True, metadata={"description": "of two letters, as in DE; null: not known"}
+    )
     card_checks = fields.Dict(
         allow_none=True,
-        metadata={"description": "checks of the address and the security code: pass, fail, …"},
+        metadata={
+            "description": "checks of the address and the security code: pass, fail, …; null: none"
+        },
     )
     risk_level = fields.String(
-        allow_none=True, metadata={"description": "normal, elevated, highest, …"}
+        allow_none=True,
+        metadata={"description": "the gateway's: normal, elevated, highest, …; null: not known"},
     )
-    risk_score = StrictInteger(allow_none=True)
-    message = fields.String(allow_none=True)
+    risk_score = StrictInteger(
+        allow_none=True, metadata={"description": "the gateway's, 0 to 99; null: not known"}
+    )
+    message = fields.String(
+        allow_none=True, metadata={"description": "the gateway's; null: it says nothing"}
+    )
 
 
-class Review(Schema):
+class Review(Answer):
+    """A booking whose payment is in review."""
+
     id = fields.UUID(metadata={"description": "the booking's"})
-    code = fields.String()
+    code = fields.String(metadata={"description": "the booking's"})
     buyer_id = StrictInteger()
-    quantity = StrictInteger()
+    quantity = StrictInteger(metadata={"description": "how many seats"})
     total = StrictInteger(metadata={"description": "in minor units"})
     currency = fields.String()
     created_at = fields.AwareDateTime()
     decide_by = fields.AwareDateTime(
         metadata={"description": "the time limit; then it ends by the organisation's review_ends"}
     )
-    reasons = fields.List(fields.Nested(Reason))
+    reasons = fields.List(
+        fields.Nested(Reason), metadata={"description": "the rules whose limits were exceeded"}
+    )
     payment = fields.Nested(ReviewedPayment)
 
 
 class Decision(Schema):
-    decision = fields.String(required=True, validate=validate.OneOf(["approve", "reject"]))
+    """What is decided about a payment, and why."""
+
+    decision = OneOf(DECISION, required=True)
     reason = Line(most=500, required=True, metadata={"description": "for the audit; not mailed"})
     payment_id = fields.UUID(
         load_default=None,
@@ -71,32 +89,46 @@ class Decision(Schema):
     )
 
 
-class Decided(Schema):
-    booking_state = fields.String(metadata={"description": "secured, or failed"})
+class Decided(Answer):
+    """The booking afterwards."""
+
+    booking_state = OneOf(BOOKING_STATE, metadata={"description": "secured, or failed"})
 
 
 class RuleFields(Schema):
-    window_seconds = StrictInteger(least=60, most=30 * 86_400, required=True)
+    """The limit of a rule."""
+
+    window_seconds = StrictInteger(
+        least=60,
+        most=30 * 86_400,
+        required=True,
+        metadata={"description": "the seconds before the payment in which is counted"},
+    )
     most = StrictInteger(most=100, required=True, metadata={"description": "the limit of the rule"})
-    action = fields.String(required=True, validate=validate.OneOf(["review", "none"]))
+    action = OneOf(RULE_ACTION, required=True)
 
 
-class Rule(RuleFields):
-    rule = fields.String()
+class Rule(RuleFields, Answer):
+    """A rule and its limit."""
+
+    rule = OneOf(REVIEW_RULE)
 
 
 class RiskFields(Schema):
+    """What is to be changed; fields that are left out stay."""
+
     review_seconds = StrictInteger(
         least=60, most=6 * 86_400, metadata={"description": "time limit of a review in seconds"}
     )
-    review_ends = fields.String(
-        validate=validate.OneOf(["reject", "approve"]),
-        metadata={"description": "how a review ends that was not decided in time"},
+    review_ends = OneOf(
+        DECISION, metadata={"description": "how a review ends that was not decided in time"}
     )
 
 
-class Risk(RiskFields):
-    rules = fields.List(fields.Nested(Rule))
+class Risk(RiskFields, Answer):
+    """When payments are reviewed, and how reviews end."""
+
+    rules = fields.List(fields.Nested(Rule), metadata={"description": "by their names"})
 
 
 @blp.route(f"{EVENT}/reviews")
@@ -109,8 +141,9 @@ def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[s
 
 @blp.route(f"{EVENT}/bookings/<uuid:booking_id>/review", methods=["POST"])
 @organisations_only
-@blp.arguments(Decision)
+@blp.arguments(Decision, example={"decision": "approve", "reason": "A school class."})
 @blp.idempotent(Decided)
+@blp.conflicts("not_in_review", "other_payment")
 def decide_review(
     conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
@@ -129,7 +162,7 @@ def get_review_rules(organisation_id: int) -> dict[str, Any]:
 
 @blp.route(RISK, methods=["PATCH"])
 @organisations_only
-@blp.arguments(RiskFields)
+@blp.arguments(RiskFields, example={"review_seconds": 7200, "review_ends": "approve"})
 @blp.response(200, Risk)
 def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
     """Change the time limit of reviews and how they end; open reviews keep their limit."""
@@ -137,11 +170,13 @@ def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str
         return reviews.change_settings(conn, caller().scope, organisation_id, given)
 
 
-@blp.route(f"{RISK}/rules/<name>", methods=["PUT"])
+@blp.route(
+    f"{RISK}/rules/<name>", methods=["PUT"], parameters=[parameter("name", REVIEW_RULE, "the rule")]
+)
 @organisations_only
-@blp.arguments(RuleFields)
+@blp.arguments(RuleFields, example={"window_seconds": 86400, "most": 6, "action": "review"})
 @blp.response(200, Risk)
-def set_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:
+def set_review_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:
     """Set a rule; action none switches it off."""
     with transaction(caller().name) as conn:
         return reviews.set_rule(conn, caller().scope, organisation_id, name, given)

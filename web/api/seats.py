@@ -1,15 +1,65 @@
 """The chart of an event, and its availability."""
 
 from flask import Flask, Response, current_app, request
+from marshmallow import fields
 
 from db.catalogue import availability
 from db.connections import autocommit
 from web.support.blueprint import Blueprint
+from web.support.fields import Answer, StrictInteger
 from web.support.snapshots import Snapshots
 
 blp = Blueprint(
     "seats", __name__, url_prefix="/v1/events/<id:event_id>", description="Chart and availability"
 )
+
+
+class ChartSeat(Answer):
+    """A seat as it is drawn."""
+
+    guid = fields.String()
+    category = StrictInteger(metadata={"description": "the number of its category"})
+    zone = fields.String()
+    row = fields.String()
+    row_label = fields.String()
+    number = fields.String()
+    x = fields.Float()
+    y = fields.Float()
+    accessible = fields.Boolean(metadata={"description": "a place for a wheelchair"})
+    companion = fields.Boolean(metadata={"description": "a place beside one for a wheelchair"})
+    restricted = fields.Boolean(metadata={"description": "the view is restricted"})
+
+
+class Chart(Answer):
+    """All seats of a plan version."""
+
+    seats = fields.List(fields.Nested(ChartSeat), metadata={"description": "the best ones first"})
+
+
+class CategoryCounts(Answer):
+    """Seats of a category by their state."""
+
+    category = StrictInteger(metadata={"description": "the category's number"})
+    free = StrictInteger(metadata={"description": "free for all"})
+    kept = StrictInteger(metadata={"description": "free for who asks for places for wheelchairs"})
+    accessible = StrictInteger(metadata={"description": "free places for wheelchairs"})
+    held = StrictInteger(metadata={"description": "not paid yet"})
+    sold = StrictInteger(metadata={"description": "paid"})
+    blocked = StrictInteger(metadata={"description": "not for sale"})
+
+
+class Availability(Answer):
+    """How many seats are free, and which are not."""
+
+    as_of = fields.AwareDateTime(metadata={"description": "when they were counted"})
+    plan_version_id = StrictInteger()
+    categories = fields.List(
+        fields.Nested(CategoryCounts), metadata={"description": "by their numbers"}
+    )
+    taken = fields.List(
+        fields.String(), metadata={"description": "guids of seats that cannot be booked now"}
+    )
+
 
 A_DAY = 86_400
 OLDEST_AVAILABILITY = 10
@@ -37,7 +87,7 @@ def _kept(name: str, id: int) -> bytes:
 
 
 @blp.route("/seats")
-@blp.response(200, {"type": "object"})
+@blp.response(200, Chart)
 @blp.alt_response(304, description="You have it already")
 def get_chart(event_id: int) -> Response:
     """All seats. The chart never changes for a plan version, so keep it."""
@@ -55,7 +105,7 @@ def get_chart(event_id: int) -> Response:
 
 
 @blp.route("/availability")
-@blp.response(200, {"type": "object"})
+@blp.response(200, Availability)
 def get_availability(event_id: int) -> Response:
     """The number of free seats in each category, and the seats that are taken."""
     answer = Response(_kept("free_seats", event_id), mimetype="application/json")

@@ -12,7 +12,8 @@ from db.bookings import bookings
 from db.connections import autocommit
 from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
-from web.support.fields import ROW_LABEL, Schema
+from web.support.enumerations import TICKET_STATE
+from web.support.fields import Answer, OneOf
 
 blp = Blueprint(
     "tickets",
@@ -22,19 +23,22 @@ blp = Blueprint(
 )
 
 
-class Ticket(Schema):
-    id = fields.UUID()
+PICTURE = {"type": "string", "description": "SVG"}
+
+
+class Ticket(Answer):
+    """A ticket for a seat."""
+
+    id = fields.UUID(metadata={"description": "the ticket's id"})
     guid = fields.String()
     zone = fields.String()
     row = fields.String()
-    row_label = fields.String(metadata=ROW_LABEL)
+    row_label = fields.String()
     number = fields.String()
     secret = fields.String(
         allow_none=True, metadata={"description": "the content of the code; null: frozen"}
     )
-    state = fields.String(
-        metadata={"description": "valid, void, or on_hold: its payment is disputed"}
-    )
+    state = OneOf(TICKET_STATE)
 
 
 @blp.route("")
@@ -48,8 +52,8 @@ def list_tickets(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
 
 @blp.route("/<uuid:ticket_id>.svg")
 @buyers_only
-@blp.response(200, {"type": "string"}, content_type="image/svg+xml")
-def draw_code(event_id: int, booking_id: UUID, ticket_id: UUID) -> Response:
+@blp.response(200, PICTURE, content_type="image/svg+xml")
+def draw_ticket_code(event_id: int, booking_id: UUID, ticket_id: UUID) -> Response:
     """The code of a ticket, for the door."""
     with autocommit() as conn:
         secret = bookings.get_secret(conn, event_id, booking_id, ticket_id, buyer_id())

@@ -9,31 +9,35 @@ from db.connections import Conn
 from db.runtime.errors import InvalidRequest
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Name, Schema, StrictInteger, TimeZone
+from web.support.fields import Answer, Name, Schema, StrictInteger, TimeZone
 
 blp = Blueprint("venues", __name__, url_prefix="/v1", description="Venues")
 
 
 class NewVenue(Schema):
-    name = Name(required=True)
-    city = Name(least=0, load_default="")
+    """A place where events are."""
+
+    name = Name(required=True, metadata={"description": "the venue's name"})
+    city = Name(least=0, load_default="", metadata={"description": "as in mails; empty: not said"})
     time_zone = TimeZone(required=True)
     organisation_id = StrictInteger(
         least=1, load_default=None, metadata={"description": "required for operators"}
     )
 
 
-class Venue(Schema):
-    id = StrictInteger()
+class Venue(Answer):
+    """A place where events are."""
+
+    id = StrictInteger(metadata={"description": "the venue's id"})
     organisation_id = StrictInteger()
-    name = fields.String()
-    city = fields.String()
+    name = fields.String(metadata={"description": "the venue's name"})
+    city = fields.String(metadata={"description": "empty: not given"})
     time_zone = fields.String()
 
 
 @blp.route("/venues", methods=["POST"])
 @organisations_only
-@blp.arguments(NewVenue)
+@blp.arguments(NewVenue, example={"name": "Opera", "city": "Berlin", "time_zone": "Europe/Berlin"})
 @blp.idempotent(Venue, key_required=False)
 def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
     """Add a venue."""

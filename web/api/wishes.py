@@ -12,17 +12,37 @@ MOST_SEATS = 50
 class SeatsWish(Schema):
     """The best available seats (quantity …), or named seats."""
 
-    quantity = StrictInteger(least=1, most=MOST_SEATS)
-    category = StrictInteger(least=1, most=32767, load_default=None, allow_none=True)
-    together = StrictBoolean(load_default=True)
+    quantity = StrictInteger(
+        least=1,
+        most=MOST_SEATS,
+        metadata={"description": "how many seats; with `seats`: their number, or left out"},
+    )
+    category = StrictInteger(
+        least=1,
+        most=32767,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "only seats of this category; null: of any"},
+    )
+    together = StrictBoolean(
+        load_default=True, metadata={"description": "only seats side by side in one row"}
+    )
     seats = fields.List(
         Text(),
         load_default=None,
         allow_none=True,
         validate=[validate.Length(min=1, max=MOST_SEATS), unique],
+        metadata={"description": "guids of these very seats; null: the best available"},
     )
-    accessible = StrictInteger(most=MOST_SEATS, load_default=0)
-    accept_terms = StrictBoolean(load_default=False)
+    accessible = StrictInteger(
+        most=MOST_SEATS,
+        load_default=0,
+        metadata={"description": "how many of the seats have to be places for wheelchairs"},
+    )
+    accept_terms = StrictBoolean(
+        load_default=False,
+        metadata={"description": "the buyer accepts the event's terms; needed where it has some"},
+    )
     expected_total = StrictInteger(
         most=10**14,
         metadata={

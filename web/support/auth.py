@@ -107,7 +107,7 @@ def buyers_only(view: View) -> View:
         spend_account(g.buyer_id, verified=epoch > 0)
         return view(*args, **kwargs)
 
-    return _document(guarded, "buyer")
+    return document_security(guarded, {"buyer": []})
 
 
 def organisations_only(view: View) -> View:
@@ -122,7 +122,7 @@ def organisations_only(view: View) -> View:
         spend_api_key(g.caller.id)
         return view(*args, **kwargs)
 
-    return _document(guarded, "api_key")
+    return document_security(guarded, {"api_key": []})
 
 
 def operators_only(view: View) -> View:
@@ -134,7 +134,7 @@ def operators_only(view: View) -> View:
             raise NotAllowed("Only an operator's API key can do this.")
         return view(*args, **kwargs)
 
-    return organisations_only(guarded)
+    return document_security(organisations_only(guarded), {"operator_key": []})
 
 
 def _find_caller(key: str) -> Caller:
@@ -146,9 +146,10 @@ def _find_caller(key: str) -> Caller:
     return found
 
 
-def _document(view: View, scheme: str) -> View:
+def document_security(view: View, *ways: dict[str, list[str]]) -> View:
+    """Name the ways to sign a request in the OpenAPI document: one of them has to be given."""
     doc = deepcopy(getattr(view, "_apidoc", {}))
-    doc.setdefault("manual_doc", {})["security"] = [{scheme: []}]
+    doc.setdefault("manual_doc", {})["security"] = list(ways)
     view._apidoc = doc  # type: ignore[attr-defined]
     return view
 

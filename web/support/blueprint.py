@@ -1,6 +1,7 @@
 """The base of all blueprints: strict bodies, ids in paths, pages, idempotent requests."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from flask import Request, abort, request
@@ -10,7 +11,9 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.routing import IntegerConverter, Map
 
 from web.support import idempotency, pages
+from web.support.enumerations import Enumeration
 from web.support.fields import BIGGEST_ID
+from web.support.problems import PROBLEM_JSON, Problem
 
 MAX_BODY = 64 * 2**10
 
@@ -29,10 +32,25 @@ class Parser(FlaskParser):
             return abort(400, "The JSON holds a number that is too long.")
 
 
+def parameter(name: str, enumeration: Enumeration, about: str) -> dict[str, Any]:
+    """Describe a parameter of a path that is one of some words."""
+    words = {"type": "string", "enum": list(enumeration.words)}
+    return {
+        "in": "path",
+        "name": name,
+        "description": f"{about}: {enumeration.description}",
+        "schema": words,
+    }
+
+
 class Blueprint(SmorestBlueprint):
     """flask-smorest's Blueprint with our parser."""
 
     ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(self._prepare_conflicts_doc)
 
     def arguments(self, schema: type[Schema], **options: Any) -> Any:
         # An instance: for a class, webargs makes a new one for every request, in 0.1 ms.
@@ -48,10 +66,32 @@ class Blueprint(SmorestBlueprint):
 
         def decorate(view: View) -> View:
             once = idempotency.idempotent(view, answer(), status, key_required=key_required)
-            documented: View = self.doc(parameters=[header])(self.response(status, answer)(once))
-            return documented
+            documented = self.doc(parameters=[header])(self.response(status, answer)(once))
+            return self.conflicts("in_flight")(documented)
 
         return decorate
+
+    @staticmethod
+    def conflicts(*reasons: str) -> Callable[[View], View]:
+        """Name reasons for which a view answers 409."""
+
+        def decorate(view: View) -> View:
+            doc = deepcopy(getattr(view, "_apidoc", {}))
+            doc.setdefault("conflicts", []).extend(reasons)
+            view._apidoc = doc  # type: ignore[attr-defined]
+            return view
+
+        return decorate
+
+    def _prepare_conflicts_doc(
+        self, doc: dict[str, Any], doc_info: dict[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        if reasons := doc_info.get("conflicts"):
+            doc.setdefault("responses", {})[409] = {
+                "description": f"`conflict_reason` is one of {', '.join(sorted(set(reasons)))}.",
+                "content": {PROBLEM_JSON: {"schema": Problem}},
+            }
+        return doc
 
     def paginated(
         self, row: type[Schema], page: type[Schema] = pages.Page

@@ -119,7 +119,8 @@ def answer_domain_error(error: UsherError) -> Response:
 
 
 def answer_plan_error(error: PlanError) -> Response:
-    return problem(422, "The seating plan cannot be used.", errors=error.errors)
+    errors = [{"location": "json"} | found for found in error.errors]
+    return problem(422, "The seating plan cannot be used.", errors=errors)
 
 
 def answer_database_error(error: psycopg.Error) -> Response:

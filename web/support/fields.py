@@ -4,7 +4,6 @@ refused."""
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import marshmallow
 from marshmallow import ValidationError, fields, validate
@@ -12,14 +11,9 @@ from marshmallow import ValidationError, fields, validate
 from db.presentation.addresses import MAX_ADDRESS, read_address
 from db.presentation.texts import UNSTORABLE, read_line, read_paragraphs
 from db.presentation.web_addresses import read_web_address
+from web.support.enumerations import TIME_ZONE, Enumeration
 
 BIGGEST_ID = 2**63 - 1
-
-METHODS = ["card", "sepa_debit", "us_bank_account", "ideal", "bancontact", "eps", "p24", "twint",
-           "blik"]  # fmt: skip
-"""The gateway's payment methods, in its words; events.payment_methods has the same list."""
-
-ROW_LABEL = {"description": 'how the row is printed, as in "Table 7"; empty: "row " and its name'}
 
 
 class Schema(marshmallow.Schema):
@@ -29,6 +23,22 @@ class Schema(marshmallow.Schema):
         "type": "Must be a JSON object.",
         "unknown": "Unknown field.",
     }
+
+
+class Answer(Schema):
+    """A JSON object that is answered. Its fields are always there, but for those whose metadata say
+    `optional`."""
+
+    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
+        field_obj.required = not field_obj.metadata.get("optional", False)
+
+
+class OneOf(fields.String):
+    """One of the words of an enumeration."""
+
+    def __init__(self, enumeration: Enumeration, **kwargs: Any) -> None:
+        super().__init__(validate=validate.OneOf(list(enumeration.words)), **kwargs)
+        self.enumeration = enumeration
 
 
 class Text(fields.String):
@@ -144,14 +154,15 @@ class Timestamp(fields.AwareDateTime):
 class TimeZone(Text):
     """A name of the time zone database, as in Europe/Berlin."""
 
+    enumeration = TIME_ZONE
+
     def __init__(self, **kwargs: Any) -> None:
-        names = sorted(available_timezones() - {"localtime", "Factory"})  # these two name no zone
-        rule = validate.OneOf(names, error="Not a time zone's name.")
+        rule = validate.OneOf(list(TIME_ZONE.words), error="Not a time zone's name.")
         super().__init__(validate=rule, **kwargs)
 
 
 class Rate(fields.Decimal):
-    """A number from 0 to 1."""
+    """A number from 0 to 1, of up to five decimals."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(places=5, validate=validate.Range(min=0, max=1), **kwargs)

@@ -18,7 +18,13 @@ KEY_HEADER = {
     "in": "header",
     "name": "Idempotency-Key",
     "description": "A random one for every new request, the same one to repeat it.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+        "example": "0b9f6f5e-6f0e-4d7b-9f3e-3c1d6a1f2b77",
+    },
 }
 REQUIRED_KEY_HEADER = KEY_HEADER | {"required": True}
 

@@ -24,7 +24,9 @@ class Page(Schema):
 
 
 class PageByUUID(Page):
-    starting_after = fields.UUID(load_default=None)
+    starting_after = fields.UUID(
+        load_default=None, metadata={"description": "the last id you have"}
+    )
 
 
 def paginated(view: Callable[..., Any]) -> Callable[..., Any]:

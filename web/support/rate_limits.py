@@ -67,14 +67,19 @@ CLASSES = {
     "queue.take_pass": "pass",
     "queue.get_position": "position",
     "queue.get_entry": "entry",
-    "bookings.book": "book",
-    "bookings.pay": "pay",
+    "bookings.book_seats": "book",
+    "bookings.pay_booking": "pay",
     "bookings.cancel_booking": "cancel",
     "postponements.give_back": "cancel",
 }
 """By endpoint; others are `read` or `change` by their method."""
 
-UNLIMITED = {"health.get_health", "health.get_readiness", "metrics", "gateway_notifications.take"}
+UNLIMITED = {
+    "health.get_health",
+    "health.get_readiness",
+    "metrics",
+    "gateway_notifications.receive_notification",
+}
 """Machines of our own, and the gateway, whose notifications are signed."""
 
 HOT = 1000  # waiting in the queue

@@ -1,0 +1,134 @@
+"""A client that openapi-python-client generates from the document buys, pays and refunds."""
+
+import importlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+from db.accounts import api_keys
+from db.connections import transaction
+from tests.support.document import Document
+from tests.support.running import Running
+from tests.support.theatre import PRICE, STALLS
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
+PACKAGE = "usher_client"
+
+
+class Client:
+    """The generated package, by the operations' names."""
+
+    def __init__(self, url: str, document: Document) -> None:
+        self.url, self.document = url, document
+        self.models: Any = importlib.import_module(f"{PACKAGE}.models")
+        self.package: Any = importlib.import_module(PACKAGE)
+
+    def call(self, token: str, name: str, *path: Any, **given: Any) -> Any:
+        """Call an operation, and return what its answer was parsed to."""
+        (tag,) = self.document.operations[name].described["tags"]
+        snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+        function = importlib.import_module(f"{PACKAGE}.api.{tag}.{snake}").sync_detailed
+        client = self.package.AuthenticatedClient(base_url=self.url, token=token)
+        if self.document.operations[name].needs_key:
+            given["idempotency_key"] = str(uuid4())
+        answer = function(*path, client=client, **given)
+        assert 200 <= answer.status_code < 300, (name, answer.content)
+        return answer.parsed
+
+
+@pytest.fixture
+def site(running: Running, app: Flask) -> Iterator[str]:
+    """The app at an address, beside workers and the sandbox."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def client(
+    site: str, document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Client]:
+    source, settings = tmp_path / "openapi.json", tmp_path / "generator.json"
+    source.write_text(json.dumps(document.whole))
+    # It would tidy its code up, which takes time, and it is thrown away.
+    settings.write_text(json.dumps({"post_hooks": [], "package_name_override": PACKAGE}))
+    command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
+    command += ["--path", str(source), "--config", str(settings)]
+    command += ["--output-path", str(tmp_path / PACKAGE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("WARNING")]
+    assert len(warnings) == len(streams(document)), done.stdout
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Client(site, document)
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
+
+
+def streams(document: Document) -> list[str]:
+    return [name for name, operation in document.operations.items() if operation.is_live]
+
+
+@pytest.mark.faults("OpenAPI")
+def test_a_generated_client_buys_pays_and_refunds(client: Client, running: Running) -> None:
+    models, event = client.models, running.sale.event
+    account = client.call(
+        "", "addAccount", body=models.NewAccount(email="ana@example.org", name="Ana Lima")
+    )
+    buyer = account.token
+    wish = models.Wish(quantity=2, category=STALLS)
+    entry = client.call(buyer, "joinQueue", event, body=wish)
+    assert entry.state == models.EntryState.WAITING
+    running.sale.drain()
+    found = client.call(buyer, "getEntry", event, entry.id)
+    card = models.NewPayment(payment_method="pm_card_visa")
+    with running.work():
+        client.call(buyer, "payBooking", event, found.booking_id, body=card)
+        wait_until(lambda: state_of(client, buyer, event, found) == models.BookingState.CONFIRMED)
+        tickets = client.call(buyer, "listTickets", event, found.booking_id)
+        assert [ticket.state.value for ticket in tickets] == ["valid", "valid"]
+        key = add_key(running)
+        asked = models.NewRefund(reason="ill", tickets=[tickets[0].id])
+        answer = client.call(key, "requestRefund", event, found.booking_id, body=asked)
+        assert (answer.refund.amount, answer.returned) == (PRICE + 250, [tickets[0].id])
+        wait_until(lambda: is_refunded(client, key, event, found))
+    running.check()
+
+
+def state_of(client: Client, buyer: str, event: int, entry: Any) -> Any:
+    return client.call(buyer, "getBooking", event, entry.booking_id).state
+
+
+def is_refunded(client: Client, key: str, event: int, entry: Any) -> bool:
+    balance = client.call(key, "listRefunds", event, entry.booking_id)
+    return [refund.state.value for refund in balance.refunds] == ["succeeded"]
+
+
+def add_key(running: Running) -> str:
+    with transaction() as conn:
+        return api_keys.add_key(conn, "organiser", "tests", running.sale.organisation)
+
+
+def test_a_generated_client_tells_why_it_was_refused(client: Client, running: Running) -> None:
+    """A problem keeps its members."""
+    models = client.models
+    body = models.NewAccount(email="ana@example.org", name="Ana Lima")
+    client.call("", "addAccount", body=body)
+    module = importlib.import_module(f"{PACKAGE}.api.accounts.add_account")
+    answer = module.sync_detailed(client=client.package.Client(base_url=client.url), body=body)
+    assert answer.parsed.status == answer.status_code == 409
+    assert answer.parsed.conflict_reason == models.ConflictReason.ACCOUNT_EXISTS

@@ -1,0 +1,107 @@
+"""Texts of the OpenAPI document: about the API, its keys, and what means the same wherever it
+stands."""
+
+from typing import Any
+
+ABOUT = """\
+Sells every seat exactly once.
+
+**Amounts** are integers in the currency's smallest unit (cents), tax included. **Times** are RFC
+3339 with an offset. **Ids** are integers or UUIDs, and never change. Unknown fields of a request
+are refused; answers may get new fields, and new words of enumerations.
+
+**Errors** are `application/problem+json` (RFC 9457). A body that is not JSON is refused with 415
+everywhere. Programs look at `status`, then at `conflict_reason`; people read `detail`.
+
+**Repeating:** requests that change something take an `Idempotency-Key`. The same key with the same
+request changes nothing more and gets the same answer, with `Idempotent-Replayed: true`.
+
+**Lists** come in pages: `limit` and `starting_after`, and a `Link` header with `rel="next"`.
+
+**Waiting:** answers that say `poll_after_s` are polled; the streams tell the same as it happens.
+"""
+
+SCHEMES: dict[str, Any] = {
+    "buyer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A buyer's token, from POST /v1/accounts or POST /v1/tokens.",
+    },
+    "queue_ticket": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The `ticket` of an entry: it allows reading the place in one queue.",
+    },
+    "queue_ticket_in_query": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "The same, for browsers' EventSource, which cannot send headers.",
+    },
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "usk_…",
+        "description": "An API key of an organisation, for what it owns, or an operator's.",
+    },
+    "operator_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "usk_…",
+        "description": "An operator's API key.",
+    },
+    "gateway_signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Stripe-Signature",
+        "description": "t=…,v1=…: the gateway's signature of the time and the bytes of the body.",
+    },
+}
+
+PATHS = {
+    "event_id": "the event's id",
+    "booking_id": "the booking's id",
+    "entry_id": "the id of your entry in the queue",
+    "ticket_id": "the ticket's id",
+    "refund_id": "the refund's id",
+    "venue_id": "the venue's id",
+    "plan_id": "the plan's id",
+    "version_id": "the id of the plan's version (`version_id`), not its number",
+    "organisation_id": "the organisation's id",
+    "letter_id": "the dead letter's id",
+    "reconciliation_id": "the run's id",
+}
+"""By the parameter's name."""
+
+FIELDS = {
+    "event_id": "the event's id",
+    "booking_id": "the booking's id",
+    "buyer_id": "the buyer's id",
+    "payment_id": "the id of the attempt to pay",
+    "venue_id": "the venue's id",
+    "organisation_id": "the organisation's id",
+    "plan_version_id": "the id of a plan's version, which says what seats there are",
+    "booking_code": "the booking's code, as buyers quote it",
+    "booking_state": "the booking's state",
+    "time_zone": "a name of the IANA time zone database, as in Europe/Berlin",
+    "currency": "ISO 4217, as in EUR",
+    "guid": "the seat's id in its plan",
+    "zone": "the zone's name, as printed",
+    "row": "the row's name, as printed",
+    "number": "the seat's number, as printed",
+    "row_label": 'how the row is printed, as in "Table 7"; empty: "row " and its name',
+    "created_at": "when it was made",
+    "updated_at": "when it last changed",
+    "starts_at": "when the event begins",
+    "on_sale_at": "when the sale begins",
+    "off_sale_at": "when the sale ends",
+    "server_time": "the service's clock, to compare yours with",
+    "limit": "how many rows a page has at most",
+    "x": "to the right, in the plan's units",
+    "y": "downwards, in the plan's units",
+    "color": "as in #2d6cdf",
+    "version": "the version's number: 1, 2, 3 …",
+}
+"""By the field's name, where it has no description of its own."""
