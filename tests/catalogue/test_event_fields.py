@@ -10,7 +10,7 @@ from db.connections import Conn, one
 from ops.sandbox.stripe.cards import METHODS as SANDBOX_METHODS
 from tests.support.theatre import build_evening
 from tests.support.world import Caller, Sale, event_fields, in_hours, path_of
-from web.support.fields import METHODS
+from web.support.enumerations import METHOD
 
 DAY = 24
 FAR: dict[str, Any] = {"starts_at": in_hours(60 * DAY), "off_sale_at": in_hours(59 * DAY)}
@@ -120,9 +120,9 @@ def test_one_table_says_what_methods_can_charge(conn: Conn) -> None:
     rows = conn.execute("select method, array_agg(lower(currency)) as charges from payment_methods"
                         " group by method").fetchall()  # fmt: skip
     charges = {row["method"]: set(row["charges"]) for row in rows}
-    assert set(charges) == set(METHODS)
+    assert set(charges) == set(METHOD.words)
     build_evening(conn)
-    for method in METHODS:
+    for method in METHOD.words:
         conn.execute("update events set payment_methods = array[%s]", [method])
     for test_method in SANDBOX_METHODS.values():
         if test_method.currency:

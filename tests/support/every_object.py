@@ -93,7 +93,7 @@ def every_object(
         "letter_id": one(conn.execute(LETTER, [tosca.id]))["id"],
         "reconciliation_id": one(conn.execute(RUN, [tosca.id]))["id"],
     }
-    elsewhere = {
+    elsewhere: dict[str, dict[str, Any]] = {
         "/lobby": {"event_id": announced.id},
         "/cancellation": {"event_id": gone.id},
         "/reports/": {"name": "sales"},

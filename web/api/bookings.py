@@ -94,7 +94,8 @@ class Payment(Answer):
         allow_none=True,
         metadata={
             "description": "what the buyer has to do: the gateway's next_action, for its browser "
-            "library; offline: {type: pay_offline, reference, due_at}; null: nothing"
+            "library; offline: {type: pay_offline, pay_offline: {reference, amount, currency, "
+            "due_at, instructions}}; null: nothing"
         },
     )
     client_secret = fields.String(

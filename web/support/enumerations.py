@@ -4,6 +4,7 @@ They are named in the OpenAPI document, so that a generated client has one type 
 holds those of the tables' CHECKs equal to them.
 """
 
+import re
 from typing import NamedTuple
 from zoneinfo import available_timezones
 
@@ -22,6 +23,14 @@ class Enumeration(NamedTuple):
         told = "; ".join(f"`{word}`: {meaning}" for word, meaning in self.words.items())
         return self.about or told
 
+    @property
+    def names(self) -> list[str]:
+        """Names for constants of generated clients: GMT+1 and GMT-1 are two."""
+        signed = [re.sub(r"([+-])(?=\d)", lambda sign: SIGNS[sign[1]], word) for word in self.words]
+        return [re.sub(r"\W+", "_", word).upper() for word in signed]
+
+
+SIGNS = {"+": "_PLUS_", "-": "_MINUS_"}
 
 TIME_ZONE = Enumeration(
     "TimeZone",

@@ -8,7 +8,8 @@ mean the same everywhere from one table (web/support/descriptions.py).
 from typing import Any
 
 from apispec import BasePlugin
-from apispec.ext.marshmallow import MarshmallowPlugin, OpenAPIConverter
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 from flask_smorest import Api
 from flask_smorest.utils import prepare_response
@@ -63,14 +64,15 @@ class Converter(OpenAPIConverter):
     ) -> dict[str, Any]:
         components = self.spec.components
         if enumeration.name not in components.schemas:
-            words = {"type": "string", "enum": list(enumeration.words)}
+            words: dict[str, Any] = {"type": "string", "enum": list(enumeration.words)}
+            words["x-enum-varnames"] = enumeration.names
             components.schema(enumeration.name, words | {"description": enumeration.description})
         ref = {"$ref": f"#/components/schemas/{enumeration.name}"}
         kept = {name: found[name] for name in ("description", "default") if name in found}
         return kept | ({"anyOf": [ref, {"type": "null"}]} if nullable else ref)
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
-        found: dict[str, Any] = super().schema2jsonschema(schema)
+        found: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         if about := vars(type(schema)).get("__doc__"):
             found["description"] = " ".join(about.split())
         return found
