@@ -1,8 +1,9 @@
 """The OpenAPI document as tests read it: its operations, and whether an answer is as described."""
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -66,6 +67,7 @@ class Document:
     """The whole document."""
 
     whole: dict[str, Any]
+    validators: dict[str, Draft202012Validator] = field(default_factory=dict)
 
     @cached_property
     def operations(self) -> dict[str, Operation]:
@@ -113,10 +115,15 @@ class Document:
         return self.errors_in(content[answer.mimetype]["schema"], answer.json)
 
     def errors_in(self, schema: dict[str, Any], value: Any) -> list[str]:
-        validator = Draft202012Validator(
-            {"components": self.whole["components"], **schema}, format_checker=FormatChecker()
-        )
-        return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+        found = self.validator(json.dumps(schema)).iter_errors(value)
+        return [f"{error.json_path}: {error.message}" for error in found]
+
+    def validator(self, schema: str) -> Draft202012Validator:
+        """The validator of a schema, which is written as JSON; to make one takes time."""
+        if schema not in self.validators:
+            whole = {"components": self.whole["components"], **json.loads(schema)}
+            self.validators[schema] = Draft202012Validator(whole, format_checker=FormatChecker())
+        return self.validators[schema]
 
 
 @pytest.fixture
