@@ -40,12 +40,12 @@ class Client:
         (tag,) = self.document.operations[name].described["tags"]
         snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
         function = importlib.import_module(f"{PACKAGE}.api.{tag}.{snake}").sync_detailed
-        client = self.package.AuthenticatedClient(base_url=self.url, token=token)
+        client = self.package.Client(base_url=self.url)
+        if token:
+            client = self.package.AuthenticatedClient(base_url=self.url, token=token)
         if self.document.operations[name].needs_key:
             given["idempotency_key"] = str(uuid4())
-        answer = function(*path, client=client, **given)
-        assert 200 <= answer.status_code < 300, (name, answer.content)
-        return answer.parsed
+        return function(*path, client=client, **given).parsed
 
 
 @pytest.fixture
@@ -81,22 +81,22 @@ def client(
 
 
 def raw(document: Document) -> set[str]:
-    """Paths whose answers the generator does not parse, and says so: pictures and streams."""
+    """Paths whose answers the generator does not parse, and says so: pictures."""
     return {
         operation.path
         for operation in document.operations.values()
         for media in document.resolve(operation.responses.get("200", {})).get("content", {})
-        if media in ("image/svg+xml", "text/event-stream")
+        if media == "image/svg+xml"
     }
 
 
 @pytest.mark.faults("OpenAPI")
 def test_a_generated_client_buys_pays_and_refunds(client: Client, running: Running) -> None:
     models, event = client.models, running.sale.event
-    account = client.call(
-        "", "addAccount", body=models.NewAccount(email="ana@example.org", name="Ana Lima")
-    )
-    buyer = account.token
+    ana = models.NewAccount(email="ana@example.org", name="Ana Lima")
+    buyer = client.call("", "addAccount", body=ana).token
+    refused = client.call("", "addAccount", body=ana)
+    assert refused.conflict_reason == models.ConflictReason.ACCOUNT_EXISTS
     wish = models.Wish(quantity=2, category=STALLS)
     entry = client.call(buyer, "joinQueue", event, body=wish)
     assert entry.state == models.EntryState.WAITING
@@ -128,14 +128,3 @@ def is_refunded(client: Client, key: str, event: int, entry: Any) -> bool:
 def add_key(running: Running) -> str:
     with transaction() as conn:
         return api_keys.add_key(conn, "organiser", "tests", running.sale.organisation)
-
-
-def test_a_generated_client_tells_why_it_was_refused(client: Client, running: Running) -> None:
-    """A problem keeps its members."""
-    models = client.models
-    body = models.NewAccount(email="ana@example.org", name="Ana Lima")
-    client.call("", "addAccount", body=body)
-    module = importlib.import_module(f"{PACKAGE}.api.accounts.add_account")
-    answer = module.sync_detailed(client=client.package.Client(base_url=client.url), body=body)
-    assert answer.parsed.status == answer.status_code == 409
-    assert answer.parsed.conflict_reason == models.ConflictReason.ACCOUNT_EXISTS
