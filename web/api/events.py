@@ -215,14 +215,11 @@ class EventSummary(Answer):
     currency = fields.String()
 
 
-STATES = ["draft", "on_sale", "closed", "cancelled"]
-
-
 class EventPage(Page):
-    state = fields.String(
-        load_default=None,
-        validate=validate.OneOf(STATES),
-        metadata={"description": "only events in this state"},
+    """A page of events."""
+
+    state = OneOf(
+        EVENT_STATE, load_default=None, metadata={"description": "only events in this state"}
     )
 
 
@@ -311,7 +308,17 @@ def get_event(event_id: int) -> dict[str, Any]:
     },
 )
 @blp.response(200, Event)
-@blp.conflicts("not_a_draft", "categories_differ")
+@blp.conflicts(
+    "already_released",
+    "archived",
+    "buyers_must_be_told",
+    "cancelled",
+    "categories_differ",
+    "fixed_after_opening",
+    "only_later",
+    "only_more",
+    "sale_has_begun",
+)
 def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Change an event. A draft may be changed in everything; prices are given as a whole. After
     opening, texts change at once; prices, fees, ways to pay and times of holds for later holds;
@@ -327,6 +334,7 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 @blp.route("/<id:event_id>", methods=["DELETE"])
 @organisations_only
 @blp.response(204)
+@blp.conflicts("not_a_draft")
 def delete_draft(event_id: int) -> None:
     """Delete a draft; an event that was opened is closed or cancelled instead."""
     with transaction(caller().name) as conn:

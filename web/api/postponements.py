@@ -13,7 +13,7 @@ from db.payments.postponements import Postponement as Asked
 from web.api.bookings import BOOKING, Booking
 from web.support.auth import buyer_id, buyers_only, caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Line, Schema, StrictInteger, Timestamp, TimeZone
+from web.support.fields import Answer, Line, Schema, StrictInteger, Timestamp, TimeZone
 
 blp = Blueprint("postponements", __name__, url_prefix="/v1", description="Postponing an event")
 
@@ -52,7 +52,7 @@ class NewPostponement(Schema):
             raise ValidationError("Give a new date, time zone or venue.", "starts_at")
 
 
-class Postponement(Schema):
+class Postponement(Answer):
     """What changed, and what became of the bookings that were made before."""
 
     id = StrictInteger(metadata={"description": "counted from 1 for each event"})
@@ -71,7 +71,7 @@ class Postponement(Schema):
         metadata={"description": "bookings that were made before may be given back"}
     )
     finished_at = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "when the mails to all buyers were written"}
+        allow_none=True, metadata={"description": "when all mails were written; null: not yet"}
     )
     replaced = fields.Boolean(metadata={"description": "by a later one, whose mails are sent"})
     told = StrictInteger(metadata={"description": "bookings whose buyer gets a mail"})
@@ -81,8 +81,16 @@ class Postponement(Schema):
 
 @blp.route(f"{EVENT}/postponements", methods=["POST"])
 @organisations_only
-@blp.arguments(NewPostponement)
+@blp.arguments(
+    NewPostponement,
+    example={
+        "starts_at": "2040-06-01T20:00:00+02:00",
+        "give_back_until": "2040-05-20T20:00:00+02:00",
+        "reason": "The tenor is ill.",
+    },
+)
 @blp.idempotent(Postponement, 202)
+@blp.conflicts(*postponements.CONFLICTS)
 def postpone_event(conn: Conn, given: Asked, event_id: int) -> dict[str, Any]:
     """Move an event to another date or place. Each buyer is told by mail once, and may keep the
     booking or give it back until `give_back_until`. Another postponement replaces this one."""
@@ -101,6 +109,7 @@ def list_postponements(conn: Conn, page: dict[str, int], event_id: int) -> list[
 @blp.route(f"{BOOKING}/give-back", methods=["POST"])
 @buyers_only
 @blp.idempotent(Booking, 200)
+@blp.conflicts(*postponements.REFUSALS)
 def give_back(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Give your booking of a postponed event back, whole: its tickets are void, and all of your
     money comes back, with all fees. Allowed until the booking's `give_back_until`."""

@@ -144,6 +144,7 @@ REFUND_CAUSE = Enumeration(
     {
         "asked": "requested by the organisation",
         "event_cancelled": "the event was cancelled",
+        "given_back": "by the buyer, since the event was postponed",
         "odd_money": "an unexpected payment",
         "dashboard": "made at the gateway",
     },
@@ -305,6 +306,7 @@ MAIL_TEMPLATE = Enumeration(
         "cancelled": "the booking was cancelled",
         "not_approved": "the payment was rejected in a review",
         "event_cancelled": "the event was cancelled",
+        "postponed": "the event was postponed: keep the booking or give it back",
         "refunded": "a refund is on its way",
         "refund_failed": "a refund failed",
         "money_returned": "an unexpected payment goes back",

@@ -19,14 +19,17 @@ REASON = Enumeration(
     {
         "account_exists": "the e-mail address has an account",
         "address_not_verified": "sign in by a mailed code first",
+        "after_start": "it is later than the beginning of the event",
         "already_cancelled": "the event was cancelled before",
         "already_paid": "the booking is marked as paid under another reference",
+        "already_released": "the places kept for wheelchairs are released",
         "already_resolved": "the dead letter is closed",
         "already_waiting": "the buyer is in this queue: see entry_id",
         "amount_not_possible": "the payment method cannot charge the amount",
         "amounts_in_other_currency": "a new currency needs all amounts",
         "archived": "the event is in the archive",
         "begun": "the lobby or the sale has begun",
+        "buyers_must_be_told": "use POST …/postponements",
         "cancelled": "the event was cancelled",
         "cannot_be_retried": "the dead letter has no task that could run again",
         "categories_differ": "the plan version has other categories: see categories",
@@ -34,12 +37,15 @@ REASON = Enumeration(
         "deadline_passed": "the time to pay is over",
         "decided": "the entry has been decided: read it",
         "disputed": "the buyer's bank has the money",
+        "event_cancelled": "the event is cancelled: the money comes back",
+        "fixed_after_opening": "it stays as it was when the event was opened",
         "full": "too many buyers are paying: try again, or join the queue",
         "hold_too_long": "a hold would outlast the sale or the event",
         "in_flight": "the same request is being worked on: try again",
         "kept_seat": "it is kept for wheelchairs and companions",
         "key_reused": "the Idempotency-Key was used for another request",
         "lapsed": "the pass was not used in time: join again",
+        "lobby_after_sale": "the lobby would close after the sale begins",
         "method_limits": "every booking would cost more than the method can charge",
         "method_not_in_currency": "the method cannot charge the currency",
         "method_too_slow": "the event begins before the payment would be sure",
@@ -48,6 +54,8 @@ REASON = Enumeration(
         "no_public_source": "the lobby is drawn without a public value",
         "no_such_method": "the event takes no such payment",
         "no_such_tickets": "these are not valid tickets of the booking",
+        "no_total": "the entry was made without a total to expect",
+        "no_venue": "the organisation has no such venue",
         "not_a_draft": "only a draft can be changed so",
         "not_a_multiple": "the currency has no such amount",
         "not_admitted": "no pass is offered to the entry",
@@ -64,7 +72,11 @@ REASON = Enumeration(
         "not_owed": "the refund has not failed, or was settled",
         "not_pending": "the refund has ended",
         "not_together": "not enough free seats are side by side",
+        "not_postponed": "the event was not postponed since the booking was made",
+        "nothing_changes": "the event has this date, time zone and venue",
         "nothing_to_send": "the booking has no mail to send again",
+        "only_later": "it can only be later",
+        "only_more": "it can only be raised",
         "other_payment": "the buyer pays with another attempt now",
         "over_cap": "more seats than a buyer may have",
         "pass_needed": "these seats are sold through the queue",
@@ -73,10 +85,12 @@ REASON = Enumeration(
         "paused": "the sale is paused",
         "payment_ending": "the payment's time is over: try again in a minute",
         "payment_in_progress": "an earlier attempt is under way",
+        "price_changed": "the wish costs another sum: see total",
         "queue": "others are waiting: join the queue",
         "reference_used": "another payment has the reference",
         "return_url_not_allowed": "it is not below one of the organisation's return_urls",
         "sale_after_start": "the sale would begin after the event",
+        "sale_has_begun": "the sale has begun",
         "sale_not_open": "the sale has not begun",
         "sale_over": "the sale has ended",
         "sale_too_long": "the sale would end more than a year after the event",
@@ -85,6 +99,8 @@ REASON = Enumeration(
         "sold_out": "not enough seats are free",
         "starts_in_the_past": "the event would have begun already",
         "terms_not_accepted": "accept_terms has to be true",
+        "too_early": "buyers need more time",
+        "too_late": "the time to give it back is over: see give_back_until",
         "too_little": "the cheapest booking is less than can be charged",
         "too_many_declines": "too many payments were declined: see retry_after",
         "too_much": "the most expensive booking is more than can be charged",
@@ -144,6 +160,12 @@ class Problem(Answer):
         metadata={"description": "what the booking costs, in minor units", "optional": True}
     )
     currency = fields.String(metadata={"description": "of the amount", "optional": True})
+    total = StrictInteger(
+        metadata={"description": "what the wish costs now, in minor units", "optional": True}
+    )
+    give_back_until = fields.AwareDateTime(
+        metadata={"description": "until when it could be given back", "optional": True}
+    )
     entry_id = fields.UUID(metadata={"description": "the buyer's present entry", "optional": True})
     categories = fields.List(
         fields.String(),
