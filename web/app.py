@@ -80,7 +80,7 @@ def create_app() -> Flask:
     served = metrics.measure_requests(app)
     trace_requests(app)
     headers.protect_answers(app)
-    app.before_request(metrics.refuse_other_methods)
+    app.before_request(metrics.leave_out_other_methods)
     app.before_request(refuse_other_bodies)
     register_errors(app)
     token_epochs.keep_epochs(app)

@@ -1,6 +1,7 @@
 """Nonsense gets a problem that says what is wrong: never a 500, never a guess."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Flask
 
 from db.connections import Conn
 from tests.support.world import Answer, Caller, Sale, small_hall
+from web.support.blueprint import numbers_up_to
 
 PROBLEM = "application/problem+json"
 
@@ -215,3 +217,32 @@ def test_names_are_one_line_that_can_be_seen(
 def test_other_names_are_taken(anybody: Caller, name: str) -> None:
     answer = anybody.post("/v1/accounts", {"email": "bob@example.org", "name": name})
     assert answer.status_code == 201
+
+
+@pytest.mark.faults("fuzz")
+def test_a_change_without_a_body_is_not_a_change_of_nothing(tosca: Sale, opera: Caller) -> None:
+    organisation = f"/v1/organisations/{opera.id}"
+    for path in (f"{tosca.path}/lane", organisation, f"{organisation}/risk"):
+        answer = opera.call("PATCH", path)
+        assert_problem(answer, 422)
+        (error,) = answer.json["errors"]
+        assert (error["location"], error["message"]) == ("json", "Must be a JSON object.")
+        assert opera.patch(path, {}).status_code == 200
+
+
+@pytest.mark.faults("fuzz")
+def test_an_id_that_is_too_large_is_of_nothing(tosca: Sale, opera: Caller) -> None:
+    """Whatever methods its path has."""
+    paths = ("events/{}", "organisations/{}", "events/{}/queue", "plans/{}/versions")
+    for path in paths:
+        for id in (2**63, 2**63 + 10**17, 10**19):
+            for method in ("GET", "PATCH", "POST"):
+                assert_problem(opera.call(method, "/v1/" + path.format(id), {}), 404)
+    assert_problem(opera.get(f"/v1/events/{2**63 - 1}/queue"), 404)
+    assert opera.get(f"{tosca.path}/queue").status_code == 200
+
+
+def test_patterns_of_ids_have_their_bound() -> None:
+    for most in (10, 19, 100, 907, 1200, 2**10):
+        pattern = re.compile(numbers_up_to(most))
+        assert [n for n in range(12 * most) if pattern.fullmatch(str(n))] == [*range(1, most + 1)]

@@ -112,11 +112,16 @@ def test_metrics_go_by_rule_and_show_the_sale(
     assert str(alice.get(f"{tosca.path}/queue").request.path) not in text
 
 
-def test_methods_that_somebody_invents_are_not_counted(anybody: Caller) -> None:
-    for path in ("/v1/events", "/nothing"):
-        answer = anybody.call("INVENTED", path)
-        assert (answer.status_code, answer.mimetype) == (501, "application/problem+json")
-    assert "INVENTED" not in anybody.get("/metrics").text
+@pytest.mark.faults("fuzz")
+def test_methods_that_somebody_invents_are_no_errors_of_ours_and_not_counted(
+    anybody: Caller,
+) -> None:
+    for method in ("INVENTED", "QUERY"):
+        answer = anybody.call(method, "/v1/events")
+        assert (answer.status_code, answer.mimetype) == (405, "application/problem+json")
+        assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+        assert anybody.call(method, "/nothing").status_code == 404
+        assert method not in anybody.get("/metrics").text
 
 
 def test_a_database_too_busy_to_count_is_not_away(

@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import Request, abort, request
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import Schema
+from marshmallow import Schema, missing
 from webargs.flaskparser import FlaskParser
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter
 
 from web.support import idempotency, pages
 from web.support.enumerations import Enumeration
@@ -25,7 +25,8 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         try:
-            return super().load_json(req, schema)
+            body = super().load_json(req, schema)
+            return None if body is missing else body  # for webargs, no body would be {}
         except RecursionError:
             return abort(400, "The JSON is nested too deeply.")
         except ValueError:  # an integer of thousands of digits
@@ -106,13 +107,24 @@ class Blueprint(SmorestBlueprint):
         return decorate
 
 
+def numbers_up_to(most: int) -> str:
+    """A pattern of the numbers from 1 to `most`, each in one spelling."""
+    digits = str(most)
+    fewer_digits = rf"[1-9]\d{{0,{len(digits) - 2}}}"
+    smaller = [
+        rf"{digits[:place]}[{least}-{int(digit) - 1}]\d{{{len(digits) - place - 1}}}"
+        for place, digit in enumerate(digits)
+        if int(digit) > (least := int(place == 0))
+    ]
+    return "|".join([fewer_digits, *smaller, digits])
+
+
 class IdConverter(IntegerConverter):
-    """Ids in paths, as large as a bigint can hold, each in one spelling."""
+    """Ids in paths, as large as a bigint can hold, each in one spelling. The pattern has the bound,
+    too: a number that is refused later would be answered as a method that the path does not have,
+    where it has others."""
 
-    regex = r"[1-9]\d{0,18}"
-
-    def __init__(self, map: Map) -> None:
-        super().__init__(map, min=1, max=BIGGEST_ID)
+    regex = numbers_up_to(BIGGEST_ID)
 
 
 def refuse_other_bodies() -> None:

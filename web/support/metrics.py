@@ -106,11 +106,12 @@ def measure_requests(app: Flask) -> Counter:
     return Counter("usher_queue_documents_served", help_text, registry=registry)
 
 
-def refuse_other_methods() -> None:
-    """Answer 501 without counting, since each invented method would make a series."""
+def leave_out_other_methods() -> None:
+    """Do not count methods that HTTP does not have: each invented one would make a series. They are
+    refused as those that a path does not have, and not as an error of the server, of which a
+    stranger could make as many as an alert needs."""
     if request.method not in METHODS:
         request.prom_do_not_track = True  # type: ignore[attr-defined]
-        abort(501, "This method is not supported.")
 
 
 def rule(request: Request) -> str:
