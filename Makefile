@@ -19,7 +19,7 @@ TAKES_demo := PLAN BUYERS ARGS
 TAKES_run := PLAN PORT ARGS
 TAKES_preview := PLAN ARGS
 TAKES_chaos := MINUTES ARGS
-$(foreach target,test-fast test test-all faults bench chaos-money mutants hostile reports console,$(eval TAKES_$(target) := ARGS))
+$(foreach target,test-fast test test-all faults fuzz bench chaos-money mutants hostile reports console,$(eval TAKES_$(target) := ARGS))
 ASKED := $(or $(MAKECMDGOALS),help)
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(word 1,$(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out PYTHON $(foreach target,$(ASKED),$(TAKES_$(target))),$(GIVEN))
@@ -28,7 +28,7 @@ $(error make $(ASKED) does not take $(sort $(UNKNOWN)): it takes $(sort PYTHON $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run reset preview test test-fast test-all faults bench chaos chaos-money mutants hostile reports docs schema migrate console lint types lock clean
+.PHONY: help install demo run reset preview test test-fast test-all faults fuzz bench chaos chaos-money mutants hostile reports docs schema migrate console lint types lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test-all: install ## run the tests that need Debian's packages, a browser or a s
 
 faults: install ## run the tests of faults that were found, and list what each expects
 	@$(BIN)/python -m pytest --faults $(ARGS)
+
+fuzz: install ## send 20,000 made-up requests to every operation (ARGS="--seed 7")
+	@$(BIN)/python -m ops.fuzz $(ARGS)
 
 bench: install ## measure bookings a second beside pgbench
 	@$(BIN)/python -m ops.bench $(ARGS)

@@ -1,0 +1,207 @@
+"""schemathesis over the app, in this process.
+
+It makes requests from the description: valid ones, and ones that break one rule. What it made up is
+kept or, in part, replaced by what exists (ops/fuzz/asking.py) just before the request is sent. A
+location that was made wrong on purpose is always kept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import schemathesis
+from flask import Flask
+from schemathesis import AuthContext, HookContext, Response
+from schemathesis.core.failures import Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.engine import events, from_schema
+from schemathesis.openapi.checks import UseAfterFree
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+from schemathesis.transport.wsgi import WSGI_TRANSPORT
+
+from ops.fuzz.asking import Asked, Json, ask
+from ops.fuzz.callers import choose_role, token_of
+from ops.fuzz.world import World
+
+LIKELY = 0.75
+"""How often a request is about things that exist."""
+Made = schemathesis.Case[Any]
+HEADER, LATER = "Authorization", "Bearer decided-later"
+
+ACCEPTANCE, GATEWAY = "positive_data_acceptance", "POST /webhooks/stripe"
+
+REFUSED_BY_RULES = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
+"""Answers to valid requests: 422 is for rules that no schema can say, such as that a sale ends
+after it begins. Errors of the server have a check of their own."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """examples: for each operation; scenarios: sequences of requests, with so many steps each.
+    coverage: also all values at the bounds of the description."""
+
+    examples: int
+    scenarios: int
+    steps: int = 6
+    coverage: bool = True
+
+
+def configure(seed: int, size: Size) -> schemathesis.Config:
+    def generation(most: int) -> Json:
+        return {"max-examples": most, "no-shrink": True, "database": "none"}
+
+    return schemathesis.Config.from_dict(
+        {
+            "seed": seed,
+            "workers": 1,
+            "continue-on-failure": True,
+            "output": {"sanitization": {"enabled": False}},
+            "checks": {ACCEPTANCE: {"expected-statuses": REFUSED_BY_RULES}},
+            "operations": [
+                # A request that its description allows still needs the gateway's signature.
+                {
+                    "include-name": GATEWAY,
+                    "checks": {"positive_data_acceptance": {"enabled": False}},
+                }
+            ],
+            "phases": {
+                "examples": {"enabled": size.coverage},
+                "coverage": {"enabled": size.coverage},
+                "fuzzing": {"generation": generation(size.examples)},
+                "stateful": {
+                    "enabled": size.scenarios > 0,
+                    "max-steps": size.steps,
+                    "generation": generation(max(size.scenarios, 1)),
+                },
+            },
+        }
+    )
+
+
+@dataclass
+class Sender:
+    """Changes requests before they are sent. roles: by the request's id."""
+
+    world: World
+    dice: Random
+    roles: dict[str, str] = field(default_factory=dict)
+    last_key: str = "first"
+
+    def change(self, context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
+        likely = self.dice.random() < LIKELY and case.method == case.operation.method.upper()
+        asked = ask(self.world, case.operation.label) if likely else Asked()
+        kept = wrong_locations(case)
+        role = choose_role(self.dice, schemes_of(case), asked)
+        self.roles[case.id] = role
+        if case.headers.get(HEADER) == LATER:
+            self._set_caller(case, token_of(self.world, role, asked))
+        if likely:
+            self._fill(case, asked, kept)
+
+    def _set_caller(self, case: Made, token: str | None) -> None:
+        if token:
+            case.headers[HEADER] = f"Bearer {token}"
+        else:
+            del case.headers[HEADER]
+
+    def _fill(self, case: Made, asked: Asked, kept: set[ParameterLocation]) -> None:
+        if ParameterLocation.PATH not in kept:
+            known = {name: str(asked.ids[name]) for name in case.path_parameters or {}
+                     if name in asked.ids}  # fmt: skip
+            case.path_parameters = {**case.path_parameters, **known}
+        if ParameterLocation.QUERY not in kept:
+            case.query = case.query if asked.query is None else dict(asked.query)
+        if ParameterLocation.HEADER not in kept and "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = self._key()
+        if asked.body is not None and ParameterLocation.BODY not in kept:
+            case.body = self._compose(case.body, asked)
+            case.media_type = case.media_type or "application/json"
+
+    def _key(self) -> str:
+        """Usually a new one."""
+        if self.dice.random() < 0.95:
+            self.last_key = uuid4().hex
+        return self.last_key
+
+    def _compose(self, made_up: Any, asked: Asked) -> Json:
+        """The body that succeeds; or the made-up one, in which all of it or what is known is
+        replaced."""
+        assert asked.body is not None
+        chance = self.dice.random()
+        if chance < 0.4 or not isinstance(made_up, dict):
+            return asked.body
+        known = {name: asked.body[name] for name in asked.known if name in asked.body}
+        return {**made_up, **(asked.body if chance < 0.7 else known)}
+
+
+def wrong_locations(case: Made) -> set[ParameterLocation]:
+    """Where the request breaks the description."""
+    if case.meta is None:
+        return set()
+    modes = case.meta.components.items()
+    return {location for location, component in modes if component.mode.is_negative}
+
+
+def schemes_of(case: Made) -> set[str]:
+    security: list[Json] = case.operation.definition.raw.get("security", [])
+    return {scheme for each in security for scheme in each}
+
+
+class Credentials:
+    """Marks requests as sent with credentials; which ones is decided when they are sent."""
+
+    def get(self, case: Made, context: AuthContext) -> str:
+        return LATER
+
+    def set(self, case: Made, data: str, context: AuthContext) -> None:
+        case.headers[HEADER] = data
+
+
+def is_fault(context: HookContext, failure: Failure, case: Made, response: Response) -> bool:
+    """Whether a failed check says something: deleting a booking or an entry of the queue ends it,
+    and its buyer can still read it."""
+    ended = ("/bookings/{booking_id}", "/queue/{entry_id}")
+    return not (isinstance(failure, UseAfterFree) and str(failure.operation).endswith(ended))
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Requests that checks of schemathesis send themselves to an app in this process have arguments
+    for networks, which werkzeug refuses (seen in 4.32)."""
+
+    def send(case: Made, **kwargs: Any) -> Response:
+        for name in ("max_redirects", "verify", "cert", "proxies"):
+            kwargs.pop(name, None)
+        return original(case, **kwargs)
+
+    original = WSGI_TRANSPORT.send
+    WSGI_TRANSPORT.send = send  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        WSGI_TRANSPORT.send = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def changing(sender: Sender) -> Iterator[None]:
+    def before_call(context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
+        sender.change(context, case, kwargs)
+
+    schemathesis.hook("before_call")(before_call)
+    try:
+        yield
+    finally:
+        schemathesis.hooks.unregister(before_call)
+
+
+def send(app: Flask, sender: Sender, seed: int, size: Size) -> Iterator[events.EngineEvent]:
+    """Send requests; what schemathesis' engine tells."""
+    config = configure(seed, size)
+    schema: OpenApiSchema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+    schema.auth(refresh_interval=None)(Credentials)
+    schema.hooks.hook("filter_failure")(is_fault)
+    with changing(sender), without_network():
+        yield from from_schema(schema).execute()
