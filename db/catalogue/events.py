@@ -311,11 +311,14 @@ def _change_version(
 def move_event(conn: Conn, scope: int | None, event_id: int, version_id: int) -> None:
     """Move an event, opened or not, to another version of its venue's plans.
 
-    Errors: NotFound; InvalidRequest; Conflict cancelled, categories_differ or seats_gone (`seats`).
+    Errors: NotFound; InvalidRequest; Conflict cancelled, archived, categories_differ or seats_gone
+    (`seats`).
     """
     event = _lock(conn, scope, event_id)
     if event["state"] == "cancelled":
         raise Conflict("The event was cancelled.", "cancelled")
+    if event["archive_month"]:
+        raise Conflict("The event's bookings have the seats with which they are kept.", "archived")
     _find_version(conn, event_id, version_id)
     if version_id != event["plan_version_id"]:
         _move(conn, event_id, version_id)

@@ -1,6 +1,7 @@
 """The page to which a bank sends a buyer, and the addresses to which a shop may have them sent."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import pytest
 
 from db.connections import Conn, one
 from db.presentation.gateway_words import FAILURES
+from db.runtime.settings import settings
 from tests.support.paying import THREE_DS, waits_for_buyer
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -17,6 +19,7 @@ from tests.support.world import CARD, Answer, Caller, Sale, backstage, path_of, 
 from web.app import create_app
 from web.pages import payment_result
 from web.pages.payment_result import result_url
+from web.support import signing
 from web.support.auth import make_token
 
 STRIPES = "&payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_2&redirect_status=failed"
@@ -151,6 +154,20 @@ def test_only_a_signed_address_shows_a_booking(
         answer = look(anybody, address.replace("<", ""))
         assert (answer.status_code, title(answer)) == (404, "This link does not work"), address
     assert anybody.get("/pages/page.css").mimetype == "text/css"
+
+
+@pytest.mark.faults("return page")
+def test_an_address_is_good_after_the_secret_has_changed(
+    tosca: Sale, alice: Caller, anybody: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = sent_to_bank(tosca, alice, conn)
+    old = settings()
+    changed = replace(old, secret_key="another one that is long enough too", old_secret_keys="")
+    monkeypatch.setattr(signing, "settings", lambda: changed)
+    assert look(anybody, url).status_code == 404
+    both = replace(changed, old_secret_keys=old.secret_key)
+    monkeypatch.setattr(signing, "settings", lambda: both)
+    assert look(anybody, url).status_code == 200
 
 
 @pytest.mark.faults("return page")

@@ -110,6 +110,9 @@ def test_a_cancelled_and_an_archived_event_stay_as_they_are(
     old.opera.post(f"{old.path}/close")
     conn.execute("update events set archive_month = '2030-01-01' where id = %s", [old.id])
     assert refused(old, seats_per_buyer=9)[2] == "archived"
+    version = {"plan_version_id": old.opera.get(old.path).json["plan_version_id"]}
+    moved = old.opera.post(f"{old.path}/plan-version", version)
+    assert (moved.status_code, moved.json["conflict_reason"]) == (409, "archived")
 
 
 def test_what_is_given_as_it_is_is_no_change(tosca: Sale, conn: Conn) -> None:

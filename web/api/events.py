@@ -345,7 +345,7 @@ def delete_draft(event_id: int) -> None:
 @organisations_only
 @blp.arguments(NewPlanVersion, example={"plan_version_id": 2})
 @blp.response(200, Event)
-@blp.conflicts("cancelled", "categories_differ", "seats_gone")
+@blp.conflicts("cancelled", "archived", "categories_differ", "seats_gone")
 def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
     """Move it to another version of its plan, on sale or not: bookings keep their seats under the
     new labels. Refused if a booked seat is not in that version, or a category lacks its price."""

@@ -62,6 +62,7 @@ class Availability(Answer):
 
 
 A_DAY = 86_400
+OLDEST_CHART = 60
 OLDEST_AVAILABILITY = 10
 
 
@@ -90,13 +91,14 @@ def _kept(name: str, id: int) -> bytes:
 @blp.response(200, Chart)
 @blp.alt_response(304, description="You have it already")
 def get_chart(event_id: int) -> Response:
-    """All seats. The chart never changes for a plan version, so keep it."""
+    """All seats. The chart changes only when the event is moved to another plan version, which
+    `/availability` tells; ask again with its `ETag`."""
     with autocommit() as conn:
         plan_version_id = availability.get_plan_version(conn, event_id)
     answer = Response(mimetype="application/json")
     tag = f"plan-version-{plan_version_id}"
     answer.set_etag(tag)
-    answer.cache_control.public, answer.cache_control.max_age = True, A_DAY
+    answer.cache_control.public, answer.cache_control.max_age = True, OLDEST_CHART
     if request.if_none_match.contains_weak(tag):  # proxies that compress make tags weak
         answer.status_code = 304
     else:

@@ -17,6 +17,7 @@ from db.connections import autocommit
 from db.payments.payment_results import get_result
 from db.runtime.errors import NotFound
 from db.runtime.settings import settings
+from web.support.signing import sign, verify
 
 blp = Blueprint(
     "pages",
@@ -27,7 +28,6 @@ blp = Blueprint(
 )
 
 PATH = "/payment-result"
-AUDIENCE = "payment-result"
 GOOD_FOR = timedelta(days=30)
 LOOKS = (2, 2, 3, 5, 8, 13, 20, 30)
 """Seconds until the page looks again, look by look; then it stops."""
@@ -45,13 +45,8 @@ HEADERS = {
 
 def result_url(event_id: int, booking_id: UUID) -> str:
     """The page's address for a booking, which only its buyer gets."""
-    claims = {
-        "aud": AUDIENCE,
-        "exp": datetime.now(UTC) + GOOD_FOR,
-        "event": event_id,
-        "booking": str(booking_id),
-    }
-    token = jwt.encode(claims, settings().secret_key, algorithm="HS256")
+    claims = {"sub": str(booking_id), "event": event_id, "exp": datetime.now(UTC) + GOOD_FOR}
+    token = sign(claims, "payment-result")
     return f"{settings().public_url.rstrip('/')}{PATH}?of={token}"
 
 
@@ -71,14 +66,8 @@ def show_result() -> Response:
 
 def _read(token: str) -> tuple[int, UUID]:
     """Event and booking of a token. Errors: jwt.InvalidTokenError, ValueError."""
-    claims = jwt.decode(
-        token,
-        settings().secret_key,
-        algorithms=["HS256"],
-        audience=AUDIENCE,
-        options={"require": ["aud", "exp", "event", "booking"]},
-    )
-    return int(claims["event"]), UUID(claims["booking"])
+    claims = verify(token, "payment-result", ["event"])
+    return int(claims["event"]), UUID(claims["sub"])
 
 
 def _next_look(kind: str) -> int | None:

@@ -10,8 +10,9 @@ import jwt
 
 from db.runtime.settings import settings
 
-Purpose = Literal["buyer", "sign-in", "queue", "pass", "address"]
-"""A buyer's token, a sign-in code, a queue token, a pass, the hash of an address."""
+Purpose = Literal["buyer", "sign-in", "queue", "pass", "address", "payment-result"]
+"""A buyer's token, a sign-in code, a queue token, a pass, the hash of an address, the page after a
+payment."""
 
 
 def key_for(purpose: Purpose, secret: str = "") -> bytes:
