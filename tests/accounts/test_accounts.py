@@ -197,7 +197,8 @@ def test_a_changed_secret_key_is_believed_as_long_as_it_is_kept(
 
 @pytest.mark.faults("SECRET_KEY")
 def test_each_purpose_has_a_key_of_its_own(configured: dict[str, str]) -> None:
-    assert len({key_for(purpose) for purpose in get_args(Purpose)}) == len(get_args(Purpose)) == 5
+    purposes = get_args(Purpose)
+    assert len({key_for(purpose) for purpose in purposes}) == len(purposes) > 1
 
 
 def test_a_closed_account_is_not_opened_by_a_code(

@@ -68,14 +68,6 @@ def test_a_companion_does_not_take_a_second_wheelchair_place(conn: Conn) -> None
     assert theatre.draw() == "...11 ...."
 
 
-@pytest.mark.faults("F15")
-def test_a_companion_sits_on_a_wheelchair_place_where_no_row_has_another(conn: Conn) -> None:
-    theatre = build_theatre(conn, {1: ["wwww"], 2: ["...."]})
-    theatre.enter(2, accessible=1)
-    theatre.drain()
-    assert theatre.draw() == "11.. ...."
-
-
 @pytest.mark.faults("F14")
 def test_a_companions_place_is_not_sold_alone(wheels: Sale, alice: Caller, conn: Conn) -> None:
     alone = wheels.join(alice, seats=["4"], accessible=1)

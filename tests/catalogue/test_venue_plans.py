@@ -58,13 +58,17 @@ def test_an_arena_has_as_many_seats_as_asked_for(seats: int) -> None:
 
 
 @pytest.mark.slow
-def test_an_arena_of_80_000_is_read_in_three_seconds() -> None:
-    source = json.dumps(arena(80_000)).encode()
-    start = time.process_time()
-    plan = read_plan(source)
-    assert time.process_time() - start < 3.0
-    assert len(plan.seats) == 80_000
-    assert Counter(run_lengths(plan)) == {24: 3_333, 8: 1}
+def test_the_time_to_read_an_arena_grows_with_its_seats() -> None:
+    """80,000 seats were read in 1.5 to 2.6 s of one processor."""
+    times, plans = [], []
+    for seats in (20_000, 80_000):
+        source = json.dumps(arena(seats)).encode()
+        start = time.process_time()
+        plans.append(read_plan(source))
+        times.append(time.process_time() - start)
+    assert times[1] < 10 * times[0]
+    assert len(plans[1].seats) == 80_000
+    assert Counter(run_lengths(plans[1])) == {24: 3_333, 8: 1}
 
 
 # Real halls

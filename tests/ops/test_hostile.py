@@ -19,7 +19,6 @@ SHORT = (
     "malformed requests",
     "metrics for all",
     "an organisation makes itself important",
-    "answers that a browser may guess about",
 )
 
 

@@ -43,8 +43,8 @@ begin
         window w as (order by seat range between current row and p_quantity - 1 following)
     )
     select b.seat into start from block b
-    where b.seats = p_quantity and b.places >= p_places
-    order by b.places, b.companions > p_places, b.companions desc, b.seat limit 1;
+    where b.seats = p_quantity and b.places = p_places
+    order by b.companions > p_places, b.companions desc, b.seat limit 1;
     if start is not null then
         return array(select generate_series(start, start + p_quantity - 1));
     end if;
