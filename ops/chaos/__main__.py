@@ -66,19 +66,19 @@ def run(
 
 
 class WiredStack(Stack):
-    """A stack whose processes reach Postgres through a wire; direct_url is for observers."""
+    """A stack whose processes reach Postgres through a wire; observers_url is for observers."""
 
     def _start_database(self, starting: contextlib.ExitStack) -> None:
         super()._start_database(starting)
         if self.postgres is None:
             sys.exit("a campaign breaks Postgres and Redis: unset DATABASE_URL and REDIS_URL")
         self.wire = starting.enter_context(Wire(self.postgres.port))
-        self.direct_url = self.database_url
+        self.observers_url = self.database_url
         self.database_url = self.wire.url_of(self.database_url)
 
 
 def connect(stack: WiredStack) -> Conn:
-    return psycopg.connect(stack.direct_url, autocommit=True, row_factory=dict_row)
+    return psycopg.connect(stack.observers_url, autocommit=True, row_factory=dict_row)
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Everything(Campaign):
         super().__post_init__()
         stack = self.stack
         assert stack.postgres and stack.redis
-        self.servers = Servers(stack.postgres, stack.wire, stack.redis, stack.direct_url)
+        self.servers = Servers(stack.postgres, stack.wire, stack.redis, stack.observers_url)
         self.mail = Mail(stack.catcher_url, self.seed)
         self.copies = Copies(stack.redis_url, self.seed)
         self.seats: dict[int, int] = {}
