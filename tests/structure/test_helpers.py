@@ -3,7 +3,9 @@
 import ast
 from pathlib import Path
 
+from db.runtime.settings import read_settings
 from ops.local.supervisor import ROOT
+from tests.support.world import anywhere, environment
 
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
@@ -24,3 +26,12 @@ def test_no_test_file_imports_another() -> None:
     assert len(modules) > 60
     wrong = {path.name: found for path in TESTS if (found := imported(path) & modules)}
     assert wrong == {}
+
+
+def test_tests_share_an_app() -> None:
+    """An app of its own for each test would take 40 percent of the suite's time."""
+    one, other = (
+        anywhere(read_settings(environment(f"postgresql://here/{name}", "redis://here")))
+        for name in ("one", "other")
+    )
+    assert one == other

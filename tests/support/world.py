@@ -63,10 +63,15 @@ def common_app(_: Settings) -> Flask:
     return create_app()
 
 
+def anywhere(given: Settings) -> Settings:
+    """The settings without the test's own database, of which the app knows nothing."""
+    return replace(given, database_url="postgresql://", database_direct_url="postgresql://")
+
+
 @pytest.fixture
 def app(configured: dict[str, str]) -> Flask:
     """The app, which knows nothing of other tests but what its metrics have counted."""
-    app = common_app(replace(settings(), database_url="postgresql://"))
+    app = common_app(anywhere(settings()))
     for snapshots in app.extensions.values():
         if isinstance(snapshots, Snapshots):
             snapshots._kept.clear()
