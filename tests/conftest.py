@@ -67,13 +67,6 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if PROCESSES & set(item.fixturenames):
             item.add_marker(pytest.mark.processes)
-    put_long_files_first(items)
-
-
-def put_long_files_first(items: list[pytest.Function]) -> None:
-    """A worker takes a file at a time: one that takes a minute must not be the last of all."""
-    long = {item.path for item in items if item.get_closest_marker("processes")}
-    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(tryfirst=True)

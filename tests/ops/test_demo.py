@@ -18,7 +18,7 @@ from ops.local.supervisor import ROOT
 from tests.support.drawings import WIDTH, small_hall
 
 
-@pytest.mark.processes
+@pytest.mark.system
 def test_a_small_hall_sells_out_from_queue_to_inbox(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

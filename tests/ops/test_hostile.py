@@ -22,8 +22,7 @@ SHORT = (
 )
 
 
-@pytest.mark.processes
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.timeout(300)
 @pytest.mark.faults("make hostile")
 def test_attacks_hold_and_honest_buyers_are_served(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def event_of(said: str) -> str:
     return line.split()[-1]
 
 
+@pytest.mark.system
 def test_what_was_sold_is_there_at_the_next_run(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     with runs.once() as said:

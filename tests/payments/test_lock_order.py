@@ -1,6 +1,7 @@
 """Locks are taken in one order, so transactions never wait for each other in a circle; a request
 whose transaction loses to another one begins again."""
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -119,23 +120,25 @@ def counted(reason: str) -> float:
 
 def test_a_transaction_that_is_ended_by_a_deadlock_begins_again(sale: Theatre) -> None:
     first, second = sale.hold("alice"), sale.hold("bob")
-    before, tries = counted("deadlock"), list[Conn]()
+    before, tries, has_first = counted("deadlock"), list[Conn](), threading.Event()
     lock = "select from bookings where id = %s for update"
 
     def lock_both(conn: Conn) -> str:
-        if not tries:
-            conn.execute("select set_config('application_name', %s, true)", [ON_PURPOSE])
-            conn.execute("set local deadlock_timeout = '10ms'")
         tries.append(conn)
         conn.execute(lock, [first])
+        if len(tries) == 1:
+            conn.execute("select set_config('application_name', %s, true)", [ON_PURPOSE])
+            conn.execute("set local deadlock_timeout = '10ms'")
+            has_first.set()
+            wait_until(lambda: is_waited_for(conn))
         conn.execute(lock, [second])
         return "done"
 
     with another(sale.conn) as other:
-        other.execute("set deadlock_timeout = '1min'")  # the other one is the victim
+        other.execute("set deadlock_timeout = '1min'")  # it waits first, and is not the victim
         other.execute(lock, [second])
         with beside(lambda: retried(lock_both)) as work:
-            wait_until(lambda: is_waited_for(other))
+            assert has_first.wait(20)
             other.execute(lock, [first])
             other.commit()
             assert work.result() == "done"
