@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from flask import Flask, request
+from flask import request
 from werkzeug.serving import make_server
 
 from db.connections import Conn
@@ -22,6 +22,7 @@ from tests.support.listening import Listener, Live
 from tests.support.programs import need_program
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
+from web.app import create_app
 
 pytestmark = pytest.mark.system
 
@@ -47,8 +48,9 @@ class Proxied:
 
 
 @pytest.fixture
-def proxied(app: Flask, live: Live, tmp_path: Path) -> Iterator[Proxied]:
-    asked: list[str] = []
+def proxied(configured: dict[str, str], live: Live, tmp_path: Path) -> Iterator[Proxied]:
+    """An app of its own: one that has answered cannot be given a function that listens."""
+    asked, app = list[str](), create_app()
     app.before_request(lambda: asked.append(f"{request.method} {request.path}"))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
