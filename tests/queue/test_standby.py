@@ -186,3 +186,13 @@ def test_a_seat_that_comes_back_while_a_batch_is_decided_is_not_refused(conn: Co
             counting.rollback()
     theatre.serve()
     assert theatre.seats_of(number) == [1]
+
+
+def test_a_companion_takes_no_wheelchair_place_but_may_sit_elsewhere(conn: Conn) -> None:
+    theatre = build_theatre(conn, {1: ["ww", "..."]})
+    beside = theatre.enter(2, accessible=1)
+    theatre.serve()
+    assert theatre.entries()[beside].reason == "not_together"
+    apart = theatre.enter(2, accessible=1, together=False)
+    theatre.serve()
+    assert theatre.entries()[apart].state == "booked"
