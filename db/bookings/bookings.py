@@ -16,11 +16,12 @@ def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
     """Book seats at once, and return the booking's id. After an error conn must be rolled back.
 
     wish: {event_id, buyer_id, entry_id (of a pass, or None), quantity, category, together,
-    accessible, seats (guids or None), accept_terms, and, where one is expected, expected_total}.
+    accessible, seats (guids or None), accept_terms, where one is expected, expected_total, and
+    by_organisation, if it books for the buyer}.
     per_second: payments a second at the gateway.
     Errors: NotFound; Conflict; InvalidRequest with `reason`.
     """
-    values = {"expected_total": None} | wish | {"per_second": per_second}
+    values = {"expected_total": None, "by_organisation": False} | wish | {"per_second": per_second}
     row = one(conn.execute(sql.book_seats, values))
     if row["outcome"] != "booked":
         raise refusal(row["outcome"], row["total"])

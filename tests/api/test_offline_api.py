@@ -232,6 +232,21 @@ def test_the_counter_sells_to_a_buyer_who_has_none(counter: Sale, conn: Conn) ->
     assert conn.execute(query).fetchall() == [{"n": 1}]
 
 
+@pytest.mark.faults("H3")
+def test_the_counter_sells_to_a_buyer_whose_holds_were_not_paid(
+    counter: Sale, alice: Caller, conn: Conn
+) -> None:
+    conn.execute(
+        "insert into buyer_seats (event_id, buyer_id, seats, cap, unpaid_holds, unpaid_at)"
+        " values (%s, %s, 0, 8, 6, now())",
+        [counter.id, alice.id],
+    )
+    wish = {"seats": ["1-1"]}
+    alone = alice.post(f"{counter.path}/bookings", wish, key="alone")
+    assert (alone.status_code, alone.json["conflict_reason"]) == (409, "unpaid_holds")
+    assert book_at_counter(counter, email_of(alice)).status_code == 201
+
+
 @pytest.mark.faults("First minutes")
 def test_only_the_events_organisation_sells_at_its_counter(
     counter: Sale, hall: Sale, alice: Caller, circus: Caller, conn: Conn

@@ -113,6 +113,7 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
     events.check_owner(conn, caller().scope, event_id)
     buyer_id = accounts.find_or_add(conn, given.pop("email"), given.pop("name"))
     asked = given | {"event_id": event_id, "buyer_id": buyer_id, "entry_id": None}
+    asked |= {"by_organisation": True}
     booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
     booking = bookings.get_booking(conn, event_id, booking_id, buyer_id)
     if booking["state"] == "held":  # otherwise it costs nothing

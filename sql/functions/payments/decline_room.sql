@@ -63,8 +63,9 @@ $$;
 /* Whether so many of the latest 200 payments of an event were declined that cards are being tested. */
 create or replace function is_tested(p_event bigint, p_limit jsonb) returns boolean
 language sql stable set enable_seqscan = off as $$
-    select count(*) filter (where x.state = 'failed') >= (p_limit ->> 0)::integer
-    from (select state from payments
+    select count(*) filter (where x.state = 'failed' and x.first_sent_at is not null)
+        >= (p_limit ->> 0)::integer
+    from (select state, first_sent_at from payments
           where event_id = p_event and created_at > clock_timestamp() - decline_window(p_limit)
           order by created_at desc limit 200) x
 $$;

@@ -2,10 +2,12 @@
    there are any; or why not: 'no_event', 'over', 'not_open', 'terms', 'unpaid_holds', 'over_cap',
    'unknown_category', 'unknown_seat', 'kept_seat', 'companion_seat' (a companion's place without a
    wheelchair's), 'no_accessible' (the event has fewer such seats, taken or not) or 'price_changed' (it costs
-   total, and not p_expected). What a wish for wheelchair places costs is known when seats are chosen. */
+   total, and not p_expected). What a wish for wheelchair places costs is known when seats are chosen.
+   p_by_organisation: it books for the buyer, whose earlier holds do not matter then. */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
     p_accessible integer, p_guids text[], p_accept_terms boolean, p_expected bigint default null,
+    p_by_organisation boolean default false,
     out outcome text, out seats integer[], out total bigint)
 language plpgsql stable as $$
 declare
@@ -19,7 +21,7 @@ begin
             then 'over'
         when clock_timestamp() < p_opens_at then 'not_open'
         when p_show.terms <> '' and not p_accept_terms then 'terms'
-        when unpaid_wait(p_show, p_buyer) is not null then 'unpaid_holds'
+        when not p_by_organisation and unpaid_wait(p_show, p_buyer) is not null then 'unpaid_holds'
         when p_quantity > seats_allowed(p_show, p_buyer) then 'over_cap'
         when p_category is not null and not exists (
             select from event_categories where event_id = p_show.id and category = p_category)

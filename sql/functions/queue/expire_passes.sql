@@ -35,12 +35,13 @@ begin
         missed := missed + due.offers;
         lapsed := lapsed + cardinality(due.ids) - due.offers;
     end loop;
-    -- Passes that do not keep their places any more make room, too (pass_keeps_place).
+    -- Passes that stopped keeping their places since the lane was served make room, too (pass_keeps_place).
     insert into lane_wakes (event_id)
     select l.event_id from lane_state l join events v on v.id = l.event_id
     where l.state = 'waiting_for_seats' and exists (
             select from entries e where e.event_id = l.event_id and e.state = 'admitted'
                 and e.pass_state = 'taken' and e.pass_until > clock_timestamp()
-                and not pass_keeps_place(e, v.pass_seconds))
+                and not pass_keeps_place(e, v.pass_seconds)
+                and e.pass_until > l.served_at + make_interval(secs => v.pass_seconds - 60))
         and not exists (select from lane_wakes w where w.event_id = l.event_id);
 end $$;

@@ -40,7 +40,7 @@ begin
     end if;
     select w.outcome, w.seats, w.total into outcome, wanted, total
     from check_wish(show, coalesce(show.lobby_opens_at, show.on_sale_at), p_buyer, p_quantity,
-        p_category, p_accessible, p_guids, p_accept_terms, p_expected) w;
+        p_category, p_accessible, p_guids, p_accept_terms, p_expected, false) w;
     if outcome is not null then
         return;
     end if;

@@ -3,7 +3,7 @@
 SELECT outcome, booking_id, total
 FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(category)s, %(together)s,
     %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s,
-    %(expected_total)s)
+    %(expected_total)s, %(by_organisation)s)
 
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes the credit.
