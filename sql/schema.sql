@@ -639,6 +639,7 @@ CREATE TABLE payments (
     gateway_review boolean NOT NULL DEFAULT false,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    authorised_at timestamp with time zone,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_gateway_ref_once UNIQUE (gateway_ref, gateway_account_id),
     CONSTRAINT payments_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
@@ -987,6 +988,7 @@ CREATE TABLE outbox (
     trace text DEFAULT NULLIF(current_setting('usher.trace'::text, true), ''::text),
     retry_of bigint,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    put_off boolean NOT NULL DEFAULT false,
     CONSTRAINT outbox_pkey PRIMARY KEY (id),
     CONSTRAINT outbox_check CHECK ((lease_token IS NULL) = (lease_until IS NULL)),
     CONSTRAINT outbox_priority CHECK (priority = ANY (ARRAY[20, 50, 80]))

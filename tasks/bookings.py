@@ -9,6 +9,7 @@ gateway under the same key, and goes on.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -79,9 +80,11 @@ def next_step(lease: Lease) -> tuple[Step, PaymentProgress] | None:
             lease.finish(conn)
             return None
         if name == "authorise":
-            verdict = admit_attempt(conn, progress.event_id, progress.payment_id)
-            if verdict != "go":
-                return put_off if verdict == "wait" else refuse, progress
+            admission = admit_attempt(conn, progress.event_id, progress.payment_id)
+            if admission.seconds is not None:
+                return partial(put_off, admission.seconds), progress
+            if admission.verdict == "refuse":
+                return refuse, progress
             mark_sent(conn, progress)
             progress = payments.get_progress(conn, args["event_id"], args["booking_id"])
         reach("before first commit")
@@ -111,8 +114,6 @@ def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
 
 MANY_DECLINED = "not sent: too many others were declined"
 """For operators; buyers are told that the payment could not be made."""
-OTHERS_FIRST = 0.3
-"""Seconds until a payment is looked at again that waits for the outcome of others."""
 NEXT_KEY = 0.5
 """Seconds until a payment is sent under its next key."""
 
@@ -139,10 +140,11 @@ def authorise(lease: Lease, progress: PaymentProgress) -> None:
     settle(lease, progress, outcome)
 
 
-def put_off(lease: Lease, progress: PaymentProgress) -> None:
+def put_off(seconds: float, lease: Lease, progress: PaymentProgress) -> None:
     """Wait for the outcome of other payments of the same buyer or address: so no buyer takes all of
     the gateway's time, and no more of them are declined than are allowed."""
-    raise TryLater(OTHERS_FIRST, "other payments of the buyer or the address are on their way")
+    why = "other payments of the buyer or the address are on their way"
+    raise TryLater(seconds, why, put_off=True)
 
 
 def refuse(lease: Lease, progress: PaymentProgress) -> None:

@@ -93,11 +93,21 @@ def resolve(conn: Conn, ids: list[int]) -> None:
 
 
 def retry(
-    conn: Conn, ids: list[int], token: UUID, error: str, delay: float, *, counts: bool
+    conn: Conn,
+    ids: list[int],
+    token: UUID,
+    error: str,
+    delay: float,
+    *,
+    counts: bool,
+    put_off: bool = False,
 ) -> None:
-    """Hand the tasks back, to run in `delay` seconds; `counts`: this attempt was a failure."""
+    """Hand the tasks back, to run in `delay` seconds.
+
+    counts: this attempt was a failure. put_off: they wait for what others do.
+    """
     values = {"ids": ids, "token": token, "error": without_addresses(error), "counts": int(counts)}
-    values["delay"] = delay * settings().task_pace
+    values |= {"delay": delay * settings().task_pace, "put_off": put_off}
     conn.execute(sql.retry, values)
 
 

@@ -2,6 +2,7 @@
 where declines cost nothing."""
 
 from functools import cache
+from typing import NamedTuple
 from uuid import UUID
 
 from limits import parse
@@ -70,7 +71,18 @@ def refuse_unverified(conn: Conn, buyer_id: int) -> None:
         )
 
 
-def admit_attempt(conn: Conn, event_id: int, payment_id: UUID | None) -> str:
-    """Whether an attempt may be sent to the gateway: 'go', 'wait' or 'refuse'."""
+class Admission(NamedTuple):
+    """Whether an attempt may be sent to the gateway.
+
+    verdict: 'go', 'wait' or 'refuse'. seconds: until it is looked at again; None: it does not wait.
+    """
+
+    verdict: str
+    seconds: float | None
+
+
+def admit_attempt(conn: Conn, event_id: int, payment_id: UUID | None) -> Admission:
+    """Whether an attempt may be sent to the gateway now, in the transaction that marks it as
+    sent."""
     values = {"event_id": event_id, "payment_id": payment_id, "limits": decline_limits()}
-    return str(one(conn.execute(sql.admit_attempt, values))["verdict"])
+    return Admission(**one(conn.execute(sql.admit_attempt, values)))

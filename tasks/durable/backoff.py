@@ -36,7 +36,7 @@ def hand_back(conn: Conn, lease: Lease, task: outbox.Task, error: BaseException)
         outbox.release(conn, ids, [token], text)
         return
     if isinstance(error, TryLater):
-        outbox.retry(conn, ids, token, text, error.seconds, counts=False)
+        outbox.retry(conn, ids, token, text, error.seconds, counts=False, put_off=error.put_off)
         return
     failures = task.failures + 1
     if (isinstance(error, UsherError) and error.permanent) or failures >= policy.failures:

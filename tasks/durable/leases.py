@@ -63,13 +63,16 @@ class MovedOn(UsherError):
 
 
 class TryLater(UsherError):
-    """Not a failure: the task runs again in `seconds`."""
+    """Not a failure: the task runs again in `seconds`.
+
+    put_off: it waits for what others do, and is no backlog that more workers would end.
+    """
 
     permanent = False
 
-    def __init__(self, seconds: float, why: str) -> None:
+    def __init__(self, seconds: float, why: str, *, put_off: bool = False) -> None:
         super().__init__(why)
-        self.seconds = seconds
+        self.seconds, self.put_off = seconds, put_off
 
 
 class Stopping(TryLater):

@@ -57,16 +57,16 @@ begin
             select from bookings b
             join payments p on p.event_id = b.event_id and p.booking_id = b.id
             where b.buyer_id = p_buyer and b.created_at > p_since - interval '1 day'
-                and p.created_at > p_since and p.state = 'failed' and p.first_sent_at is not null
+                and p.created_at > p_since and counts_as_decline(p)
             limit p_most + 1) x;
     when 'card_declines' then
-        select count(*) filter (where used.state = 'failed') into found_to_be
-        from (select p.state from payments p
+        select count(*) filter (where counts_as_decline(used.attempt)) into found_to_be
+        from (select p as attempt from payments p
               where p.card_fingerprint = p_paid.card_fingerprint and p.created_at > p_since
               order by p.created_at desc limit 500) used;
     when 'address_declines' then
-        select count(*) filter (where used.state = 'failed') into found_to_be
-        from (select p.state from payments p
+        select count(*) filter (where counts_as_decline(used.attempt)) into found_to_be
+        from (select p as attempt from payments p
               where p.address_hash = p_paid.address_hash and p.created_at > p_since
               order by p.created_at desc limit 500) used;
     when 'gateway_review' then

@@ -6,7 +6,8 @@
    card_buyers, card_bookings: buyers who tried to pay with the card, and their bookings.
    address_buyers: buyers who tried to pay from the address. gateway_review: 1 if the gateway wants a
    review. risk_level: the gateway's opinion, 1 elevated, 2 highest. buyer_declines, card_declines,
-   address_declines: payments of the buyer, with the card, or from the address that were declined before. */
+   address_declines: payments of the buyer, with the card, or from the address that were declined before, or
+   left on the bank's page (counts_as_decline). */
 create or replace function review_rules_of(p_organisation bigint)
 returns table (rule text, window_seconds integer, most smallint, action text)
 language sql stable as $$

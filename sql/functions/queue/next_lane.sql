@@ -72,7 +72,8 @@ begin
 end $$;
 
 /* Returns the gateway accounts for which more than p_most tasks of the saga wait for a worker; p_most null:
-   none. One organisation's backlog is not another's. Tasks whose gateway is away do not count: they say
+   none. One organisation's backlog is not another's. Tasks that wait for others of their buyer or address
+   (put_off) do not count, and those whose gateway is away do not, either: they say
    nothing about the speed of the others. */
 create or replace function backlogged_accounts(p_most integer) returns bigint[]
 language sql stable as $$
@@ -80,6 +81,7 @@ language sql stable as $$
         select e.gateway_account_id as account
         from (select event_id from outbox t
               where t.actor = 'advance' and t.key is not null and t.run_at <= clock_timestamp()
+                  and not t.put_off
               limit 5 * (p_most + 1)) t
         join events e on e.id = t.event_id
         where p_most is not null and not exists (

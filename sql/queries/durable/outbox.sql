@@ -54,7 +54,7 @@ WITH done AS (
     WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND NOT again
 )
 UPDATE outbox
-SET lease_token = NULL, lease_until = NULL, again = false, claims = 0, failures = 0, sends = 0,
+SET lease_token = NULL, lease_until = NULL, again = false, put_off = false, claims = 0, failures = 0, sends = 0,
     run_at = clock_timestamp(), resend_at = clock_timestamp()
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND again
 
@@ -66,9 +66,9 @@ WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
 -- retry --
 -- Hands tasks back to run again after a delay. The caller decides the delay, the database's clock the
 -- time. A task that has not failed, and was marked to run again meanwhile, is due at once: what it waits
--- for may have come.
+-- for may have come. %(put_off)s: it waits for what others do.
 UPDATE outbox
-SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false,
+SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false, put_off = %(put_off)s,
     failures = failures + %(counts)s,
     errors = add_attempt(errors, CASE %(counts)s WHEN 0 THEN 'later' ELSE 'failed' END, %(error)s, claims,
         leased_by),
