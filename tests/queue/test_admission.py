@@ -324,3 +324,27 @@ def test_unused_passes_keep_an_event_shut_for_a_minute_only(conn: Conn) -> None:
     theatre.serve()
     assert pass_state(theatre, waiting) == "offered"
     assert {pass_state(theatre, number) for number in idle} == {"taken"}
+
+
+@pytest.mark.faults("H3")
+@pytest.mark.parametrize(("served_ago", "wakes"), [(60, 1), (0, 0)])
+def test_a_pass_that_stopped_keeping_its_place_wakes_its_lane_once(
+    conn: Conn, served_ago: int, wakes: int
+) -> None:
+    """It stopped five seconds ago; a lane that was served since then has seen that."""
+    theatre = build_theatre(conn, {1: ["."]})
+    conn.execute("update events set pass_seconds = 600")
+    idle, _ = ask(theatre), ask(theatre)
+    theatre.serve()
+    take(theatre, idle)
+    conn.execute(
+        "update entries set pass_until = now() + interval '535 s' where number = %s", [idle]
+    )
+    conn.execute(
+        "update lane_state set served_at = now() - make_interval(secs => %s)", [served_ago]
+    )
+    conn.execute("delete from lane_wakes")
+    assert theatre.lane()["state"] == "waiting_for_seats"
+    for _ in range(2):
+        lanes.expire_passes(conn, 100)
+        assert len(conn.execute("select from lane_wakes").fetchall()) == wakes

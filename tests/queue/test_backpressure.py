@@ -1,8 +1,11 @@
 """What keeps the drain from letting more buyers in than can be served."""
 
+from uuid import uuid4
+
 import pytest
 
 from db.connections import Conn, one
+from db.durable import outbox
 from db.queue import entries, lanes
 from tests.support.theatre import Theatre, build_theatre
 
@@ -109,6 +112,41 @@ def test_who_waits_for_a_bank_or_has_long_to_pay_counts_for_nothing(conn: Conn, 
         assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 4
         conn.execute(f"update bookings set {waits}".encode())
         assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 2
+
+
+@pytest.mark.faults("H3")
+def test_passes_that_keep_no_place_do_not_count_at_the_gateway(conn: Conn) -> None:
+    """Their buyers have not come back for a minute: others get their turn at paying."""
+    theatre = build_theatre(conn, {1: ["." * 10]})
+    conn.execute("update events set hold_seconds = 20, pass_seconds = 600")
+    for _ in range(8):
+        theatre.enter()
+    until = "now() + interval '%s s'"
+    passes = "update entries set admission = true, state = 'admitted', pass_state = 'taken',"
+    conn.execute(f"{passes} pass_until = {until % 590} where number <= 4".encode())
+    with conn.transaction():
+        assert lanes.lock_lane(conn, theatre.event)
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 0
+        conn.execute(f"{passes} pass_until = {until % 530} where number <= 3".encode())
+        assert lanes.drain(conn, theatre.event, 100, per_second=0.2).booked == 3
+
+
+@pytest.mark.faults("backlog")
+@pytest.mark.usefixtures("configured")
+def test_payments_that_wait_for_others_of_their_address_are_no_backlog(conn: Conn) -> None:
+    """No worker can help them; others are not kept from the sale because of them."""
+    theatre = build_theatre(conn, {1: [".."]})
+    theatre.enter()
+    for key in "abc":
+        conn.execute("select enqueue('advance', 'payments', %s, '{}', %s)", [key, theatre.event])
+    assert lanes.next_lane(conn, backlog=2) is None
+    ids, token = [row["id"] for row in conn.execute("select id from outbox")], uuid4()
+    outbox.lease(conn, ids, token, 60, "a worker", alone=False)
+    outbox.retry(conn, ids[:1], token, "others first", 0, counts=False, put_off=True)
+    assert lanes.next_lane(conn, backlog=2) == theatre.event
+    outbox.lease(conn, ids[:1], again := uuid4(), 60, "a worker", alone=False)
+    outbox.retry(conn, ids[:1], again, "no slot", 0, counts=False)
+    assert lanes.next_lane(conn, backlog=2) is None
 
 
 def test_sales_through_one_gateway_take_turns(conn: Conn) -> None:

@@ -28,7 +28,7 @@ end $$;
 
 /* Counts the buyers of all events who may still pay through a gateway account. Sales that ended long ago are
    not read. A debit that a bank is processing, and a booking with a long time to pay offline, do not
-   count. */
+   count, and a pass only while it keeps its place (pass_keeps_place). */
 create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
     with sales as materialized (
         select array_agg(id) as ids, max(hold_seconds) as longest from events e
@@ -40,7 +40,8 @@ create or replace function paying_through(p_account bigint) returns bigint langu
                     and now() + make_interval(secs => longest + 60)
                 and booking_is_open(state) and state <> 'review'
                 and (state <> 'secured' or deadline > now()))
-        + (select count(*) from entries where event_id = any (ids)
-                and state = 'admitted' and pass_state <> 'missed' and pass_until > clock_timestamp())
+        + (select count(*) from entries e join events v on v.id = e.event_id
+            where e.event_id = any (ids) and e.state = 'admitted'
+                and pass_keeps_place(e, v.pass_seconds))
     from sales
 $$;
