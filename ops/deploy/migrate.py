@@ -1,9 +1,9 @@
 """Bring a database to this version's schema and functions; the Procfile's `release`.
 
 pgmigrate applies the migrations that were not applied yet. Then one transaction creates all
-functions and triggers anew and fills the reference data of sql/data. Running it again changes
-nothing. A lock keeps two runs apart. It connects to DATABASE_DIRECT_URL, if that is set: a pooler
-in transaction mode cannot hold the lock.
+functions and triggers anew, drops functions of earlier versions, and fills the reference data of
+sql/data. Running it again changes nothing. A lock keeps two runs apart. It connects to
+DATABASE_DIRECT_URL, if that is set: a pooler in transaction mode cannot hold the lock.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from pathlib import Path
 import pgmigrate
 import psycopg
 import sqlparse
+from psycopg.rows import dict_row
 
+from db.connections import Conn
+from db.maintenance import functions
 from ops.deploy.addresses import rewrite_addresses
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
@@ -28,7 +31,7 @@ LOCK_POLL_S = 0.1
 
 def migrate(database_url: str, sql: Path = SQL) -> list[str]:
     """Migrate under an advisory lock, since pgmigrate has none of its own. Returns sentences about
-    rows that a person has to look at.
+    what a person has to look at.
 
     Errors: pgmigrate.MigrateError when a migration fails (it is rolled back if it can run in a
     transaction), psycopg.Error when a function cannot be created (the migrations stay; functions,
@@ -37,9 +40,10 @@ def migrate(database_url: str, sql: Path = SQL) -> list[str]:
     with psycopg.connect(database_url, autocommit=True) as lock:
         wait_for_lock(lock)
         apply_migrations(database_url, sql)
-        with psycopg.connect(database_url) as conn:
-            create_functions(conn, sql)
-        return rewrite_addresses(database_url)
+        with psycopg.connect(database_url, row_factory=dict_row) as conn:
+            outdated = create_functions(conn, sql)
+            sentences = drop_functions(conn, outdated)
+        return sentences + rewrite_addresses(database_url)
 
 
 def wait_for_lock(conn: psycopg.Connection) -> None:
@@ -69,19 +73,37 @@ def apply_migrations(database_url: str, sql: Path) -> None:
         config.conn_instance.close()
 
 
-def create_functions(conn: psycopg.Connection, sql: Path) -> None:
+def create_functions(conn: Conn, sql: Path) -> list[int]:
     """Create functions in any order, check their bodies once all exist, then run triggers and
-    data. All of it happens in the caller's transaction."""
-    functions = sorted((sql / "functions").rglob("*.sql"))
+    data. All of it happens in the caller's transaction. Returns the ids of functions that were
+    there and were not created anew."""
+    before = functions.list_functions(conn)
+    paths = sorted((sql / "functions").rglob("*.sql"))
     conn.execute("SET LOCAL check_function_bodies = off")
-    run_files(conn, functions)
+    run_files(conn, paths)
     conn.execute("SET LOCAL check_function_bodies = on")
-    run_files(conn, functions)
+    run_files(conn, paths)
     run_files(conn, sorted((sql / "triggers").glob("*.sql")))
     run_files(conn, sorted((sql / "data").glob("*.sql")))
+    after = functions.list_functions(conn)
+    return [id for id, version in before.items() if after.get(id) == version]
 
 
-def run_files(conn: psycopg.Connection, paths: list[Path]) -> None:
+def drop_functions(conn: Conn, outdated: list[int]) -> list[str]:
+    """Drop functions of earlier versions: at once where this version takes their calls, otherwise
+    by a deploy a day later, since processes of the earlier version may still call them."""
+    sentences = []
+    for todo in functions.plan_cleanup(conn, outdated):
+        conn.execute(todo["statement"].encode())
+        if todo["is_marked"]:
+            sentences.append(
+                f"{todo['signature']} is not of this version: a deploy in a day or later drops it"
+                " (what is not Usher's belongs in a schema of its own)"
+            )
+    return sentences
+
+
+def run_files(conn: Conn, paths: list[Path]) -> None:
     for path in paths:
         try:
             conn.execute(path.read_bytes())

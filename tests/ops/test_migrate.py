@@ -174,3 +174,103 @@ def test_it_is_safe_to_run_twice_at_once(empty_url: str, sql: Path) -> None:
         for run in [pool.submit(migrate, empty_url, sql) for _ in range(4)]:
             run.result()
     assert one(empty_url, "SELECT count(*) FROM schema_version") == 2
+
+
+def write_function(sql: Path, name: str, parameters: str, answer: str = "1") -> None:
+    (sql / "functions" / f"{name}.sql").write_text(
+        f"CREATE OR REPLACE FUNCTION {name}({parameters}) RETURNS int LANGUAGE sql"
+        f" AS $$ SELECT {answer} $$;"
+    )
+
+
+def functions(url: str) -> set[object]:
+    """Those of the application's schema, with the types of their parameters."""
+    query = """
+        SELECT oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace"""
+    with psycopg.connect(url) as conn:
+        return {row[0] for row in conn.execute(query)}
+
+
+def a_day_later(url: str) -> None:
+    """What was marked by a deploy was marked the day before yesterday."""
+    query = """
+        SELECT format('COMMENT ON ROUTINE %s IS %L', oid::regprocedure,
+            'Of an earlier version, seen ' || now() - interval '2 days')
+        FROM pg_proc WHERE obj_description(oid, 'pg_proc') LIKE 'Of an earlier version%'"""
+    with psycopg.connect(url) as conn:
+        for (statement,) in conn.execute(query).fetchall():
+            conn.execute(statement)
+
+
+def test_an_overload_whose_calls_the_new_function_takes_is_dropped_at_once(
+    empty_url: str, sql: Path
+) -> None:
+    """The calls of processes that run on are those of before, and mean the same."""
+    write_function(sql, "twice", "p_of int", "2 * p_of")
+    migrate(empty_url, sql)
+    write_function(sql, "twice", "p_of int, p_more int default 5", "2 * p_of + p_more")
+    assert migrate(empty_url, sql) == []
+    assert functions(empty_url) == {"answer()", "twice(integer,integer)"}
+    assert one(empty_url, "SELECT twice(4)") == 13
+    assert one(empty_url, "SELECT twice(p_of => 4)") == 13
+
+
+@pytest.mark.parametrize(
+    "parameters", ["", "p_of bigint", "p_of int, p_more int", "p_off int, p_more int = 1"]
+)
+def test_an_overload_whose_calls_it_does_not_take_is_kept_for_a_day(
+    empty_url: str, sql: Path, parameters: str
+) -> None:
+    write_function(sql, "twice", "p_of int", "2 * p_of")
+    migrate(empty_url, sql)
+    write_function(sql, "twice", parameters)
+    (said,) = migrate(empty_url, sql)
+    assert said.startswith("twice(integer) is not of this version")
+    assert migrate(empty_url, sql) == []
+    assert len(functions(empty_url)) == 3
+    assert one(empty_url, "SELECT twice(p_of => 4::int)") == 8
+    a_day_later(empty_url)
+    assert migrate(empty_url, sql) == []
+    assert len(functions(empty_url)) == 2
+    assert "twice(integer)" not in functions(empty_url)
+
+
+def test_a_function_that_came_back_is_not_dropped(empty_url: str, sql: Path) -> None:
+    """A deploy was rolled back, and then another one takes the function away again."""
+    write_function(sql, "twice", "p_of int")
+    migrate(empty_url, sql)
+    (sql / "functions" / "twice.sql").unlink()
+    assert len(migrate(empty_url, sql)) == 1
+    a_day_later(empty_url)
+    write_function(sql, "twice", "p_of int")
+    assert migrate(empty_url, sql) == []
+    assert "twice(integer)" in functions(empty_url)
+    (sql / "functions" / "twice.sql").unlink()
+    assert len(migrate(empty_url, sql)) == 1
+    assert "twice(integer)" in functions(empty_url)
+
+
+OTHERS = """
+CREATE SCHEMA reports;
+CREATE FUNCTION reports.answer() RETURNS int LANGUAGE sql AS 'SELECT 8';
+CREATE FUNCTION reports.answer(int) RETURNS int LANGUAGE sql AS 'SELECT 9';
+CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'begin return new; end';
+CREATE TRIGGER fires BEFORE INSERT ON shows FOR EACH ROW EXECUTE FUNCTION fires();
+CREATE FUNCTION default_id() RETURNS int LANGUAGE sql AS 'SELECT 7';
+ALTER TABLE shows ALTER id SET DEFAULT default_id();
+CREATE FUNCTION of_an_extension() RETURNS int LANGUAGE sql AS 'SELECT 6';
+ALTER EXTENSION plpgsql ADD FUNCTION of_an_extension();
+"""
+
+
+def test_functions_of_others_and_those_in_use_stay(empty_url: str, sql: Path) -> None:
+    migrate(empty_url, sql)
+    with psycopg.connect(empty_url) as conn:
+        conn.execute(OTHERS)
+    for _ in range(2):
+        assert migrate(empty_url, sql) == []
+        a_day_later(empty_url)
+    stay = {"answer()", "fires()", "default_id()", "of_an_extension()"}
+    assert functions(empty_url) == stay
+    assert one(empty_url, "SELECT reports.answer() + reports.answer(1)") == 17
