@@ -3,6 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
@@ -150,20 +151,46 @@ def test_servers_of_a_shop_are_not_counted_by_address(limited: Callable[..., Cal
 BOOKING = {"quantity": 1}
 
 
-def book(buyer: Caller, event: Sale) -> Answer:
-    return buyer.post(f"{event.path}/bookings", BOOKING, key=str(uuid.uuid4()))
+def book(buyer: Caller, event: Sale, **wish: Any) -> Answer:
+    return buyer.post(f"{event.path}/bookings", wish or BOOKING, key=str(uuid.uuid4()))
 
 
 @pytest.mark.faults("H3")
 def test_an_account_books_five_times_a_minute_and_others_go_on(
-    limited: Callable[..., Caller], tosca: Sale
+    limited: Callable[..., Caller], hall: Sale
 ) -> None:
-    anybody = limited()
+    anybody, tosca = limited(), hall.add_event(gated=False).open()
     alice, bob = (sign_up(anybody.client, name) for name in ("alice", "bob"))
     statuses = [book(alice, tosca).status_code for _ in range(6)]
-    assert 429 not in statuses[:5]
-    assert statuses[5] == 429
-    assert book(bob, tosca).status_code != 429
+    assert statuses == [201] * 5 + [429]
+    assert book(bob, tosca).status_code == 201
+
+
+@pytest.mark.faults("H3")
+def test_seats_that_others_take_meanwhile_do_not_cost_a_buyer_the_next_try(
+    limited: Callable[..., Caller], hall: Sale
+) -> None:
+    anybody, tosca = limited(), hall.add_event(gated=False).open()
+    alice, bob = (sign_up(anybody.client, name) for name in ("alice", "bob"))
+    assert book(bob, tosca, seats=["1-1"]).status_code == 201
+    late = [book(alice, tosca, seats=["1-1"]) for _ in range(7)]
+    assert {(a.status_code, a.json["conflict_reason"]) for a in late} == {(409, "seats_taken")}
+    got = [book(alice, tosca, seats=[f"1-{n}"]) for n in (2, 3, 4, 5, 6, 7)]
+    assert [answer.status_code for answer in got] == [201] * 5 + [429]
+    assert [answer.headers["RateLimit-Remaining"] for answer in got[:5]] == list("43210")
+
+
+@pytest.mark.faults("H3")
+def test_bookings_that_are_refused_have_a_limit_of_their_own_and_count_for_the_address(
+    limited: Callable[..., Caller], hall: Sale
+) -> None:
+    limits = "book.account_refused=3 per hour, book.address=5 per hour"
+    anybody, tosca = limited(LIMITS=limits), hall.add_event(gated=False).open()
+    alice, bob = (sign_up(anybody.client, name) for name in ("alice", "bob"))
+    unknown = [book(alice, tosca, seats=["9-99"]).status_code for _ in range(4)]
+    assert 429 not in unknown[:3]
+    assert unknown[3] == 429
+    assert [book(bob, tosca).status_code for _ in range(2)] == [201, 429]
 
 
 def test_an_event_is_asked_for_a_thousand_times_a_second(
@@ -204,6 +231,7 @@ def test_a_wrong_change_of_limits_is_said(configured: dict[str, str], wrong: str
 
 def test_the_table_has_the_defaults_that_were_asked_for() -> None:
     assert TABLE["book"]["account"] == "5 per minute"
+    assert TABLE["book"]["address"] == "600 per minute"
     assert TABLE["cancel"]["account"] == "10 per minute"
     assert TABLE["position"]["account"] == "60 per minute"
     assert TABLE["event"] == {"event": "1000 per second", "hot_event": "10000 per second"}

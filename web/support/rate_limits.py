@@ -36,7 +36,11 @@ TABLE: dict[str, dict[str, str]] = {
     "join": {"account": "10 per minute", "address": "600 per minute"},
     "leave": {"account": "10 per minute", "address": "600 per minute"},
     "pass": {"account": "20 per minute", "address": "600 per minute"},
-    "book": {"account": "5 per minute", "address": "600 per minute"},
+    "book": {
+        "account": "5 per minute",
+        "account_refused": "30 per minute",
+        "address": "600 per minute",
+    },
     "pay": {"account": "10 per minute; 30 per hour", "address": "1200 per minute"},
     "cancel": {"account": "10 per minute", "address": "600 per minute"},
     "position": {"account": "60 per minute", "address": "24000 per minute"},
@@ -55,9 +59,11 @@ TABLE: dict[str, dict[str, str]] = {
     "declines": DECLINES,
 }
 """By class of routes, and by what is counted. In fixed windows. `account_unverified`, where it is
-given, is for accounts whose address was not verified, in place of `account`. An event is hot while
-1,000 wait in its queue. Payments that are declined are counted from their rows, not from requests:
-db/payments/decline_limits.py."""
+given, is for accounts whose address was not verified, in place of `account`. `account_refused`,
+where it is given, is for requests that were refused (4xx): they change nothing and are counted
+there alone, so that seats which others take meanwhile do not cost a buyer the next try. An event is
+hot while 1,000 wait in its queue. Payments that are declined are counted from their rows, not from
+requests: db/payments/decline_limits.py."""
 
 CLASSES = {
     "accounts.add_account": "sign_up",
@@ -132,6 +138,11 @@ class Limiter:
             note_tightest(counted)
             refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: c.is_exceeded)
 
+    def take_back(self, kind: str, ids: dict[str, str]) -> None:
+        """Undo what `spend` counted."""
+        if wanted := self._limits_of(kind, ids):
+            note_tightest(self.counts.take_back([(name, limit) for _, name, limit in wanted]))
+
     def check(self, kind: str, ids: dict[str, str]) -> int:
         """Refuse a request whose limits are used up by what was counted before, and count nothing;
         the most that was counted.
@@ -163,9 +174,11 @@ def refuse_exceeded(
 
 
 def note_tightest(counted: Sequence[Counted]) -> None:
-    """Keep the limit of which least is left, for the answer's headers."""
-    known = [c for c in (g.get("tightest"),) if c is not None]
-    g.tightest = min([*known, *counted], key=lambda c: c.remaining / c.limit.amount)
+    """Keep the limit of which least is left, for the answer's headers. What was counted anew
+    replaces what is known."""
+    known: dict[tuple[str, str], Counted] = g.setdefault("counted", {})
+    known |= {(c.name, str(c.limit)): c for c in counted}
+    g.tightest = min(known.values(), key=lambda c: c.remaining / c.limit.amount)
 
 
 def parse_table(changes: str) -> dict[str, dict[str, list[RateLimitItem]]]:
@@ -206,6 +219,7 @@ def limit_requests(app: Flask) -> None:
     app.register_error_handler(TooMany, refuse)
     app.before_request(spend_address)
     app.after_request(add_headers)
+    app.after_request(count_refused)  # before that: the last one runs first
 
 
 def current_limiter() -> Limiter | None:
@@ -240,13 +254,32 @@ def is_hot(event_id: int) -> bool:
 
 
 def spend_account(account_id: int, *, verified: bool) -> None:
-    """Count the request by its account. Errors: TooMany."""
+    """Count the request by its account, unless too many of its requests were refused. Errors:
+    TooMany."""
     if (limiter := current_limiter()) is None:
         return
     kind = request_class()
+    limits = limiter.table.get(kind, {})
     own = "account" if verified else "account_unverified"
-    by = own if own in limiter.table.get(kind, {}) else "account"
+    by = own if own in limits else "account"
+    if may_be_refused := bool(limits.get("account_refused")):
+        limiter.check(kind, {"account_refused": str(account_id)})
     limiter.spend(kind, {by: str(account_id)})
+    if may_be_refused:
+        g.account_spent = kind, by, str(account_id)
+
+
+def count_refused(answer: Response) -> Response:
+    """Count a request that was refused among the refused ones of its account, and not among those
+    that were done."""
+    spent: tuple[str, str, str] | None = g.pop("account_spent", None)
+    limiter = current_limiter()
+    if limiter and spent and 400 <= answer.status_code < 500:
+        kind, by, account_id = spent
+        limiter.take_back(kind, {by: account_id})
+        with suppress(TooMany):  # the next one is refused
+            limiter.spend(kind, {"account_refused": account_id})
+    return answer
 
 
 def spend_api_key(key_id: int) -> None:

@@ -50,6 +50,10 @@ class RequestCounts:
         """Count one more for each name; names may have several limits."""
         return self._read(wanted, 1)
 
+    def take_back(self, wanted: Sequence[tuple[str, RateLimitItem]]) -> list[Counted]:
+        """Count one less for each name."""
+        return self._read(wanted, -1)
+
     def look(self, wanted: Sequence[tuple[str, RateLimitItem]]) -> list[Counted]:
         """What was counted for each name."""
         return self._read(wanted, 0)
