@@ -18,11 +18,15 @@ sql = load("accounts/idempotency")
 
 @dataclass(frozen=True)
 class Request:
-    """A request with a key. principal: like "buyer:7"; route: method and path; sha256: of the
-    body."""
+    """A request with a key.
+
+    principal: like "buyer:7"; route: method and path, in one spelling for each request;
+    spelt_route: as they were sent, for answers that were kept under that; sha256: of the body.
+    """
 
     principal: str
     route: str
+    spelt_route: str
     key: str
     sha256: bytes
 

@@ -5,6 +5,7 @@ commit (tests/support/old_data.py says how). Add one for each release.
 """
 
 import gzip
+import hashlib
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask import Flask
+from psycopg.types.json import Jsonb
 
 from db.connections import Conn, one
 from db.maintenance.invariants import violations
@@ -21,6 +24,8 @@ from ops.local.servers import PACKAGE
 from tests.conftest import Servers
 from tests.support.running import Running
 from tests.support.waiting import wait_until
+from tests.support.world import Caller
+from web.support.auth import make_token
 
 pytestmark = [pytest.mark.processes, pytest.mark.faults("First minutes")]
 
@@ -79,3 +84,62 @@ def test_what_waited_is_done_by_the_new_version(running: Running) -> None:
     assert len(running.catcher.mails("bob@usher.example")) == 1
     assert violations(conn) == []
     assert running.dead_letters() == []
+
+
+def sign_in(app: Flask, conn: Conn, name: str) -> Caller:
+    """A buyer of the earlier version."""
+    buyer = one(conn.execute("select id from buyers where name = %s", [name]))["id"]
+    return Caller(app.test_client(), make_token(buyer)["token"], buyer)
+
+
+@pytest.mark.faults("idempotency")
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+def test_a_request_that_is_repeated_across_the_deploy_is_done_once(
+    app: Flask, conn: Conn, spelt: Any
+) -> None:
+    """The earlier version kept the path as it was sent, and a hash of these very words."""
+    dora, booking = sign_in(app, conn, "dora"), bookings(conn)["dora"]
+    path = f"/v1/events/{booking['event_id']}/bookings/{spelt(str(booking['id']))}/payment"
+    body = {"payment_method": "pm_card_visa"}
+    words = b'[{"method": "card", "payment_method": "pm_card_visa"}]'
+    kept = {"payment": {"id": str(booking["id"]), "state": "intended"}, "state": "authorising"}
+    conn.execute(
+        "insert into idempotency_keys (principal, route, key, request_sha256, status, response)"
+        " values (%s, %s, 'once', %s, 202, %s)",
+        [f"buyer:{dora.id}", f"POST {path}", hashlib.sha256(words).digest(), Jsonb(kept)],
+    )
+    again = dora.post(path, body, key="once")
+    assert (again.status_code, again.json) == (202, kept)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert bookings(conn)["dora"]["state"] == "held"
+    assert dora.post(path, body, key="another").status_code == 202
+    assert bookings(conn)["dora"]["state"] == "authorising"
+
+
+FUNCTIONS = """
+select oid::regprocedure::text as signature from pg_proc
+where pronamespace = 'public'::regnamespace and proname <> 'check_lock_order'
+"""
+A_DAY_AGO = """
+select format('comment on routine %s is %L', oid::regprocedure,
+    'Of an earlier version, seen ' || now() - interval '2 days') as statement
+from pg_proc where obj_description(oid, 'pg_proc') like 'Of an earlier version%'
+"""
+
+
+def test_functions_of_the_earlier_version_are_gone(
+    conn: Conn, database_url: str, servers: Servers, template_database: str
+) -> None:
+    """Those whose calls a function of this version takes at once, others by a deploy a day
+    later."""
+    clone = f"usher_clone_{secrets.token_hex(4)}"
+    with psycopg.connect(servers.create(clone, template_database)) as fresh:
+        wanted = {row[0] for row in fresh.execute(FUNCTIONS)}
+    servers.drop(clone)
+    found = [row["signature"] for row in conn.execute(FUNCTIONS)]
+    for name in ("check_wish", "join_queue", "book_seats", "request_refund"):
+        assert len([one for one in found if one.startswith(f"{name}(")]) == 1
+    for row in conn.execute(A_DAY_AGO).fetchall():
+        conn.execute(row["statement"])
+    migrate(database_url)
+    assert {row["signature"] for row in conn.execute(FUNCTIONS)} == wanted

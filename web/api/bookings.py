@@ -196,7 +196,6 @@ class NewPayment(Schema):
     )
 
     return_url = ReturnUrl(
-        load_default=None,
         allow_none=True,
         metadata={
             "description": "where the bank sends the buyer back to, below one of the "
@@ -306,9 +305,10 @@ def pay_booking(
 ) -> dict[str, Any]:
     """Begin to pay for a held booking. Then poll the booking: with 3-D Secure, and offline, its
     payment has a next_action."""
-    if given["return_url"]:
-        return_urls.check_return_url(conn, event_id, given["return_url"])
-    back = given["return_url"] or result_url(event_id, booking_id)
+    wanted = given.get("return_url")
+    if wanted:
+        return_urls.check_return_url(conn, event_id, wanted)
+    back = wanted or result_url(event_id, booking_id)
     asked = given | {"return_url": back, "address_hash": client_hash()}
     started = payments.start_payment(conn, event_id, booking_id, buyer_id(), **asked)
     state = "requires_action" if given["method"] == "offline" else "intended"

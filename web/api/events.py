@@ -160,7 +160,7 @@ class NewEvent(EventFields):
     pass_seconds = StrictInteger(least=5, most=86_400, load_default=600, metadata=PASS)
     terms = Paragraphs(least=0, most=20_000, load_default="", metadata=TERMS)
     accessible_release_seconds = StrictInteger(
-        most=365 * 86_400, allow_none=True, load_default=None, metadata=ACCESSIBLE_RELEASE
+        most=365 * 86_400, allow_none=True, metadata=ACCESSIBLE_RELEASE
     )
     payment_methods = fields.List(
         OneOf(METHOD),
@@ -272,8 +272,9 @@ NEW_EVENT = {
 @blp.idempotent(Event, key_required=False)
 def add_event(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
     """Add an event as a draft. Every category of its plan needs a price."""
-    prices = given.pop("categories")
-    return _get(conn, events.add_event(conn, caller().scope, given, prices))
+    fields = {"accessible_release_seconds": None} | given
+    prices = fields.pop("categories")
+    return _get(conn, events.add_event(conn, caller().scope, fields, prices))
 
 
 @blp.route("")

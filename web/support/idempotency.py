@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import unquote
 
-from flask import Response, abort, jsonify, request
+from flask import Response, abort, jsonify, request, url_for
 from marshmallow import Schema
 
 from db.accounts import idempotency
@@ -46,7 +47,10 @@ def required_key() -> str:
 
 
 def fingerprint(asked: Any) -> bytes:
-    """A hash of the request, by which a key that is used for another request is noticed."""
+    """A hash of the request, by which a key that is used for another request is noticed.
+
+    It has to be the same in the next version: a field that is added to a body has no load_default.
+    """
     text = json.dumps(asked, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).digest()
 
@@ -84,7 +88,7 @@ def answer_once(
     key = given_key()
     if key is None:
         return _answer(schema.dump(work()), status)
-    wanted = idempotency.Request(acting(), route(), key, fingerprint(asked))
+    wanted = idempotency.Request(acting(), route(), spelt_route(), key, fingerprint(asked))
     if earlier := idempotency.find_answer(conn, wanted):
         answer = _answer(earlier[1], earlier[0])
         answer.headers["Idempotent-Replayed"] = "true"
@@ -95,11 +99,15 @@ def answer_once(
 
 
 def route() -> str:
-    """The rule and its converted arguments: a path's spelling (letter case of an id, encoded
-    letters) makes no other request of it."""
-    rule = request.url_rule.rule if request.url_rule else request.path
-    arguments = sorted((request.view_args or {}).items())
-    return " ".join([request.method, rule, *(f"{name}={value}" for name, value in arguments)])
+    """The method and the path as Usher itself writes it, so that another spelling of the path
+    (letter case of an id, encoded letters) makes no other request of it."""
+    path = unquote(url_for(request.endpoint or "", **(request.view_args or {})))
+    return f"{request.method} {path}"
+
+
+def spelt_route() -> str:
+    """The method and the path as it was sent, under which earlier versions kept answers."""
+    return f"{request.method} {request.path}"
 
 
 def _answer(body: Any, status: int) -> Response:
