@@ -413,6 +413,16 @@ where m.state = 'pending'
     and not exists (select from dead_letters d
                     where d.args->>'email_id' = m.id::text and d.resolved_at is null);
 
+-- plan_import_forgotten --
+-- The import of a large plan waits, and no task will read it.
+select i.id as import_id, i.organisation_id, i.state
+from plan_imports i
+where i.state in ('waiting', 'reading')
+    and not exists (select from outbox o
+                    where o.actor = 'import_plan' and o.args->>'import_id' = i.id::text)
+    and not exists (select from dead_letters d
+                    where d.args->>'import_id' = i.id::text and d.resolved_at is null);
+
 -- stalled_for_ever --
 -- A lane waits for seats, and no held seat can come back.
 select l.event_id

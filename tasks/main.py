@@ -10,6 +10,7 @@ from tasks.event_cancellations import cancel_event
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
 from tasks.mail.actors import remind, send_email
+from tasks.plan_imports import import_plan
 from tasks.postponements import tell_of_postponement
 from tasks.receipts import number_receipts
 from tasks.reconciliation import reconcile
@@ -34,6 +35,7 @@ __all__ = [
     "drain",
     "drop_partitions",
     "freeze_for_fraud_warning",
+    "import_plan",
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",

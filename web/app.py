@@ -19,6 +19,7 @@ from web.api import (
     offline,
     operators,
     organisations,
+    plan_imports,
     plans,
     postponements,
     queues,
@@ -64,6 +65,7 @@ NOUNS = (
     dead_letters,
     operators,
     plans,
+    plan_imports,
     gateway_notifications,
 )
 

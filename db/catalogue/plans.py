@@ -15,7 +15,7 @@ from db.catalogue.plan_reports import (
     report_plan,
     stored,
 )
-from db.catalogue.seating import Plan, keep_read
+from db.catalogue.seating import Plan, Tell, keep_read, tell_nothing
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -100,10 +100,11 @@ def add_version(
     source: bytes,
     *,
     unrelated: bool = False,
+    tell: Tell = tell_nothing,
 ) -> dict[str, Any]:
     """Store the next version of a plan; 80,000 seats take seconds. source: the file as it was
     uploaded; only the keys that were read are kept. unrelated: it may have few seats in common with
-    the version before.
+    the version before. tell: is told how many seats are stored.
 
     Returns {id, version, version_id, name, seats, categories: [{category, name, color, seats}],
     counts, focal_point, zones, guesses, warnings, changes (since the version before, or None),
@@ -117,13 +118,13 @@ def add_version(
         "changes": _find_changes(conn, plan_id, plan, unrelated=unrelated),
         "categories": _describe_categories(plan),
     }
-    added = _add_version(conn, plan_id, plan, source, report)
+    added = _add_version(conn, plan_id, plan, source, report, tell)
     said = {"id": plan_id, "name": locked["name"], "seats": len(plan.seats)}
     return said | report | added | _find_sold(conn, added)
 
 
 def _add_version(
-    conn: Conn, plan_id: int, plan: Plan, source: bytes, report: dict[str, Any]
+    conn: Conn, plan_id: int, plan: Plan, source: bytes, report: dict[str, Any], tell: Tell
 ) -> dict[str, Any]:
     values = {
         "plan_id": plan_id,
@@ -133,7 +134,7 @@ def _add_version(
     }
     added = one(conn.execute(sql.add_version, values))
     _add_categories(conn, added["version_id"], plan)
-    _copy_seats(conn, added["version_id"], plan)
+    _copy_seats(conn, added["version_id"], plan, tell)
     return added
 
 
@@ -181,9 +182,10 @@ def _add_categories(conn: Conn, version_id: int, plan: Plan) -> None:
     conn.execute(sql.add_categories, values)
 
 
-def _copy_seats(conn: Conn, version_id: int, plan: Plan) -> None:
+def _copy_seats(conn: Conn, version_id: int, plan: Plan, tell: Tell) -> None:
     with conn.cursor() as cursor, cursor.copy(sql.copy_seats) as copy:
-        for s in plan.seats:
+        for n, s in enumerate(plan.seats):
+            tell(n)
             flags = (s.accessible, s.companion, s.restricted, s.general_admission)
             place = (s.zone, s.row, s.row_label, s.number, s.x, s.y)
             copy.write_row((version_id, s.seat, s.guid, s.category + 1, s.centre, *flags, *place))

@@ -70,6 +70,9 @@ MAX_TEXT = 200
 MAX_COORDINATE = 1_000_000
 MAX_ERRORS = 100
 
+Tell = Callable[[int], None]
+"""Is told how many seats are done: often, so that long work can be stopped or shown."""
+
 
 _Point = tuple[float, float]  # (x, y), y downwards
 
@@ -153,18 +156,26 @@ class Plan:
     unknown: list[UnknownKey] = field(default_factory=list)
 
 
-def read_plan(source: bytes | dict[str, Any], *, guess: bool = True) -> Plan:
+def tell_nothing(seats: int) -> None:
+    """The listener of work that shows no progress."""
+
+
+def read_plan(
+    source: bytes | dict[str, Any], *, guess: bool = True, tell: Tell = tell_nothing
+) -> Plan:
     """Read a plan and number its seats. source: the bytes of a file, or parsed JSON; guess: seats
-    without flags get those that the name of their category implies.
+    without flags get those that the name of their category implies; tell: is told how many seats
+    are read.
 
     Errors: PlanError.
     """
-    reader = _Reader(guess)
+    reader = _Reader(guess, tell)
     document = _load(source, reader) if isinstance(source, bytes) else source
     draft = reader.plan(document)
     if reader.errors:
         raise PlanError(reader.errors_and_remainder())
     for row in draft.rows:
+        tell(reader.seats)
         if not row.standing:
             _walk(row)
     focus = draft.focus or find_focal_point([_drawn(row) for row in draft.rows if _is_drawn(row)])
@@ -273,15 +284,23 @@ class _Draft:
     rows: list[_Row]
 
 
+def find_excess(source: bytes) -> Iterator[Problem]:
+    """Why a file is not even parsed: it is too large, or has too many parts. It takes some
+    milliseconds: a list that costs three bytes in a file costs sixty in memory. Signs within texts
+    count, too; plans have few."""
+    if len(source) > MAX_BYTES:
+        yield {"path": "plan", "message": f"is larger than {MAX_BYTES // 2**20} MiB"}
+    elif (
+        source.count(b"[") + source.count(b"{") > MAX_CONTAINERS or source.count(b",") > MAX_VALUES
+    ):
+        message = "has too many parts: it describes more than any venue has"
+        yield {"path": "plan", "message": message}
+
+
 def _load(source: bytes, reader: "_Reader") -> Any:
     """Parse the JSON; None, with a problem noted, if it is not valid."""
-    if len(source) > MAX_BYTES:
-        reader.note("plan", f"is larger than {MAX_BYTES // 2**20} MiB")
-        return None
-    # Counted before it is parsed: a list that costs three bytes there costs sixty in memory. Signs
-    # within texts count, too; plans have few.
-    if source.count(b"[") + source.count(b"{") > MAX_CONTAINERS or source.count(b",") > MAX_VALUES:
-        reader.note("plan", "has too many parts: it describes more than any venue has")
+    for problem in find_excess(source):
+        reader.note(**problem)
         return None
     try:
         return json.loads(source)
@@ -295,8 +314,9 @@ def _load(source: bytes, reader: "_Reader") -> Any:
 class _Reader:
     """Reads a document once and notes each problem with its path."""
 
-    def __init__(self, guess: bool) -> None:
+    def __init__(self, guess: bool, tell: Tell) -> None:
         self.guess = guess
+        self.tell = tell
         self.errors: list[Problem] = []
         self.unlisted = 0
         self.seats = 0
@@ -462,6 +482,7 @@ class _Reader:
         seats = self.items(row, "seats", path)
         fits = self.fits(self.seats, len(seats), MAX_SEATS, f"{path}.seats")
         self.seats += len(seats)
+        self.tell(self.seats)
         if not fits:
             return []
         places = (

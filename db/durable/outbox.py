@@ -78,8 +78,10 @@ def lock(conn: Conn, ids: list[int], token: UUID) -> set[int]:
     return {row["id"] for row in conn.execute(sql.lock, {"ids": ids, "token": token})}
 
 
-def renew(conn: Conn, ids: list[int], token: UUID, seconds: float) -> None:
+def renew(conn: Conn, ids: list[int], token: UUID, seconds: float, *, progress: bool) -> None:
+    """Extend a lease. progress: the work so far is kept, so earlier deaths do not count."""
     values = {"ids": ids, "token": token, "seconds": seconds * settings().task_pace}
+    values["progress"] = progress
     conn.execute(sql.renew, values)
 
 

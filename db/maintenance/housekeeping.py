@@ -36,6 +36,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "dead_letters": (psycopg.sql.SQL(sql.purge_dead_letters), keep.retention_letters),
         "mailboxes": (psycopg.sql.SQL(sql.purge_mailboxes), 0),
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),
+        "plan_imports": (psycopg.sql.SQL(sql.purge_plan_imports), 0),
     }
 
 

@@ -18,6 +18,7 @@ SAMPLE_ROWS = 5
 ONLY_WHOLE = {
     "waiting_without_lane": "it reads all waiting entries",
     "receipt_numbers_with_gaps": "it counts all receipts of an organisation",
+    "plan_import_forgotten": "it is about no buyer",
 }
 """Invariants that only the whole audit checks, and why."""
 

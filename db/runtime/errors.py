@@ -45,6 +45,10 @@ class TooManyTries(UsherError):
     permanent = False
 
 
+class Fault(UsherError):
+    """A fault of the service: the request may be right."""
+
+
 class Busy(UsherError):
     """Try again shortly."""
 

@@ -1,5 +1,6 @@
 """The organiser's part: a key, and an event on sale, through the public API."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def put_on_sale(
     venue = organiser.post(
         "/v1/venues", {"name": plan_path.stem.title(), "city": "Berlin", "time_zone": TIME_ZONE}
     )
-    plan = organiser.post_bytes(f"/v1/venues/{venue['id']}/plans", plan_path.read_bytes())
+    plan = organiser.import_plan(venue["id"], plan_path.read_bytes())
     opening = datetime.now(UTC) + timedelta(seconds=on_sale_in_s)
     event = organiser.post(
         "/v1/events",
@@ -100,6 +101,32 @@ class Organiser:
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._checked(self.http.post(self.web_url + path, json=body, timeout=TIMEOUT_S))
+
+    def import_plan(self, venue_id: int, content: bytes) -> dict[str, Any]:
+        """Import a plan and return its first version; a large one is read in the background."""
+        answer = self.post_bytes(f"/v1/venues/{venue_id}/plans", content)
+        if "poll_after_s" not in answer:
+            return answer
+        ended = self.follow_import(answer)
+        if ended["problem"]:
+            raise requests.HTTPError(f"{ended['links']['self']}: {ended['problem']}")
+        version: dict[str, Any] = ended["version"]
+        return version
+
+    def follow_import(self, started: dict[str, Any]) -> dict[str, Any]:
+        """Read an import until it has ended. Errors: TimeoutError."""
+        read, end = started, time.monotonic() + TIMEOUT_S
+        while read["poll_after_s"] is not None:
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"{read['links']['self']} is {read['state']}: does a keeper run?"
+                )
+            time.sleep(read["poll_after_s"])
+            read = self.get(read["links"]["self"])
+        return read
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self._checked(self.http.get(self.web_url + path, timeout=TIMEOUT_S))
 
     def post_bytes(self, path: str, body: bytes) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}

@@ -73,6 +73,7 @@ def about(scene: Scene, world: World, **more: Any) -> Asked:
         "venue_id": world.venue,
         "plan_id": world.plan,
         "version_id": world.version,
+        "import_id": world.plan_import,
         "reconciliation_id": world.reconciliation,
     }
     return Asked(ids | scene.ids, **{"buyer": scene.buyer} | more)

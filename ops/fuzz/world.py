@@ -17,7 +17,8 @@ from psycopg.types.json import Jsonb
 
 from db.accounts import accounts, api_keys
 from db.bookings import bookings
-from db.catalogue import events, plans, venues
+from db.catalogue import events, plan_imports, plans, venues
+from db.catalogue.plan_imports import Wanted
 from db.catalogue.seating import read_plan
 from db.connections import Conn, one
 from db.payments import (
@@ -92,6 +93,7 @@ class World:
         self.venue = int(self._add_venue()["id"])
         self.plan = self._add_plan("Small hall")
         self.version = self.add_version()
+        self.plan_import = self._start_import()
         self.large_version = self._add_version(self._add_plan("Great hall"), ROWS, SEATS)
         self.stranger = self.add_buyer()
         self.booked = 0
@@ -124,6 +126,19 @@ class World:
                 self.conn, self.organisation, plan, read_plan(source), source, unrelated=True
             )
         return int(added["version_id"])
+
+    def _start_import(self) -> int:
+        """A plan that waits to be read, since no worker runs."""
+        wanted = Wanted(
+            venue_id=self.venue,
+            plan_id=self.plan,
+            name=None,
+            strict=False,
+            guess=True,
+            unrelated=True,
+        )
+        source = draw_plan("Arena", FEW_ROWS, FEW_SEATS)
+        return plan_imports.start_import(self.conn, self.organisation, wanted, source)
 
     def event_fields(self) -> dict[str, Any]:
         now = datetime.now(UTC)

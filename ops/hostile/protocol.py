@@ -26,13 +26,17 @@ def huge_plans() -> Iterator[Callable[[], bytes]]:
 
 
 def send_plan(scene: Scene, content: bytes) -> int:
-    """The status of an import; 0 if the connection ended."""
+    """The status of an import, or of the problem with which it fails; 0 if the connection ended."""
     url = f"{scene.stack.web_url}/v1/venues/{scene.venue['id']}/plans"
     headers = {**scene.organiser.http.headers, "Content-Type": "application/json"}
     try:
-        return requests.post(url, data=content, headers=headers, timeout=60).status_code
+        answer = requests.post(url, data=content, headers=headers, timeout=60)
     except requests.ConnectionError:
         return 0
+    if answer.status_code != 202:
+        return answer.status_code
+    problem = scene.organiser.follow_import(answer.json())["problem"]
+    return int(problem["status"]) if problem else 201
 
 
 @attack("H5", "web processes that died, or answers other than 4xx", 0)

@@ -100,9 +100,8 @@ class Scene:
     def plan(self, seats: int) -> Json:
         with self._lock:
             if seats not in self._plans:
-                path = f"/v1/venues/{self.venue['id']}/plans"
                 content = json.dumps(square_plan(seats)).encode()
-                self._plans[seats] = self.organiser.post_bytes(path, content)
+                self._plans[seats] = self.organiser.import_plan(self.venue["id"], content)
             return self._plans[seats]
 
     def count(self, query: str, *values: Any) -> int:

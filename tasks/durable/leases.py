@@ -137,7 +137,12 @@ class Lease:
 
     def renew(self, conn: Conn) -> None:
         """Record progress: the next step has the whole time of the lease again."""
-        outbox.renew(conn, self.ids, self.token, self.policy.lease)
+        outbox.renew(conn, self.ids, self.token, self.policy.lease, progress=True)
+
+    def extend(self, conn: Conn) -> None:
+        """Take the whole time of the lease again for work that would begin anew if this worker
+        died: deaths go on being counted."""
+        outbox.renew(conn, self.ids, self.token, self.policy.lease, progress=False)
 
 
 current_lease: ContextVar[Lease] = ContextVar("lease")

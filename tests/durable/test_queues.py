@@ -20,7 +20,7 @@ CARRIES = {
     "mail": {"remind", "send_email", "tell_of_postponement"},
     "maintenance": {
         "archive_event", "audit_changes", "audit_findings", "audit_whole", "drop_partitions",
-        "purge", "reconcile", "sum_up_day",
+        "import_plan", "purge", "reconcile", "sum_up_day",
     },
 }  # fmt: skip
 ENQUEUED = re.compile(r"\benqueue\(\s*'(\w+)',\s*'(\w+)'")

@@ -42,6 +42,15 @@ OLD = {
             now() - interval '1 day' * case when n = 88 then 88 else 91 end,
             case when n <> 89 then now() end, 1, case when n = 90 then gen_random_uuid() end
         from unnest(array[88, 89, 90, 91, 92, 93]) n""",
+    "plan_imports": """
+        with o as (insert into organisations (name) values ('Opera') returning id),
+        v as (insert into venues (organisation_id, name, time_zone)
+              select id, 'Opera', 'Europe/Berlin' from o returning id, organisation_id)
+        insert into plan_imports (organisation_id, venue_id, strict, guess, unrelated, slot, state,
+            failure, requested_by, finished_at)
+        select organisation_id, id, false, true, false, 1, 'failed', '{}', '',
+            now() - n * interval '1 day'
+        from v, unnest(array[29, 31, 32, 33]) n""",
 }
 KEPT = {"emails": 3}
 

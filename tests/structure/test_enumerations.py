@@ -29,6 +29,7 @@ COLUMNS = {
     "reconciliations_state": e.RUN_STATE,
     "reconciliations_phase": e.RUN_PHASE,
     "events_payment_methods": e.METHOD,
+    "plan_imports_state": e.IMPORT_STATE,
 }
 
 

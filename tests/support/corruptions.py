@@ -129,6 +129,11 @@ CORRUPTIONS = {
         select id, 1, '', starts_at, starts_at, starts_at + interval '1 day', time_zone, time_zone,
             venue_id, venue_id, 'organiser:1', now() from events""",
     "email_forgotten": "delete from outbox where actor = 'send_email'",
+    "plan_import_forgotten": """
+        insert into plan_imports (organisation_id, venue_id, strict, guess, unrelated, source, slot,
+            requested_by)
+        select organisation_id, venue_id, false, true, false, '{}', 1, 'tests' from events
+        limit 1""",
     "stalled_for_ever": """
         insert into lanes (event_id) values (99);
         insert into lane_state (event_id, state, served_at) values (99, 'waiting_for_seats', now());

@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 
+from db.catalogue import plan_imports
+from db.catalogue.plan_imports import Wanted
 from db.connections import Conn, one
 from tests.support.world import Caller, Sale, backstage, in_hours, path_of
 from web.support.signing import sign
@@ -85,6 +87,7 @@ def every_object(
         "venue_id": tosca.venue["id"],
         "plan_id": tosca.plan["id"],
         "version_id": tosca.plan["version_id"],
+        "import_id": add_import(conn, tosca),
         "organisation_id": opera.id,
         "booking_id": booking,
         "entry_id": joined["id"],
@@ -102,6 +105,19 @@ def every_object(
     ticket = Caller(alice.client, joined["ticket"])
     roles = everybody(alice, bob, opera, circus, operator, ticket)
     return EveryObject(roles, ids, elsewhere)
+
+
+def add_import(conn: Conn, sale: Sale) -> int:
+    """A large plan that waits to be read."""
+    wanted = Wanted(
+        venue_id=sale.venue["id"],
+        plan_id=None,
+        name=None,
+        strict=False,
+        guess=True,
+        unrelated=False,
+    )
+    return plan_imports.start_import(conn, sale.opera.id, wanted, b"{}")
 
 
 def everybody(

@@ -10,11 +10,13 @@ from flask import Response, abort, request
 from marshmallow import fields
 
 from db.catalogue import plans
+from db.catalogue.plan_imports import Wanted
 from db.catalogue.plan_pictures import draw_plan, draw_seats, stored_focus
 from db.catalogue.plan_reports import refuse_warnings
 from db.catalogue.seating import MAX_BYTES, Plan, read_plan
 from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import Busy
+from web.api.plan_imports import PlanImport, import_later
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.enumerations import FOCAL_SOURCE, PICTURE, PLAN_WARNING
@@ -217,12 +219,14 @@ class PreviewQuery(PictureQuery):
 
 
 IMPORT_SECONDS = 30
+AT_ONCE = 2**20
+"""Bytes of a plan that is read while its request waits: about 6,000 seats."""
 IMPORTING = Lock()
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Allow one import at a time: it may take seconds of CPU and hundreds of megabytes.
+    """Allow one upload at a time: it may have 64 MiB, and a picture is drawn of it at once.
 
     Errors: Busy.
     """
@@ -263,9 +267,18 @@ SMALL_PLAN = {
         }
     ],
 }
+LATER: dict[str, Any] = {
+    "schema": PlanImport,
+    "description": "The plan is large, and read in the background: read the import until it ends.",
+    "headers": {
+        "Location": {"description": "the path of the import", "schema": {"type": "string"}}
+    },
+    "success": True,
+}
 PLAN_BODY = {
     "description": (
-        "The open JSON of pretix' seating editor, up to 64 MiB: `{name, size {width, height}, "
+        "The open JSON of pretix' seating editor, up to 64 MiB (an import of more than 1 MiB is "
+        "answered by 202 and read in the background): `{name, size {width, height}, "
         "categories [{name, color}], zones [{name, position {x, y}, rows [{row_number, row_label, "
         "position, seats [{seat_guid, seat_number, category, position}]}]}]}`. Positions add up. "
         "Usher's extensions, all optional: of the plan `focal_point {x, y}`, the stage, which "
@@ -283,18 +296,25 @@ PLAN_BODY = {
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(PlanQuery, location="query")
 @blp.response(201, PlanVersion)
-@blp.conflicts("in_flight")
+@blp.alt_response(202, **LATER)
+@blp.conflicts("in_flight", "imports_under_way")
 def add_plan(query: dict[str, Any], venue_id: int) -> Response:
     """Import a seating plan: its first version. The answer says what was understood."""
     scope = caller().scope
     with autocommit() as conn:
         plans.check_venue(conn, scope, venue_id)
     with importing():
-        return _import_plan(query, scope, venue_id)
+        source = _read_body()
+        if len(source) > AT_ONCE:
+            asked = [query["name"], *_asked(query), _hash(source)]
+            return import_later(source, _want(query, venue_id=venue_id), asked)
+        return _import_plan(source, query, scope, venue_id)
 
 
-def _import_plan(query: dict[str, Any], scope: int | None, venue_id: int) -> Response:
-    source, plan = _read_body(query)
+def _import_plan(
+    source: bytes, query: dict[str, Any], scope: int | None, venue_id: int
+) -> Response:
+    plan = _read_plan(source, query)
     name = query["name"] or plan.name
 
     def work() -> dict[str, Any]:
@@ -327,7 +347,8 @@ def get_plan(plan_id: int) -> dict[str, Any]:
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(VersionQuery, location="query")
 @blp.response(201, PlanVersion)
-@blp.conflicts("in_flight", "unrelated_plan")
+@blp.alt_response(202, **LATER)
+@blp.conflicts("in_flight", "unrelated_plan", "imports_under_way")
 def add_plan_version(query: dict[str, Any], plan_id: int) -> Response:
     """Import the plan again as its next version. Events stay with the version that they have until
     they are moved. The answer says what changed, by guid."""
@@ -335,11 +356,17 @@ def add_plan_version(query: dict[str, Any], plan_id: int) -> Response:
     with autocommit() as conn:
         plans.check_plan(conn, scope, plan_id)
     with importing():
-        return _import_version(query, scope, plan_id)
+        source = _read_body()
+        if len(source) > AT_ONCE:
+            asked = [*_asked(query), _hash(source)]
+            return import_later(source, _want(query, plan_id=plan_id), asked)
+        return _import_version(source, query, scope, plan_id)
 
 
-def _import_version(query: dict[str, Any], scope: int | None, plan_id: int) -> Response:
-    source, plan = _read_body(query)
+def _import_version(
+    source: bytes, query: dict[str, Any], scope: int | None, plan_id: int
+) -> Response:
+    plan = _read_plan(source, query)
     with transaction(caller().name, IMPORT_SECONDS) as conn:
         return answer_once(
             conn,
@@ -391,7 +418,7 @@ def draw_plan_version(query: dict[str, Any], plan_id: int, version_id: int) -> R
 def preview_plan(query: dict[str, Any]) -> Response:
     """A picture of a plan before it is imported; nothing is stored."""
     with importing():
-        _, plan = _read_body(query | {"strict": False})
+        plan = read_plan(_read_body(), guess=query["guess"])
         return _picture(draw_plan(plan, query["color"]))
 
 
@@ -402,18 +429,35 @@ def _picture(svg: bytes) -> Response:
     return answer
 
 
-def _read_body(query: dict[str, Any]) -> tuple[bytes, Plan]:
-    """Errors: PlanError; if the import is strict also for warnings."""
+def _want(
+    query: dict[str, Any], *, venue_id: int | None = None, plan_id: int | None = None
+) -> Wanted:
+    return Wanted(
+        venue_id=venue_id,
+        plan_id=plan_id,
+        name=query.get("name"),
+        strict=query["strict"],
+        guess=query["guess"],
+        unrelated=query.get("unrelated", False),
+    )
+
+
+def _read_body() -> bytes:
     request.max_content_length = MAX_BYTES
     source = request.get_data(cache=False)
     try:
         source.decode()
     except UnicodeDecodeError:
         abort(400, "The body is not UTF-8.")
+    return source
+
+
+def _read_plan(source: bytes, query: dict[str, Any]) -> Plan:
+    """Errors: PlanError; if the import is strict also for warnings."""
     plan = read_plan(source, guess=query["guess"])
     if query["strict"]:
         refuse_warnings(plan)
-    return source, plan
+    return plan
 
 
 def _asked(query: dict[str, Any]) -> list[str]:

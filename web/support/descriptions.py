@@ -68,6 +68,7 @@ PATHS = {
     "refund_id": "the refund's id",
     "venue_id": "the venue's id",
     "plan_id": "the plan's id",
+    "import_id": "the id of the plan's import",
     "version_id": "the id of the plan's version (`version_id`), not its number",
     "organisation_id": "the organisation's id",
     "letter_id": "the dead letter's id",

@@ -231,6 +231,15 @@ PLAN_WARNING = Enumeration(
         "lonely_companion": "a companion's place has no wheelchair place beside it",
     },
 )
+IMPORT_STATE = Enumeration(
+    "PlanImportState",
+    {
+        "waiting": "for a worker",
+        "reading": "it is being read, then stored",
+        "done": "the version is there: see version",
+        "failed": "nothing was stored: see problem",
+    },
+)
 FOCAL_SOURCE = Enumeration(
     "FocalPointSource",
     {

@@ -5,7 +5,7 @@ path, message), conflict_reason, and retry_after in seconds, which is also a hea
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -28,10 +28,12 @@ from psycopg.errors import (
 from psycopg_pool import PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from db.catalogue.plan_imports import REFUSED
 from db.catalogue.seating import PlanError
 from db.runtime.errors import (
     Busy,
     Conflict,
+    Fault,
     InvalidRequest,
     NotAllowed,
     NotFound,
@@ -50,6 +52,7 @@ STATUS: dict[type[UsherError], int] = {
     NotAllowed: 403,
     Busy: 503,
     TooManyTries: 429,
+    Fault: 500,
 }
 
 CHANGING = "Another request is changing the same data: try again shortly."
@@ -72,23 +75,26 @@ DATABASE: list[tuple[type[Exception], int, str]] = [
 RETRY_AFTER = 2
 
 
-def problem(status: int, detail: str, **members: Any) -> Response:
-    """Make a problem; members that are None are left out."""
+def describe_problem(status: int, detail: str, **members: Any) -> dict[str, Any]:
+    """Make a problem's body; members that are None are left out."""
+    reason = members.get("conflict_reason")
     body = {
-        "type": "about:blank",
+        "type": f"urn:usher:problem:{reason}" if reason else "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": request.path,
-        "request_id": g.get("request_id"),
         **members,
     }
-    if reason := members.get("conflict_reason"):
-        body["type"] = f"urn:usher:problem:{reason}"
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def problem(status: int, detail: str, **members: Any) -> Response:
+    """Answer with a problem."""
+    body = describe_problem(status, detail, request_id=g.get("request_id"), **members)
     if status == 503:
         body["retry_after"] = RETRY_AFTER
-    text = json.dumps({name: value for name, value in body.items() if value is not None})
-    answer = Response(text, status, mimetype="application/problem+json")
+    answer = Response(json.dumps(body), status, mimetype="application/problem+json")
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_AFTER)
     if status == 429 and "retry_after" in body:
@@ -119,8 +125,12 @@ def answer_domain_error(error: UsherError) -> Response:
 
 
 def answer_plan_error(error: PlanError) -> Response:
-    errors = [{"location": "json"} | found for found in error.errors]
-    return problem(422, "The seating plan cannot be used.", errors=errors)
+    return problem(422, REFUSED, errors=in_body(error.errors))
+
+
+def in_body(errors: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Errors of fields, as errors of the request's body."""
+    return [{"location": "json", **found} for found in errors]
 
 
 def answer_database_error(error: psycopg.Error) -> Response:

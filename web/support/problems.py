@@ -41,6 +41,7 @@ REASON = Enumeration(
         "fixed_after_opening": "it stays as it was when the event was opened",
         "full": "too many buyers are paying: try again, or join the queue",
         "hold_too_long": "a hold would outlast the sale or the event",
+        "imports_under_way": "as many large plans as may be are being imported: wait for one",
         "in_flight": "the same request is being worked on: try again",
         "kept_seat": "it is kept for wheelchairs and companions",
         "key_reused": "the Idempotency-Key was used for another request",

@@ -43,7 +43,8 @@ ORDER BY id FOR UPDATE
 -- renew --
 -- Extends the leases of long tasks. Progress counts as an outcome: claims begin at 1 again.
 UPDATE outbox
-SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s), claims = 1
+SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s),
+    claims = CASE WHEN %(progress)s THEN 1 ELSE claims END
 WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- finish --

@@ -25,6 +25,12 @@ DELETE FROM dead_letters WHERE id IN (
         AND NOT EXISTS (SELECT FROM reconciliation_differences d WHERE d.dead_letter_id = l.id)
     ORDER BY resolved_at LIMIT %(limit)s)
 
+-- purge_plan_imports --
+-- Deletes imports of plans that ended a month ago; what they stored stays.
+DELETE FROM plan_imports WHERE id IN (
+    SELECT id FROM plan_imports
+    WHERE finished_at < clock_timestamp() - interval '30 days' ORDER BY finished_at LIMIT %(limit)s)
+
 -- purge_emails --
 -- Deletes mails without a booking, mostly sign-in codes. Mails of bookings are archived with them.
 DELETE FROM emails WHERE id IN (
