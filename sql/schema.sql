@@ -294,6 +294,41 @@ CREATE TABLE payment_methods (
     CONSTRAINT payment_methods_settles_in_check CHECK (settles_in >= '00:00:00'::interval)
 );
 
+CREATE TABLE plan_imports (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    organisation_id bigint NOT NULL,
+    venue_id bigint NOT NULL,
+    plan_id bigint,
+    plan_version_id bigint,
+    name text,
+    strict boolean NOT NULL,
+    guess boolean NOT NULL,
+    unrelated boolean NOT NULL,
+    source bytea,
+    slot smallint NOT NULL,
+    state text NOT NULL DEFAULT 'waiting'::text,
+    progress real NOT NULL DEFAULT 0,
+    failure jsonb,
+    requested_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    finished_at timestamp with time zone,
+    CONSTRAINT plan_imports_pkey PRIMARY KEY (id),
+    CONSTRAINT plan_imports_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT plan_imports_plan_id_fkey FOREIGN KEY (plan_id) REFERENCES plans(id),
+    CONSTRAINT plan_imports_plan_version_id_fkey FOREIGN KEY (plan_version_id) REFERENCES plan_versions(id),
+    CONSTRAINT plan_imports_venue_id_fkey FOREIGN KEY (venue_id) REFERENCES venues(id),
+    CONSTRAINT plan_imports_done CHECK ((plan_version_id IS NOT NULL) = (state = 'done'::text) AND (state <> 'done'::text OR plan_id IS NOT NULL)),
+    CONSTRAINT plan_imports_failed CHECK ((failure IS NOT NULL) = (state = 'failed'::text)),
+    CONSTRAINT plan_imports_finished CHECK ((finished_at IS NOT NULL) = (state = ANY (ARRAY['done'::text, 'failed'::text]))),
+    CONSTRAINT plan_imports_progress_check CHECK (progress >= 0::double precision AND progress <= 1::double precision),
+    CONSTRAINT plan_imports_slot_check CHECK (slot >= 1 AND slot <= 3),
+    CONSTRAINT plan_imports_source CHECK ((source IS NOT NULL) = (state = ANY (ARRAY['waiting'::text, 'reading'::text])) AND octet_length(source) <= 67108864),
+    CONSTRAINT plan_imports_state_check CHECK (state = ANY (ARRAY['waiting'::text, 'reading'::text, 'done'::text, 'failed'::text]))
+);
+CREATE INDEX plan_imports_ended ON plan_imports USING btree (finished_at) WHERE finished_at IS NOT NULL;
+CREATE UNIQUE INDEX plan_imports_under_way ON plan_imports USING btree (organisation_id, slot) WHERE state = ANY (ARRAY['waiting'::text, 'reading'::text]);
+CREATE INDEX plan_imports_venue ON plan_imports USING btree (venue_id, id);
+
 
 /* ---- queue -------------------------------------------------------------------------------------- */
 
