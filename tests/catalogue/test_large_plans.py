@@ -11,7 +11,9 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
-from db.connections import Conn, one
+from db.catalogue import plans
+from db.catalogue.seating import read_plan
+from db.connections import Conn, one, transaction
 from ops.crowd.organiser import Organiser
 from ops.local.supervisor import read_procfile
 from ops.plans.arena import arena
@@ -37,7 +39,7 @@ def versions_of(sale: Sale) -> str:
     return f"/v1/plans/{sale.plan['id']}/versions"
 
 
-def read(caller: Caller, started: Answer) -> Json:
+def look(caller: Caller, started: Answer) -> Json:
     """The import that an answer started, as it is now."""
     assert started.status_code == 202, started.text
     found: Json = caller.get(started.json["links"]["self"]).json
@@ -47,8 +49,8 @@ def read(caller: Caller, started: Answer) -> Json:
 def follow(running: Running, caller: Caller, started: Answer) -> Json:
     """The same, when it has ended."""
     with running.work():
-        wait_until(lambda: read(caller, started)["poll_after_s"] is None, PATIENCE)
-    return read(caller, started)
+        wait_until(lambda: look(caller, started)["poll_after_s"] is None, PATIENCE)
+    return look(caller, started)
 
 
 def count(conn: Conn, table: str) -> int:
@@ -220,6 +222,14 @@ def test_an_organisation_has_three_imports_under_way_at_most(
     assert count(conn, "plan_imports") == 5
 
 
+def test_a_version_is_accepted_while_another_one_is_being_stored(hall: Sale) -> None:
+    plan = read_plan(json.dumps(small_hall()).encode())
+    with transaction() as conn:
+        plans.add_version(conn, None, hall.plan["id"], plan, b"{}")
+        answer = hall.opera.post(versions_of(hall), large(small_hall()))
+    assert answer.status_code == 202, answer.text
+
+
 def test_another_organisation_sees_no_import(
     hall: Sale, circus: Caller, operator: Caller, alice: Caller, conn: Conn
 ) -> None:
@@ -255,9 +265,9 @@ def test_an_import_survives_the_death_of_its_worker(
         assert state_of(conn)["state"] == "reading"
         assert (count(conn, "plans"), count(conn, "plan_versions")) == before
         with process(command, env, tmp_path / "second.log"):
-            wait_until(lambda: read(hall.opera, started)["state"] == "done", PATIENCE)
+            wait_until(lambda: look(hall.opera, started)["state"] == "done", PATIENCE)
     assert (count(conn, "plans"), count(conn, "plan_versions")) == (before[0] + 1, before[1] + 1)
-    assert read(hall.opera, started)["version"]["seats"] == 30
+    assert look(hall.opera, started)["version"]["seats"] == 30
     assert running.tasks("import_plan") == []
 
 
@@ -287,7 +297,7 @@ def test_progress_is_seen_while_a_plan_is_read_and_stored(
     assert wanted
     progress = plan_imports.Progress(lease, wanted.id, 30)
     progress.read(15)
-    assert (read(hall.opera, started)["state"], read(hall.opera, started)["progress"]) == (
+    assert (look(hall.opera, started)["state"], look(hall.opera, started)["progress"]) == (
         "reading",
         0.25,
     )
@@ -295,9 +305,9 @@ def test_progress_is_seen_while_a_plan_is_read_and_stored(
     assert task["claims"] == 2  # a death after this counts, since nothing is kept
     with lease.transaction():
         progress.stored(15)
-    assert read(hall.opera, started)["progress"] == 0.75
+    assert look(hall.opera, started)["progress"] == 0.75
     plan_imports.read_and_store(lease, wanted)
-    assert read(hall.opera, started)["state"] == "done"
+    assert look(hall.opera, started)["state"] == "done"
 
 
 def test_an_import_whose_worker_is_told_to_stop_begins_anew_elsewhere(
@@ -330,7 +340,7 @@ def test_a_process_reads_one_plan_at_a_time(running: Running, hall: Sale) -> Non
     started = [hall.opera.post(plans_of(hall), large(small_hall())) for _ in range(3)]
     with running.work():
         wait_until(lambda: not running.tasks("import_plan"), PATIENCE)
-    assert [read(hall.opera, answer)["state"] for answer in started] == ["done"] * 3
+    assert [look(hall.opera, answer)["state"] for answer in started] == ["done"] * 3
 
 
 # A stadium

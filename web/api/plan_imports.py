@@ -105,7 +105,8 @@ def import_later(source: bytes, wanted: Wanted, asked: list[Any]) -> Response:
 
     with transaction(caller().name, STORING_SECONDS) as conn:
         answer = answer_once(conn, asked, lambda: start(conn), PlanImport(), 202)
-    answer.headers["Location"] = answer.get_json()["links"]["self"]
+    if answer.status_code == 202:
+        answer.headers["Location"] = answer.get_json()["links"]["self"]
     return answer
 
 

@@ -74,10 +74,11 @@ WHERE n.id = %(version_id)s AND e.state IN ('on_sale', 'closed') AND e.archive_m
 GROUP BY e.id, v.version ORDER BY e.id
 
 -- lock_plan --
--- Locks a plan within the scope, so that its versions are added one after the other.
+-- Locks a plan within the scope, so that its versions are added one after the other. Rows that refer to it
+-- can be added meanwhile.
 SELECT id, name FROM plans
 WHERE id = %(plan_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
-FOR UPDATE
+FOR NO KEY UPDATE
 
 -- add_version --
 -- Adds the next version of a plan that is locked.
