@@ -11,6 +11,7 @@ import requests
 from ops.hostile.clients import Client, connect, status_of
 from ops.hostile.scene import STREAMS_AN_ADDRESS, Event, Scene, at_once
 from ops.hostile.table import attack
+from ops.plans.arena import arena
 from web.api.lanes import OWN_WEIGHTS
 
 MIB = 2**20
@@ -57,10 +58,10 @@ def deaths_of_workers(scene: Scene) -> int:
 
 @attack("H5", "seconds that the slowest answer to others takes", 3)
 def others_wait_behind_a_huge_plan(scene: Scene) -> float:
-    """A plan of 64 MiB is read while buyers look at an event."""
+    """A plan of 64 MiB, then a stadium, are read while buyers look at an event."""
     event, alice = scene.event(), scene.client()
-    content = next(huge_plans())()
-    sending = threading.Thread(target=send_plan, args=[scene, content])
+    plans = [next(huge_plans())(), json.dumps(arena(40_000)).encode()]
+    sending = threading.Thread(target=lambda: [send_plan(scene, plan) for plan in plans])
     sending.start()
     slowest = 0.0
     while sending.is_alive():
