@@ -52,9 +52,8 @@ class PlanImportSummary(Answer):
     problem = fields.Nested(
         Problem,
         allow_none=True,
-        metadata={"description": "why it failed, as for a plan that is read at once; null: it has "
-                  "not"},
-    )  # fmt: skip
+        metadata={"description": "as for a plan that is read at once; null: it has not failed"},
+    )
     links = fields.Nested(PlanImportLinks)
 
 
