@@ -358,6 +358,7 @@ def site(app: Flask) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.faults("H5")
 def test_a_stadium_is_imported_sold_and_moved_to_its_next_version(
     running: Running, hall: Sale, site: str
