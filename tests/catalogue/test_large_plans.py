@@ -284,8 +284,21 @@ def test_an_import_over_which_workers_die_ends_with_a_dead_letter(
     assert state_of(conn)["source"] is None
 
 
+@pytest.fixture
+def told_to_stop() -> Iterator[threading.Event]:
+    """Whether this process is to stop: not yet, whatever workers of other tests were told."""
+    from tasks.durable.leases import told_to_stop
+
+    told_to_stop.clear()
+    yield told_to_stop
+    told_to_stop.clear()
+
+
 def test_progress_is_seen_while_a_plan_is_read_and_stored(
-    running: Running, hall: Sale, monkeypatch: pytest.MonkeyPatch
+    running: Running,
+    hall: Sale,
+    told_to_stop: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tasks import plan_imports
 
@@ -311,22 +324,19 @@ def test_progress_is_seen_while_a_plan_is_read_and_stored(
 
 
 def test_an_import_whose_worker_is_told_to_stop_begins_anew_elsewhere(
-    running: Running, hall: Sale
+    running: Running, hall: Sale, told_to_stop: threading.Event
 ) -> None:
     from tasks import plan_imports
-    from tasks.durable import leases
     from tasks.durable.backoff import record_failure
+    from tasks.durable.leases import Stopping
 
     started = hall.opera.post(plans_of(hall), large(small_hall()))
     lease = running.lease("import_plan")
     wanted = plan_imports.begin(lease)
     assert wanted
-    leases.told_to_stop.set()
-    try:
-        with pytest.raises(leases.Stopping) as stopped:
-            plan_imports.read_and_store(lease, wanted)
-    finally:
-        leases.told_to_stop.clear()
+    told_to_stop.set()
+    with pytest.raises(Stopping) as stopped:
+        plan_imports.read_and_store(lease, wanted)
     record_failure(lease, stopped.value)
     assert follow(running, hall.opera, started)["state"] == "done"
 
