@@ -128,7 +128,7 @@ def answer_plan_error(error: PlanError) -> Response:
     return problem(422, REFUSED, errors=in_body(error.errors))
 
 
-def in_body(errors: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+def in_body(errors: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
     """Errors of fields, as errors of the request's body."""
     return [{"location": "json", **found} for found in errors]
 
