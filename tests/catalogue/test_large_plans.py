@@ -264,8 +264,10 @@ def test_an_import_survives_the_death_of_its_worker(
             wait_until(lambda: not (orders / point).exists(), PATIENCE)
         assert state_of(conn)["state"] == "reading"
         assert (count(conn, "plans"), count(conn, "plan_versions")) == before
-        with process(command, env, tmp_path / "second.log"):
+        with process(command, env, tmp_path / "second.log") as keeper:
             wait_until(lambda: look(hall.opera, started)["state"] == "done", PATIENCE)
+            keeper.terminate()
+            keeper.wait(PATIENCE)
     assert (count(conn, "plans"), count(conn, "plan_versions")) == (before[0] + 1, before[1] + 1)
     assert look(hall.opera, started)["version"]["seats"] == 30
     assert running.tasks("import_plan") == []
