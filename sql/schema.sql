@@ -529,6 +529,7 @@ CREATE INDEX bookings_buyer ON bookings USING btree (buyer_id, created_at DESC);
 CREATE INDEX bookings_open ON bookings USING btree (event_id, deadline) WHERE state = ANY (ARRAY['held'::text, 'authorising'::text, 'expiring'::text, 'review'::text, 'secured'::text]);
 CREATE INDEX bookings_review ON bookings USING btree (event_id, review_until, id) WHERE state = 'review'::text;
 CREATE INDEX bookings_review_until ON bookings USING btree (review_until) WHERE state = 'review'::text;
+CREATE INDEX bookings_unpaid_ended ON bookings USING btree (ended_at) WHERE ended_at IS NOT NULL AND payment_id IS NULL AND confirmed_at IS NULL;
 
 CREATE TABLE booking_items (
     event_id bigint NOT NULL,
@@ -1113,7 +1114,7 @@ CREATE TABLE emails (
 CREATE INDEX emails_age ON emails USING btree (created_at) WHERE booking_id IS NULL;
 CREATE INDEX emails_of_refunds ON emails USING btree (event_id, booking_id) WHERE refund_id IS NOT NULL;
 CREATE UNIQUE INDEX emails_one_per_booking ON emails USING btree (event_id, booking_id, template) WHERE refund_id IS NULL AND postponement IS NULL;
-CREATE UNIQUE INDEX emails_one_per_postponement ON emails USING btree (event_id, postponement, booking_id) WHERE postponement IS NOT NULL;
+CREATE UNIQUE INDEX emails_one_per_postponement ON emails USING btree (event_id, booking_id, postponement) WHERE postponement IS NOT NULL;
 CREATE UNIQUE INDEX emails_one_per_refund ON emails USING btree (refund_id, template) WHERE refund_id IS NOT NULL;
 
 CREATE TABLE booking_addresses (
@@ -1247,3 +1248,16 @@ CREATE TABLE archived_entries (
     document jsonb NOT NULL,
     CONSTRAINT archived_entries_pkey PRIMARY KEY (month, event_id, id)
 ) PARTITION BY RANGE (month);
+
+CREATE TABLE purged_holds (
+    event_id bigint NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    bookings bigint NOT NULL,
+    seats bigint NOT NULL,
+    CONSTRAINT purged_holds_pkey PRIMARY KEY (event_id, state, reason),
+    CONSTRAINT purged_holds_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
+    CONSTRAINT purged_holds_bookings_check CHECK (bookings > 0),
+    CONSTRAINT purged_holds_check CHECK (seats >= bookings),
+    CONSTRAINT purged_holds_state_check CHECK (state = ANY (ARRAY['expired'::text, 'cancelled'::text]))
+);

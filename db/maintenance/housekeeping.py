@@ -23,7 +23,7 @@ def purge_batch(conn: Conn, kind: str, limit: int) -> int:
 
 
 def kinds() -> list[str]:
-    """The tables that are purged."""
+    """What is purged: tables, and holds that ended without an attempt to pay."""
     return list(_kinds())
 
 
@@ -37,6 +37,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "mailboxes": (psycopg.sql.SQL(sql.purge_mailboxes), 0),
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),
         "plan_imports": (psycopg.sql.SQL(sql.purge_plan_imports), 0),
+        "holds": (psycopg.sql.SQL(sql.purge_holds), keep.retention_holds),
     }
 
 

@@ -99,6 +99,9 @@ class Settings:
     """Days that dead letters are kept after they were resolved."""
     retention_emails: int = 90
     """Days that mails about no booking are kept; those of bookings are archived with them."""
+    retention_holds: int = 3
+    """Days that holds are kept that ended without an attempt to pay; others are archived with their
+    event."""
     prometheus_multiproc_dir: str = ""
     task_pace: float = 1.0
     """Tests only: a factor for the times of leases, resends and retries of tasks."""

@@ -40,11 +40,13 @@ def as_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     """Format rows as aligned columns, with numbers to the right."""
     cells = [list(columns), *([shown(row[column]) for column in columns] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    right = [all(isinstance(row[column], int | float) for row in rows) for column in columns]
+    right = [all(isinstance(row[column], int | float | None) for row in rows) for column in columns]
     return "\n".join("  " + aligned(line, widths, right) for line in cells)
 
 
 def shown(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 

@@ -1,4 +1,5 @@
--- Seconds between joining the queue and the decision, by the decision.
+-- Seconds between joining the queue and the decision, by the decision. Holds that were not paid are purged
+-- after some days, with their entries: they are counted, and their waits are no longer known.
 select e.state,
     coalesce(e.reason, '') as reason,
     count(*) as entries,
@@ -9,4 +10,7 @@ select e.state,
 from entries e
 where e.event_id = :event_id and e.decided_at is not null
 group by e.state, e.reason
-order by entries desc, e.state, e.reason;
+union all
+select 'booked', '(not paid, purged)', sum(bookings)::bigint, null, null, null, null
+from purged_holds where event_id = :event_id having count(*) > 0
+order by entries desc, state, reason;

@@ -236,6 +236,18 @@ def test_every_table_that_belongs_to_a_booking_is_moved(conn: Conn) -> None:
     )
 
 
+def test_what_belongs_to_a_booking_is_found_by_an_index(conn: Conn) -> None:
+    """A table that is read to its end for each booking would make an archive of days."""
+    conn.execute("set enable_seqscan = off")
+    parts = conn.execute("select *, part_condition(of_event, condition) as found_by "
+                         "from archive_parts()").fetchall()  # fmt: skip
+    for part in parts:
+        query = f"""explain select from bookings b, {part["of_table"]} x
+            where b.event_id = 1 and b.id = gen_random_uuid() and {part["found_by"]}"""
+        plan = "\n".join(row["QUERY PLAN"] for row in conn.execute(query.encode()))
+        assert "Seq Scan" not in plan, f"{part['part']}: {plan}"
+
+
 def dispute_news(payment: UUID) -> Notification:
     return Notification(
         id=f"evt_{uuid4()}",

@@ -10,15 +10,18 @@ returns setof record language sql immutable as $$
         (3, 'offline_refunds', 'offline_refunds', false, 'x.refund_id in (
             select r.id from refunds r where r.event_id = b.event_id and r.booking_id = b.id)'),
         (4, 'refund_emails', 'emails', true, 'x.booking_id = b.id and x.refund_id is not null'),
-        (5, 'emails', 'emails', true, 'x.booking_id = b.id and x.refund_id is null'),
-        (6, 'disputes', 'disputes', true, 'x.booking_id = b.id'),
-        (7, 'fraud_warnings', 'fraud_warnings', true, 'x.booking_id = b.id'),
-        (8, 'refunds', 'refunds', true, 'x.booking_id = b.id'),
-        (9, 'offline_payments', 'offline_payments', false, 'x.payment_id in (
+        (5, 'emails', 'emails', true,
+            'x.booking_id = b.id and x.refund_id is null and x.postponement is null'),
+        (6, 'postponement_emails', 'emails', true,
+            'x.booking_id = b.id and x.refund_id is null and x.postponement is not null'),
+        (7, 'disputes', 'disputes', true, 'x.booking_id = b.id'),
+        (8, 'fraud_warnings', 'fraud_warnings', true, 'x.booking_id = b.id'),
+        (9, 'refunds', 'refunds', true, 'x.booking_id = b.id'),
+        (10, 'offline_payments', 'offline_payments', false, 'x.payment_id in (
             select p.id from payments p where p.event_id = b.event_id and p.booking_id = b.id)'),
-        (10, 'payments', 'payments', true, 'x.booking_id = b.id'),
-        (11, 'seats', 'seats', true, 'x.booking_id = b.id and x.seat = any (array(
+        (11, 'payments', 'payments', true, 'x.booking_id = b.id'),
+        (12, 'seats', 'seats', true, 'x.booking_id = b.id and x.seat = any (array(
             select i.seat from booking_items i where i.event_id = b.event_id and i.booking_id = b.id))'),
-        (12, 'entries', 'entries', true, 'x.id = b.entry_id'),
-        (13, 'items', 'booking_items', true, 'x.booking_id = b.id')
+        (13, 'entries', 'entries', true, 'x.id = b.entry_id'),
+        (14, 'items', 'booking_items', true, 'x.booking_id = b.id')
 $$;

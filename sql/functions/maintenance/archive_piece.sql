@@ -82,6 +82,7 @@ declare
             'allocations', (select jsonb_agg(to_jsonb(a)) from allocations a where a.event_id = e.id),
             'postponements', (select jsonb_agg(to_jsonb(p) order by p.number) from postponements p
                 where p.event_id = e.id),
+            'purged_holds', (select jsonb_agg(to_jsonb(h)) from purged_holds h where h.event_id = e.id),
             'cancellation', (select to_jsonb(c) from event_cancellations c where c.event_id = e.id),
             'lane', (select to_jsonb(l) || to_jsonb(s)
                 from lanes l join lane_state s on s.event_id = l.event_id where l.event_id = e.id),
@@ -97,6 +98,7 @@ begin
         (a.document -> 'seats') || (excluded.document -> 'seats'));
     delete from seats where event_id = p_event;
     delete from buyer_seats where event_id = p_event;
+    delete from purged_holds where event_id = p_event;
     delete from queue_leavers where event_id = p_event;
     delete from lane_wakes where event_id = p_event;
     delete from queue_endings where event_id = p_event;

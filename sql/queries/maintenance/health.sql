@@ -77,9 +77,16 @@ SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8 AS age
 FROM reconciliations WHERE state = 'finished' HAVING count(*) > 0
 
 -- count_bookings --
--- Bookings by state, of events that are on sale.
-SELECT state, count(*) AS bookings FROM bookings
-WHERE event_id = ANY (ARRAY(
-    SELECT id FROM events WHERE state = 'on_sale' AND off_sale_at > clock_timestamp()
-    ORDER BY id DESC LIMIT 50))
+-- Bookings by state, of events that are on sale; holds that were purged count with the state they had.
+WITH sales AS MATERIALIZED (
+    SELECT array_agg(id) AS ids FROM (
+        SELECT id FROM events WHERE state = 'on_sale' AND off_sale_at > clock_timestamp()
+        ORDER BY id DESC LIMIT 50) e
+)
+SELECT state, sum(bookings)::bigint AS bookings
+FROM (
+    SELECT state, count(*) AS bookings FROM bookings
+    WHERE event_id = ANY ((SELECT ids FROM sales)::bigint[]) GROUP BY state
+    UNION ALL
+    SELECT state, bookings FROM purged_holds WHERE event_id = ANY ((SELECT ids FROM sales)::bigint[])) b
 GROUP BY state

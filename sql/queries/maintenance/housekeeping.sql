@@ -46,6 +46,10 @@ DELETE FROM mailboxes WHERE mailbox IN (
     WHERE last_day < (clock_timestamp() AT TIME ZONE 'utc')::date - 2
     ORDER BY last_day LIMIT %(limit)s)
 
+-- purge_holds --
+-- Deletes old holds that ended without an attempt to pay, with all that belongs to them; a row for each.
+SELECT purge_holds(make_interval(days => %(days)s), %(limit)s) AS booking_id
+
 -- list_old_log --
 -- Old partitions of the state log. One is kept while an event that existed in its month is not archived:
 -- the event's bookings take their part of the log into the archive.
