@@ -36,6 +36,7 @@ pytest_plugins = [
     "tests.support.document",
     "tests.support.every_object",
     "tests.support.listening",
+    "tests.support.sites",
     "tests.support.running",
     "tests.support.gateways",
     "tests.support.programs",

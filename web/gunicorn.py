@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from db.runtime.settings import settings
 from db.runtime.startup import say_if_postgres_is_away
 
-worker_class = "gthread"
+worker_class = "web.worker.Worker"  # gthread
 threads = 8
 preload_app = False
 keepalive = 30

@@ -1,6 +1,8 @@
 """Clients of the API, each at an address of its own, and requests that no library would send."""
 
 import socket
+from email.message import Message
+from http.client import parse_headers
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,16 +67,20 @@ def connect(url: str, address: str = "127.0.0.1") -> socket.socket:
     )
 
 
-def status_of(url: str, content: bytes, address: str = "127.0.0.1") -> int:
-    """The status of the answer to bytes; 0 if there is none before the connection ends."""
+def answer_to(url: str, content: bytes, address: str = "127.0.0.1") -> tuple[int, Message]:
+    """Status and headers of the answer to bytes; 0 if there is none before the connection ends."""
     with connect(url, address) as raw:
         try:
             raw.sendall(content)
-            line = raw.makefile("rb").readline()
+            answer = raw.makefile("rb")
+            words = answer.readline().split()
+            return (int(words[1]), parse_headers(answer)) if len(words) > 1 else (0, Message())
         except OSError:
-            return 0
-    words = line.split()
-    return int(words[1]) if len(words) > 1 else 0
+            return 0, Message()
+
+
+def status_of(url: str, content: bytes, address: str = "127.0.0.1") -> int:
+    return answer_to(url, content, address)[0]
 
 
 def get_raw(url: str, target: str, *, host: str = "tickets.example", address: str) -> int:

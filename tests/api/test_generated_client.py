@@ -5,15 +5,12 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from flask import Flask
-from werkzeug.serving import make_server
 
 from db.accounts import api_keys
 from db.connections import transaction
@@ -49,17 +46,6 @@ class Client:
 
 
 @pytest.fixture
-def site(running: Running, app: Flask) -> Iterator[str]:
-    """The app at an address, beside workers and the sandbox."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=[0.01])
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-
-
-@pytest.fixture
 def client(
     site: str, document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Client]:
@@ -91,7 +77,7 @@ def raw(document: Document) -> set[str]:
 
 
 @pytest.mark.faults("OpenAPI")
-def test_a_generated_client_buys_pays_and_refunds(client: Client, running: Running) -> None:
+def test_a_generated_client_buys_pays_and_refunds(running: Running, client: Client) -> None:
     models, event = client.models, running.sale.event
     ana = models.NewAccount(email="ana@example.org", name="Ana Lima")
     buyer = client.call("", "addAccount", body=ana).token

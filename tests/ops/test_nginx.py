@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +12,18 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from flask import request
-from werkzeug.serving import make_server
 
 from db.connections import Conn
+from ops.hostile.clients import answer_to
 from ops.local.nginx import configure, running_nginx
 from ops.local.servers import free_port
-from tests.support.listening import Listener, Live
+from tests.support.listening import Live, hear_the_turn
 from tests.support.programs import need_program
+from tests.support.sites import serving
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 from web.app import create_app
+from web.support.headers import LIVE, NOTHING
 
 pytestmark = pytest.mark.system
 
@@ -49,23 +50,15 @@ class Proxied:
 
 @pytest.fixture
 def proxied(configured: dict[str, str], live: Live, tmp_path: Path) -> Iterator[Proxied]:
-    """An app of its own: one that has answered cannot be given a function that listens."""
-    asked, app = list[str](), create_app()
+    app, asked = create_app(), list[str]()
     app.before_request(lambda: asked.append(f"{request.method} {request.path}"))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     port = free_port()
-    main = configure(tmp_path, port, server.server_port, live.port)
     found = Proxied(f"http://127.0.0.1:{port}", asked, tmp_path / "access.log")
-    try:
+    with serving(app) as url:
+        main = configure(tmp_path, port, urlsplit(url).port or 0, live.port)
         with running_nginx(need_program("nginx"), tmp_path, main):
             wait_until(lambda: is_up(found))
             yield found
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def is_up(proxied: Proxied) -> bool:
@@ -181,16 +174,38 @@ def test_drafts_are_not_kept_for_others(proxied: Proxied, hall: Sale) -> None:
 def test_events_come_through_at_once(
     proxied: Proxied, tosca: Sale, alice: Caller, conn: Conn
 ) -> None:
-    ticket = tosca.join(alice).json["ticket"]
-    url = f"{proxied.url}{tosca.path}/queue/stream?ticket={ticket}"
-    with requests.get(url, stream=True, timeout=10) as response:
-        listener = Listener(response)
-        assert listener.next().data["number"] == 1
-        tosca.drain(conn)
-        assert listener.next(lambda event: event.name == "turn").data["state"] == "booked"
-        assert listener.read() is None
+    ticket = hear_the_turn(proxied.url, tosca, alice, conn)
     wait_until(lambda: "/queue/stream" in proxied.log.read_text())
     assert ticket not in proxied.log.read_text()
+
+
+@pytest.mark.faults("headers")
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /v1/events HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
+        b"GET /v1/events HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"\x00\xff\r\n\r\n",
+    ],
+)
+def test_answers_of_its_own_have_the_headers_of_all(proxied: Proxied, request_bytes: bytes) -> None:
+    status, found = answer_to(proxied.url, request_bytes)
+    assert 400 <= status < 500
+    assert found.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert found.get_all("Cache-Control") == ["no-store"]
+    assert found.get_all("Content-Security-Policy") == [NOTHING]
+
+
+@pytest.mark.parametrize("part", ["", "/queue", "/availability", "/seats"])
+def test_it_adds_no_header_that_there_is(proxied: Proxied, tosca: Sale, part: str) -> None:
+    head = f"GET {tosca.path}{part} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+    for _ in range(2):  # from the web process, and from the cache
+        status, found = answer_to(proxied.url, head)
+        assert status == 200
+        for name in LIVE:
+            assert len(found.get_all(name) or []) == 1, (name, found.items())
 
 
 def test_gauges_are_for_this_machine(proxied: Proxied) -> None:

@@ -1,7 +1,6 @@
 """The proxy of this machine, in front of a web app and a live process: ops/local/Caddyfile."""
 
 import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,6 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from flask import request
-from werkzeug.serving import make_server
 
 from db.connections import Conn
 from db.runtime.settings import settings
@@ -19,11 +17,14 @@ from ops.hostile.clients import Client, connect
 from ops.local.proxy import COMMAND, proxy_env, source_address
 from ops.local.servers import free_port
 from ops.local.stack import HOST_V6, has_ipv6
-from tests.support.listening import Listener, Live, answers
+from tests.support.listening import Live, answers, hear_the_turn
 from tests.support.processes import environment_of, process
+from tests.support.sites import serving
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 from web.app import create_app
+from web.support import headers
+from web.support.blueprint import MAX_BODY
 from web.support.client_address import client
 
 pytestmark = [pytest.mark.processes, pytest.mark.faults("X-Forwarded-For")]
@@ -54,20 +55,12 @@ def proxied(
     settings.cache_clear()
     app, found = create_app(), Proxied(free_port())
     app.before_request(found.note)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     hosts = ["127.0.0.1", *([HOST_V6] if has_ipv6() else [])]
-    web_url = f"http://127.0.0.1:{server.server_port}"
-    env = environment_of(proxy_env(tmp_path / "proxy", found.port, hosts, web_url, live.url))
-    try:
+    with serving(app) as web_url:
+        env = environment_of(proxy_env(tmp_path / "proxy", found.port, hosts, web_url, live.url))
         with process(COMMAND, env, tmp_path / "proxy.log"):
             wait_until(lambda: answers(f"{found.url}/healthz"), 20)
             yield found
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_each_client_is_known_by_the_address_it_comes_from(proxied: Proxied) -> None:
@@ -89,14 +82,7 @@ def test_an_address_that_a_client_makes_up_is_replaced(proxied: Proxied) -> None
 def test_events_come_through_at_once(
     proxied: Proxied, tosca: Sale, alice: Caller, conn: Conn
 ) -> None:
-    ticket = tosca.join(alice).json["ticket"]
-    url = f"{proxied.url}{tosca.path}/queue/stream?ticket={ticket}"
-    with requests.get(url, stream=True, timeout=10) as response:
-        listener = Listener(response)
-        assert listener.next().data["number"] == 1
-        tosca.drain(conn)
-        assert listener.next(lambda event: event.name == "turn").data["state"] == "booked"
-        assert listener.read() is None
+    hear_the_turn(proxied.url, tosca, alice, conn)
 
 
 def test_half_a_request_takes_no_place_of_the_web_processes(proxied: Proxied) -> None:
@@ -110,23 +96,39 @@ def test_half_a_request_takes_no_place_of_the_web_processes(proxied: Proxied) ->
 
 
 def test_metrics_are_not_shown_through_it(proxied: Proxied) -> None:
-    for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}):
-        assert (
-            requests.get(f"{proxied.url}/metrics", headers=headers, timeout=10).status_code == 404
-        )
+    for given in ({}, {"X-Forwarded-For": "127.0.0.1"}):
+        answer = requests.get(f"{proxied.url}/metrics", headers=given, timeout=10)
+        assert answer.status_code == 404
 
 
 def test_a_body_is_refused_that_is_too_long_and_a_plan_may_be_long(proxied: Proxied) -> None:
-    def post(path: str) -> requests.Response:
-        headers = {"Content-Type": "application/json"}
-        return requests.post(proxied.url + path, b" " * (2 * 2**20), headers=headers, timeout=10)
+    def post(path: str, length: int = 2 * 2**20) -> requests.Response:
+        json = {"Content-Type": "application/json"}
+        return requests.post(proxied.url + path, b" " * length, headers=json, timeout=10)
 
-    refused = post("/v1/accounts")
+    refused = post("/v1/accounts", MAX_BODY + 1)
+    assert post("/v1/accounts", MAX_BODY).status_code == 400
+    assert post("/webhooks/stripe", MAX_BODY + 1).status_code == 400, "no signature"
     assert (refused.status_code, refused.json()["status"]) == (413, 413)
     assert refused.headers["Content-Type"].startswith("application/problem+json")
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     plan = post("/v1/venues/1/plans")
     assert (plan.status_code, "POST /v1/venues/1/plans" in proxied.asked) == (401, True)
+
+
+@pytest.mark.faults("headers")
+def test_answers_that_usher_does_not_make_have_the_headers_of_all(
+    proxied: Proxied, tosca: Sale
+) -> None:
+    """The live process' server cannot read so long a head, and Usher never hears of it."""
+    url = f"{proxied.url}{tosca.path}/queue/stream"
+    answer = requests.get(url, headers={"X-Long": "a" * 20_000}, timeout=10)
+    assert answer.status_code == 400
+    for name, value in headers.LIVE.items():
+        assert name == "Referrer-Policy" or answer.headers[name] == value
+    docs = requests.get(f"{proxied.url}/docs", timeout=10)
+    for name in headers.LIVE:
+        assert len(docs.raw.headers.getlist(name)) == 1, "Usher's own stay"
 
 
 def test_processes_that_are_away_are_a_problem_like_others(

@@ -4,30 +4,15 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
-from werkzeug.serving import make_server
 
 from ops import verify_draw
 from tests.support.lobbies import SOURCE, Lobby
 from tests.support.world import Caller
-
-
-@pytest.fixture
-def site(app: Flask) -> Iterator[str]:
-    """The app at an address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=[0.01])
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
 
 
 @pytest.fixture

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import requests
 
+from db.connections import Conn
 from ops.local.servers import free_port, tethered
 from ops.local.supervisor import ROOT
 from tests.support.waiting import wait_until
+from tests.support.world import Caller, Sale
 
 
 @dataclass
@@ -138,3 +140,16 @@ def listening(
     url = f"{live.url}{path}" + (f"?ticket={ticket}" if ticket else "")
     with requests.get(url, headers=headers, stream=True, timeout=15) as response:
         yield Listener(response)
+
+
+def hear_the_turn(url: str, sale: Sale, buyer: Caller, conn: Conn) -> str:
+    """A buyer joins, hears the place and then the turn by the queue ticket; the ticket."""
+    ticket = str(sale.join(buyer).json["ticket"])
+    path = f"{sale.path}/queue/stream?ticket={ticket}"
+    with requests.get(url + path, stream=True, timeout=10) as response:
+        listener = Listener(response)
+        assert listener.next().data["number"] == 1
+        sale.drain(conn)
+        assert listener.next(lambda event: event.name == "turn").data["state"] == "booked"
+        assert listener.read() is None
+    return ticket
