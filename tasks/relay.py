@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import dramatiq
 import structlog
 
-from db.connections import refuse_transaction, transaction
+from db.connections import Conn, refuse_transaction, transaction
 from db.durable import outbox
 from db.queue import lanes
 from db.runtime.faults import reach
@@ -26,6 +26,11 @@ log = structlog.get_logger()
 TICK = 0.05
 OUTSTANDING = 500
 """The most messages that wait in Redis per queue; more would be sent again while they wait."""
+
+SHARE = 16
+"""The most messages of one gateway account that wait for a worker: 320 a second, since workers
+fetch them within a tick while they have room. Others' payments wait behind them for as long as that
+account's rate limit lets them through: so fewer than a worker has threads."""
 
 
 def run(stop: threading.Event) -> None:
@@ -50,7 +55,7 @@ def relay_once() -> None:
         room = OUTSTANDING - waiting(queue)
         if room > 0:
             with transaction() as conn:
-                due = outbox.take_due(conn, queue, room)
+                due = take_due(conn, queue, room)
             for message in messages(due):
                 send(message)
     if waiting(drain.queue_name) == 0:
@@ -58,6 +63,12 @@ def relay_once() -> None:
             work = lanes.any_work(conn, settings().saga_backlog)
         if work:
             send(drain.message())
+
+
+def take_due(conn: Conn, queue: str, room: int) -> list[outbox.DueTask]:
+    if queue == "payments":
+        return outbox.take_due_in_shares(conn, queue, room, SHARE)
+    return outbox.take_due(conn, queue, room)
 
 
 def send(message: dramatiq.Message[None]) -> None:

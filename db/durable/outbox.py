@@ -18,6 +18,10 @@ from db.runtime.settings import settings
 
 sql = load("durable/outbox")
 
+LOOKED_AT = 2500
+"""Due tasks that are looked at, to find those of other gateway accounts: a few more than
+SAGA_BACKLOG, with which the lanes of an account pause."""
+
 CLAIMS_BESIDE_OTHERS = 2
 """Leases without an outcome after which a task is in quarantine: before that, another task of the
 process may have been the cause. Two, because one crash should not send all tasks of a process
@@ -56,6 +60,14 @@ def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:
     """Take at most `limit` tasks of a queue that messages are to be sent for now."""
     values = {"queue": queue, "limit": limit, "pace": settings().task_pace}
     rows = conn.execute(sql.take_due, values)
+    return [DueTask(**row) for row in rows]
+
+
+def take_due_in_shares(conn: Conn, queue: str, limit: int, share: int) -> list[DueTask]:
+    """The same, but of each gateway account at most `share` tasks that no worker has yet, and its
+    events take turns."""
+    values = {"queue": queue, "limit": limit, "pace": settings().task_pace}
+    rows = conn.execute(sql.take_due_in_shares, values | {"share": share, "ahead": LOOKED_AT})
     return [DueTask(**row) for row in rows]
 
 

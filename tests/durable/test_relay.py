@@ -13,6 +13,7 @@ from redis.retry import Retry
 from db.connections import CalledInTransaction, one, transaction
 from db.runtime.settings import settings
 from tests.support.running import Running
+from tests.support.theatre import build_theatre
 from tests.support.waiting import wait_until
 
 SHOW_PLANS = """
@@ -203,3 +204,59 @@ def test_the_urgent_are_sent_first(running: Running) -> None:
     with transaction() as conn:
         due = outbox.take_due(conn, "mail", 3)
     assert sorted(task.priority for task in due) == [20, 50, 50]
+
+
+def due_of(running: Running, event: int, number: int) -> None:
+    query = "select enqueue('refund', 'payments', null, '{}', %s) from generate_series(1, %s)"
+    running.conn.execute(query, [event, number])
+
+
+def sent_of(running: Running) -> dict[int, int]:
+    """By event: its tasks that were sent."""
+    query = "select event_id, count(*) as n from outbox where sends > 0 group by event_id"
+    return {row["event_id"]: row["n"] for row in running.conn.execute(query)}
+
+
+@pytest.mark.faults("backlog")
+@pytest.mark.usefixtures("usual_pace")
+def test_a_crowd_of_one_gateway_account_does_not_stand_before_others(running: Running) -> None:
+    from tasks.relay import SHARE, relay_once
+
+    crowded, other = running.sale, build_theatre(running.conn, {1: ["."]})
+    due_of(running, crowded.event, 600)
+    due_of(running, other.event, 3)
+    relay_once()
+    assert sent_of(running) == {crowded.event: SHARE, other.event: 3}
+    assert waiting("payments") == SHARE + 3
+    relay_once()
+    assert sent_of(running)[crowded.event] == SHARE, "none was fetched"
+    lease = """
+        update outbox set lease_token = gen_random_uuid(), lease_until = now() + interval '1 h'
+        where id in (select id from outbox where sends > 0 and event_id = %s limit 10)"""
+    running.conn.execute(lease, [crowded.event])
+    relay_once()
+    assert sent_of(running)[crowded.event] == SHARE + 10, "workers have ten"
+
+
+@pytest.mark.faults("backlog")
+@pytest.mark.usefixtures("usual_pace")
+def test_events_of_one_gateway_account_take_turns(running: Running) -> None:
+    from tasks.relay import SHARE, relay_once
+
+    crowded, other = running.sale, build_theatre(running.conn, {1: ["."]})
+    running.conn.execute("update events set gateway_account_id = %s", [crowded.gateway])
+    due_of(running, crowded.event, 600)
+    due_of(running, other.event, 40)
+    relay_once()
+    sent = sent_of(running)
+    assert sum(sent.values()) == SHARE
+    assert abs(sent[crowded.event] - sent[other.event]) <= 1
+
+
+@pytest.mark.usefixtures("usual_pace")
+def test_tasks_of_no_event_have_no_share(running: Running) -> None:
+    from tasks.relay import SHARE, relay_once
+
+    add(running, 2 * SHARE, "refund", "payments")
+    relay_once()
+    assert waiting("payments") == 2 * SHARE

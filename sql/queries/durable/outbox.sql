@@ -16,6 +16,52 @@ WHERE id = ANY (ARRAY(
     LIMIT %(limit)s))
 RETURNING id, actor, priority, claims
 
+-- take_due_in_shares --
+-- The same, for tasks that wait for a gateway: of each gateway account at most so many messages wait for a
+-- worker (%(share)s), and its events take turns. So a crowd that pays through one account does not stand
+-- before those who pay through another. What was sent five seconds ago may be lost and does not count any more.
+-- %(ahead)s: how many due tasks are looked at. What is looked at is not locked until it is chosen.
+WITH levels AS (
+    SELECT unnest('{20,50,80}'::smallint[]) AS priority
+), sent AS (
+    SELECT e.gateway_account_id AS account, count(*) AS waiting
+    FROM levels l CROSS JOIN LATERAL (
+        SELECT event_id FROM outbox
+        WHERE queue = %(queue)s AND priority = l.priority
+            AND resend_at > statement_timestamp() + %(pace)s * interval '10 s'
+            AND resend_at <= statement_timestamp() + %(pace)s * interval '15 s'
+            AND run_at <= statement_timestamp() AND sends > 0
+            AND (lease_until IS NULL OR lease_until < statement_timestamp())
+        LIMIT %(ahead)s) o
+    JOIN events e ON e.id = o.event_id
+    GROUP BY e.gateway_account_id
+), due AS MATERIALIZED (
+    SELECT o.*, e.gateway_account_id AS account
+    FROM levels l CROSS JOIN LATERAL (
+        SELECT id, priority, resend_at, event_id FROM outbox
+        WHERE queue = %(queue)s AND priority = l.priority AND resend_at <= statement_timestamp()
+        ORDER BY resend_at LIMIT %(ahead)s) o
+    LEFT JOIN events e ON e.id = o.event_id
+), turns AS (
+    SELECT d.*, row_number() OVER (PARTITION BY priority, event_id ORDER BY resend_at, id) AS turn FROM due d
+), places AS (
+    SELECT t.*, row_number() OVER (PARTITION BY t.account ORDER BY priority, turn, resend_at)
+        + coalesce(s.waiting, 0) AS place
+    FROM turns t LEFT JOIN sent s ON s.account = t.account
+)
+UPDATE outbox
+SET sends = sends + 1,
+    resend_at = clock_timestamp()
+        + %(pace)s * least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
+            * CASE WHEN claims > 0 THEN 0.5 + random() / 2 ELSE 1 END
+WHERE id = ANY (ARRAY(
+    SELECT id FROM outbox
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM places WHERE account IS NULL OR place <= %(share)s
+        ORDER BY priority, place, resend_at LIMIT %(limit)s)) AND resend_at <= statement_timestamp()
+    FOR UPDATE SKIP LOCKED))
+RETURNING id, actor, priority, claims
+
 -- lease --
 -- Leases tasks to one worker, which alone may finish them; other workers do not get them. A lease that
 -- expired means that its worker died or lost its connection. After %(beside_others)s such leases a task
