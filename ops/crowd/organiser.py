@@ -11,6 +11,8 @@ from psycopg.rows import dict_row
 
 from db.accounts.api_keys import add_key, add_organisation
 
+Json = dict[str, Any]
+
 TIME_ZONE = "Europe/Berlin"
 DEAREST = 9900
 STEP_DOWN = 0.8
@@ -51,20 +53,14 @@ def put_on_sale(
         "/v1/venues", {"name": plan_path.stem.title(), "city": "Berlin", "time_zone": TIME_ZONE}
     )
     plan = organiser.import_plan(venue["id"], plan_path.read_bytes())
-    opening = datetime.now(UTC) + timedelta(seconds=on_sale_in_s)
+    evening = an_evening(venue, plan, datetime.now(UTC) + timedelta(seconds=on_sale_in_s))
     event = organiser.post(
         "/v1/events",
-        {
-            "name": f"An evening at {plan['name'] or venue['name']}"[:200],
-            "venue_id": venue["id"],
-            "plan_version_id": plan["version_id"],
-            "starts_at": (opening + timedelta(days=60)).isoformat(),
-            "on_sale_at": opening.isoformat(),
-            "off_sale_at": (opening + timedelta(days=59)).isoformat(),
+        evening
+        | {
             "currency": currency,
             "booking_fee": BOOKING_FEE,
             "booking_fee_tax_rate": BOOKING_FEE_TAX_RATE,
-            "seats_per_buyer": 8,
             "hold_seconds": hold_seconds,
             "gated": gated,
             "categories": prices(plan["categories"], free),
@@ -74,6 +70,21 @@ def put_on_sale(
     if in_flight_cap:
         organiser.patch(f"/v1/events/{event['id']}/lane", {"in_flight_cap": in_flight_cap})
     return int(event["id"])
+
+
+def an_evening(venue: Json, plan: Json, opening: datetime) -> Json:
+    """An event that is on sale from a time on, until a day before; without its prices."""
+    return {
+        "name": f"An evening at {plan['name'] or venue['name']}"[:200],
+        "venue_id": venue["id"],
+        "plan_version_id": plan["version_id"],
+        "starts_at": (opening + timedelta(days=60)).isoformat(),
+        "on_sale_at": opening.isoformat(),
+        "off_sale_at": (opening + timedelta(days=59)).isoformat(),
+        "currency": "EUR",
+        "seats_per_buyer": 8,
+        "hold_seconds": 600,
+    }
 
 
 def prices(categories: list[dict[str, Any]], free: bool) -> list[dict[str, Any]]:

@@ -2,6 +2,6 @@
 
 `scene` has the stack with limits on, and clients with addresses of their own; `table` what an
 attack is; the attacks stand in files by what they are about: `caches`, `cards`, `seats`, `mails`,
-`sign_ins`, `addresses`, `protocol`. `mixed` runs many at once beside honest buyers, who are a
-process of their own (`crowd`).
+`backlogs`, `sign_ins`, `addresses`, `protocol`. `mixed` runs many at once beside honest buyers, who
+are a process of their own (`crowd`).
 """

@@ -87,17 +87,22 @@ METRICS = [
 
 
 @attack("/metrics", "answers that show figures to others", 0)
-def metrics_for_all(scene: Scene) -> float:
+def metrics_for_all(scene: Scene) -> list[str]:
     """The metrics of the web and live processes are asked for from outside, in other spellings and
     with headers that name an address of the private network."""
-    shown = 0
+    shown = list[str]()
     for url in filter(None, (scene.stack.web_url, scene.nginx_url)):
         client = scene.client(url)
-        shown += sum(get_raw(url, target, address=client.address) == 200 for target in METRICS)
+        shown += [
+            f"{url}{target}"
+            for target in METRICS
+            if get_raw(url, target, address=client.address) == 200
+        ]
         for headers in (
             {"X-Forwarded-For": "127.0.0.1"},
             {"Authorization": "Bearer "},
             {"X-Real-IP": "::1"},
         ):
-            shown += b"usher_" in client.get("/metrics", headers=headers).content
+            if b"usher_" in client.get("/metrics", headers=headers).content:
+                shown.append(f"{url} with {headers}")
     return shown

@@ -33,36 +33,41 @@ METHOD_FORMS = [
 ]
 
 
-def wrong_answers(scene: Scene, event: Event, part: str) -> int:
-    """How many of some buyers get something else than the document."""
+def wrong_answers(scene: Scene, event: Event, part: str, after: str = "") -> list[str]:
+    """What some buyers get instead of the document."""
     buyer = scene.client(scene.nginx_url)
     answers = [buyer.get(f"{event.path}/{part}") for _ in range(3)]
-    return sum(answer.status_code != 200 or len(answer.content) < 20 for answer in answers)
+    return [
+        f"{part} {after}: {answer.status_code} {answer.text[:60]!r}"
+        for answer in answers
+        if answer.status_code != 200 or len(answer.content) < 20
+    ]
 
 
 @attack("H1", "buyers who get an error instead of the document", 0, needs_nginx=True, slow=True)
-def another_spelling_of_a_path_is_stored(scene: Scene) -> float:
+def another_spelling_of_a_path_is_stored(scene: Scene) -> list[str]:
     """The path of a public document is asked for in spellings that nginx normalises and Usher does
     not know, so that an error is stored where buyers look."""
-    event, mallory, wrong = scene.event(), scene.address(), 0
+    event, mallory, wrong = scene.event(), scene.address(), list[str]()
     for part in ("queue", "availability", "seats"):
         for spelling in SPELLINGS:
             target = spelling.format(id=event.id, part=part)
             time.sleep(FRESH_S if part != "seats" else 0)
             for _ in range(5):
                 get_raw(scene.nginx_url, target, address=mallory)
-            wrong += wrong_answers(scene, event, part)
+            wrong += wrong_answers(scene, event, part, f"after {target}")
     return wrong
 
 
 @attack("H1", "buyers who get an old error after the sale has opened", 0, needs_nginx=True)
-def errors_are_stored_before_a_sale_opens(scene: Scene) -> float:
+def errors_are_stored_before_a_sale_opens(scene: Scene) -> list[str]:
     """A draft's documents are asked for until its sale opens, so that a 404 is told then."""
     draft, mallory = scene.draft(), scene.client(scene.nginx_url)
     for part in ("", "/queue", "/availability", "/seats") * 10:
         mallory.get(draft.path + part)
     scene.organiser.post(f"{draft.path}/open", {})
-    return sum(wrong_answers(scene, draft, part) for part in ("queue", "availability", "seats"))
+    parts = ("queue", "availability", "seats")
+    return [wrong for part in parts for wrong in wrong_answers(scene, draft, part)]
 
 
 @attack("H1", "requests that reach the web processes in a second", 3, needs_nginx=True)
@@ -81,15 +86,15 @@ def queries_hosts_and_tokens_pass_the_cache(scene: Scene) -> float:
 
 
 @attack("H1", "buyers who get another request's answer", 0, needs_nginx=True, slow=True)
-def methods_and_headers_change_what_is_stored(scene: Scene) -> float:
+def methods_and_headers_change_what_is_stored(scene: Scene) -> list[str]:
     """A document is asked for by other methods and with headers that change the answer, when its
     copy is old, so that the changed answer is stored."""
-    event, mallory, wrong = scene.event(), scene.client(scene.nginx_url), 0
+    event, mallory, wrong = scene.event(), scene.client(scene.nginx_url), list[str]()
     for method, headers in METHOD_FORMS:
         time.sleep(FRESH_S)
         for _ in range(3):
             mallory.ask(method, f"{event.path}/queue", headers=headers)
-        wrong += wrong_answers(scene, event, "queue")
+        wrong += wrong_answers(scene, event, "queue", f"after {method} with {headers}")
     return wrong
 
 

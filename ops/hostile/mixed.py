@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import requests
 
@@ -14,7 +15,7 @@ from ops.hostile.addresses import forged_headers
 from ops.hostile.cards import BAD_CARDS
 from ops.hostile.clients import connect
 from ops.hostile.protocol import HEAD, MALFORMED
-from ops.hostile.scene import Event, Refused, Scene
+from ops.hostile.scene import Event, Refused, Scene, meanwhile
 
 PAUSE_S = 0.1
 """Between two steps of one attacker. Attackers, buyers and Usher share this machine: without a
@@ -34,19 +35,9 @@ class Mixed:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        over = threading.Event()
-        threads = [
-            threading.Thread(target=self._repeat, args=[name, step, over])
-            for name, step in self.steps().items()
-        ]
-        for thread in threads:
-            thread.start()
-        try:
+        acts = [partial(self._repeat, name, step) for name, step in self.steps().items()]
+        with meanwhile(*acts):
             yield
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
 
     def _repeat(self, name: str, step: Step, over: threading.Event) -> None:
         while not over.wait(PAUSE_S):

@@ -5,16 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import requests
 
-from ops.hostile.clients import Client, connect, status_of
-from ops.hostile.scene import STREAMS_AN_ADDRESS, Event, Scene, at_once
+from ops.hostile.clients import Client, answer_to, connect, status_of
+from ops.hostile.scene import STREAMS_AN_ADDRESS, Event, Scene, at_once, meanwhile
 from ops.hostile.table import attack
 from ops.plans.arena import arena
 from web.api.lanes import OWN_WEIGHTS
 
 MIB = 2**20
+HEADERS = ("X-Content-Type-Options", "Content-Security-Policy", "Cache-Control")
 
 
 def huge_plans() -> Iterator[Callable[[], bytes]]:
@@ -41,12 +43,14 @@ def send_plan(scene: Scene, content: bytes) -> int:
 
 
 @attack("H5", "web processes that died, or answers other than 4xx", 0)
-def plans_that_are_huge_when_read(scene: Scene) -> float:
+def plans_that_are_huge_when_read(scene: Scene) -> list[str]:
     """Plans of up to 64 MiB with millions of empty parts, deep nesting, or millions of names."""
     deaths = deaths_of_workers(scene)
     statuses = [send_plan(scene, make()) for make in huge_plans()]
-    wrong = sum(not 400 <= status < 500 for status in statuses)
-    return deaths_of_workers(scene) - deaths + wrong
+    wrong = [
+        f"plan {n}: {status}" for n, status in enumerate(statuses, 1) if not 400 <= status < 500
+    ]
+    return wrong + ["a web process died"] * (deaths_of_workers(scene) - deaths)
 
 
 def deaths_of_workers(scene: Scene) -> int:
@@ -113,23 +117,19 @@ def opened(event: Event, guests: list[Client]) -> Iterator[int]:
 def ids_that_do_not_exist_evict_documents(scene: Scene) -> float:
     """Documents of thousands of events that do not exist are asked for, so that those of a hot
     event are made anew for each reader."""
-    event, over = scene.event(), threading.Event()
-    mallory = scene.client(scene.stack.direct_url)
+    event, mallory = scene.event(), scene.client(scene.stack.direct_url)
 
-    def ask_for_nothing(thread: int) -> None:
+    def ask_for_nothing(first: int, over: threading.Event) -> None:
         for n in range(600):
             if not over.is_set():
                 part = ("queue", "availability", "seats")[n % 3]
-                mallory.get(f"/v1/events/{10**9 + 10**6 * thread + n}/{part}")
+                mallory.get(f"/v1/events/{first + n}/{part}")
 
-    asking = threading.Thread(target=at_once, args=[ask_for_nothing, range(4), 4])
-    asking.start()
     reader, made, until = scene.client(), set[str](), time.monotonic() + 10
-    while time.monotonic() < until:
-        made.add(reader.get(f"{event.path}/queue").json()["as_of"])
-        time.sleep(0.05)
-    over.set()
-    asking.join()
+    with meanwhile(*(partial(ask_for_nothing, 10**9 + 10**6 * k) for k in range(4))):
+        while time.monotonic() < until:
+            made.add(reader.get(f"{event.path}/queue").json()["as_of"])
+            time.sleep(0.05)
     return len(made)
 
 
@@ -183,7 +183,7 @@ MALFORMED = [
 
 
 @attack("chunks", "answers that call it a fault of ours, or tracebacks in the log", 0)
-def malformed_requests(scene: Scene) -> float:
+def malformed_requests(scene: Scene) -> list[str]:
     """Malformed chunks, lengths and heads, through the proxies and to the web processes."""
     (web,) = scene.stack.supervisor.select("web")
     before = web.log_path.read_text(errors="replace").count("Traceback")
@@ -191,8 +191,28 @@ def malformed_requests(scene: Scene) -> float:
     forms = [(url, content) for url in urls if url for content in MALFORMED]
     statuses = at_once(lambda form: status_of(*form, scene.address()), forms, threads=8)
     tracebacks = web.log_path.read_text(errors="replace").count("Traceback") - before
-    ours = sum(status in (500, 502, 503, 504) for status in statuses)
-    return ours + tracebacks
+    ours = [
+        f"{url} {status} for {content[-60:]!r}"
+        for (url, content), status in zip(forms, statuses, strict=True)
+        if status in (500, 502, 503, 504)
+    ]
+    return ours + ["a traceback in the log"] * tracebacks
+
+
+LONG_HEAD = b"GET /v1/events HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n"
+
+
+@attack("headers", "answers without nosniff, a content security policy or a cache's rule", 0)
+def answers_to_what_cannot_be_read(scene: Scene) -> list[str]:
+    """Malformed requests and heads that are too long are answered by gunicorn and by nginx
+    themselves. (Caddy's own answer, text without a body of its client's, cannot be changed.)"""
+    wrong = list[str]()
+    for url in filter(None, (scene.stack.direct_url, scene.nginx_url)):
+        for content in [*MALFORMED, LONG_HEAD]:
+            status, found = answer_to(url, content, scene.address())
+            if lacks := [name for name in HEADERS if status and name not in found]:
+                wrong.append(f"{url} {status} for {content[-60:]!r} without {', '.join(lacks)}")
+    return wrong
 
 
 @attack("slow clients", "seconds that the slowest answer to others takes", 1.5)
@@ -208,11 +228,8 @@ def requests_that_never_end(scene: Scene) -> float:
     return max(times)
 
 
-HEADERS = ("X-Content-Type-Options", "Content-Security-Policy", "Cache-Control")
-
-
 @attack("headers", "answers without nosniff, a content security policy or a cache's rule", 0)
-def answers_that_a_browser_may_guess_about(scene: Scene) -> float:
+def answers_that_a_browser_may_guess_about(scene: Scene) -> list[str]:
     """Answers of all kinds are looked at: documents, errors, refusals of the proxy, streams."""
     event, guest = scene.event(), scene.guest()
     paths = [
@@ -223,7 +240,14 @@ def answers_that_a_browser_may_guess_about(scene: Scene) -> float:
     answers = [guest.get(path, stream=True) for path in paths]
     answers += [guest.post("/v1/accounts", {"name": "x" * n}) for n in (10**5, 2 * MIB)]
     answers.append(guest.ask("POST", "/v1/accounts", data=json.dumps({"a": 1})))
-    missing = sum(not all(name in answer.headers for name in HEADERS) for answer in answers)
     for answer in answers:
         answer.close()
-    return missing
+    return [told for answer in answers for told in what_lacks(answer)]
+
+
+def what_lacks(answer: requests.Response) -> Iterator[str]:
+    """One line for an answer that lacks some of the headers."""
+    if lacks := [name for name in HEADERS if name not in answer.headers]:
+        asked = f"{answer.request.method} {answer.request.path_url[:80]}"
+        has = dict(answer.headers)
+        yield f"{asked}: {answer.status_code} without {', '.join(lacks)}, with {has}"

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from db.connections import Conn, one
-from ops.crowd.organiser import Organiser, new_api_key
+from ops.crowd.organiser import Organiser, an_evening, new_api_key
 from ops.hostile.clients import Client
 from ops.local.nginx import configure, find_nginx, running_nginx
 from ops.local.proxy import source_address
@@ -54,6 +54,11 @@ class Scene:
     _plans: dict[int, Json] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def of_another_organisation(self) -> "Scene":
+        """The same, for an organisation that is new, with a gateway account of its own."""
+        organiser, venue = new_organisation(self.stack)
+        return replace(self, organiser=organiser, venue=venue, _plans={})
+
     def client(self, url: str = "", address: str = "") -> Client:
         """A client at a new address, unless one is given; it asks the proxy, unless told."""
         return Client(url or self.stack.web_url, address or self.address())
@@ -80,22 +85,9 @@ class Scene:
         return draft
 
     def draft(self, seats: int = 440, **fields: Any) -> "Event":
-        plan = self.plan(seats)
-        now = datetime.now(UTC)
-        body = {
-            "name": "An evening with Mallory",
-            "venue_id": self.venue["id"],
-            "plan_version_id": plan["version_id"],
-            "starts_at": (now + timedelta(days=60)).isoformat(),
-            "on_sale_at": now.isoformat(),
-            "off_sale_at": (now + timedelta(days=59)).isoformat(),
-            "currency": "EUR",
-            "seats_per_buyer": 8,
-            "hold_seconds": 600,
-            "gated": False,
-            "categories": [{"category": 1, "price": 2500}],
-        }
-        return Event(self, int(self.organiser.post("/v1/events", body | fields)["id"]))
+        evening = an_evening(self.venue, self.plan(seats), datetime.now(UTC))
+        usual = {"gated": False, "categories": [{"category": 1, "price": 2500}]}
+        return Event(self, int(self.organiser.post("/v1/events", evening | usual | fields)["id"]))
 
     def plan(self, seats: int) -> Json:
         with self._lock:
@@ -170,6 +162,22 @@ def at_once(act: Callable[[T], U], given: Iterable[T], threads: int) -> list[U]:
         return list(pool.map(act, given))
 
 
+@contextmanager
+def meanwhile(*acts: Callable[[threading.Event], object]) -> Iterator[None]:
+    """Each act goes on in a thread of its own until the block ends, which the event that it is
+    given tells it."""
+    over = threading.Event()
+    threads = [threading.Thread(target=act, args=[over]) for act in acts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
 def wait_for_window(needed_s: float, window_s: int = WINDOW_S) -> None:
     """Wait until so many seconds of the limits' present window are left."""
     left = window_s - time.time() % window_s
@@ -184,9 +192,7 @@ def staged(var_dir: Path, *, nginx: bool, say: Callable[[str], object]) -> Itera
         Stack(var_dir, proxied=True, env=ENV, say=say) as stack,
         connected(stack.database_url) as conn,
     ):
-        organiser = Organiser(stack.direct_url, new_api_key(stack.database_url))
-        venue = organiser.post("/v1/venues", {"name": "Cellar", "time_zone": "Europe/Berlin"})
-        scene = Scene(stack, conn, organiser, venue)
+        scene = Scene(stack, conn, *new_organisation(stack))
         if not (nginx and (program := find_nginx())):
             yield scene
             return
@@ -198,6 +204,13 @@ def staged(var_dir: Path, *, nginx: bool, say: Callable[[str], object]) -> Itera
             scene.nginx_url = f"http://127.0.0.1:{port}"
             wait_until_it_listens(port)
             yield scene
+
+
+def new_organisation(stack: Stack) -> tuple[Organiser, Json]:
+    """An organisation with a key, and its venue."""
+    organiser = Organiser(stack.direct_url, new_api_key(stack.database_url))
+    venue = organiser.post("/v1/venues", {"name": "Cellar", "time_zone": "Europe/Berlin"})
+    return organiser, venue
 
 
 def wait_until_it_listens(port: int, patience: float = 10) -> None:

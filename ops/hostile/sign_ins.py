@@ -5,12 +5,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import requests
 
 from ops.hostile.clients import Client
-from ops.hostile.scene import Scene, wait_for_window
+from ops.hostile.scene import Scene, meanwhile, wait_for_window
 from ops.hostile.table import attack
 from ops.local.servers import free_port
 from ops.local.stack import listen_at
@@ -42,30 +43,19 @@ def until_signed_in(client: Client, email: str) -> float:
     raise TimeoutError(f"not signed in after {PATIENCE_S:.0f} s: {answer.status_code}")
 
 
-@contextmanager
-def flooding(clients: list[Client]) -> Iterator[None]:
-    """Each client sends wrong passwords, and makes an account with a password now and then, until
-    the block ends."""
-    over = threading.Event()
+def flood(client: Client, over: threading.Event) -> None:
+    """Send wrong passwords, and make an account with a password now and then."""
+    for n in itertools.count():
+        body = {"email": f"{uuid.uuid4()}@example.org", "password": "not the right one"}
+        path, more = ("/v1/accounts", {"name": "M"}) if n % 4 == 0 else ("/v1/tokens", {})
+        if client.post(path, body | more).status_code == 429:
+            over.wait(0.2)
+        if over.is_set():
+            return
 
-    def send(client: Client) -> None:
-        for n in itertools.count():
-            body = {"email": f"{uuid.uuid4()}@example.org", "password": "not the right one"}
-            path, more = ("/v1/accounts", {"name": "M"}) if n % 4 == 0 else ("/v1/tokens", {})
-            if client.post(path, body | more).status_code == 429:
-                over.wait(0.2)
-            if over.is_set():
-                return
 
-    threads = [threading.Thread(target=send, args=[client]) for client in clients]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+def flooding(clients: list[Client]) -> AbstractContextManager[None]:
+    return meanwhile(*(partial(flood, client) for client in clients))
 
 
 @attack("passwords", "seconds until the owner of an account is signed in", 5)
@@ -133,7 +123,7 @@ def seen_of(answer: requests.Response) -> tuple[object, ...]:
 
 
 @attack("enumeration", "answers that differ for addresses that have an account", 0)
-def accounts_are_found_by_asking(scene: Scene) -> float:
+def accounts_are_found_by_asking(scene: Scene) -> list[str]:
     """Sign-up by mail, codes and passwords are asked for with addresses that have an account, and
     with some that have none; answers are compared."""
     known = with_password(scene)
@@ -144,11 +134,14 @@ def accounts_are_found_by_asking(scene: Scene) -> float:
             ("/v1/tokens", {}),
             ("/v1/tokens", {"password": "not the right one"}),
         ]
-        return sum(
-            seen_of(scene.client(url).post(path, more | {"email": known}))
-            != seen_of(scene.client(url).post(path, more | {"email": f"{uuid.uuid4()}@x.example"}))
+        pairs = [
+            [
+                seen_of(scene.client(url).post(path, more | {"email": email}))
+                for email in (known, f"{uuid.uuid4()}@x.example")
+            ]
             for path, more in forms
-        )
+        ]
+        return [f"{known} and not {unknown}" for known, unknown in pairs if known != unknown]
 
 
 @attack("enumeration", "addresses that one client can ask for in a minute", 600)

@@ -2,14 +2,18 @@
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ops.hostile.scene import Scene
 
 Json = dict[str, Any]
-Act = Callable[[Scene], float]
+Found = float | Sequence[str]
+"""What an attack measured, or what it found wrong, a line for each: so many are measured."""
+Act = Callable[[Scene], Found]
+TOLD = 5
+"""Lines of what was found that a row tells."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def attack(
     entry: str, measure: str, bound: float, *, needs_nginx: bool = False, slow: bool = False
 ) -> Callable[[Act], Act]:
     """Add a function to the table. Its docstring says what the attack tries; it returns what was
-    measured, which must be at most `bound`."""
+    measured, or lines of what was wrong: at most `bound`."""
 
     def add(act: Act) -> Act:
         name = act.__name__.replace("_", " ")
@@ -48,7 +52,8 @@ def attack(
 
 @dataclass(frozen=True)
 class Row:
-    """What became of an attack. measured: None if it could not be carried out, for `reason`."""
+    """What became of an attack. measured: None if it could not be carried out, for `reason`; else
+    `reason` tells what was found."""
 
     attack: str
     entry: str
@@ -65,19 +70,29 @@ class Row:
 
     def text(self) -> str:
         verdict = "held  " if self.held else "FAILED"
-        found = self.reason if self.measured is None else f"{self.measured:g} of {self.bound:g}"
-        return f"  {verdict} {self.entry:<12} {self.attack}: {self.measure}: {found}"
+        found = [] if self.measured is None else [f"{self.measured:g} of {self.bound:g}"]
+        found += [self.reason] if self.reason and not self.held else []
+        return f"  {verdict} {self.entry:<12} {self.attack}: {self.measure}: {': '.join(found)}"
 
 
 def carry_out(attack: Attack, scene: Scene) -> Row:
     """Run an attack; an error of it is a bound that was not shown to hold."""
-    began, reason, measured = time.monotonic(), "", None
+    began, reason = time.monotonic(), ""
+    measured: float | None = None
     try:
-        measured = round(attack.act(scene), 3)
+        measured, reason = measure(attack.act(scene))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
     seconds = round(time.monotonic() - began, 1)
     return row_of(attack, measured, seconds, reason)
+
+
+def measure(found: Found) -> tuple[float, str]:
+    """The measured number, and what there is to say of it."""
+    if isinstance(found, int | float):
+        return round(found, 3), ""
+    more = [f"and {len(found) - TOLD} more"] if len(found) > TOLD else []
+    return len(found), "; ".join([*found[:TOLD], *more])
 
 
 def row_of(attack: Attack, measured: float | None, seconds: float = 0, reason: str = "") -> Row:

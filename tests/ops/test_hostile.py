@@ -19,6 +19,8 @@ SHORT = (
     "malformed requests",
     "metrics for all",
     "an organisation makes itself important",
+    "answers that a browser may guess about",
+    "answers to what cannot be read",
 )
 
 
@@ -51,7 +53,7 @@ def test_there_are_attacks_of_every_kind() -> None:
     assert {"H4", "H5", "passwords", "guessing", "enumeration", "X-Forwarded", "streams"} <= {
         *entries
     }
-    assert {"documents", "idempotency", "weight", "/metrics", "chunks"} <= {*entries}
+    assert {"documents", "idempotency", "weight", "backlog", "/metrics", "chunks"} <= {*entries}
     assert all(attack.tries.endswith(".") for attack in attacks)
 
 
@@ -71,6 +73,17 @@ def test_a_bound_that_is_exceeded_or_not_measured_has_not_held(tmp_path: Path) -
     assert not row_of_measured(3.5, tmp_path)[0]
     held, text = row_of_measured(-1, tmp_path)
     assert (held, "no mail came" in text) == (False, True)
+
+
+def test_a_row_says_what_was_wrong(tmp_path: Path) -> None:
+    scene = Scene(None, None, None, {})  # type: ignore[arg-type]
+    wrong = [f"GET /{n}: 200 without nosniff" for n in range(7)]
+    row = carry_out(Attack("guesses", "headers", "Asks.", "answers", 0, lambda _: wrong), scene)
+    assert (row.measured, row.held) == (7, False)
+    assert row.text().endswith(f"7 of 0: {'; '.join(wrong[:5])}; and 2 more")
+    row = carry_out(Attack("guesses", "headers", "Asks.", "answers", 7, lambda _: wrong), scene)
+    assert row.held
+    assert row.text().endswith("7 of 7")
 
 
 def test_failed_rows_are_counted(tmp_path: Path) -> None:
