@@ -8,106 +8,101 @@ import argparse
 import json
 import os
 import random
-import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from flask import Flask
-from schemathesis.engine import events
 
-from db.connections import Conn, pool
-from db.maintenance.invariants import violations
 from ops.deploy.migrate import migrate
-from ops.fuzz.run import Sender, Size, send
-from ops.fuzz.tally import ZEROS, Tally, read_reasons, summary
-from ops.fuzz.world import World
-from ops.local.servers import Postgres, Redis, connected
+from ops.fuzz.run import Size
+from ops.fuzz.shares import (
+    MOST_EXTRA,
+    Share,
+    divide,
+    environment,
+    send_share,
+    share_counters,
+)
+from ops.fuzz.tally import ZEROS, Tally, read_reasons, report, summary, tell
+from ops.local.servers import Postgres, Redis
 from ops.local.supervisor import ROOT
 from ops.local.terminal import Progress, print_by_lines
 from web.app import create_app
 
 CASES = 20_000
-FIRST = Size(examples=60, scenarios=300)
-"""Of the first round; further ones go on without the bounds, until there are enough requests."""
-LATER = Size(examples=40, scenarios=200, coverage=False)
+ROUNDS = (Size(coverage=True), Size(examples=60, scenarios=400), Size(examples=30, scenarios=200))
+"""The last one again, until there are enough requests."""
+PHASES = ("coverage", "fuzzing", "stateful")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+LOOK_S = 5
 
 
 def main() -> None:
     print_by_lines()
-    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
-    parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it")
-    parser.add_argument("--cases", type=int, default=CASES, help=f"at least; default: {CASES:,}")
-    args = parser.parse_args()
+    args = read_arguments()
     seed = random.SystemRandom().randrange(10**9) if args.seed is None else args.seed
-    print(f"seed {seed}: repeat with make fuzz ARGS='--seed {seed}'")
+    again = f"--seed {seed} --processes {args.processes}"
+    print(f"seed {seed}: repeat with make fuzz ARGS='{again}'")
+    began = time.monotonic()
     try:
-        with serving() as (app, conn):
-            result, failures = run(app, conn, seed, args.cases)
+        with serving(args.processes) as urls:
+            operations = list_operations(make_app(*urls[0]))
+            tally = run(list(shares(args, seed, operations, urls)))
     except KeyboardInterrupt:
         sys.exit("\nStopped, and nothing is left running.")
-    write(ROOT / "var", result, failures)
+    judged = choose(operations, args.only)
+    result = write(args.out, tally, judged, seed, time.monotonic() - began)
     sys.exit(any(result[name] for name in ZEROS))
 
 
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it")
+    parser.add_argument("--cases", type=int, help=f"at least; default: {CASES:,}, one round of few")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="default: one for each core"
+    )
+    parser.add_argument(
+        "--only", default="", help="operations with this in their name, as in 'PATCH /v1/events'"
+    )
+    parser.add_argument(
+        "--phases", type=lambda text: text.split(","), default=PHASES,
+        help=f"some of {','.join(PHASES)}; sequences are made of all operations",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=ROOT / "var", help="folder of the results")
+    args = parser.parse_args()
+    if unknown := set(args.phases) - set(PHASES):
+        parser.error(f"there are no phases {', '.join(sorted(unknown))}")
+    return args
+
+
 @contextmanager
-def serving() -> Iterator[tuple[Flask, Conn]]:
-    """The app, on servers of its own."""
+def serving(processes: int) -> Iterator[list[tuple[str, str]]]:
+    """A database and a Redis for each process: their addresses."""
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="usher-fuzz-")))
         folder.chmod(0o711)  # as root, the database server is another user
         postgres = closing.enter_context(Postgres(folder / "pg", FAST))
         redis = closing.enter_context(Redis(folder / "redis"))
-        postgres.create_database("usher")
-        url = postgres.url_of("usher")
-        os.environ.update(environment(url, redis.url_of(0)))
-        migrate(url)
-        conn = closing.enter_context(connected(url))
-        app = create_app()
-        closing.callback(lambda: pool().close())
-        yield app, conn
+        urls = []
+        for number in range(processes):
+            postgres.create_database(f"usher_{number}")
+            urls.append((postgres.url_of(f"usher_{number}"), redis.url_of(number)))
+            migrate(urls[-1][0])
+        yield urls
 
 
-def environment(database_url: str, redis_url: str) -> dict[str, str]:
-    """Limits are off: all requests come from one address."""
-    return {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "SECRET_KEY": secrets.token_urlsafe(32),
-        "STRIPE_API_KEY": "sk_test_nothing_is_sent",
-        "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_urlsafe(24)}",
-        "SMTP_URL": "smtp://127.0.0.1:9",
-        "RATE_LIMITS": "off",
-        "GATEWAY_LIMIT": "1000",
-        "LOG_LEVEL": "error",
-    }
-
-
-def run(app: Flask, conn: Conn, seed: int, cases: int) -> tuple[dict[str, Any], Tally]:
-    """Send rounds of requests; the summary, and all that was counted."""
-    tally, dice = Tally(), Random(seed)
-    operations = list_operations(app)
-    with Progress() as progress:
-        progress.say("staging the world")
-        sender = Sender(World(conn, dice), dice)
-        round_ = 0
-        while tally.cases < cases:
-            size = LATER if round_ else FIRST
-            for event in send(app, sender, seed + round_, size):
-                if isinstance(event, events.Interrupted):
-                    raise KeyboardInterrupt
-                tally.take(event, sender.roles)
-                progress.say(f"{tally.cases:,} requests, {len(tally.failures):,} failures")
-            sender.roles.clear()
-            round_ += 1
-    result = summary(tally, operations, read_reasons(), seed)
-    result["violations"] = [f"{found}" for found in violations(conn)]
-    return result, tally
+def make_app(database_url: str, redis_url: str) -> Flask:
+    os.environ.update(environment(database_url, redis_url))
+    return create_app()
 
 
 def list_operations(app: Flask) -> list[str]:
@@ -121,18 +116,80 @@ def list_operations(app: Flask) -> list[str]:
     ]
 
 
-def write(folder: Path, result: dict[str, Any], tally: Tally) -> None:
+def choose(operations: Sequence[str], word: str) -> list[str]:
+    found = [operation for operation in operations if word in operation]
+    if not found:
+        sys.exit(f"There is no operation with {word!r} in its name.")
+    return found
+
+
+def shares(
+    args: argparse.Namespace, seed: int, operations: Sequence[str], urls: Sequence[tuple[str, str]]
+) -> Iterator[Share]:
+    """What each process sends."""
+    chosen = choose(operations, args.only)
+    cases = args.cases if args.cases is not None else 0 if args.only else CASES
+    rounds = list(choose_rounds(args.phases, len(urls)))
+    for number, mine in enumerate(divide(chosen, len(urls))):
+        yield Share(
+            number,
+            seed + 1000 * number,
+            cases // len(urls),
+            mine,
+            tuple(operation for operation in operations if operation not in mine),
+            tuple(rounds if cases else rounds[:-1] or rounds),
+            MOST_EXTRA if "fuzzing" in args.phases else 0,
+            *urls[number],
+        )
+
+
+def choose_rounds(phases: Sequence[str], processes: int) -> Iterator[Size]:
+    for size in ROUNDS:
+        part = replace(
+            size,
+            coverage=size.coverage and "coverage" in phases,
+            examples=size.examples if "fuzzing" in phases else 0,
+            scenarios=size.scenarios // processes if "stateful" in phases else 0,
+        )
+        if part.coverage or part.examples or part.scenarios:
+            yield part
+
+
+def run(divided: Sequence[Share]) -> Tally:
+    """Send all shares at the same time; what was counted by all."""
+    context, whole = get_context("spawn"), Tally()
+    counters = context.Array("q", 2 * len(divided))
+    with (
+        Progress() as progress,
+        ProcessPoolExecutor(len(divided), context, share_counters, (counters,)) as pool,
+    ):
+        progress.say("staging the worlds")
+        sent = [pool.submit(send_share, share) for share in divided]
+        while wait(sent, timeout=LOOK_S, return_when="FIRST_EXCEPTION").not_done:
+            if any(future.done() and future.exception() for future in sent):
+                break
+            requests, failures = sum(counters[::2]), sum(counters[1::2])
+            progress.say(f"{requests:,} requests, {failures:,} failures")
+        for future in sent:
+            whole.add(future.result())
+    return whole
+
+
+def write(
+    folder: Path, tally: Tally, operations: Sequence[str], seed: int, seconds: float
+) -> dict[str, Any]:
+    """Write the figures and the report, and print what has to be mended."""
+    reasons = read_reasons()
+    result = summary(tally, operations, reasons, seed) | {"seconds": round(seconds)}
     folder.mkdir(exist_ok=True)
     (folder / "fuzz.json").write_text(json.dumps(result, indent=1) + "\n")
-    found = [*map(str, tally.failures), *(f"- {error}" for error in tally.errors)]
-    (folder / "fuzz.md").write_text("\n".join(["# Failures", *found]) + "\n")
+    (folder / "fuzz.md").write_text("\n".join(report(tally, operations, reasons)) + "\n")
+    for line in tell(tally, operations, reasons):
+        print(line)
     for name in ("cases", "operations", *ZEROS):
         print(f"{name:22} {result[name]:,}")
-    for row in result["rows"]:
-        if row["successes"] < 20 and "reason" not in row:
-            print(f"  {row['operation']}: {row['successes']} times 2xx: {row['statuses']}")
-    for check, count in sorted(result["failed_checks"].items()):
-        print(f"  {check}: {count} failures, see {folder / 'fuzz.md'}")
+    print(f"in {seconds:.0f} s; each failure, and each operation's answers: {folder / 'fuzz.md'}")
+    return result
 
 
 if __name__ == "__main__":

@@ -136,6 +136,26 @@ def add_event(world: World) -> Asked:
 
 @asks(f"PATCH {EVENT}")
 def change_event(world: World) -> Asked:
+    return change_draft(world) if world.dice.random() < 0.5 else change_opened(world)
+
+
+def change_opened(world: World) -> Asked:
+    """What may be changed of an event that is on sale."""
+    later = world.event_fields()["off_sale_at"] + timedelta(hours=1)
+    changes: list[Json] = [
+        {"name": "Carmen"},
+        {"terms": "No cameras."},
+        {"off_sale_at": later.isoformat()},
+        {"booking_fee": 100, "hold_seconds": 600},
+        {"categories": [{"category": PAID, "price": PRICE + 100, "fee": FEE}]},
+        {"payment_methods": ["card"], "offline_seconds": None},
+        {"gated": True, "claim_seconds": 30, "grace_seconds": 0, "pass_seconds": 60},
+    ]
+    body = world.dice.choice(changes)
+    return on_event(world, world.open_event(), body=body, known=tuple(body))
+
+
+def change_draft(world: World) -> Asked:
     asked = add_event(world)
     body = {name: asked.body[name] for name in ("currency", "categories")} if asked.body else {}
     return on_event(world, world.add_event(), body={"name": "Carmen"} | body, known=tuple(body))
@@ -173,6 +193,11 @@ def postpone_event(world: World) -> Asked:
     times = {"starts_at": now + timedelta(days=90), "give_back_until": now + timedelta(days=30)}
     body = {name: time.isoformat() for name, time in times.items()} | {"reason": "a flood"}
     return on_event(world, world.open_event(), body=body, known=(*times, "venue_id"))
+
+
+@asks(f"GET {EVENT}/postponements")
+def list_postponements(world: World) -> Asked:
+    return on_event(world, world.moved)
 
 
 @asks(f"POST {BOOKING}/give-back")
@@ -256,7 +281,8 @@ def read_entry(world: World) -> Asked:
 
 @asks(f"PATCH {ENTRY}")
 def expect_total(world: World) -> Asked:
-    return about(world.join(world.queue), world, body={"expected_total": PRICE + FEE})
+    total = PRICE + FEE
+    return about(world.join(world.queue, expected=total), world, body={"expected_total": total})
 
 
 @asks(f"POST {ENTRY}/pass")

@@ -7,7 +7,7 @@ location that was made wrong on purpose is always kept.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from schemathesis import AuthContext, HookContext, Response
 from schemathesis.core.failures import Failure
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.engine import events, from_schema
+from schemathesis.generation.meta import TestPhase
 from schemathesis.openapi.checks import UseAfterFree
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from schemathesis.transport.wsgi import WSGI_TRANSPORT
@@ -32,6 +33,7 @@ Made = schemathesis.Case[Any]
 HEADER, LATER = "Authorization", "Bearer decided-later"
 
 ACCEPTANCE, GATEWAY = "positive_data_acceptance", "POST /webhooks/stripe"
+JOIN = "POST /v1/events/{event_id}/queue"
 
 REFUSED_BY_RULES = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
 """Answers to valid requests: 422 is for rules that no schema can say, such as that a sale ends
@@ -40,66 +42,102 @@ after it begins. Errors of the server have a check of their own."""
 
 @dataclass(frozen=True)
 class Size:
-    """examples: for each operation; scenarios: sequences of requests, with so many steps each.
-    coverage: also all values at the bounds of the description."""
+    """examples: random requests for each operation; scenarios: sequences of requests, with so many
+    steps each; coverage: also all values at the bounds of the description. left_out: operations
+    that are sent in sequences alone."""
 
-    examples: int
-    scenarios: int
+    examples: int = 0
+    scenarios: int = 0
     steps: int = 6
-    coverage: bool = True
+    coverage: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 def configure(seed: int, size: Size) -> schemathesis.Config:
-    def generation(most: int) -> Json:
-        return {"max-examples": most, "no-shrink": True, "database": "none"}
-
     return schemathesis.Config.from_dict(
         {
             "seed": seed,
             "workers": 1,
             "continue-on-failure": True,
+            # Without it a run would begin with what earlier ones have found.
+            "cache": {"enabled": False},
             "output": {"sanitization": {"enabled": False}},
             "checks": {ACCEPTANCE: {"expected-statuses": REFUSED_BY_RULES}},
-            "operations": [
-                # A request that its description allows still needs the gateway's signature.
-                {
-                    "include-name": GATEWAY,
-                    "checks": {"positive_data_acceptance": {"enabled": False}},
-                }
-            ],
+            "operations": list(configure_operations(size)),
             "phases": {
                 "examples": {"enabled": size.coverage},
                 "coverage": {"enabled": size.coverage},
-                "fuzzing": {"generation": generation(size.examples)},
+                "fuzzing": {
+                    "enabled": size.examples > 0,
+                    "generation": limit(size.examples),
+                },
                 "stateful": {
                     "enabled": size.scenarios > 0,
                     "max-steps": size.steps,
-                    "generation": generation(max(size.scenarios, 1)),
+                    "generation": limit(size.scenarios),
                 },
             },
         }
     )
 
 
+def configure_operations(size: Size) -> Iterator[Json]:
+    # A request that its description allows still needs the gateway's signature.
+    yield {"include-name": GATEWAY, "checks": {ACCEPTANCE: {"enabled": False}}}
+    if size.left_out:
+        alone = ("examples", "coverage", "fuzzing")
+        off = {phase: {"enabled": False} for phase in alone}
+        yield {"include-name": list(size.left_out), "phases": off}
+
+
+def limit(examples: int) -> Json:
+    return {"max-examples": max(examples, 1), "no-shrink": True, "database": "none"}
+
+
 @dataclass
 class Sender:
-    """Changes requests before they are sent. roles: by the request's id."""
+    """Changes requests before they are sent. roles: by the request's id; owners: the tokens of the
+    buyers who were answered an id."""
 
     world: World
     dice: Random
     roles: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
     last_key: str = "first"
 
     def change(self, context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
         likely = self.dice.random() < LIKELY and case.method == case.operation.method.upper()
         asked = ask(self.world, case.operation.label) if likely else Asked()
         kept = wrong_locations(case)
+        if is_linked(case):
+            asked = self._follow(case, asked)
+            kept |= {ParameterLocation.PATH}
         role = choose_role(self.dice, schemes_of(case), asked)
         self.roles[case.id] = role
         if case.headers.get(HEADER) == LATER:
             self._set_caller(case, token_of(self.world, role, asked))
         if likely:
             self._fill(case, asked, kept)
+
+    def note(self, context: HookContext, case: Made, response: Response) -> None:
+        """Remember to which buyer an answer's ids belong, for requests that follow."""
+        if self.roles.get(case.id) != "buyer" or not 200 <= response.status_code < 300:
+            return
+        token = str(case.headers.get(HEADER, "")).removeprefix("Bearer ")
+        for value in ids_of(response):
+            self.owners[value] = token
+        if case.operation.label == JOIN and in_sequence(case) and self.dice.random() < 0.5:
+            self.world.decide(int(case.path_parameters["event_id"]))
+
+    def forget(self) -> None:
+        """Forget the requests of a round."""
+        self.roles.clear()
+        self.owners.clear()
+
+    def _follow(self, case: Made, asked: Asked) -> Asked:
+        """The same, by the buyer to whom the ids in the path belong."""
+        known = [self.owners.get(str(value)) for value in case.path_parameters.values()]
+        return replace(asked, token=asked.token or next(filter(None, known), None))
 
     def _set_caller(self, case: Made, token: str | None) -> None:
         if token:
@@ -143,6 +181,29 @@ def wrong_locations(case: Made) -> set[ParameterLocation]:
         return set()
     modes = case.meta.components.items()
     return {location for location, component in modes if component.mode.is_negative}
+
+
+def in_sequence(case: Made) -> bool:
+    return case.meta is not None and case.meta.phase.name == TestPhase.STATEFUL
+
+
+def is_linked(case: Made) -> bool:
+    """Whether all values of the path come from an earlier answer of a sequence."""
+    if case.meta is None or not in_sequence(case) or not case.path_parameters:
+        return False
+    return ParameterLocation.PATH not in case.meta.components
+
+
+def ids_of(response: Response) -> Iterator[str]:
+    """The UUIDs of an answer, or of a list's rows: those of bookings and of entries."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return
+    for row in answer if isinstance(answer, list) else [answer]:
+        if isinstance(row, dict):
+            names = ("id", "booking_id", "entry_id")
+            yield from (row[name] for name in names if isinstance(row.get(name), str))
 
 
 def schemes_of(case: Made) -> set[str]:
@@ -190,11 +251,16 @@ def changing(sender: Sender) -> Iterator[None]:
     def before_call(context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
         sender.change(context, case, kwargs)
 
+    def after_call(context: HookContext, case: Made, response: Response) -> None:
+        sender.note(context, case, response)
+
     schemathesis.hook("before_call")(before_call)
+    schemathesis.hook("after_call")(after_call)
     try:
         yield
     finally:
         schemathesis.hooks.unregister(before_call)
+        schemathesis.hooks.unregister(after_call)
 
 
 def send(app: Flask, sender: Sender, seed: int, size: Size) -> Iterator[events.EngineEvent]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,39 +21,51 @@ UNDOCUMENTED = "status_code_conformance"
 
 @dataclass(frozen=True)
 class Failure:
+    """A check that an answer did not pass. seed: of the share that sent the request."""
+
     operation: str
     check: str
     title: str
     message: str
+    phase: str
     status: int | None
     curl: str
     answer: str
 
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        return self.operation, self.check, self.title
+
     def __str__(self) -> str:
         answer = f"{self.status} {self.answer}"
         return (
-            f"## {self.operation}: {self.title}\n\n{self.check}: {self.message}\n\n"
+            f"## {self.operation}: {self.title}\n\n{self.check} ({self.phase}): {self.message}\n\n"
             f"```\n{self.curl}\n```\n\n```\n{answer}\n```\n"
         )
 
 
 @dataclass
 class Tally:
-    """Counts of requests by operation, status and role."""
+    """Counts of requests by operation and status, by role, and by phase."""
 
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     roles: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    phases: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     failures: list[Failure] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     """What kept requests from being made or sent."""
+    violations: list[str] = field(default_factory=list)
+    """Invariants that do not hold afterwards."""
 
     def take(self, event: events.EngineEvent, roles: Mapping[str, str]) -> None:
         if isinstance(event, events.ScenarioFinished):
-            self._count(event.recorder, roles)
+            self._count(event.recorder, roles, event.phase.value)
         elif isinstance(event, events.NonFatalError):
             self.errors.append(f"{event.label}: {event.info.title}: {event.info.message}")
+        elif isinstance(event, events.FatalError):
+            self.errors.append(f"the engine: {event.exception!r}")
 
-    def _count(self, recorder: ScenarioRecorder, roles: Mapping[str, str]) -> None:
+    def _count(self, recorder: ScenarioRecorder, roles: Mapping[str, str], phase: str) -> None:
         for id, interaction in recorder.interactions.items():
             case = recorder.cases[id].value
             if interaction.response is None:
@@ -61,12 +73,25 @@ class Tally:
             operation = case.operation.label
             if case.method.upper() != case.operation.method.upper():
                 operation = "another method"
-            self.statuses[operation][interaction.response.status_code] += 1
-            self.roles[roles.get(id, "none")][f"{interaction.response.status_code // 100}xx"] += 1
+            status = interaction.response.status_code
+            self.statuses[operation][status] += 1
+            self.roles[roles.get(id, "none")][f"{status // 100}xx"] += 1
+            self.phases[phase][f"{status // 100}xx"] += 1
         for id, checks in recorder.checks.items():
             for check in checks:
                 if check.status == Status.FAILURE and check.failure_info:
-                    self.failures.append(describe(recorder, id, check.name, check.failure_info))
+                    found = describe(recorder, id, check.name, check.failure_info, phase)
+                    self.failures.append(found)
+
+    def add(self, other: "Tally") -> None:
+        for mine, theirs in (
+            (self.statuses, other.statuses), (self.roles, other.roles), (self.phases, other.phases),
+        ):  # fmt: skip
+            for name, counts in theirs.items():
+                mine[name].update(counts)  # type: ignore[index]
+        self.failures += other.failures
+        self.errors += other.errors
+        self.violations += other.violations
 
     @property
     def cases(self) -> int:
@@ -76,14 +101,16 @@ class Tally:
         counts = self.statuses.get(operation, Counter())
         return sum(count for status, count in counts.items() if 200 <= status < 300)
 
-    def lacking(self, operations: list[str], reasons: Mapping[str, str]) -> list[str]:
+    def lacking(self, operations: Sequence[str], reasons: Mapping[str, str]) -> list[str]:
         """Operations that did not succeed often enough, and have no reason."""
         return [
             name for name in operations if name not in reasons and self.successes(name) < ENOUGH
         ]
 
 
-def describe(recorder: ScenarioRecorder, id: str, check: str, found: CheckFailureInfo) -> Failure:
+def describe(
+    recorder: ScenarioRecorder, id: str, check: str, found: CheckFailureInfo, phase: str
+) -> Failure:
     failing = found.failure.case_id or id
     response = recorder.find_response(case_id=failing)
     content = response.content if response and response.content else b""
@@ -92,6 +119,7 @@ def describe(recorder: ScenarioRecorder, id: str, check: str, found: CheckFailur
         check,
         found.failure.title,
         found.failure.message,
+        phase,
         response.status_code if response else None,
         found.code_sample,
         content.decode(errors="replace")[:2000],
@@ -103,17 +131,10 @@ def read_reasons(page: Path = REASONS) -> dict[str, str]:
     return dict(re.findall(r"^\| `([A-Z]+ /\S+)` \| (.+) \|$", page.read_text(), re.MULTILINE))
 
 
-def rows(tally: Tally, operations: list[str], reasons: Mapping[str, str]) -> Iterator[Any]:
-    for operation in operations:
-        statuses = tally.statuses.get(operation, Counter())
-        row = {"operation": operation, "successes": tally.successes(operation)}
-        row["statuses"] = {str(status): statuses[status] for status in sorted(statuses)}
-        yield row | ({"reason": reasons[operation]} if operation in reasons else {})
-
-
 def summary(
-    tally: Tally, operations: list[str], reasons: Mapping[str, str], seed: int
+    tally: Tally, operations: Sequence[str], reasons: Mapping[str, str], seed: int
 ) -> dict[str, Any]:
+    """The object of var/fuzz.json: counts alone."""
     by_check = Counter(failure.check for failure in tally.failures)
     others = by_check.total() - by_check[SERVER_ERROR] - by_check[UNDOCUMENTED]
     return {
@@ -123,15 +144,52 @@ def summary(
         "server_errors": by_check[SERVER_ERROR],
         "undocumented_statuses": by_check[UNDOCUMENTED],
         "schema_breaches": others,
+        "violations": len(tally.violations),
         "errors": len(tally.errors),
+        "excused": len(reasons.keys() & set(operations)),
         "seed": seed,
-        "failed_checks": dict(by_check),
-        "roles": {role: dict(sorted(tally.roles[role].items())) for role in sorted(tally.roles)},
-        "rows": list(rows(tally, operations, reasons)),
+        "failed_checks": dict(sorted(by_check.items())),
+        "phases": by_status(tally.phases),
+        "roles": by_status(tally.roles),
     }
 
 
+def by_status(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+
+
 ZEROS = (
-    "operations_never_2xx", "server_errors", "undocumented_statuses", "schema_breaches", "errors",
+    "operations_never_2xx", "server_errors", "undocumented_statuses", "schema_breaches",
+    "violations", "errors",
 )  # fmt: skip
 """Figures of the summary that have to be 0."""
+
+
+def tell(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) -> Iterator[str]:
+    """Lines about all that has to be mended: each kind of failure once, with one request of it."""
+    for name in tally.lacking(operations, reasons):
+        statuses = ", ".join(f"{n} × {status}" for status, n in sorted(tally.statuses[name].items()))
+        yield f"{name}: answered 2xx {tally.successes(name)} times: {statuses or 'never sent'}"
+    kinds = Counter(failure.kind for failure in tally.failures)
+    first = {failure.kind: failure for failure in reversed(tally.failures)}
+    for kind, count in kinds.most_common():
+        failure = first[kind]
+        yield f"{failure.operation}: {failure.title} ({failure.check}), {count} times"
+        yield from (f"    {line}" for line in failure.message.splitlines() if line)
+        yield f"    {failure.curl}"
+        yield f"    {failure.status} {failure.answer[:300]}"
+    yield from (f"invariant: {found}" for found in tally.violations)
+    yield from (f"error: {error}" for error in tally.errors)
+
+
+def report(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) -> Iterator[str]:
+    """var/fuzz.md: each failure, then what each operation was answered."""
+    yield "# Failures\n"
+    yield from map(str, tally.failures)
+    yield from (f"- {found}" for found in (*tally.violations, *tally.errors))
+    yield "\n# Answers\n\n| Operation | 2xx | All statuses |\n|---|---|---|"
+    for operation in (*operations, "another method"):
+        statuses = tally.statuses.get(operation, Counter())
+        each = ", ".join(f"{status}: {statuses[status]}" for status in sorted(statuses))
+        excused = " (excused)" if operation in reasons else ""
+        yield f"| `{operation}`{excused} | {tally.successes(operation)} | {each} |"

@@ -44,7 +44,7 @@ PAID, FREE = 1, 2
 MOST_BOOKINGS = ROWS * SEATS // 8
 """Of an event, before another one is opened: what is asked for at random takes seats, too."""
 SOURCE = "the first numbers of the lottery of the day"
-JOIN = "select * from join_queue(%s, %s, uuid7()::text, '', 1, %s, true, 0, null, false, %s)"
+JOIN = "select * from join_queue(%s, %s, uuid7()::text, '', 1, %s, true, 0, null, false, %s, %s)"
 
 Ids = dict[str, Any]
 """Values of path parameters, by their names."""
@@ -103,6 +103,7 @@ class World:
         self.scenes = [stage(self) for stage in STAGES for _ in range(2)]
         self.ticketed = self.free()
         self.cancelled = self._cancel()
+        self.moved = self.postponed().event
         self.letter = self.dead_letter()
         self.reconciliation = self._reconcile()
         self._write_history()
@@ -211,13 +212,16 @@ class World:
 
     # Queues and lobbies
 
-    def join(self, event: int, *, admission: bool = False, category: int | None = PAID) -> Scene:
-        buyer = self.add_buyer()
-        entry = one(self.conn.execute(JOIN, [event, buyer.id, category, admission]))
+    def join(
+        self, event: int, *, admission: bool = False, category: int | None = PAID,
+        expected: int | None = None,
+    ) -> Scene:  # fmt: skip
+        buyer, wish = self.add_buyer(), [category, admission, expected]
+        entry = one(self.conn.execute(JOIN, [event, buyer.id, *wish]))
         if entry["outcome"] != "joined":  # what is made up may have closed the event
             assert event == self.queue, entry
             self.queue = event = self.queue_event()
-            entry = one(self.conn.execute(JOIN, [event, buyer.id, category, admission]))
+            entry = one(self.conn.execute(JOIN, [event, buyer.id, *wish]))
         token = sign_queue_token(QueueToken(event, entry["id"], entry["number"], buyer.id))
         return Scene({"event_id": event, "entry_id": entry["id"]}, buyer, {"ticket": token})
 
@@ -238,6 +242,12 @@ class World:
         with self.conn.transaction():
             assert lanes.lock_lane(self.conn, event)
             lanes.drain(self.conn, event, 100)
+
+    def decide(self, event: int) -> None:
+        """What a worker would do: decide the entries that wait."""
+        with self.conn.transaction():
+            if lanes.lock_lane(self.conn, event):
+                lanes.drain(self.conn, event, 100)
 
     def announce_lobby(self, source: str | None = SOURCE) -> int:
         now = datetime.now(UTC)
