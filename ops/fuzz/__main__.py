@@ -11,11 +11,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,10 @@ from ops.fuzz.shares import (
     Share,
     divide,
     environment,
-    send_share,
-    share_counters,
+    send_all,
 )
 from ops.fuzz.tally import ZEROS, Tally, read_reasons, report, summary, tell
-from ops.local.servers import Postgres, Redis
+from ops.local.servers import Postgres, Redis, stopping_on_signals
 from ops.local.supervisor import ROOT
 from ops.local.terminal import Progress, print_by_lines
 from web.app import create_app
@@ -53,7 +50,7 @@ def main() -> None:
     print(f"seed {seed}: repeat with make fuzz ARGS='{again}'")
     began = time.monotonic()
     try:
-        with serving(args.processes) as urls:
+        with stopping_on_signals(), serving(args.processes) as urls:
             operations = list_operations(make_app(*urls[0]))
             tally = run(list(shares(args, seed, operations, urls)))
     except KeyboardInterrupt:
@@ -156,23 +153,21 @@ def choose_rounds(phases: Sequence[str], processes: int) -> Iterator[Size]:
 
 
 def run(divided: Sequence[Share]) -> Tally:
-    """Send all shares at the same time; what was counted by all."""
-    context, whole = get_context("spawn"), Tally()
-    counters = context.Array("q", 2 * len(divided))
-    with (
-        Progress() as progress,
-        ProcessPoolExecutor(len(divided), context, share_counters, (counters,)) as pool,
-    ):
+    with Progress() as progress:
         progress.say("staging the worlds")
-        sent = [pool.submit(send_share, share) for share in divided]
-        while wait(sent, timeout=LOOK_S, return_when="FIRST_EXCEPTION").not_done:
-            if any(future.done() and future.exception() for future in sent):
-                break
-            requests, failures = sum(counters[::2]), sum(counters[1::2])
-            progress.say(f"{requests:,} requests, {failures:,} failures")
-        for future in sent:
-            whole.add(future.result())
-    return whole
+        return send_all(divided, Told(progress.say).take)
+
+
+class Told:
+    """Passes on a line of some seconds: requests are counted many times a second."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self.say, self.last = say, time.monotonic()
+
+    def take(self, line: str) -> None:
+        if time.monotonic() - self.last > LOOK_S:
+            self.last = time.monotonic()
+            self.say(line)
 
 
 def write(

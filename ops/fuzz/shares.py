@@ -6,8 +6,14 @@ seed and the number of processes alone, so the same two make the same run again.
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
 from random import Random
 from typing import Any
 
@@ -24,9 +30,6 @@ from web.app import create_app
 
 EXTRA, MOST_EXTRA = Size(examples=40), 4
 """A round for operations that did not succeed often enough, and how many of them at most."""
-
-# Set in each process by `share_counters`: requests and failures so far, by the share's number.
-_counters: Any = None
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,72 @@ def divide(operations: Sequence[str], processes: int) -> list[tuple[str, ...]]:
     return [tuple(operations[number::processes]) for number in range(processes)]
 
 
-def share_counters(counters: Any) -> None:
-    global _counters
-    _counters = counters
+# In the process that started the others
 
 
-def send_share(share: Share) -> Tally:
-    """Send a share, in a process of its own."""
+def send_all(shares: Sequence[Share], say: Callable[[str], object]) -> Tally:
+    """Send all shares at the same time; what was counted by all. Errors: RuntimeError, when a
+    process cannot go on."""
+    whole, counted = Tally(), {share.number: (0, 0) for share in shares}
+    with started(shares) as readers:
+        while readers:
+            for reader in wait(list(readers)):
+                told = receive(reader)
+                if isinstance(told, Tally):
+                    whole.add(told)
+                    del readers[reader]
+                    continue
+                counted[readers[reader]] = told
+                requests, failures = map(sum, zip(*counted.values(), strict=True))
+                say(f"{requests:,} requests, {failures:,} failures")
+    return whole
+
+
+def receive(reader: Any) -> Any:
+    """The requests and failures of a process so far, or its whole Tally."""
+    try:
+        told = reader.recv()
+    except EOFError:
+        raise RuntimeError("A process ended without a word.") from None
+    if isinstance(told, str):
+        raise RuntimeError(f"A process cannot go on:\n{told}")
+    return told
+
+
+@contextmanager
+def started(shares: Sequence[Share]) -> Iterator[dict[Any, int]]:
+    """A process for each share; they end with the block."""
+    context, processes, readers = get_context("spawn"), [], {}
+    try:
+        for share in shares:
+            reader, writer = context.Pipe(duplex=False)
+            process = context.Process(target=send_share, args=(share, writer), daemon=True)
+            process.start()
+            processes.append(process)
+            writer.close()
+            readers[reader] = share.number
+        yield readers
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+# In each of the others
+
+
+def send_share(share: Share, writer: Connection) -> None:
+    """Send a share; write how far it is, and at the end the Tally, or the error's text."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     os.environ.update(environment(share.database_url, share.redis_url))
-    app = create_app()
-    with connected(share.database_url) as conn:
-        try:
-            return send_rounds(share, app, conn)
-        finally:
-            pool().close()
+    try:
+        app = create_app()
+        with connected(share.database_url) as conn:
+            tally = send_rounds(share, app, conn, writer.send)
+        pool().close()
+        writer.send(tally)
+    except Exception:
+        writer.send(traceback.format_exc())
 
 
 def environment(database_url: str, redis_url: str) -> dict[str, str]:
@@ -81,20 +136,27 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
     }
 
 
-def send_rounds(share: Share, app: Flask, conn: Conn) -> Tally:
+def send_rounds(
+    share: Share, app: Flask, conn: Conn, tell: Callable[[tuple[int, int]], object]
+) -> Tally:
     tally, dice = Tally(), Random(share.seed)
     sender = Sender(World(conn, dice), dice)
     for number, size in enumerate(choose_rounds(share, tally)):
         for event in send(app, sender, share.seed + number, size):
-            if isinstance(event, events.Interrupted):
-                raise KeyboardInterrupt
+            if isinstance(event, events.Interrupted) or is_alone():
+                sys.exit("Stopped.")
             tally.take(event, sender.roles)
-            if _counters is not None:
-                _counters[2 * share.number] = tally.cases
-                _counters[2 * share.number + 1] = len(tally.failures)
+            if isinstance(event, events.ScenarioFinished):
+                tell((tally.cases, len(tally.failures)))
         sender.forget()
     tally.violations += [f"{found}" for found in violations(conn)]
     return tally
+
+
+def is_alone() -> bool:
+    """Whether the process that started this one has died."""
+    parent = parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def choose_rounds(share: Share, tally: Tally) -> Iterator[Size]:
