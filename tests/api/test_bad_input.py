@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.exceptions import NotFound
 
 from db.connections import Conn
 from tests.support.world import Answer, Caller, Sale, small_hall
+from web.queue import fast_path
 from web.support.blueprint import numbers_up_to
 
 PROBLEM = "application/problem+json"
@@ -240,6 +242,52 @@ def test_an_id_that_is_too_large_is_of_nothing(tosca: Sale, opera: Caller) -> No
                 assert_problem(opera.call(method, "/v1/" + path.format(id), {}), 404)
     assert_problem(opera.get(f"/v1/events/{2**63 - 1}/queue"), 404)
     assert opera.get(f"{tosca.path}/queue").status_code == 200
+
+
+@pytest.mark.faults("fuzz")
+@pytest.mark.parametrize("number", ["1", "0.5", "1e0", " 1", "١", True, [1], {"n": 1}])
+def test_a_number_in_quotes_is_no_number(
+    tosca: Sale, opera: Caller, conn: Conn, number: Any
+) -> None:
+    """Neither a weight, nor a rate of entries, nor a tax rate."""
+    sale = events_of(conn)
+    for path, body in (
+        (f"{tosca.path}/lane", {"weight": number}),
+        (f"{tosca.path}/lane", {"admission_rate": number}),
+        (tosca.path, {"booking_fee_tax_rate": number}),
+        (tosca.path, {"categories": [{"category": 1, "price": 100, "tax_rate": number}]}),
+    ):
+        answer = opera.patch(path, body)
+        assert_problem(answer, 422)
+        (error,) = answer.json["errors"]
+        assert error["message"] == "Not a valid number."
+    assert events_of(conn) == sale
+
+
+def events_of(conn: Conn) -> list[list[dict[str, Any]]]:
+    return [conn.execute(f"SELECT * FROM {table}").fetchall() for table in ("events", "lanes")]
+
+
+@pytest.mark.faults("fuzz")
+@pytest.mark.parametrize("number", ["1_0", "+1", "%201", "1%20", "1.0", "١", "１", "0x1", ""])
+def test_numbers_of_a_query_have_one_spelling(anybody: Caller, number: str) -> None:
+    for name in ("limit", "starting_after"):
+        answer = anybody.get(f"/v1/events?{name}={number}")
+        assert_problem(answer, 422)
+        assert answer.json["errors"][0]["path"] == name
+    assert anybody.get("/v1/events?limit=1&starting_after=0").status_code == 200
+
+
+@pytest.mark.faults("fuzz")
+@pytest.mark.parametrize("id", ["1\u0660", "1\uff12", "1\u0967\u0967"])
+def test_an_id_has_the_digits_of_one_alphabet(app: Flask, id: str) -> None:
+    """Otherwise one event would have many addresses, and caches would ask for each."""
+    routes = app.url_map.bind("usher.example")
+    for path in ("/v1/events/{}", "/v1/events/{}/queue", "/v1/venues/{}/plans"):
+        with pytest.raises(NotFound):
+            routes.match(path.format(id))
+        assert routes.match(path.format(str(int(id))))
+    assert not fast_path.PATH.fullmatch(f"/v1/events/{id}/queue")
 
 
 def test_patterns_of_ids_have_their_bound() -> None:

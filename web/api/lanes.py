@@ -9,7 +9,7 @@ from db.connections import Conn, transaction
 from db.runtime.errors import NotAllowed
 from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
-from web.support.fields import Answer, Schema, StrictInteger, Text, unique
+from web.support.fields import Answer, Schema, StrictInteger, StrictNumber, Text, unique
 
 blp = Blueprint(
     "lanes", __name__, url_prefix="/v1/events/<id:event_id>", description="Control of a sale"
@@ -23,7 +23,7 @@ OWN_WEIGHTS = (0.1, 10.0)
 class LaneFields(Schema):
     """What is to be changed; fields that are left out stay."""
 
-    weight = fields.Float(
+    weight = StrictNumber(
         validate=validate.Range(min=0.01, max=100),
         metadata={
             "description": "the share of the drain's work beside other events; organisers may set "
@@ -37,7 +37,7 @@ class LaneFields(Schema):
         metadata={"description": "unpaid bookings and open passes at once; null: no cap"},
     )
 
-    admission_rate = fields.Float(
+    admission_rate = StrictNumber(
         validate=validate.Range(min=0.01, max=10_000_000),
         allow_none=True,
         metadata={"description": "entries a minute that get seats or a pass; null: no limit"},

@@ -261,7 +261,7 @@ def create_app(hub: Hub) -> web.Application:
     app[CONNECTIONS] = Connections()
     app.on_response_prepare.append(allow_other_sites)
     app.on_response_prepare.append(protect_answer)
-    event = r"/v1/events/{event:[1-9]\d{0,18}}"
+    event = r"/v1/events/{event:[1-9][0-9]{0,18}}"
     booking = f"{event}/bookings/{{booking:{UUID_IN_PATH}}}"
     app.add_routes(
         [

@@ -14,7 +14,7 @@ from web.queue.board import Board
 from web.support import headers
 from web.support.snapshots import Snapshots
 
-PATH = re.compile(r"/v1/events/([1-9]\d{0,17})/queue")
+PATH = re.compile(r"/v1/events/([1-9][0-9]{0,17})/queue")
 
 ALWAYS = [*headers.ALWAYS.items(), ("Content-Security-Policy", headers.NOTHING)]
 

@@ -108,11 +108,12 @@ class Blueprint(SmorestBlueprint):
 
 
 def numbers_up_to(most: int) -> str:
-    """A pattern of the numbers from 1 to `most`, each in one spelling."""
+    """A pattern of the numbers from 1 to `most`, each in one spelling. \\d would be the digits of
+    all alphabets."""
     digits = str(most)
-    fewer_digits = rf"[1-9]\d{{0,{len(digits) - 2}}}"
+    fewer_digits = rf"[1-9][0-9]{{0,{len(digits) - 2}}}"
     smaller = [
-        rf"{digits[:place]}[{least}-{int(digit) - 1}]\d{{{len(digits) - place - 1}}}"
+        rf"{digits[:place]}[{least}-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}"
         for place, digit in enumerate(digits)
         if int(digit) > (least := int(place == 0))
     ]

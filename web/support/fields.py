@@ -1,8 +1,10 @@
 """Strict marshmallow fields: "3" is not 3, true is not 1, and a value that Postgres cannot store is
 refused."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import marshmallow
@@ -118,11 +120,26 @@ class StrictInteger(fields.Integer):
         return super()._validated(value)
 
 
+class StrictNumber(fields.Float):
+    """A number; "3" and true are refused."""
+
+    def _validated(self, value: Any) -> float:
+        if isinstance(value, str):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 class QueryInteger(fields.Integer):
-    """An integer in a query, where everything is text."""
+    """An integer in a query, where everything is text. It has one spelling: int() would read 1_0,
+    and the digits of other alphabets."""
 
     def __init__(self, least: int = 0, most: int = BIGGEST_ID, **kwargs: Any) -> None:
         super().__init__(validate=validate.Range(min=least, max=most), **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        if not re.fullmatch("-?[0-9]+", value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 class QueryBoolean(fields.Boolean):
@@ -162,10 +179,15 @@ class TimeZone(Text):
 
 
 class Rate(fields.Decimal):
-    """A number from 0 to 1, of up to five decimals."""
+    """A number from 0 to 1, of up to five decimals; "0.19" is refused."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(places=5, validate=validate.Range(min=0, max=1), **kwargs)
+
+    def _validated(self, value: Any) -> Decimal:
+        if isinstance(value, str):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 def unique(values: list[str]) -> None:
