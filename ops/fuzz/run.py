@@ -22,7 +22,7 @@ from schemathesis.engine import Status, events, from_schema
 from schemathesis.engine.run.stateful import _executor
 from schemathesis.engine.run.stateful.context import StatefulContext
 from schemathesis.generation.meta import TestPhase
-from schemathesis.openapi.checks import UseAfterFree
+from schemathesis.openapi.checks import EnsureResourceAvailability, UseAfterFree
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from schemathesis.transport.wsgi import WSGI_TRANSPORT
 
@@ -133,7 +133,8 @@ class Sender:
 
     def note(self, context: HookContext, case: Made, response: Response) -> None:
         """Remember to which buyer an answer's ids belong, for requests that follow."""
-        if self.roles.get(case.id) != "buyer" or not 200 <= response.status_code < 300:
+        role = self.roles.get(case.id, "none")
+        if not role.endswith("buyer") or not 200 <= response.status_code < 300:
             return
         token = str(case.headers.get(HEADER, "")).removeprefix("Bearer ")
         for value in ids_of(response):
@@ -241,11 +242,19 @@ class Credentials:
         case.headers[HEADER] = data
 
 
-def is_fault(context: HookContext, failure: Failure, case: Made, response: Response) -> bool:
-    """Whether a failed check says something: deleting a booking or an entry of the queue ends it,
-    and its buyer can still read it."""
+def is_fault(failure: Failure, role: str) -> bool:
+    """Whether a failed check says something. Deleting a booking or an entry of the queue ends it,
+    and its buyer can still read it. What was made can be read by those whom it is for; what a
+    resource has below it, such as the queue of a draft, may come later."""
     ended = ("/bookings/{booking_id}", "/queue/{entry_id}")
-    return not (isinstance(failure, UseAfterFree) and str(failure.operation).endswith(ended))
+    if isinstance(failure, UseAfterFree):
+        return not str(failure.operation).endswith(ended)
+    if isinstance(failure, EnsureResourceAvailability):
+        path = failure.not_available_with.split()[1]
+        made = failure.created_with.split()[1]
+        readers = ("buyer",) if path.endswith(ended) else ("organisation", "operator")
+        return path.rpartition("/{")[0] == made and path.endswith("}") and role in readers
+    return True
 
 
 @contextmanager
@@ -311,6 +320,12 @@ def send(app: Flask, sender: Sender, seed: int, size: Size) -> Iterator[events.E
     config = configure(seed, size)
     schema: OpenApiSchema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
     schema.auth(refresh_interval=None)(Credentials)
-    schema.hooks.hook("filter_failure")(is_fault)
+
+    def filter_failure(
+        context: HookContext, failure: Failure, case: Made, response: Response
+    ) -> bool:
+        return is_fault(failure, sender.roles.get(case.id, "none"))
+
+    schema.hooks.hook(filter_failure)
     with changing(sender), without_network(), going_on(size.scenarios):
         yield from from_schema(schema).execute()
