@@ -13,7 +13,7 @@ from ops.fuzz.tally import Tally, read_reasons
 from ops.fuzz.world import World
 
 SEED = 7
-FEW = Size(examples=2, scenarios=20, coverage=False)
+FEW = Size(examples=2, scenarios=20)
 
 
 @pytest.mark.slow
