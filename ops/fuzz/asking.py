@@ -7,7 +7,7 @@ An operation without a function here gets ids of any scene. Bodies are whole; `k
 fields that are ids or otherwise of this world, which a made-up body gets in any case.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -61,22 +61,28 @@ def ask(world: World, operation: str) -> Asked:
     return ASKING.get(operation, ask_anything)(world)
 
 
-def ask_anything(world: World) -> Asked:
-    """Any scene, with any of everything else."""
-    scene = world.dice.choice(world.scenes)
-    return about(scene, world)
+def ask_anything(world: World, names: Iterable[str] = ()) -> Asked:
+    """Any scene that has these ids, with any of everything else."""
+    wanted = {*names} - lasting_ids(world).keys() - {"name"}
+    scenes = [scene for scene in world.scenes if wanted <= scene.ids.keys()]
+    return about(world.dice.choice(scenes or world.scenes), world)
 
 
 def about(scene: Scene, world: World, **more: Any) -> Asked:
-    ids = {
+    return Asked(lasting_ids(world) | scene.ids, **{"buyer": scene.buyer} | more)
+
+
+def lasting_ids(world: World) -> Ids:
+    """Of what no request uses up."""
+    return {
         "organisation_id": world.organisation,
         "venue_id": world.venue,
         "plan_id": world.plan,
         "version_id": world.version,
         "import_id": world.plan_import,
         "reconciliation_id": world.reconciliation,
+        "letter_id": world.letter,
     }
-    return Asked(ids | scene.ids, **{"buyer": scene.buyer} | more)
 
 
 def on_event(world: World, event: int, **more: Any) -> Asked:

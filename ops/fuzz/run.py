@@ -26,7 +26,7 @@ from schemathesis.openapi.checks import EnsureResourceAvailability, UseAfterFree
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 from schemathesis.transport.wsgi import WSGI_TRANSPORT
 
-from ops.fuzz.asking import Asked, Json, ask
+from ops.fuzz.asking import Asked, Json, ask, ask_anything
 from ops.fuzz.callers import choose_role, token_of
 from ops.fuzz.world import World
 
@@ -112,8 +112,8 @@ class Sender:
 
     def change(self, context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
         likely = self.dice.random() < LIKELY and case.method == case.operation.method.upper()
-        asked = ask(self.world, case.operation.label) if likely else Asked()
         kept = wrong_locations(case)
+        asked = self._ask(case, kept) if likely else Asked()
         if is_linked(case):
             asked = self._follow(case, asked)
             kept |= {ParameterLocation.PATH}
@@ -125,6 +125,13 @@ class Sender:
                 self.foreign.add(case.id)
         if likely:
             self._fill(case, asked, kept)
+
+    def _ask(self, case: Made, kept: set[ParameterLocation]) -> Asked:
+        """A request that is wrong is refused before it is looked at what it is about, so that no
+        object has to be made for it."""
+        if kept:
+            return ask_anything(self.world, case.path_parameters or ())
+        return ask(self.world, case.operation.label)
 
     def check_owner(self, context: CheckContext, response: Response, case: Made) -> None:
         """What belongs to one buyer or organisation is not there for another."""

@@ -543,4 +543,5 @@ STAGES: list[Callable[[World], Scene]] = [
     World.disputed,
     World.postponed,
     World.refused_mail,
+    lambda world: world.join(world.queue),
 ]
