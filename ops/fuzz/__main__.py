@@ -155,19 +155,20 @@ def choose_rounds(phases: Sequence[str], processes: int) -> Iterator[Size]:
 def run(divided: Sequence[Share]) -> Tally:
     with Progress() as progress:
         progress.say("staging the worlds")
-        return send_all(divided, Told(progress.say).take)
+        return send_all(divided, Seldom(progress.say).say)
 
 
-class Told:
-    """Passes on a line of some seconds: requests are counted many times a second."""
+class Seldom:
+    """Passes on a line of some seconds, since requests are counted many times a second; and all
+    that has several lines, which are failures."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
-        self.say, self.last = say, time.monotonic()
+    def __init__(self, pass_on: Callable[[str], object]) -> None:
+        self.pass_on, self.last = pass_on, time.monotonic()
 
-    def take(self, line: str) -> None:
-        if time.monotonic() - self.last > LOOK_S:
+    def say(self, line: str) -> None:
+        if "\n" in line or time.monotonic() - self.last > LOOK_S:
             self.last = time.monotonic()
-            self.say(line)
+            self.pass_on(line)
 
 
 def write(

@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from schemathesis.engine import events
 from db.connections import Conn, pool
 from db.maintenance.invariants import violations
 from ops.fuzz.run import Sender, Size, send
-from ops.fuzz.tally import Tally, read_reasons
+from ops.fuzz.tally import Failure, Tally, read_reasons
 from ops.fuzz.world import World
 from ops.local.servers import connected
 from web.app import create_app
@@ -56,10 +57,18 @@ def divide(operations: Sequence[str], processes: int) -> list[tuple[str, ...]]:
 # In the process that started the others
 
 
+@dataclass(frozen=True)
+class Told:
+    """How far a process is: its requests so far, and failures since it told the last time."""
+
+    cases: int
+    failures: list[Failure]
+
+
 def send_all(shares: Sequence[Share], say: Callable[[str], object]) -> Tally:
-    """Send all shares at the same time; what was counted by all. Errors: RuntimeError, when a
-    process cannot go on."""
-    whole, counted = Tally(), {share.number: (0, 0) for share in shares}
+    """Send all shares at the same time; what was counted by all. Each kind of failure is told when
+    it is first seen. Errors: RuntimeError, when a process cannot go on."""
+    whole, cases, seen = Tally(), Counter[int](), set[tuple[str, str, str]]()
     with started(shares) as readers:
         while readers:
             for reader in wait(list(readers)):
@@ -68,14 +77,17 @@ def send_all(shares: Sequence[Share], say: Callable[[str], object]) -> Tally:
                     whole.add(told)
                     del readers[reader]
                     continue
-                counted[readers[reader]] = told
-                requests, failures = map(sum, zip(*counted.values(), strict=True))
-                say(f"{requests:,} requests, {failures:,} failures")
+                cases[readers[reader]] = told.cases
+                for failure in told.failures:
+                    if failure.kind not in seen:
+                        seen.add(failure.kind)
+                        say("\n".join([failure.text, *failure.details()]))
+                say(f"{cases.total():,} requests, {len(seen):,} kinds of failures")
     return whole
 
 
 def receive(reader: Any) -> Any:
-    """The requests and failures of a process so far, or its whole Tally."""
+    """How far a process is, or at its end its whole Tally."""
     try:
         told = reader.recv()
     except EOFError:
@@ -137,9 +149,9 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
 
 
 def send_rounds(
-    share: Share, app: Flask, conn: Conn, tell: Callable[[tuple[int, int]], object]
+    share: Share, app: Flask, conn: Conn, tell: Callable[[Told], object]
 ) -> Tally:
-    tally, dice = Tally(), Random(share.seed)
+    tally, dice, told = Tally(), Random(share.seed), 0
     sender = Sender(World(conn, dice), dice)
     for number, size in enumerate(choose_rounds(share, tally)):
         for event in send(app, sender, share.seed + number, size):
@@ -147,7 +159,8 @@ def send_rounds(
                 sys.exit("Stopped.")
             tally.take(event, sender.roles)
             if isinstance(event, events.ScenarioFinished):
-                tell((tally.cases, len(tally.failures)))
+                tell(Told(tally.cases, tally.failures[told:]))
+                told = len(tally.failures)
         sender.forget()
     tally.violations += [f"{found}" for found in violations(conn)]
     return tally

@@ -21,7 +21,7 @@ UNDOCUMENTED = "status_code_conformance"
 
 @dataclass(frozen=True)
 class Failure:
-    """A check that an answer did not pass. seed: of the share that sent the request."""
+    """A check that an answer did not pass."""
 
     operation: str
     check: str
@@ -35,6 +35,15 @@ class Failure:
     @property
     def kind(self) -> tuple[str, str, str]:
         return self.operation, self.check, self.title
+
+    @property
+    def text(self) -> str:
+        return f"{self.operation}: {self.title} ({self.check})"
+
+    def details(self) -> Iterator[str]:
+        yield from (f"    {line}" for line in self.message.splitlines() if line)
+        yield f"    {self.curl}"
+        yield f"    {self.status} {self.answer[:300]}"
 
     def __str__(self) -> str:
         answer = f"{self.status} {self.answer}"
@@ -173,11 +182,8 @@ def tell(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) ->
     kinds = Counter(failure.kind for failure in tally.failures)
     first = {failure.kind: failure for failure in reversed(tally.failures)}
     for kind, count in kinds.most_common():
-        failure = first[kind]
-        yield f"{failure.operation}: {failure.title} ({failure.check}), {count} times"
-        yield from (f"    {line}" for line in failure.message.splitlines() if line)
-        yield f"    {failure.curl}"
-        yield f"    {failure.status} {failure.answer[:300]}"
+        yield f"{first[kind].text}, {count} times"
+        yield from first[kind].details()
     yield from (f"invariant: {found}" for found in tally.violations)
     yield from (f"error: {error}" for error in tally.errors)
 
