@@ -148,9 +148,7 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
     }
 
 
-def send_rounds(
-    share: Share, app: Flask, conn: Conn, tell: Callable[[Told], object]
-) -> Tally:
+def send_rounds(share: Share, app: Flask, conn: Conn, tell: Callable[[Told], object]) -> Tally:
     tally, dice, told = Tally(), Random(share.seed), 0
     sender = Sender(World(conn, dice), dice)
     for number, size in enumerate(choose_rounds(share, tally)):

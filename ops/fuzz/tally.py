@@ -177,7 +177,7 @@ ZEROS = (
 def tell(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) -> Iterator[str]:
     """Lines about all that has to be mended: each kind of failure once, with one request of it."""
     for name in tally.lacking(operations, reasons):
-        statuses = ", ".join(f"{n} × {status}" for status, n in sorted(tally.statuses[name].items()))
+        statuses = list_statuses(tally.statuses.get(name, Counter()))
         yield f"{name}: answered 2xx {tally.successes(name)} times: {statuses or 'never sent'}"
     kinds = Counter(failure.kind for failure in tally.failures)
     first = {failure.kind: failure for failure in reversed(tally.failures)}
@@ -188,6 +188,10 @@ def tell(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) ->
     yield from (f"error: {error}" for error in tally.errors)
 
 
+def list_statuses(statuses: Counter[int]) -> str:
+    return ", ".join(f"{status}: {statuses[status]}" for status in sorted(statuses))
+
+
 def report(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) -> Iterator[str]:
     """var/fuzz.md: each failure, then what each operation was answered."""
     yield "# Failures\n"
@@ -195,7 +199,6 @@ def report(tally: Tally, operations: Sequence[str], reasons: Mapping[str, str]) 
     yield from (f"- {found}" for found in (*tally.violations, *tally.errors))
     yield "\n# Answers\n\n| Operation | 2xx | All statuses |\n|---|---|---|"
     for operation in (*operations, "another method"):
-        statuses = tally.statuses.get(operation, Counter())
-        each = ", ".join(f"{status}: {statuses[status]}" for status in sorted(statuses))
+        each = list_statuses(tally.statuses.get(operation, Counter()))
         excused = " (excused)" if operation in reasons else ""
         yield f"| `{operation}`{excused} | {tally.successes(operation)} | {each} |"

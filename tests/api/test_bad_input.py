@@ -245,7 +245,7 @@ def test_an_id_that_is_too_large_is_of_nothing(tosca: Sale, opera: Caller) -> No
 
 
 @pytest.mark.faults("fuzz")
-@pytest.mark.parametrize("number", ["1", "0.5", "1e0", " 1", "١", True, [1], {"n": 1}])
+@pytest.mark.parametrize("number", ["1", "0.5", "1e0", " 1", "\u0661", True, [1], {"n": 1}])
 def test_a_number_in_quotes_is_no_number(
     tosca: Sale, opera: Caller, conn: Conn, number: Any
 ) -> None:
@@ -269,7 +269,9 @@ def events_of(conn: Conn) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.faults("fuzz")
-@pytest.mark.parametrize("number", ["1_0", "+1", "%201", "1%20", "1.0", "١", "１", "0x1", ""])
+@pytest.mark.parametrize(
+    "number", ["1_0", "+1", "%201", "1%20", "1.0", "\u0661", "\uff11", "0x1", ""]
+)
 def test_numbers_of_a_query_have_one_spelling(anybody: Caller, number: str) -> None:
     for name in ("limit", "starting_after"):
         answer = anybody.get(f"/v1/events?{name}={number}")

@@ -53,7 +53,7 @@ def test_an_operation_that_seldom_succeeds_fails_the_run_unless_it_is_excused() 
     tally = tally_of(successes=ENOUGH - 1)
     assert judge(tally) == ["operations_never_2xx"]
     assert list(tell(tally, [OPERATION], {})) == [
-        f"{OPERATION}: answered 2xx {ENOUGH - 1} times: {ENOUGH - 1} × 200, 3 × 401"
+        f"{OPERATION}: answered 2xx {ENOUGH - 1} times: 200: {ENOUGH - 1}, 401: 3"
     ]
     assert judge(tally, {OPERATION: "the live process serves it"}) == []
 
