@@ -293,7 +293,7 @@ def going_on(scenarios: int) -> Iterator[None]:
         return found, again or ctx.completed_scenarios < scenarios, told
 
     original = _executor._classify_flaky
-    _executor._classify_flaky = classify  # type: ignore[assignment]
+    _executor._classify_flaky = classify
     try:
         yield
     finally:

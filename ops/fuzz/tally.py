@@ -93,11 +93,12 @@ class Tally:
                     self.failures.append(found)
 
     def add(self, other: "Tally") -> None:
-        for mine, theirs in (
-            (self.statuses, other.statuses), (self.roles, other.roles), (self.phases, other.phases),
-        ):  # fmt: skip
-            for name, counts in theirs.items():
-                mine[name].update(counts)  # type: ignore[index]
+        for operation, statuses in other.statuses.items():
+            self.statuses[operation].update(statuses)
+        for role, classes in other.roles.items():
+            self.roles[role].update(classes)
+        for phase, classes in other.phases.items():
+            self.phases[phase].update(classes)
         self.failures += other.failures
         self.errors += other.errors
         self.violations += other.violations
