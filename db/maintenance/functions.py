@@ -6,7 +6,7 @@ whose file is gone as it was.
 
 from typing import Any
 
-from db.connections import Conn
+from db.connections import Conn, many
 from db.queries import load
 
 sql = load("maintenance/functions")
@@ -22,4 +22,4 @@ def plan_cleanup(conn: Conn, outdated: list[int]) -> list[dict[str, Any]]:
 
     outdated: ids of those that are not of this version.
     """
-    return conn.execute(sql.plan_cleanup, {"outdated": outdated}).fetchall()
+    return many(conn.execute(sql.plan_cleanup, {"outdated": outdated}))

@@ -81,8 +81,7 @@ def test_a_second_attempt_waits_for_the_first(tosca: Sale, alice: Caller, conn: 
 def test_a_refusal_is_not_kept_under_the_key(tosca: Sale, alice: Caller, conn: Conn) -> None:
     booking = tosca.book(alice, conn)
     lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
-    rule = "POST /v1/events/<id:event_id>/bookings/<uuid:booking_id>/payment"
-    route = f"{rule} booking_id={booking['id']} event_id={tosca.id}"
+    route = f"POST {tosca.path}/bookings/{booking['id']}/payment"
     with conn.transaction():
         conn.execute(lock, [f"buyer:{alice.id} {route} pay"])
         busy = pay(tosca, alice, booking)

@@ -320,6 +320,7 @@ def test_unused_passes_keep_an_event_shut_for_a_minute_only(conn: Conn) -> None:
     conn.execute(
         "update entries set pass_until = pass_until - interval '61 s' where pass_until is not null"
     )
+    conn.execute("update lane_state set served_at = served_at - interval '61 s'")
     lanes.expire_passes(conn, 100)
     theatre.serve()
     assert pass_state(theatre, waiting) == "offered"
