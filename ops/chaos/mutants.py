@@ -277,9 +277,9 @@ MUTANTS = (
         changes=(
             Change(
                 "sql/queries/accounts/idempotency.sql",
-                "WHERE principal = %(principal)s AND route = %(route)s AND key = %(key)s\n",
-                "WHERE principal = %(principal)s AND route = %(route)s"
-                " AND key = %(key)s AND nextval('met') < 0\n",
+                " AND route IN (%(route)s, %(spelt_route)s) AND key = %(key)s\n",
+                " AND route IN (%(route)s, %(spelt_route)s) AND key = %(key)s"
+                " AND nextval('met') < 0\n",
             ),
             Change(
                 "sql/queries/accounts/idempotency.sql",
@@ -295,16 +295,16 @@ MUTANTS = (
         form="flushes",
         changes=(
             Change(
-                "sql/queries/durable/outbox.sql",
-                "least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))",
+                "sql/functions/durable/next_send.sql",
+                "least(interval '5 min', interval '15 s' * 2 ^ least(p_sends, 5))",
                 "interval '1 day'",
             ),
         ),
         meter=(
             Change(
-                "sql/queries/durable/outbox.sql",
-                "SET sends = sends + 1,\n",
-                "SET sends = sends + 1 + CASE WHEN sends > 0 THEN 0 * nextval('met') ELSE 0 END,\n",
+                "sql/functions/durable/next_send.sql",
+                "case when p_claims > 0 then",
+                "case when p_sends > 0 and nextval('met') < 0 or p_claims > 0 then",
             ),
         ),
     ),

@@ -71,11 +71,12 @@ def read_arguments() -> argparse.Namespace:
         "--only", default="", help="operations with this in their name, as in 'PATCH /v1/events'"
     )
     parser.add_argument(
-        "--phases", type=lambda text: text.split(","), default=PHASES,
-        help=f"some of {','.join(PHASES)}; sequences are made of all operations",
+        "--phases", type=lambda text: text.split(","),
+        help=f"some of {','.join(PHASES)}; stateful, sequences of all operations, not with --only",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=ROOT / "var", help="folder of the results")
     args = parser.parse_args()
+    args.phases = args.phases or [phase for phase in PHASES if phase != "stateful" or not args.only]
     if unknown := set(args.phases) - set(PHASES):
         parser.error(f"there are no phases {', '.join(sorted(unknown))}")
     return args

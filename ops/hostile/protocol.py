@@ -205,7 +205,7 @@ LONG_HEAD = b"GET /v1/events HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"
 @attack("headers", "answers without nosniff, a content security policy or a cache's rule", 0)
 def answers_to_what_cannot_be_read(scene: Scene) -> list[str]:
     """Malformed requests and heads that are too long are answered by gunicorn and by nginx
-    themselves. (Caddy's own answer, text without a body of its client's, cannot be changed.)"""
+    themselves. Caddy's own answer, four words of plain text, cannot be changed."""
     wrong = list[str]()
     for url in filter(None, (scene.stack.direct_url, scene.nginx_url)):
         for content in [*MALFORMED, LONG_HEAD]:

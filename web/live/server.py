@@ -11,6 +11,7 @@ thousands of streams and reads the database once a second for all of them (web/l
 import asyncio
 import contextlib
 import json
+import logging
 import resource
 import secrets
 import signal
@@ -21,6 +22,7 @@ from uuid import UUID
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -275,10 +277,17 @@ def create_app(hub: Hub) -> web.Application:
     return app
 
 
+def is_own_error(record: logging.LogRecord) -> bool:
+    """Whether a record is about an error of this process. Requests that cannot be read would fill
+    the log, each with a traceback: their senders are told."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 async def serve(stop: asyncio.Event) -> None:
     """Listen until told to stop, then end all streams within seconds."""
     hub = Hub()
     app = create_app(hub)
+    logging.getLogger("aiohttp.server").addFilter(is_own_error)
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN
     )

@@ -1,13 +1,9 @@
 -- take_due --
 -- Takes the tasks for which messages are to be sent now, the urgent ones first. Each is sent again later,
--- until it is done. The pause of tasks whose worker may have died is random, so that they are not sent
--- together again. (The index is searched for the statement's time, which is constant: with
+-- until it is done. (The index is searched for the statement's time, which is constant: with
 -- clock_timestamp() the index would be read to its end.)
 UPDATE outbox
-SET sends = sends + 1,
-    resend_at = clock_timestamp()
-        + %(pace)s * least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
-            * CASE WHEN claims > 0 THEN 0.5 + random() / 2 ELSE 1 END
+SET sends = sends + 1, resend_at = next_send(sends, claims, %(pace)s)
 WHERE id = ANY (ARRAY(
     SELECT due.id FROM unnest('{20,50,80}'::smallint[]) level CROSS JOIN LATERAL (
         SELECT o.id FROM outbox o
@@ -50,10 +46,7 @@ WITH levels AS (
     FROM turns t LEFT JOIN sent s ON s.account = t.account
 )
 UPDATE outbox
-SET sends = sends + 1,
-    resend_at = clock_timestamp()
-        + %(pace)s * least(interval '5 min', interval '15 s' * 2 ^ least(sends, 5))
-            * CASE WHEN claims > 0 THEN 0.5 + random() / 2 ELSE 1 END
+SET sends = sends + 1, resend_at = next_send(sends, claims, %(pace)s)
 WHERE id = ANY (ARRAY(
     SELECT id FROM outbox
     WHERE id = ANY (ARRAY(
