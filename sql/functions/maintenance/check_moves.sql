@@ -16,7 +16,8 @@ begin
     end if;
     if tg_argv[1] = 'logged' then
         insert into state_log (event_id, noun, id, old_state, new_state, actor)
-        select n.event_id, tg_argv[0], n.id, o.state, n.state, current_setting('usher.acting', true)
+        select n.event_id, tg_argv[0], n.id, o.state, n.state,
+            nullif(current_setting('usher.acting', true), '')
         from old_rows o join new_rows n on n.id = o.id
         where n.state <> o.state;
     end if;
