@@ -21,7 +21,7 @@ from aiohttp import web
 
 from db.connections import Conn, one
 from ops.local.servers import free_port
-from tests.conftest import Servers
+from tests.support.databases import Servers
 from tests.support.listening import Live, answers, listening
 from tests.support.theatre import Theatre, build_theatre
 from tests.support.waiting import wait_until

@@ -18,7 +18,7 @@ from ops.deploy.psycopg2_stand_in import WHEEL, make
 from ops.local.install import Installation
 from ops.local.servers import free_port
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
-from tests.conftest import Servers
+from tests.support.databases import Servers
 from tests.support.running import Catcher
 from tests.support.waiting import wait_until
 from tests.support.world import environment

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from ops.deploy.migrate import migrate
-from tests.conftest import Servers
+from tests.support.databases import Servers
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from db.connections import Conn, one
 from db.maintenance.invariants import violations
 from ops.deploy.migrate import migrate
 from ops.local.servers import PACKAGE
-from tests.conftest import Servers
+from tests.support.databases import Servers
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 from tests.support.world import Caller

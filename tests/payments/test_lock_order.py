@@ -160,6 +160,7 @@ def test_it_does_not_begin_again_for_ever(
     assert len(begun) == tries
 
 
+@pytest.mark.own_database
 def test_deadlocks_are_counted_for_operators(anybody: Caller, conn: Conn) -> None:
     assert one(conn.execute("show log_lock_waits"))
     assert "usher_deadlocks_total 0.0" in anybody.get("/metrics").text

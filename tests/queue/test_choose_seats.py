@@ -82,6 +82,7 @@ def test_each_gets_what_it_asks_for_unless_lower_numbers_took_it(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example({1: ["kkk..."]}, 2, [4])  # a piece that begins with what is kept
 @given(theatres, st.integers(1, 9), st.lists(st.integers(1, 30), max_size=3, unique=True))
 def test_runs_that_are_read_piece_by_piece_are_all_free_seats(
     conn: Conn, rows: Rows, limit: int, avoid: list[int]

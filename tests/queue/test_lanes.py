@@ -90,6 +90,7 @@ def test_the_table_refuses_a_state_that_means_nothing(conn: Conn, nonsense: str)
         conn.execute(f"update lane_state set {nonsense}")
 
 
+@pytest.mark.own_database
 def test_a_batch_writes_the_lane_once_and_in_place(conn: Conn) -> None:
     theatre = build_theatre(conn, {1: ["." * 40]})
     for _ in range(20):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from db.catalogue import availability
 from db.catalogue.availability import QueueReading
 from db.connections import Conn, one, pool
-from tests.conftest import Servers
+from tests.support.databases import Servers
 from tests.support.theatre import another, build_theatre
 from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, Sale

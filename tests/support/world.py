@@ -38,23 +38,49 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
     }
 
 
+class Opened:
+    """With what the pool was opened that the test before has left."""
+
+    settings: Settings | None = None
+    limit = 0.0
+
+
 @pytest.fixture
 def configured(
-    database_url: str, servers: Any, monkeypatch: pytest.MonkeyPatch
+    database_url: str, servers: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, str]]:
-    """settings() and pool() of this process are those of the test's own database."""
+    """settings() and pool() of this process are those of the test's database."""
     values = environment(database_url, servers.redis_url)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     settings.cache_clear()
-    open_pool.cache_clear()
+    begin, limit = settings(), SECONDS if "app" in request.fixturenames else 0
+    if (Opened.settings, Opened.limit) != (begin, limit):
+        close_pool()
+    set_statement_limits(limit)
     yield values
-    if open_pool.cache_info().currsize:
-        pool().close()
+    Opened.settings, Opened.limit = begin, limit
+    if settings() != begin or not is_well():
+        close_pool()
     set_statement_limits(0)
     settings.cache_clear()
+
+
+def is_well() -> bool:
+    """Whether the pool can be left for the next test."""
+    if not open_pool.cache_info().currsize:
+        return True
+    stats = pool().get_stats()
+    rests = stats["pool_size"] == stats["pool_available"] > 0 and not stats.get("requests_waiting")
+    return rests and pool().away_until is None and pool().conninfo == settings().database_url
+
+
+def close_pool() -> None:
+    if open_pool.cache_info().currsize:
+        pool().close()
     open_pool.cache_clear()
+    Opened.settings = None
 
 
 @cache
@@ -75,7 +101,6 @@ def app(configured: dict[str, str]) -> Flask:
     for snapshots in app.extensions.values():
         if isinstance(snapshots, Snapshots):
             snapshots._kept.clear()
-    set_statement_limits(SECONDS)
     configure_logs("web")
     return app
 
