@@ -9,6 +9,8 @@ TOOLS := $(VENV)/tools.stamp
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--find-links ops/deploy/wheels
 CODE := web tasks db ops tests
+# Tests and campaigns start hundreds of processes; without bytecode each would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
 DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)

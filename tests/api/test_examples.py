@@ -139,6 +139,7 @@ def announce(script: Script, opera: Caller, conn: Conn) -> None:
     script.call(opera, "closeEvent", **later)
 
 
+@pytest.mark.slow
 @pytest.mark.faults("OpenAPI")
 def test_the_examples_sell_a_hall(
     script: Script, anybody: Caller, opera: Caller, operator: Caller, conn: Conn

@@ -124,6 +124,7 @@ def test_methods_that_somebody_invents_are_no_errors_of_ours_and_not_counted(
         assert method not in anybody.get("/metrics").text
 
 
+@pytest.mark.slow
 def test_a_database_too_busy_to_count_is_not_away(
     tosca: Sale, alice: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_it_says_come_back_while_postgres_is_away(
         pool().close()
 
 
+@pytest.mark.slow
 def test_no_request_waits_long_for_a_lock(anybody: Caller, conn: Conn) -> None:
     set_statement_limits(0.2)  # nothing is connected to yet
     with conn.transaction():

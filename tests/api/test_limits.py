@@ -119,6 +119,7 @@ def test_an_ipv6_customer_has_one_count(limited: Callable[..., Caller]) -> None:
     assert ask(anybody, "2001:db8:0:2::1").status_code == 202
 
 
+@pytest.mark.slow
 def test_each_process_counts_for_itself_while_redis_is_away(
     limited: Callable[..., Caller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +246,7 @@ def guess(anybody: Caller, address: str, email: str = "alice@example.org") -> An
     )
 
 
+@pytest.mark.slow
 @pytest.mark.faults("guessing")
 def test_guesses_for_a_mailbox_are_limited_and_its_owner_still_signs_in(
     limited: Callable[..., Caller],

@@ -379,6 +379,7 @@ def test_a_slow_reader_is_dropped(tosca: Sale, alice: Caller) -> None:
     in_one_loop(never_read)
 
 
+@pytest.mark.slow
 def test_silence_is_broken_by_a_heartbeat(tosca: Sale, alice: Caller) -> None:
     ticket = tosca.join(alice).json["ticket"]
 

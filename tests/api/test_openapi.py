@@ -40,6 +40,7 @@ UNDESCRIBED = {
 """For browsers and machines of the operator."""
 
 
+@pytest.mark.slow
 @pytest.mark.faults("OpenAPI")
 def test_the_document_is_valid(document: Document) -> None:
     validate(document.whole)

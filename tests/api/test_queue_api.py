@@ -182,6 +182,7 @@ def test_the_queue_shows_who_waits_and_who_is_served(
     assert document["estimated_wait_s"] == 0
 
 
+@pytest.mark.slow
 def test_leavers_do_not_count_as_waiting(tosca: Sale, alice: Caller, anybody: Caller) -> None:
     alice.delete(tosca.join(alice).json["links"]["self"])
     wait_until(lambda: anybody.get(f"{tosca.path}/queue").json["waiting"] == 0)

@@ -50,6 +50,7 @@ def steps(document: Document, roles: dict[str, Role]) -> Iterator[tuple[Operatio
             yield operation, name
 
 
+@pytest.mark.slow
 def test_everybody_gets_what_the_document_promises(
     document: Document, every_object: EveryObject
 ) -> None:

@@ -29,6 +29,7 @@ class Source:
         return f"document {self.calls}"
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_database_that_is_away_does_not_try_in_turn() -> None:
     source = Source(psycopg.OperationalError("it is away"))
     snapshots = Snapshots(source.make, seconds=1, most=8)

@@ -280,6 +280,7 @@ def test_standing_places_of_an_area_and_category_are_never_parted(source: Json) 
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.sampled_from([1.0, 1.0, 1.0, 1.2, 2.0, 3.5]), min_size=6, max_size=40),
     st.floats(0, 360),
@@ -303,6 +304,7 @@ def test_a_straight_row_is_cut_exactly_at_its_aisles(
 # Again
 
 
+@pytest.mark.slow
 @given(plans(), st.floats(-500, 500))
 @settings(max_examples=100, deadline=None)
 def test_it_gives_the_same_numbers_whatever_things_are_called(source: Json, moved: float) -> None:

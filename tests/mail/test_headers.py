@@ -84,6 +84,7 @@ def test_any_event_can_be_mailed(name: str) -> None:
     assert seen["Subject"] == f"Your seats for {name} are held"
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     deadline=None,

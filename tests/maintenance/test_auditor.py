@@ -63,6 +63,7 @@ def found_among(conn: Conn, event: int, buyers: list[int]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_nothing_is_wrong_with_any_of_the_bookings_alone(
     conn: Conn, every_state: dict[str, UUID]
 ) -> None:

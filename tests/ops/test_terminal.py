@@ -10,6 +10,7 @@ from ops.local.terminal import Progress
 from tests.support.waiting import wait_until
 
 
+@pytest.mark.slow
 @pytest.mark.faults("First minutes")
 def test_a_step_that_takes_long_is_said_again_and_again() -> None:
     said: list[str] = []

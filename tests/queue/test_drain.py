@@ -152,6 +152,7 @@ def test_two_drains_serve_two_lanes(conn: Conn) -> None:
             drain.commit()
 
 
+@pytest.mark.slow
 def test_drains_and_the_clock_at_once_break_nothing(conn: Conn) -> None:
     theatres = [build_theatre(conn, {1: ["." * 9] * 4, 2: ["." * 9] * 2}) for _ in range(2)]
     for theatre in theatres:
@@ -222,6 +223,7 @@ def test_standby_goes_on_after_somebody_left_while_the_drain_read(conn: Conn) ->
 # Speed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("known", "table"), [(0, "bookings"), (50, "bookings"), (50, "entries")])
 def test_a_batch_costs_the_same_with_few_and_with_many(conn: Conn, known: int, table: str) -> None:
     """In rows read; with plans and statistics from when few were there, or nobody."""

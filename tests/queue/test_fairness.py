@@ -43,6 +43,7 @@ def test_the_time_never_falls_when_all_come_to_rest(conn: Conn) -> None:
     assert second.lane()["virtual_time"] == 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["waits for held seats", "is paused", "is at its cap"])
 def test_a_lane_that_rested_has_no_claim_on_what_it_missed(conn: Conn, rest: str) -> None:
     resting, busy, new = (build_theatre(conn, {1: ["." * 60]}) for _ in range(3))

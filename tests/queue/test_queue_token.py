@@ -79,6 +79,7 @@ def test_an_entry_carries_a_ticket_too(tosca: Sale, alice: Caller, anybody: Call
     assert position(tosca, anybody, entry["ticket"]).json["number"] == 1
 
 
+@pytest.mark.slow
 def test_whose_turn_has_come_is_told_to_look(
     tosca: Sale, alice: Caller, anybody: Caller, conn: Conn
 ) -> None:

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 from db.runtime.settings import read_settings
 from ops.local.supervisor import ROOT
 from tests.support.world import anywhere, environment
@@ -21,6 +23,7 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_test_file_imports_another() -> None:
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in TESTS}
     assert len(modules) > 60

@@ -37,6 +37,7 @@ def test_each_file_of_functions_is_named_after_its_first_function() -> None:
         assert path.parent.name in CHAPTERS, path
 
 
+@pytest.mark.slow
 def test_no_public_function_hides_in_the_file_of_another() -> None:
     everything = texts("**/*.sql")
     for path, text in texts("functions/**/*.sql").items():

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import errors
 
 from db.connections import Conn
@@ -154,6 +155,7 @@ def test_every_statement_is_executed_by_one_function() -> None:
     assert {which: by for which, by in by_statement.items() if len(by) != 1} == {}
 
 
+@pytest.mark.slow
 def test_statements_are_loaded_by_their_noun_alone() -> None:
     """Others call the functions of db/, so that a change of parameters is seen by mypy."""
     for place, module in sources("db", "web", "tasks", "ops", "tests").items():
