@@ -69,7 +69,7 @@ preview: install ## draw a seating plan as Usher reads it, and what it would war
 	@$(BIN)/python -m ops.plans.preview $(PLAN) $(ARGS)
 
 test-fast: install ## run the tests that start no processes and are not slow (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not processes and not slow and not system" $(ARGS)
+	@$(BIN)/python -m pytest -n 3 -m "not processes and not slow and not system" $(ARGS)
 
 test: install ## run all tests that need nothing of the system, on real servers (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not system" $(ARGS)
