@@ -2,9 +2,9 @@
 
 Each test has a database that is as if migrated a moment ago. To clone one costs little, but all
 that is new to its connections has to be read and planned anew: 0.15 s of CPU for each test.
-Therefore tests that start no processes use one database of their worker in turn. It is emptied
-between them, and its connections stay. A test that changes more than rows has it dropped, and the
-next test clones another.
+Therefore tests that start no processes with it use one database of their worker in turn. It is
+emptied between them, and its connections stay. A test that changes more than rows has it dropped,
+and the next test clones another.
 """
 
 import os
@@ -237,11 +237,12 @@ def database_url(
     servers: Servers, template_database: str, shelf: Shelf, request: pytest.FixtureRequest
 ) -> Iterator[str]:
     """A database for the test alone."""
-    marks = {mark.name for mark in request.node.iter_markers()}
+    marks = list(request.node.iter_markers())
+    is_own = any(m.name in OWN_DATABASE and m.kwargs.get("database", True) for m in marks)
     template = template_database
     if "every_state" in request.fixturenames:
         template = request.getfixturevalue("staged_database").name
-    elif not marks & OWN_DATABASE:
+    elif not is_own:
         yield shelf.take().url
         shelf.put_back()
         return

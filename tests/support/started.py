@@ -8,14 +8,16 @@ import pytest
 
 PROCESSES = {"catcher_process", "gateway_sandbox", "live"}
 """Fixtures that start processes: tests that use them are marked `processes`."""
+WITHOUT_DATABASE = {"catcher_process", "gateway_sandbox"}
+"""Those of them whose processes know nothing of the test's database."""
 started: list[str] = []
 """The programs that the test that is running has started, its fixtures included."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
-        if PROCESSES & set(item.fixturenames):
-            item.add_marker(pytest.mark.processes)
+        if used := PROCESSES & set(item.fixturenames):
+            item.add_marker(pytest.mark.processes(database=not used <= WITHOUT_DATABASE))
 
 
 @pytest.hookimpl(tryfirst=True)
