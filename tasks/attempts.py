@@ -1,5 +1,7 @@
 """End a payment attempt at the gateway."""
 
+from dataclasses import replace
+
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.errors import UsherError
 from tasks.durable.leases import TryLater
@@ -28,7 +30,8 @@ def stop(progress: PaymentProgress, *, spare_authorised: bool) -> PaymentOutcome
     done = ("voided", "captured", "authorised") if spare_authorised else ("voided", "captured")
     if outcome.state in done:
         return outcome
-    return gateway_of(progress).cancel(progress, outcome.gateway_ref)
+    cancelled = gateway_of(progress).cancel(progress, outcome.gateway_ref)
+    return replace(cancelled, was_authorised=outcome.state == "authorised")
 
 
 def stop_for_good(progress: PaymentProgress) -> PaymentOutcome:

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
+from psycopg import DataError
+
 from db.catalogue import plan_imports, plans
 from db.catalogue.plan_imports import Import
 from db.catalogue.plan_reports import refuse_warnings
-from db.catalogue.seating import Plan, PlanError, read_plan
+from db.catalogue.seating import Plan, PlanError, Problem, read_plan
 from db.connections import autocommit
 from db.runtime.errors import Conflict, Fault
 from db.runtime.faults import reach
@@ -29,6 +31,7 @@ READ = 0.5
 """The share of the work that reading and numbering is; the rest is storing."""
 PAUSE = 1.0
 """Seconds between two notes of the progress."""
+UNSTORABLE: Problem = {"path": "plan", "message": "holds a value that cannot be stored"}
 
 
 @durable(queue="maintenance", lease=60, failures=6, longest_delay=60)
@@ -41,16 +44,16 @@ def import_plan(lease: Lease) -> None:
         try:
             read_and_store(lease, wanted)
         except (PlanError, Conflict) as error:
-            with lease.transaction() as conn:
-                plan_imports.fail_import(conn, wanted.id, error)
-                lease.finish(conn)
+            end(lease, wanted, error)
+        except DataError:  # nothing is stored
+            end(lease, wanted, PlanError([UNSTORABLE]))
 
 
 @contextmanager
 def alone() -> Iterator[None]:
     """Errors: TryLater while this process reads another plan."""
     if not READING.acquire(blocking=False):
-        raise TryLater(WAIT, "another plan is being read")
+        raise TryLater(WAIT, "another plan is being read", put_off=True)
     try:
         yield
     finally:
@@ -72,6 +75,12 @@ def begin(lease: Lease) -> Import | None:
         return wanted
 
 
+def end(lease: Lease, wanted: Import, error: PlanError | Conflict) -> None:
+    with lease.transaction() as conn:
+        plan_imports.fail_import(conn, wanted.id, error)
+        lease.finish(conn)
+
+
 def is_last_try(lease: Lease) -> bool:
     """Whether one more failure or death would end the task, and the import would wait for ever."""
     task = lease.task
@@ -82,6 +91,7 @@ def read_and_store(lease: Lease, wanted: Import) -> None:
     """Errors: PlanError, Conflict unrelated_plan: the plan cannot be used."""
     progress = Progress(lease, wanted.id, wanted.source.count(b'"seat_guid"'))
     plan = read_plan(wanted.source, guess=wanted.guess, tell=progress.read)
+    progress.read(len(plan.seats))
     if wanted.strict:
         refuse_warnings(plan)
     reach("after plan is read")

@@ -183,23 +183,28 @@ def _guessed_flags(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _lonely_companions(plan: Plan) -> Iterator[dict[str, Any]]:
-    seats = {seat.seat: seat for seat in plan.seats}
-
-    def has_place(seat: Seat, step: int) -> bool:
-        beside = seats.get(seat.seat + step)
-        while beside and beside.companion and not beside.accessible:
-            beside = seats.get(beside.seat + step)
-        return bool(beside and beside.accessible)
-
+    seats = sorted(plan.seats, key=lambda seat: seat.seat)
+    near = {*_companions_after_a_place(seats), *_companions_after_a_place(reversed(seats))}
     lonely = [
         seat
         for seat in plan.seats
-        if seat.companion and not seat.accessible
-        and not has_place(seat, 1) and not has_place(seat, -1)
-    ]  # fmt: skip
+        if seat.companion and not seat.accessible and seat.seat not in near
+    ]
     if lonely:
         message = f"hold {len(lonely):,} companions' places without a wheelchair place beside them"
         yield _warning("lonely_companion", "zones", message, lonely)
+
+
+def _companions_after_a_place(seats: Iterable[Seat]) -> Iterator[int]:
+    """Companions' places that follow a wheelchair place, with none but such places between."""
+    last, is_near = None, False
+    for seat in seats:
+        is_near = is_near and last is not None and abs(seat.seat - last) == 1
+        if seat.accessible or not seat.companion:
+            is_near = seat.accessible
+        elif is_near:
+            yield seat.seat
+        last = seat.seat
 
 
 # What another version changed

@@ -372,7 +372,12 @@ class _Reader:
 
     def list_unknown(self) -> list[UnknownKey]:
         return [
-            UnknownKey(key[:MAX_TEXT], count, path[: 2 * MAX_TEXT], _meant(key, level))
+            UnknownKey(
+                _storable(key[:MAX_TEXT]),
+                count,
+                _storable(path[: 2 * MAX_TEXT]),
+                _meant(key, level),
+            )
             for (level, key), (count, path) in sorted(self.unknown.items())
         ]
 
@@ -622,6 +627,11 @@ class _Reader:
         else:
             return float(value)
         return None
+
+
+def _storable(key: str) -> str:
+    """A key that is only told of, without what no database keeps."""
+    return UNSTORABLE.sub("\ufffd", key)
 
 
 def _meant(key: str, level: str) -> str:

@@ -66,7 +66,7 @@ class PaymentOutcome:
     """A payment as the gateway has it. Amounts in minor units, currency in capitals.
 
     state: one of Usher's ('authorised', 'captured', 'requires_action', 'processing', 'failed',
-    'voided').
+    'voided'). was_authorised: before it was voided, though it was not recorded then.
     """
 
     state: str
@@ -79,6 +79,7 @@ class PaymentOutcome:
     failure_code: str | None = None
     failure_message: str | None = None
     facts: Facts = NO_FACTS
+    was_authorised: bool = False
 
 
 def start_payment(
@@ -162,6 +163,7 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
         "payment_id": progress.payment_id,
         "expected": progress.payment_state,
         "state": outcome.state,
+        "authorised": outcome.was_authorised or outcome.state in ("authorised", "captured"),
         "gateway_ref": outcome.gateway_ref or None,
         "captured": outcome.captured,
         "currency": outcome.currency or None,

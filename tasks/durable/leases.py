@@ -65,7 +65,8 @@ class MovedOn(UsherError):
 class TryLater(UsherError):
     """Not a failure: the task runs again in `seconds`.
 
-    put_off: it waits for what others do, and is no backlog that more workers would end.
+    put_off: it waits for what others do, and is no backlog that more workers would end. Deaths of
+    its earlier workers still count.
     """
 
     permanent = False

@@ -126,8 +126,9 @@ def strip(problem: Json, names: set[str]) -> Json:
         b'{"uuid": "' + b"x" * 2**20 + b'"}',
         b'{"uuid": ' + b"[" * 200_000 + b" " * 2**20,
         b"{" + b",".join(b'"k%d":1' % n for n in range(200_000)) + b"}",
+        json.dumps(large(small_hall() | {"name": "\x00"})).encode(),
     ],
-    ids=["cut off", "a text", "nothing in it", "deep", "many names"],
+    ids=["cut off", "a text", "nothing in it", "deep", "many names", "a name with a null"],
 )
 def test_no_large_file_breaks_the_import(
     running: Running, hall: Sale, conn: Conn, source: bytes
@@ -139,6 +140,35 @@ def test_no_large_file_breaks_the_import(
     assert failed["problem"]["errors"]
     assert count(conn, "plans") == before
     assert running.dead_letters() == []
+
+
+@pytest.mark.parametrize("key", ["a\x00b", "\ud800"])
+def test_keys_that_cannot_be_stored_are_told_of_without_what_cannot(
+    running: Running, hall: Sale, key: str
+) -> None:
+    """In a plan that is read at once, and in a large one, strict or not."""
+    plan = small_hall() | {key: 1}
+    told = hall.opera.post(plans_of(hall), plan)
+    assert told.status_code == 201, told.text
+    path = plans_of(hall)
+    done = follow(running, hall.opera, hall.opera.post(path, large(plan | {"name": "Other"})))
+    assert done["version"]["warnings"] == told.json["warnings"]
+    failed = follow(running, hall.opera, hall.opera.post(f"{path}?strict=true", large(plan)))
+    assert failed["state"] == "failed"
+    assert running.dead_letters() == []
+
+
+def test_a_worker_that_waits_for_another_plan_does_not_forget_earlier_deaths(
+    running: Running, hall: Sale, conn: Conn
+) -> None:
+    """Otherwise a plan over which workers die would be tried for ever, in turn with another."""
+    from tasks.plan_imports import READING  # its broker has the settings of the test
+
+    hall.opera.post(plans_of(hall), large(small_hall()))
+    conn.execute("update outbox set claims = 3 where actor = 'import_plan'")
+    with READING, running.work():
+        wait_until(lambda: running.tasks("import_plan")[0]["put_off"])
+    assert running.tasks("import_plan")[0]["claims"] == 3
 
 
 def test_a_strict_import_of_a_large_plan_refuses_what_would_be_warned_of(

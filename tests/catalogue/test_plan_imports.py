@@ -163,6 +163,36 @@ def test_other_things_that_may_not_be_meant_are_told() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("row", "lonely"),
+    [
+        ("wc.c", 1), ("cw", 0), ("ccwcc", 0), ("c.w", 1), ("ccc", 3), ("c.cwc.c", 2), ("wcccw", 0),
+    ],
+)  # fmt: skip
+def test_companions_are_beside_a_wheelchair_place(row: str, lonely: int) -> None:
+    found = [w["message"] for w in warnings_of(row) if w["kind"] == "lonely_companion"]
+    expected = f"hold {lonely} companions' places without a wheelchair place beside them"
+    assert found == ([expected] if lonely else [])
+
+
+def test_a_hall_of_companions_is_looked_at_once(hall: Sale) -> None:
+    """Not once for each pair of them: these would be 40,000 times 40,000."""
+    (found,) = (w for w in warnings_of("c" * 40_000) if w["kind"] == "lonely_companion")
+    assert "40,000" in found["message"]
+
+
+def warnings_of(row: str) -> list[dict[str, Any]]:
+    """Of a plan with one row: w, c and . are places for wheelchairs, companions and others."""
+    seats = [
+        {"seat_guid": str(n), "seat_number": str(n), "category": "Rest",
+         "accessible": kind == "w", "companion": kind == "c"}
+        for n, kind in enumerate(row, 1)
+    ]  # fmt: skip
+    source = small_hall()
+    source["zones"][0]["rows"] = [{"row_number": "1", "seats": seats}]
+    return list(find_warnings(read_plan(source)))
+
+
 @pytest.mark.faults("F13")
 def test_a_strict_import_refuses_what_a_plain_one_warns_of(hall: Sale, conn: Conn) -> None:
     path = f"/v1/venues/{hall.venue['id']}/plans"

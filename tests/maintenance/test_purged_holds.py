@@ -90,6 +90,20 @@ def test_a_hold_leaves_nothing_after_its_time(
     assert violations(sale.conn) == []
 
 
+def test_an_archive_that_does_not_end_keeps_no_other_events_holds(sale: Theatre) -> None:
+    other = build_evening(sale.conn)
+    holds = [one_sale.hold(name) for one_sale, name in ((sale, "alice"), (other, "bob"))]
+    for hold in holds:
+        sale.expire(hold)
+    pass_days(sale)
+    sale.conn.execute(
+        "update events set state = 'closed', archive_month = '2020-02-01' where id = %s",
+        [sale.event],
+    )
+    assert purge(limit=1) == 1
+    assert traces(sale.conn, holds[1]) == {}
+
+
 def decline(sale: Theatre, booking: UUID) -> None:
     sale.pay(booking)
     assert payments.reopen_booking(sale.conn, sale.record(booking, "failed"))

@@ -181,6 +181,25 @@ def test_what_was_authorised_or_never_reached_the_gateway_counts_for_nothing(con
     assert verdict(evening, "bob", ADDRESS) == "go"
 
 
+@pytest.mark.faults("an honest crowd")
+def test_an_authorisation_whose_answer_was_lost_counts_for_nothing(running: Running) -> None:
+    """It is found when the attempt is ended."""
+    from tasks.attempts import stop
+    from tasks.gateways.registry import gateway_of
+
+    booking = running.sale.hold("alice", quantity=1)
+    payment = start(running, booking, "pm_card_visa", None)
+    with transaction() as conn:
+        payments.mark_sent(conn, payment)
+    gateway_of(running.sale.progress(booking)).authorise(running.sale.progress(booking))
+    progress = running.sale.progress(booking)
+    ended = stop(progress, spare_authorised=False)
+    with transaction() as conn:
+        assert payments.record(conn, progress, ended)
+    found = running.payment(payment)
+    assert (found["state"], found["authorised_at"] is not None) == ("voided", True)
+
+
 def leave_at_the_bank(running: Running, name: str) -> None:
     """The card asks for 3-D Secure; the buyer gives the booking up instead."""
     booking = running.sale.hold(name, quantity=1)

@@ -16,6 +16,7 @@ from web.support.errors import describe_problem, in_body
 from web.support.fields import Answer, OneOf, StrictInteger
 from web.support.idempotency import answer_once
 from web.support.problems import Problem
+from web.support.rate_limits import spend_plan_import
 
 blp = Blueprint("plan_imports", __name__, url_prefix="/v1", description="Imports of large plans")
 
@@ -93,8 +94,10 @@ def import_later(source: bytes, wanted: Wanted, asked: list[Any]) -> Response:
     """Store a large plan's file, and say where its import can be read. asked: what makes the
     request another one.
 
-    Errors: PlanError for a file that is not even parsed; NotFound; Conflict imports_under_way.
+    Errors: TooMany; PlanError for a file that is not even parsed; NotFound; Conflict
+    imports_under_way.
     """
+    spend_plan_import(caller().id)
     if excess := list(find_excess(source)):
         raise PlanError(excess)
     scope = caller().scope

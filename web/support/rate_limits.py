@@ -55,6 +55,7 @@ TABLE: dict[str, dict[str, str]] = {
         "api_key": "3000 per minute",
         "address": "6000 per minute",
     },
+    "plan_import": {"api_key": "60 per hour"},
     "event": {"event": "1000 per second", "hot_event": "10000 per second"},
     "declines": DECLINES,
 }
@@ -62,7 +63,8 @@ TABLE: dict[str, dict[str, str]] = {
 given, is for accounts whose address was not verified, in place of `account`. `account_refused`,
 where it is given, is for requests that were refused (4xx): they change nothing and are counted
 there alone, so that seats which others take meanwhile do not cost a buyer the next try. An event is
-hot while 1,000 wait in its queue. Payments that are declined are counted from their rows, not from
+hot while 1,000 wait in its queue. A `plan_import` is a plan of more than 1 MiB, which is stored
+before it is read. Payments that are declined are counted from their rows, not from
 requests: db/payments/decline_limits.py."""
 
 CLASSES = {
@@ -286,6 +288,12 @@ def spend_api_key(key_id: int) -> None:
     """Count the request by its API key. Errors: TooMany."""
     if limiter := current_limiter():
         limiter.spend(request_class(), {"api_key": str(key_id)})
+
+
+def spend_plan_import(key_id: int) -> None:
+    """Count a large plan by its API key. Errors: TooMany."""
+    if limiter := current_limiter():
+        limiter.spend("plan_import", {"api_key": str(key_id)})
 
 
 def check_guesses(mailbox: str) -> bool:

@@ -11,7 +11,7 @@ returns bigint language sql as $$
     values (p_actor, p_queue, p_key, p_args, p_event, p_priority, p_run_at, p_run_at,
         coalesce(p_trace, nullif(current_setting('usher.trace', true), '')))
     on conflict (actor, key) where key is not null do update
-    set again = true,
+    set again = true, put_off = false,
         run_at = least(outbox.run_at, excluded.run_at),
         resend_at = least(outbox.resend_at, excluded.resend_at),
         trace = coalesce(excluded.trace, outbox.trace)

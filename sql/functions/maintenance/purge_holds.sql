@@ -22,6 +22,7 @@ create or replace function old_holds(
     p_retention interval, p_limit integer, out event_id bigint, out id uuid)
 returns setof record language sql stable set enable_seqscan = off set jit = off as $$
     select b.event_id, b.id from bookings b
+    join events e on e.id = b.event_id and e.archive_month is null
     where b.ended_at < clock_timestamp() - p_retention and b.ended_at is not null
         and b.payment_id is null and b.confirmed_at is null and b.state in ('expired', 'cancelled')
         and not exists (select from payments p where p.event_id = b.event_id and p.booking_id = b.id)

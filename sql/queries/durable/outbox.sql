@@ -106,9 +106,10 @@ WHERE task_id = ANY (%(ids)s) AND resolved_at IS NULL
 -- retry --
 -- Hands tasks back to run again after a delay. The caller decides the delay, the database's clock the
 -- time. A task that has not failed, and was marked to run again meanwhile, is due at once: what it waits
--- for may have come. %(put_off)s: it waits for what others do.
+-- for may have come. %(put_off)s: it waits for what others do, as if it had never been leased.
 UPDATE outbox
-SET lease_token = NULL, lease_until = NULL, claims = 0, sends = 0, again = false, put_off = %(put_off)s,
+SET lease_token = NULL, lease_until = NULL, sends = 0, again = false, put_off = %(put_off)s,
+    claims = CASE WHEN %(put_off)s THEN greatest(0, claims - 1) ELSE 0 END,
     failures = failures + %(counts)s,
     errors = add_attempt(errors, CASE %(counts)s WHEN 0 THEN 'later' ELSE 'failed' END, %(error)s, claims,
         leased_by),

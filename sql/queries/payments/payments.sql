@@ -47,7 +47,7 @@ SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
     risk_message = coalesce(%(risk_message)s, risk_message),
     gateway_review = gateway_review OR %(gateway_review)s,
     capture_before = coalesce(%(capture_before)s, capture_before),
-    authorised_at = CASE WHEN %(state)s IN ('authorised', 'captured')
+    authorised_at = CASE WHEN %(authorised)s
         THEN coalesce(authorised_at, clock_timestamp()) ELSE authorised_at END, updated_at = clock_timestamp()
 WHERE id = %(payment_id)s AND state = %(expected)s
 RETURNING id
