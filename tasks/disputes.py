@@ -4,6 +4,7 @@ a dispute is opened."""
 import structlog
 
 from db.payments import disputes
+from db.runtime.faults import reach
 from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, TryLater
 from tasks.gateways.registry import gateway_of
@@ -18,6 +19,7 @@ def look_at_dispute(lease: Lease) -> None:
     with lease.transaction() as conn:
         case = disputes.find_case(conn, args["payment_id"])
     dispute = gateway_of(case).look_at_dispute(case, args["dispute_id"])
+    reach("after dispute is read")
     with lease.transaction() as conn:
         booking_state = disputes.record_dispute(conn, case, dispute)
         if booking_state:

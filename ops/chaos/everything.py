@@ -126,10 +126,14 @@ QUIET = replace(
     copies=False,
     patience_s=30,
 )
+# Answers of any commit are cut, and the web process dies when a buyer's request has committed.
 CUT_ANSWERS = replace(
     QUIET,
-    shows=(Show(share=1, hold_seconds=8, gated=False),),
-    breaks={"cut after commit": Break(every_s=0.2)},
+    arrive_s=12,
+    shows=(Show(share=1, hold_seconds=15, gated=False),),
+    breaks={"cut after commit": Break(every_s=0.3)},
+    die_every_s=0.5,
+    only_points=("after buyer commits",),
 )
 FLUSHES = replace(
     QUIET, kills={"worker": 1}, kill_every_s=2, breaks={"redis_flushed": Break(every_s=0.3)}

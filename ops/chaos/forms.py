@@ -121,6 +121,7 @@ FROZEN_DISPUTES = replace(
     faults={"latency_ms": 400},
     freezes=8,
     freeze_s=6,
+    freeze_at="after dispute is read",
     pace=0.02,
     bank_s=2,
 )
@@ -134,6 +135,7 @@ FROZEN_PAYMENTS = replace(
     faults={"latency_ms": 800},
     freezes=4,
     freeze_s=10,
+    freeze_at="",
 )
 CHANGES_OF_MIND = replace(
     CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}

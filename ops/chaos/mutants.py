@@ -304,7 +304,7 @@ MUTANTS = (
             Change(
                 "sql/functions/durable/next_send.sql",
                 "case when p_claims > 0 then",
-                "case when p_sends > 0 and nextval('met') < 0 or p_claims > 0 then",
+                "case when p_sends > 0 and nextval('met'::text::regclass) < 0 or p_claims > 0 then",
             ),
         ),
     ),

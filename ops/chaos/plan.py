@@ -48,7 +48,8 @@ class Form:
     arrive_s: time over which buyers come. manners: how they pay (ops/chaos/buyer.py), by weight.
     wishes: what happens to a paid booking, by weight. faults: the sandbox's settings. kills:
     processes that are killed every kill_every_s, by weight. die_every_s: between deaths at crash
-    points (db/runtime/faults.py). freezes: how often a worker is stopped for freeze_s. storms: how
+    points (db/runtime/faults.py). freezes: how often a worker is stopped for freeze_s;
+    freeze_at: at this crash point, whenever one reaches it. storms: how
     often the gateway acts but drops nearly all answers. breaks: other faults by name
     (ops/chaos/servers.py, mail.py). points: additional crash points. only_points: no others than
     these. copies: deliver every message again, at once and late. bank_s: between two decisions of
@@ -69,6 +70,7 @@ class Form:
     die_every_s: float = 0
     freezes: int = 0
     freeze_s: float = 0
+    freeze_at: str = ""
     storms: int = 0
     storm_s: float = 6
     breaks: Mapping[str, Break] = field(default_factory=dict)
@@ -162,7 +164,10 @@ def draw_freezes(form: Form, dice: random.Random) -> Iterator[Act]:
     workers = islice(cycle(range(1, form.formation["worker"] + 1)), form.freezes)
     for number in workers:
         at_s = dice.uniform(0.1, 0.8) * form.arrive_s
-        yield Act(at_s, "freeze", f"worker.{number}", form.freeze_s)
+        if form.freeze_at:
+            yield Act(at_s, "freeze at", form.freeze_at, form.freeze_s)
+        else:
+            yield Act(at_s, "freeze", f"worker.{number}", form.freeze_s)
 
 
 def draw_breaks(form: Form, dice: random.Random) -> Iterator[Act]:

@@ -2,11 +2,15 @@
 
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from db.runtime.faults import STOP
 from ops.chaos.plan import Act
 from ops.chaos.timeline import Doing
 from ops.local.supervisor import Supervisor
+
+LOOK_S = 0.2
 
 
 class Killer:
@@ -23,7 +27,14 @@ class Killer:
 
     @property
     def doings(self) -> dict[str, Doing]:
-        return {"kill": self.kill, "die": self.order, "freeze": self.freeze, "thaw": self.thaw}
+        return {
+            "kill": self.kill,
+            "die": self.order,
+            "freeze": self.freeze,
+            "freeze at": self.freeze_at,
+            "freezing": self.wait_for_frozen,
+            "thaw": self.thaw,
+        }
 
     def kill(self, act: Act) -> None:
         if self.supervisor.pids(act.whom):
@@ -47,6 +58,18 @@ class Killer:
         self.frozen.add(act.whom)
         self.supervisor.kill(act.whom, signal.SIGSTOP)
         return Act(act.at_s + act.lasts_s, "thaw", act.whom)
+
+    def freeze_at(self, act: Act) -> Act:
+        """Order the next worker that reaches the crash point to stop there."""
+        self.frozen.add("worker")
+        (self.orders / act.whom).write_text(STOP)
+        return replace(act, what="freezing")
+
+    def wait_for_frozen(self, act: Act) -> Act:
+        """Let it go on `lasts_s` after it has stopped."""
+        if (self.orders / act.whom).exists():
+            return replace(act, at_s=act.at_s + LOOK_S)
+        return Act(act.at_s + act.lasts_s, "thaw", "worker")
 
     def thaw(self, act: Act) -> None:
         self.frozen.discard(act.whom)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ import redis
 import requests
 
 from db.connections import Conn
+from db.runtime.faults import STOP
 from ops.chaos import mail, promises, timeline
 from ops.chaos.__main__ import run
 from ops.chaos.buyer import Told
@@ -24,7 +27,7 @@ from ops.chaos.plan import Act, draw_acts, draw_people, named_points
 from ops.chaos.timeline import Timeline
 from ops.chaos.wire import How, Wire
 from ops.local.servers import free_port
-from ops.local.supervisor import Supervisor
+from ops.local.supervisor import ROOT, Supervisor
 from tests.support.running import Running
 from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
@@ -71,6 +74,22 @@ def test_every_actor_that_commits_can_be_killed_there(configured: dict[str, str]
     known = {f"task:{name}" for name in leases.policies}
     known |= {f"clock:{name}" for name in clock.JOBS}
     assert {one for one in COMMITTERS if ":" in one} <= known
+
+
+@pytest.mark.processes
+def test_a_worker_stops_where_it_is_ordered_to_and_goes_on_later(
+    configured: dict[str, str], tmp_path: Path
+) -> None:
+    """It is frozen with what it has just read, for certain and not by chance."""
+    (tmp_path / "here").write_text(STOP)
+    program = "from db.runtime.faults import reach; reach('here'); print('went on')"
+    env = os.environ | configured | {"DIE_AT": str(tmp_path)}
+    with Popen([sys.executable, "-c", program], env=env, cwd=ROOT, stdout=PIPE, text=True) as one:
+        state = Path(f"/proc/{one.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+        assert not (tmp_path / "here").exists()
+        one.send_signal(signal.SIGCONT)
+        assert one.communicate(timeout=20)[0] == "went on\n"
 
 
 # The wire.
