@@ -247,6 +247,7 @@ class Campaign:
             *self.failures,
             *verdict.check_agreement(pairs, ledger),
             *verdict.check_ends(pairs),
+            *verdict.check_disputes(self.conn, ledger),
             *verdict.check_told(self.told, books),
             *verdict.check_dead_letters(self.conn),
             *(f"invariant {violation}" for violation in broken),

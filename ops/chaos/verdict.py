@@ -76,6 +76,20 @@ def check_agreement(pairs: list[tuple[Json, Json]], ledger: Json) -> Iterator[st
     )
 
 
+def check_disputes(conn: Conn, ledger: Json) -> Iterator[str]:
+    """Check that each dispute is as the gateway has it: an older state must not come back."""
+    rows = conn.execute("SELECT gateway_ref, state FROM disputes").fetchall()
+    known = {row["gateway_ref"]: row["state"] for row in rows}
+    yield from some(
+        "disputes differ from the gateway's",
+        [
+            f"{theirs['id']} is {known.get(theirs['id'])}, at the gateway {theirs['status']}"
+            for theirs in ledger["disputes"]
+            if known.get(theirs["id"]) != theirs["status"]
+        ],
+    )
+
+
 def check_ends(pairs: list[tuple[Json, Json]]) -> Iterator[str]:
     yield from some(
         "bookings are not in a final state",
