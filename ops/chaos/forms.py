@@ -113,22 +113,25 @@ TWO_TABS = replace(CALM, manners={"two_tabs": 1}, faults={"latency_ms": 200})
 LAST_MOMENT = replace(
     CALM, shows=(Show(share=1, hold_seconds=5),), manners={"last_moment": 3, "pays": 1}
 )
+# A worker is frozen with a dispute that it has read; the bank decides, and others record it.
 FROZEN_DISPUTES = replace(
     CALM,
     bookings=100,
-    arrive_s=20,
+    arrive_s=32,
     manners={"disputes": 1},
     faults={"latency_ms": 400},
-    freezes=8,
+    formation={**CALM.formation, "worker": 3},
+    freezes=4,
     freeze_s=6,
     freeze_at="after dispute is read",
     pace=0.02,
-    bank_s=2,
+    bank_s=1,
 )
 # Each worker is frozen once, for so long that other workers finish its payments meanwhile.
 FROZEN_PAYMENTS = replace(
     FROZEN_DISPUTES,
     bookings=120,
+    arrive_s=20,
     manners={"pays": 1},
     shows=(Show(share=1, hold_seconds=30),),
     formation={**CALM.formation, "worker": 4},
@@ -136,6 +139,7 @@ FROZEN_PAYMENTS = replace(
     freezes=4,
     freeze_s=10,
     freeze_at="",
+    bank_s=2,
 )
 CHANGES_OF_MIND = replace(
     CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}

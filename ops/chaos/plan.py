@@ -161,13 +161,15 @@ def draw_deaths(form: Form, dice: random.Random) -> Iterator[Act]:
 
 
 def draw_freezes(form: Form, dice: random.Random) -> Iterator[Act]:
+    if form.freeze_at:  # one after another: others finish what the frozen one has begun
+        for n in range(form.freezes):
+            at_s = (0.1 + 0.8 * n / form.freezes) * form.arrive_s
+            yield Act(at_s, "freeze at", form.freeze_at, form.freeze_s)
+        return
     workers = islice(cycle(range(1, form.formation["worker"] + 1)), form.freezes)
     for number in workers:
         at_s = dice.uniform(0.1, 0.8) * form.arrive_s
-        if form.freeze_at:
-            yield Act(at_s, "freeze at", form.freeze_at, form.freeze_s)
-        else:
-            yield Act(at_s, "freeze", f"worker.{number}", form.freeze_s)
+        yield Act(at_s, "freeze", f"worker.{number}", form.freeze_s)
 
 
 def draw_breaks(form: Form, dice: random.Random) -> Iterator[Act]:
