@@ -1,8 +1,8 @@
 /* Says whether an attempt to pay may be sent to the gateway, for a buyer at an address (null: unknown) for an
    event. Card numbers are tested where declines cost nothing, so declines are limited: by account and by
    address, and by event for accounts whose address is not verified. p_limits: {account, address, event:
-   [most, seconds]}. What counts as declined: counts_as_decline. What is paid raises the limits of its account and address, so that a crowd behind one
-   address is not stopped by the few cards of it that are declined.
+   [most, seconds]}. What counts as declined: counts_as_decline. What is paid raises the limits of its account
+   and address, so that a crowd behind one address is not stopped by the few cards of it that are declined.
    'go'; 'wait': so many attempts of theirs are on their way that their declines could exceed a limit;
    'refuse': a limit is reached. p_self: an attempt that is not counted. */
 create or replace function decline_room(
