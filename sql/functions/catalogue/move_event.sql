@@ -41,9 +41,12 @@ begin
     outcome := 'moved';
 end $$;
 
-/* Finds the seats that a version has not, and that bookings or waiting entries of the event have. */
+/* Finds the seats that a version has not, and that bookings or waiting entries of the event have.
+
+   Like move_seats, it joins two versions whole, and never by loops: of a stadium that was imported a moment ago
+   Postgres has no statistics yet. It would take it for a small hall, and look at each seat for each seat. */
 create or replace function find_seats_gone(p_event bigint, p_old bigint, p_new bigint)
-returns text[] language sql stable as $$
+returns text[] language sql stable set enable_nestloop = off as $$
     select array_agg(o.guid order by o.seat)
     from plan_seats o
     where o.plan_version_id = p_old
@@ -72,7 +75,7 @@ end $$;
 /* Renumbers the seats of an event by their guids. Numbers that are wanted by others are left first, by
    making all of them negative. */
 create or replace function move_seats(p_event bigint, p_old bigint, p_new bigint) returns void
-language plpgsql as $$
+language plpgsql set enable_nestloop = off as $$
 declare
     released constant boolean := (select accessible_released_at is not null from events where id = p_event);
 begin
