@@ -141,8 +141,14 @@ FROZEN_PAYMENTS = replace(
     freeze_at="",
     bank_s=2,
 )
+# No hold ends, so nothing but its task ends a booking that was cancelled while it was being paid.
 CHANGES_OF_MIND = replace(
-    CALM, manners={"cancels": 3, "authenticates": 1}, faults={"latency_ms": 600}
+    CALM,
+    bookings=120,
+    arrive_s=10,
+    shows=(Show(share=1, hold_seconds=600),),
+    manners={"cancels": 3, "authenticates": 1},
+    faults={"latency_ms": 600},
 )
 
 FORMS = {

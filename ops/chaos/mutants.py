@@ -256,8 +256,10 @@ MUTANTS = (
     Mutant(
         name="again",
         guard="a task that is enqueued again while it runs is run again",
-        description="finishing a task deletes it even if it was enqueued again meanwhile",
+        description="finishing a task deletes it even if it was enqueued again meanwhile. The auditor"
+        " would repair what is forgotten, and is removed from the control as well",
         form="changes_of_mind",
+        aside=(NO_REPAIRS,),
         changes=(
             Change(
                 "sql/queries/durable/outbox.sql",
