@@ -116,12 +116,12 @@ LAST_MOMENT = replace(
 # A worker is frozen with a dispute that it has read; the bank decides, and others record it.
 FROZEN_DISPUTES = replace(
     CALM,
-    bookings=100,
-    arrive_s=32,
+    bookings=120,
+    arrive_s=56,
     manners={"disputes": 1},
     faults={"latency_ms": 400},
     formation={**CALM.formation, "worker": 3},
-    freezes=4,
+    freezes=6,
     freeze_s=6,
     freeze_at="after dispute is read",
     pace=0.02,

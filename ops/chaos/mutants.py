@@ -89,6 +89,11 @@ NO_FENCING = Change(
 NO_REPAIRS = Change(
     "db/maintenance/findings.py", "repair = REPAIRS.get(invariant.name)", "repair = None"
 )
+FREEZE_WHILE_OPEN = Change(
+    "tasks/disputes.py",
+    '    reach("after dispute is read")\n',
+    '    if dispute.state == "needs_response":\n        reach("after dispute is read")\n',
+)
 BOOKINGS = "sql/functions/bookings/"
 ALWAYS_WAKE = Change(
     "sql/functions/payments/start_payment.sql",
@@ -224,6 +229,7 @@ MUTANTS = (
         guard="every transaction of a task begins by locking its row by id and lease token",
         description="Lease.transaction() goes on when the row is gone or leased to another worker",
         form="frozen_disputes",
+        aside=(FREEZE_WHILE_OPEN,),
         changes=(NO_FENCING,),
     ),
     Mutant(
@@ -256,8 +262,8 @@ MUTANTS = (
     Mutant(
         name="again",
         guard="a task that is enqueued again while it runs is run again",
-        description="finishing a task deletes it even if it was enqueued again meanwhile. The auditor"
-        " would repair what is forgotten, and is removed from the control as well",
+        description="finishing a task deletes it even if it was enqueued again meanwhile. The"
+        " auditor would repair what is forgotten, and is removed from the control as well",
         form="changes_of_mind",
         aside=(NO_REPAIRS,),
         changes=(
