@@ -64,7 +64,7 @@ def check_all(
 
 @pytest.mark.slow
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @example(({1: ["......"]}, [Wish(1), Wish(2), Wish(2), Wish(1)], []))
 @example(({1: ["..x.."]}, [Wish(4, together=False)], []))

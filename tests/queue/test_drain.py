@@ -20,7 +20,7 @@ from tests.support.wishes import Model, Rows, Wish, sales
 
 @pytest.mark.slow
 @hypothesis_settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(sales(), st.sampled_from([1, 2, 3, 100]), st.booleans())
 def test_entries_are_decided_in_the_order_of_their_numbers(

@@ -625,8 +625,9 @@ SETTLED: dict[str, Callable[[Conn, PaymentProgress], bool]] = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_histories(conn: Conn) -> None:
+@pytest.mark.parametrize("examples", [12, pytest.param(36, marks=pytest.mark.system)])
+def test_histories(conn: Conn, examples: int) -> None:
     conn.execute("set lock_timeout = '10 s'")  # a history that waits for itself
     with another(conn) as late, another(conn) as beside:
         histories = cast("type[Histories]", lambda: Histories(conn, late, beside))
-        run_state_machine_as_test(histories, settings=bounded(examples=36, steps=8))
+        run_state_machine_as_test(histories, settings=bounded(examples, steps=8))
