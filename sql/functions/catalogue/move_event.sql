@@ -44,7 +44,7 @@ end $$;
 /* Finds the seats that a version has not, and that bookings or waiting entries of the event have.
 
    Like move_seats, it joins two versions whole, and never by loops: of a stadium that was imported a moment ago
-   Postgres has no statistics yet. It would take it for a small hall, and look at each seat for each seat. */
+   Postgres has no statistics yet. It would take it for a small plan, and look at each seat for each seat. */
 create or replace function find_seats_gone(p_event bigint, p_old bigint, p_new bigint)
 returns text[] language sql stable set enable_nestloop = off as $$
     select array_agg(o.guid order by o.seat)
