@@ -224,7 +224,7 @@ def is_owned(case: Made, role: str) -> bool:
 
 def is_public(case: Made) -> bool:
     """Whether it can be asked without a key, too: others are then shown what all are shown."""
-    security: list[Json] = case.operation.definition.raw.get("security", [])
+    security = security_of(case)
     return not security or {} in security
 
 
@@ -241,8 +241,12 @@ def ids_of(response: Response) -> Iterator[str]:
 
 
 def schemes_of(case: Made) -> set[str]:
+    return {scheme for each in security_of(case) for scheme in each}
+
+
+def security_of(case: Made) -> list[Json]:
     security: list[Json] = case.operation.definition.raw.get("security", [])
-    return {scheme for each in security for scheme in each}
+    return security
 
 
 class Credentials:
