@@ -1,11 +1,11 @@
 """The saga of a booking: authorise, secure, capture, issue; then its compensations.
 
-One durable task per booking, `advance`, runs all steps that are ready. A step has three parts. A
-short transaction reads the states and records the call that follows. Then the gateway is called,
-outside any transaction. Then a short transaction records the outcome. Authorise and capture are
-such steps. Secure and issue change the booking in the transaction that records their outcomes. A
-process may die between any two lines: the next worker reads the states, repeats the call to the
-gateway under the same key, and goes on.
+One durable task per booking, `advance` (booking_groups.py), runs all steps that are ready. A step
+has three parts. A short transaction reads the states and records the call that follows. Then the
+gateway is called, outside any transaction. Then a short transaction records the outcome. Authorise
+and capture are such steps. Secure and issue change the booking in the transaction that records
+their outcomes. A process may die between any two lines: the next worker reads the states, repeats
+the call to the gateway under the same key, and goes on.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import structlog
 
 from db.connections import Conn
 from db.payments import payments
+from db.payments.circuits import Slot
 from db.payments.decline_limits import admit_attempt
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.runtime.faults import reach
@@ -26,7 +27,6 @@ from tasks.attempts import (
     stop_failed,
     stop_for_good,
 )
-from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, MovedOn, TryLater, stop_if_told
 from tasks.gateways.errors import NothingHappened, Refused, UnknownOutcome
 from tasks.gateways.registry import gateway_of
@@ -61,8 +61,7 @@ STEPS: dict[tuple[str, str | None], StepName] = {
 Step = Callable[[Lease, PaymentProgress], None]
 
 
-@durable(queue="payments", lease=120, longest_delay=300, keep=True)
-def advance(lease: Lease) -> None:
+def run_steps(lease: Lease) -> None:
     """Run a booking's steps as far as possible now."""
     while not lease.finished and (todo := next_step(lease)) is not None:
         stop_if_told()
@@ -119,11 +118,18 @@ NEXT_KEY = 0.5
 
 
 def authorise(lease: Lease, progress: PaymentProgress) -> None:
-    """Authorise the payment, or charge it at once where the method requires that. Asking again
-    under the same key returns the outcome of an earlier try."""
+    """Authorise the payment, or charge it at once where the method requires that."""
+    settle(lease, progress, ask_to_authorise(lease, progress))
+
+
+def ask_to_authorise(
+    lease: Lease, progress: PaymentProgress, slot: Slot | None = None
+) -> PaymentOutcome:
+    """The gateway's answer to the payment. Asking again under the same key returns the outcome of
+    an earlier try."""
     reach("before authorise")
     try:
-        outcome = gateway_of(progress).authorise(progress)
+        outcome = gateway_of(progress).authorise(progress, slot)
     except UnknownOutcome:
         record_doubt(lease, progress)
         raise
@@ -137,7 +143,7 @@ def authorise(lease: Lease, progress: PaymentProgress) -> None:
             "failed", "", 0, "", failure_code="refused", failure_message=str(refused)
         )
     reach("after authorise")
-    settle(lease, progress, outcome)
+    return outcome
 
 
 def put_off(seconds: float, lease: Lease, progress: PaymentProgress) -> None:
@@ -235,9 +241,26 @@ def ensure_secured(conn: Conn, progress: PaymentProgress) -> bool:
 
 def capture(lease: Lease, progress: PaymentProgress) -> None:
     """Capture the payment, and issue in the transaction that records this."""
+    settle_capture(lease, progress, ask_to_capture(lease, progress))
+
+
+def ask_to_capture(
+    lease: Lease, progress: PaymentProgress, slot: Slot | None = None
+) -> PaymentOutcome:
+    """Capture the payment. If capturing has failed until the authorisation is about to lapse, void
+    it instead, so that the buyer's money is not held for nothing."""
+    assert progress.gateway_ref is not None
     reach("before capture")
-    outcome = take_or_leave(progress)
+    if progress.lapsing:
+        outcome = gateway_of(progress).cancel(progress, progress.gateway_ref)
+    else:
+        outcome = stop_failed(progress, gateway_of(progress).capture(progress, slot))
     reach("after capture")
+    return outcome
+
+
+def settle_capture(lease: Lease, progress: PaymentProgress, outcome: PaymentOutcome) -> None:
+    """Record what became of the payment at its capture, and issue or end the booking."""
     if outcome.state in ("authorised", "processing"):
         raise TryLater(NOT_YET, "the gateway has not captured yet")
     outcome = refuse_unexpected(progress, outcome)
@@ -250,15 +273,6 @@ def capture(lease: Lease, progress: PaymentProgress) -> None:
         refund_refused(lease, conn, progress, outcome)
         reach("before issue commits")
     reach("after issue")
-
-
-def take_or_leave(progress: PaymentProgress) -> PaymentOutcome:
-    """Capture the payment. If capturing has failed until the authorisation is about to lapse, void
-    it instead, so that the buyer's money is not held for nothing."""
-    assert progress.gateway_ref is not None
-    if progress.lapsing:
-        return gateway_of(progress).cancel(progress, progress.gateway_ref)
-    return stop_failed(progress, gateway_of(progress).capture(progress))
 
 
 def issue(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:

@@ -2,7 +2,7 @@
 
 from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
-from tasks.bookings import advance
+from tasks.booking_groups import advance
 from tasks.disputes import freeze_for_fraud_warning, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker

@@ -27,8 +27,8 @@ TICK = 0.05
 OUTSTANDING = 500
 """The most messages that wait in Redis per queue; more would be sent again while they wait."""
 
-SHARE = 16
-"""The most messages of one gateway account that wait for a worker: 320 a second, since workers
+SHARE = 20
+"""The most messages of one gateway account that wait for a worker: 400 a second, since workers
 fetch them within a tick while they have room. Others' payments wait behind them for as long as that
 account's rate limit lets them through: so fewer than a worker has threads."""
 
@@ -86,10 +86,11 @@ def waiting(queue: str) -> int:
 
 
 def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
-    """Make one message for as many tasks of an actor as its policy allows. A task over which a
-    worker may have died has a message of its own; after two deaths it also runs alone.
+    """Make one message for as many tasks of an actor, and of one gateway account, as its policy
+    allows. A task over which a worker may have died has a message of its own; after two deaths it
+    also runs alone.
     """
-    by_actor: dict[str, list[int]] = {}
+    together: dict[tuple[str, int | None], list[int]] = {}
     for task in sorted(due, key=lambda task: (task.priority, task.id)):
         if task.actor not in policies:
             log.error("unknown actor: is another version running?", actor=task.actor)
@@ -97,8 +98,8 @@ def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:
             actor = broker.get_actor(task.actor)
             yield actor.message_with_options(args=([task.id],), alone=task.in_quarantine)
         else:
-            by_actor.setdefault(task.actor, []).append(task.id)
-    for name, ids in by_actor.items():
+            together.setdefault((task.actor, task.gateway_account_id), []).append(task.id)
+    for (name, _), ids in together.items():
         size = policies[name].batch
         for start in range(0, len(ids), size):
             yield broker.get_actor(name).message(ids[start : start + size])

@@ -44,11 +44,9 @@ def refuse_unexpected(progress: PaymentProgress, outcome: PaymentOutcome) -> Pay
     """Accept only the sum that was asked for. Another sum that is authorised is voided; another sum
     that was captured makes the payment failed, and is refunded.
     """
-    if outcome.state not in ("authorised", "captured"):
+    if outcome.state not in ("authorised", "captured") or is_as_asked(progress, outcome):
         return outcome
-    amount = outcome.captured if outcome.state == "captured" else outcome.amount
-    if (amount, outcome.currency) == (progress.amount, progress.payment_currency):
-        return outcome
+    amount = sum_of(outcome)
     wrong = (
         f"asked for {progress.amount} {progress.payment_currency}, "
         f"the gateway has {amount} {outcome.currency}"
@@ -60,6 +58,17 @@ def refuse_unexpected(progress: PaymentProgress, outcome: PaymentOutcome) -> Pay
         raise TryLater(NOT_YET, "the gateway has not cancelled yet")
     state = "voided" if outcome.state == "voided" else "failed"
     return replace(outcome, state=state, failure_code=OTHER_SUM, failure_message=wrong)
+
+
+def is_as_asked(progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
+    """Whether the gateway has the sum that it was asked for."""
+    asked = (progress.amount, progress.payment_currency)
+    return (sum_of(outcome), outcome.currency) == asked
+
+
+def sum_of(outcome: PaymentOutcome) -> int:
+    """The sum that was captured or, before that, authorised."""
+    return outcome.captured if outcome.state == "captured" else outcome.amount
 
 
 def refund_refused(

@@ -30,12 +30,14 @@ there."""
 
 @dataclass(frozen=True)
 class DueTask:
-    """A task that a message is to be sent for. claims: leases without an outcome."""
+    """A task that a message is to be sent for. claims: leases without an outcome.
+    gateway_account_id: only where the tasks of an account have their share."""
 
     id: int
     actor: str
     priority: int
     claims: int
+    gateway_account_id: int | None = None
 
     @property
     def in_quarantine(self) -> bool:

@@ -49,14 +49,16 @@ class Slot:
     probe: int
 
 
-def take_slot(conn: Conn, account_id: int, endpoint: str, priority: Priority) -> Slot:
-    """Take a slot at an endpoint of the gateway, if the circuit allows it."""
+def take_slots(
+    conn: Conn, account_id: int, endpoint: str, priority: Priority, count: int = 1
+) -> list[Slot]:
+    """Take a slot for each of so many calls at an endpoint of the gateway, if the circuit allows
+    it. A circuit that is not closed lets one of them through."""
     values = {"account_id": account_id, "endpoint": endpoint, **priority._asdict()}
     values |= {"per_second": settings().gateway_limit, "burst": BURST}
     values |= {"account_per_second": settings().gateway_account_limit}
-    values |= {"probe": PROBE * settings().task_pace}
-    row = one(conn.execute(sql.take_slot, values))
-    return Slot(**row)
+    values |= {"probe": PROBE * settings().task_pace, "count": count}
+    return [Slot(**row) for row in conn.execute(sql.take_slots, values)]
 
 
 def pause_slots(conn: Conn, account_id: int, endpoint: str, seconds: float) -> None:

@@ -86,3 +86,11 @@ def admit_attempt(conn: Conn, event_id: int, payment_id: UUID | None) -> Admissi
     sent."""
     values = {"event_id": event_id, "payment_id": payment_id, "limits": decline_limits()}
     return Admission(**one(conn.execute(sql.admit_attempt, values)))
+
+
+def send_attempts(conn: Conn, attempts: list[tuple[int, UUID | None]]) -> set[UUID]:
+    """Mark those attempts as sent that may be sent to the gateway now; each is given by its event
+    and id."""
+    events, payments = map(list, zip(*attempts, strict=True))
+    values = {"event_ids": events, "payment_ids": payments, "limits": decline_limits()}
+    return {row["payment_id"] for row in conn.execute(sql.send_attempts, values)}

@@ -4,8 +4,10 @@ Every change is a compare-and-set that names the expected state and the attempt.
 return whether it took place.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -137,11 +139,23 @@ def get_progress(
     conn: Conn, event_id: int, booking_id: UUID | str, payment_id: UUID | str | None = None
 ) -> PaymentProgress:
     """Read the progress of a booking and its latest attempt, or the given one. Errors: NotFound."""
-    values = {"event_id": event_id, "booking_id": booking_id, "payment_id": payment_id}
-    row = maybe(conn.execute(sql.get_progress, values | TIME_LIMITS))
-    if row is None:
+    found = _list_progress(conn, [(event_id, booking_id, payment_id)])
+    if not found:
         raise NotFound
-    return PaymentProgress(**row)
+    return found[0]
+
+
+def list_progress(conn: Conn, bookings: list[tuple[int, UUID | str]]) -> list[PaymentProgress]:
+    """Read the progress of bookings, each by its event and id, and of their latest attempts."""
+    return _list_progress(conn, [(event_id, booking, None) for event_id, booking in bookings])
+
+
+def _list_progress(
+    conn: Conn, wanted: list[tuple[int, UUID | str, UUID | str | None]]
+) -> list[PaymentProgress]:
+    events, bookings, payments = map(list, zip(*wanted, strict=True))
+    values = {"event_ids": events, "booking_ids": bookings, "payment_ids": payments}
+    return [PaymentProgress(**row) for row in conn.execute(sql.list_progress, values | TIME_LIMITS)]
 
 
 TIME_LIMITS = {
@@ -159,7 +173,38 @@ def mark_sent(conn: Conn, payment_id: UUID) -> None:
 
 def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
     """Record what the gateway said, if the payment's state is still that of `progress`."""
-    values = {
+    outcomes = _as_json([(progress, outcome)])
+    return maybe(conn.execute(sql.record_outcomes, {"outcomes": outcomes})) is not None
+
+
+Answer = tuple[PaymentProgress, PaymentOutcome]
+"""A payment as it was read, and what the gateway said since."""
+
+
+def secure_group(conn: Conn, answers: list[Answer]) -> dict[UUID, str]:
+    """Record payments that were authorised and secure their bookings, or begin their reviews:
+    'secured' or 'review' by payment. One that is missing has changed since it was read, and was
+    left as it is."""
+    rows = conn.execute(sql.secure_group, {"outcomes": _as_json(answers)})
+    return {row["payment_id"]: row["became"] for row in rows}
+
+
+def issue_group(conn: Conn, answers: list[Answer]) -> set[UUID]:
+    """Record payments that were captured and confirm their bookings; the payments. One that is
+    missing has changed since it was read, and was left as it is."""
+    rows = conn.execute(sql.issue_group, {"outcomes": _as_json(answers)})
+    return {row["payment_id"] for row in rows}
+
+
+def _as_json(answers: list[Answer]) -> Jsonb:
+    return Jsonb([_row(*answer) for answer in answers], dumps=partial(json.dumps, default=str))
+
+
+def _row(progress: PaymentProgress, outcome: PaymentOutcome) -> dict[str, Any]:
+    """An outcome as sql/functions/payments/record_outcomes.sql reads it."""
+    return {
+        "event_id": progress.event_id,
+        "booking_id": progress.booking_id,
         "payment_id": progress.payment_id,
         "expected": progress.payment_state,
         "state": outcome.state,
@@ -167,14 +212,13 @@ def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bo
         "gateway_ref": outcome.gateway_ref or None,
         "captured": outcome.captured,
         "currency": outcome.currency or None,
-        "next_action": Jsonb(outcome.next_action) if outcome.next_action else None,
+        "next_action": outcome.next_action or None,
         "client_secret": outcome.client_secret,
         "failure_code": outcome.failure_code,
         "failure_message": outcome.failure_message,
         **vars(outcome.facts),
-        "card_checks": Jsonb(outcome.facts.card_checks) if outcome.facts.card_checks else None,
+        "card_checks": outcome.facts.card_checks or None,
     }
-    return maybe(conn.execute(sql.record, values)) is not None
 
 
 def refund_unexpected(conn: Conn, progress: PaymentProgress, reason: str) -> None:

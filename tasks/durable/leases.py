@@ -12,7 +12,7 @@ back, so that another worker has them at once (tasks/durable/shutdown.py).
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -123,6 +123,18 @@ class Lease:
             if outbox.lock(conn, self.ids, self.token) != set(self.ids):
                 raise LeaseLost
             yield conn
+
+    @contextmanager
+    def shared_transaction(self) -> Iterator[tuple[Conn, set[int]]]:
+        """A transaction that begins by locking those of the tasks that this worker still has. Their
+        ids; the others are another worker's, and are left alone.
+        """
+        with transaction(f"task:{self.tasks[0].actor}") as conn:
+            yield conn, outbox.lock(conn, self.ids, self.token)
+
+    def of(self, tasks: Iterable[outbox.Task]) -> "Lease":
+        """The lease of some of the tasks, which end or fail by themselves."""
+        return Lease(self.token, list(tasks), self.policy)
 
     def finish(self, conn: Conn, ids: list[int] | None = None) -> None:
         """Delete the tasks, or those of them with these ids, in the transaction of their effect."""

@@ -1,5 +1,7 @@
 """Around each message: the lease of the tasks that it names, and the record of a failure."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dramatiq
@@ -50,8 +52,7 @@ class DurableTasks(dramatiq.Middleware):
                 record_failure(current_lease.get(), exception)
         finally:
             in_hand.pop(current_lease.get().token, None)
-            structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
-            bind_trace(None)
+            unbind_ids()
 
 
 def bind_ids(lease: Lease) -> None:
@@ -66,3 +67,18 @@ def bind_ids(lease: Lease) -> None:
         booking_id=task.args.get("booking_id"),
         event_id=task.event_id,
     )
+
+
+def unbind_ids() -> None:
+    structlog.contextvars.unbind_contextvars("task_id", "actor", "booking_id", "event_id")
+    bind_trace(None)
+
+
+@contextmanager
+def bound_to(lease: Lease) -> Iterator[None]:
+    """The same in a thread beside that of a message, while the block lasts."""
+    bind_ids(lease)
+    try:
+        yield
+    finally:
+        unbind_ids()

@@ -2,6 +2,7 @@
 
 from db.connections import transaction
 from db.payments import offline
+from db.payments.circuits import Slot
 from db.payments.disputes import Case, Dispute
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.refunds import RefundOutcome, RefundProgress
@@ -23,12 +24,12 @@ def look(progress: PaymentProgress) -> PaymentOutcome:
     return PaymentOutcome("captured", payment, amount, currency, captured=amount)
 
 
-def authorise(progress: PaymentProgress) -> PaymentOutcome:
+def authorise(progress: PaymentProgress, slot: Slot | None = None) -> PaymentOutcome:
     """Return the state, since an offline payment cannot be authorised."""
     return look(progress)
 
 
-def capture(progress: PaymentProgress) -> PaymentOutcome:
+def capture(progress: PaymentProgress, slot: Slot | None = None) -> PaymentOutcome:
     """Return the state, since nothing was authorised."""
     return look(progress)
 

@@ -7,6 +7,7 @@ and still happens once. Errors: tasks/gateways/errors.py, and TryLater when noth
 from typing import Protocol
 
 from db.payments import payments, refunds
+from db.payments.circuits import Slot
 from db.payments.disputes import Case, Dispute
 from db.payments.reconciliations import Page, Run, Thing
 from tasks.gateways import offline
@@ -17,9 +18,12 @@ from tasks.gateways.stripe import payments as stripe
 class Gateway(Protocol):
     """An adapter: a module with these functions. Their errors are those of this module."""
 
-    def authorise(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
+    def authorise(
+        self, progress: payments.PaymentProgress, slot: Slot | None = None
+    ) -> payments.PaymentOutcome:
         """Authorise the payment, or return the outcome of an earlier try.
 
+        slot: taken beforehand, by take_slots of a gateway that is called for groups.
         Errors: NothingHappened when the payment must be sent under the next key.
         """
 
@@ -29,7 +33,9 @@ class Gateway(Protocol):
         Errors: NothingHappened when the gateway does not know it, and never will.
         """
 
-    def capture(self, progress: payments.PaymentProgress) -> payments.PaymentOutcome:
+    def capture(
+        self, progress: payments.PaymentProgress, slot: Slot | None = None
+    ) -> payments.PaymentOutcome:
         """Capture the whole authorised amount. A payment that is captured already is returned."""
 
     def cancel(
@@ -48,6 +54,13 @@ class Gateway(Protocol):
 
     def look_at_dispute(self, case: Case, dispute_id: str) -> Dispute:
         """The dispute's present state."""
+
+
+class ForGroups(Protocol):
+    """What an adapter has besides, if its calls are made for groups of payments side by side."""
+
+    def take_slots(self, account_id: int, step: str, count: int) -> list[Slot]:
+        """Take slots for so many calls at once. step: 'authorise' or 'capture'."""
 
 
 class Books(Protocol):
@@ -74,6 +87,8 @@ class Paid(Protocol):
 
 
 GATEWAYS: dict[str, Gateway] = {"offline": offline, "stripe": stripe}
+"""By gateway_accounts.provider."""
+FOR_GROUPS: dict[str, ForGroups] = {"stripe": stripe}
 """By gateway_accounts.provider."""
 BOOKS: dict[str, Books] = {"stripe": lists}
 """By gateway_accounts.provider; only gateways that have lists."""

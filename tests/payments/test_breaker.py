@@ -70,7 +70,7 @@ def rested(running: Running) -> None:
 
 def ask(progress: PaymentProgress) -> Slot:
     with transaction() as conn:
-        return circuits.take_slot(conn, progress.gateway_account_id, "create", ANY)
+        return circuits.take_slots(conn, progress.gateway_account_id, "create", ANY)[0]
 
 
 def test_it_opens_writes_the_outage_down_and_closes_it(running: Running) -> None:

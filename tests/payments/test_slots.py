@@ -7,7 +7,7 @@ import pytest
 
 from db.connections import Conn, one, pool
 from db.payments import circuits
-from db.payments.circuits import Priority
+from db.payments.circuits import Priority, Slot
 from db.runtime.settings import settings
 from tasks.durable.leases import TryLater
 from tasks.gateways.errors import Refused
@@ -19,7 +19,8 @@ from tasks.gateways.stripe.client import (
     call,
     client,
     pages,
-    wait_for_slot,
+    take_slots,
+    wait_for,
 )
 from tests.support.gateway_calls import at_once, begun
 from tests.support.running import Running
@@ -46,7 +47,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, a_second: float, of_account: float = 
 def slots(conn: Conn, account: int, *endpoints: str, by: Priority = PATIENT) -> list[float | None]:
     """Slots in one instant, as good as: seconds until each, None where none was given."""
     with conn.transaction():
-        return [circuits.take_slot(conn, account, name, by).seconds for name in endpoints]
+        return [circuits.take_slots(conn, account, name, by)[0].seconds for name in endpoints]
 
 
 def booked(conn: Conn, account: int) -> float:
@@ -180,7 +181,13 @@ def test_all_threads_together_keep_the_limit_and_wait_without_a_connection(
     pool().resize(1, 1)
     account = begun(running, running.sale.hold("alice")).gateway_account_id
     start = time.monotonic()
-    given = at_once(*[lambda: wait_for_slot(account, "any", PATIENT)] * 8)
+
+    def wait() -> Slot:
+        (slot,) = take_slots(account, "any", priority=PATIENT)
+        wait_for(account, slot)
+        return slot
+
+    given = at_once(*[wait] * 8)
     # Whoever comes later waits less: on a busy machine not all come at once.
     most = [0, 0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55]
     waits = sorted(slot.seconds for slot in given)

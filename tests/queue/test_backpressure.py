@@ -26,7 +26,7 @@ def test_lanes_that_need_a_gateway_wait_while_it_is_away(conn: Conn) -> None:
     free.serve()
     assert (paid.states(), free.states()) == (["waiting"], ["booked"])
     conn.execute("update gateway_circuits set retry_at = now()")
-    conn.execute("select take_slot(%s, 'list', 20, 80, 0.25, 1, 5, 20)", [paid.gateway])
+    conn.execute("select take_slots(%s, 'list', 20, 80, 0.25, 1, 5, 20, 1)", [paid.gateway])
     paid.serve()
     assert paid.states() == ["waiting"]  # a probe is under way
     conn.execute("select close_circuit(%s, 1)", [paid.gateway])

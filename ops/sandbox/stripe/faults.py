@@ -12,6 +12,7 @@ from ops.sandbox.stripe.errors import StripeError
 
 # In the order in which one draw is measured against their rates.
 KINDS = ("drop_before", "fail_before", "lock_timeout", "fail_after", "drop_after")
+SPIKE = "spike"  # once, the request takes spike_ms more
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Faults:
         for place, (name, kind) in enumerate(self.once):
             if name == call:
                 del self.once[place]
+                if kind == SPIKE:
+                    return Plan(latency + now.spike_ms / 1000, None, True)
                 return Plan(latency, kind, spike)
         return Plan(latency, self._kind(), spike)
 
@@ -143,11 +146,11 @@ class Faults:
 
 def one_shots(entry: dict[str, Any]) -> list[tuple[str, str]]:
     call, kind = entry.get("call"), entry.get("kind")
-    if (call not in COMMANDS and call not in READS) or kind not in KINDS:
+    if (call not in COMMANDS and call not in READS) or kind not in (*KINDS, SPIKE):
         raise ValueError(
             "A fault in `next` needs a call, such as 'POST /v1/payment_intents/{id}/capture', "
             "and a kind: "
-            f"{', '.join(KINDS)}."
+            f"{', '.join((*KINDS, SPIKE))}."
         )
     return [(call, kind)] * int(entry.get("times", 1))
 

@@ -1,15 +1,16 @@
-/* Returns the rules for which a payment has to be reviewed: [{rule, value, most, window_seconds}]. Null: no
-   review is needed; or the payment was charged at once, so that only a refund would be possible. */
-create or replace function reasons_for_review(p_event bigint, p_payment uuid) returns jsonb
-language sql stable set jit = off as $$
-    select jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
+/* Returns the rules for which payments have to be reviewed: [{rule, value, most, window_seconds}] for each that
+   has to. The others need no review; or they were charged at once, so that only a refund would be possible. */
+create or replace function reasons_for_review(p_payments uuid[]) returns table (payment_id uuid, reasons jsonb)
+language sql stable set jit = off set enable_seqscan = off as $$
+    select p.id, jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
         'window_seconds', r.window_seconds) order by r.rule)
     from payments p
     join bookings b on b.event_id = p.event_id and b.id = p.booking_id
     cross join lateral review_rules_of(p.organisation_id) r
     cross join lateral (select measure_review_rule(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
-    where p.event_id = p_event and p.id = p_payment and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+    where p.id = any (p_payments) and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+    group by p.id
 $$;
 
 /* Measures a payment by a rule, counting at least up to p_most + 1. Buyers and bookings are counted among

@@ -53,7 +53,8 @@ WHERE id = ANY (ARRAY(
         SELECT id FROM places WHERE account IS NULL OR place <= %(share)s
         ORDER BY priority, place, resend_at LIMIT %(limit)s)) AND resend_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED))
-RETURNING id, actor, priority, claims
+RETURNING id, actor, priority, claims,
+    (SELECT e.gateway_account_id FROM events e WHERE e.id = outbox.event_id) AS gateway_account_id
 
 -- lease --
 -- Leases tasks to one worker, which alone may finish them; other workers do not get them. A lease that

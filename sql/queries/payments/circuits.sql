@@ -1,7 +1,7 @@
--- take_slot --
--- Takes a slot at an endpoint, if the account's circuit allows it.
-SELECT * FROM take_slot(%(account_id)s, %(endpoint)s, %(per_second)s, %(account_per_second)s,
-    %(burst)s, %(book)s, %(wait)s, %(probe)s)
+-- take_slots --
+-- Takes slots at an endpoint, if the account's circuit allows it.
+SELECT * FROM take_slots(%(account_id)s, %(endpoint)s, %(per_second)s, %(account_per_second)s,
+    %(burst)s, %(book)s, %(wait)s, %(probe)s, %(count)s)
 
 -- pause_slots --
 -- Gives no slots at an endpoint for some seconds.

@@ -3,8 +3,8 @@
 SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(payment_method)s,
     %(return_url)s, %(method)s, %(address_hash)s)
 
--- get_progress --
--- The progress of a booking and an attempt to pay: its latest, unless another is given.
+-- list_progress --
+-- The progress of bookings and of an attempt to pay: the latest of each, unless another is given.
 SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
     b.buyer_id, b.total, b.currency,
     p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.method,
@@ -20,37 +20,18 @@ SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS boo
     EXISTS (SELECT FROM outages o
             WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
                 AND o.opened_at < clock_timestamp() - %(seats_wait)s::interval) AS gateway_gone
-FROM bookings b
-LEFT JOIN payments p ON p.id = coalesce(%(payment_id)s::uuid, b.payment_id)
+FROM unnest(%(event_ids)s::bigint[], %(booking_ids)s::uuid[], %(payment_ids)s::uuid[]) w (event_id, booking_id, payment_id)
+JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id
+LEFT JOIN payments p ON p.id = coalesce(w.payment_id, b.payment_id)
 LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
-WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s
 
 -- mark_sent --
 -- Records, before the gateway is called, that an attempt is sent: its outcome may be unknown from now on.
-UPDATE payments
-SET first_sent_at = coalesce(first_sent_at, clock_timestamp()), updated_at = clock_timestamp()
-WHERE id = %(payment_id)s AND state IN ('intended', 'unknown')
+SELECT mark_sent(ARRAY[%(payment_id)s::uuid])
 
--- record --
--- Records what the gateway says about a payment, if its state is the one that was read.
-UPDATE payments
-SET state = %(state)s, gateway_ref = coalesce(%(gateway_ref)s, gateway_ref),
-    captured = %(captured)s,
-    captured_currency = CASE WHEN %(captured)s > 0 AND currency <> %(currency)s THEN %(currency)s END,
-    next_action = %(next_action)s, client_secret = %(client_secret)s,
-    failure_code = %(failure_code)s, failure_message = %(failure_message)s,
-    card_fingerprint = coalesce(%(card_fingerprint)s, card_fingerprint),
-    card_country = coalesce(%(card_country)s, card_country),
-    card_checks = coalesce(%(card_checks)s, card_checks),
-    risk_level = coalesce(%(risk_level)s, risk_level),
-    risk_score = coalesce(%(risk_score)s, risk_score),
-    risk_message = coalesce(%(risk_message)s, risk_message),
-    gateway_review = gateway_review OR %(gateway_review)s,
-    capture_before = coalesce(%(capture_before)s, capture_before),
-    authorised_at = CASE WHEN %(authorised)s
-        THEN coalesce(authorised_at, clock_timestamp()) ELSE authorised_at END, updated_at = clock_timestamp()
-WHERE id = %(payment_id)s AND state = %(expected)s
-RETURNING id
+-- record_outcomes --
+-- Records what the gateway says about payments, where the state is the one that was read.
+SELECT record_outcomes(%(outcomes)s) AS payment_id
 
 -- refund_unexpected --
 -- Refunds an unexpected payment, and writes the mail to the buyer.
@@ -73,6 +54,14 @@ SELECT secure_or_review(%(event_id)s, %(booking_id)s, %(payment_id)s) AS became
 -- confirm_booking --
 -- Confirms a booking: sells its seats, issues the tickets and writes the e-mail.
 SELECT confirm_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+
+-- secure_group --
+-- Records authorised payments and secures their bookings, or begins their reviews.
+SELECT payment_id, became FROM secure_group(%(outcomes)s)
+
+-- issue_group --
+-- Records captured payments and confirms their bookings.
+SELECT issue_group(%(outcomes)s) AS payment_id
 
 -- await_buyer --
 -- Lets the seats of a secured booking expire again, while the buyer has to approve the charge.

@@ -1,19 +1,21 @@
 """Stripe's PaymentIntents and disputes. Creating a payment has a stable idempotency key."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import stripe
 from stripe.params import PaymentIntentListParams
 
+from db.payments.circuits import Slot
 from db.payments.disputes import Case, Dispute
 from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.reviews import NO_FACTS, Facts
 from db.presentation.gateway_words import PAYMENT_STATES
 from tasks.durable.leases import TryLater
+from tasks.gateways.circuit_breaker import is_replay
 from tasks.gateways.errors import NothingHappened, Refused, ReplayedFailure
-from tasks.gateways.stripe.client import LOOK_AGAIN, call, client, pages, replayed
+from tasks.gateways.stripe import client as calls
+from tasks.gateways.stripe.client import LOOK_AGAIN, call, client, pages
 from tasks.gateways.stripe.refunds import look_at_refund, refund
 
 __all__ = [
@@ -24,10 +26,19 @@ __all__ = [
     "look_at_dispute",
     "look_at_refund",
     "refund",
+    "take_slots",
 ]
 
 
-def authorise(progress: PaymentProgress) -> PaymentOutcome:
+ENDPOINTS = {"authorise": "create", "capture": "capture"}
+
+
+def take_slots(account_id: int, step: str, count: int) -> list[Slot]:
+    """Take slots for the calls of a group: see tasks/gateways/registry.py."""
+    return calls.take_slots(account_id, ENDPOINTS[step], count)
+
+
+def authorise(progress: PaymentProgress, slot: Slot | None = None) -> PaymentOutcome:
     """Authorise the payment, or return the outcome of an earlier try.
 
     Errors: as tasks/gateways/errors.py says; NothingHappened when the key is spent and the
@@ -37,19 +48,21 @@ def authorise(progress: PaymentProgress) -> PaymentOutcome:
         return find(progress)
     key = f"{progress.payment_id}:{progress.idempotency_n}"
     try:
-        intent = call(
+        made = call(
             progress,
             "create",
-            lambda: client().v1.payment_intents.create(
-                progress.params,  # type: ignore[arg-type]
-                {"idempotency_key": key},
+            lambda: client().raw_request(
+                "post", "/v1/payment_intents", **progress.params, idempotency_key=key
             ),
+            slot=slot,
         )
     except stripe.CardError as error:
         return declined(error)
     except ReplayedFailure:
         return find(progress)
-    return retrieve(progress, intent.id) if replayed(intent) else outcome_of(intent)
+    if is_replay(made.headers):  # the object as it was when it was made
+        return retrieve(progress, made.data["id"])
+    return outcome_of(made.data)
 
 
 def look(progress: PaymentProgress) -> PaymentOutcome:
@@ -73,7 +86,7 @@ def retrieve(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
         "retrieve",
         lambda: client().v1.payment_intents.retrieve(gateway_ref, {"expand": ["latest_charge"]}),
     )
-    return outcome_of(intent)
+    return outcome_of(intent.to_dict())
 
 
 def find(progress: PaymentProgress) -> PaymentOutcome:
@@ -92,30 +105,33 @@ def find(progress: PaymentProgress) -> PaymentOutcome:
     }
     for intent in pages(progress, "list", lambda: client().v1.payment_intents.list(wanted)):
         if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id):
-            return outcome_of(intent)
+            return outcome_of(intent.to_dict())
     raise NothingHappened
 
 
-def capture(progress: PaymentProgress) -> PaymentOutcome:
+def capture(progress: PaymentProgress, slot: Slot | None = None) -> PaymentOutcome:
     """Capture the whole authorised amount. A payment that is captured already is returned."""
     assert progress.gateway_ref is not None
-    gateway_ref = progress.gateway_ref
-    return changed(progress, "capture", lambda: client().v1.payment_intents.capture(gateway_ref))
+    return changed(progress, "capture", progress.gateway_ref, slot)
 
 
 def cancel(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
     """Make sure that the payment can never succeed; if it is too late, return its state."""
-    return changed(progress, "cancel", lambda: client().v1.payment_intents.cancel(gateway_ref))
+    return changed(progress, "cancel", gateway_ref)
 
 
-def changed(progress: PaymentProgress, endpoint: str, request: Callable[[], Any]) -> PaymentOutcome:
+def changed(
+    progress: PaymentProgress, change: str, gateway_ref: str, slot: Slot | None = None
+) -> PaymentOutcome:
     """The outcome of a change that the payment's state may not allow any more.
 
     The request has no idempotency key: an intent can be captured or cancelled only once, and with a
     key the gateway would repeat a failure for a day.
     """
+    path = f"/v1/payment_intents/{gateway_ref}/{change}"
     try:
-        return outcome_of(call(progress, endpoint, request))
+        made = call(progress, change, lambda: client().raw_request("post", path), slot=slot)
+        return outcome_of(made.data)
     except stripe.CardError:
         pass
     except Refused as refused:
@@ -142,20 +158,20 @@ def declined(error: stripe.CardError) -> PaymentOutcome:
     )
 
 
-def outcome_of(intent: Any) -> PaymentOutcome:
+def outcome_of(intent: dict[str, Any]) -> PaymentOutcome:
     """Translate a PaymentIntent."""
-    trouble = intent.last_payment_error.to_dict() if intent.last_payment_error else {}
+    trouble = intent.get("last_payment_error") or {}
     return PaymentOutcome(
-        state=PAYMENT_STATES[intent.status],
-        gateway_ref=intent.id,
-        amount=intent.amount,
-        currency=intent.currency.upper(),
-        captured=intent.amount_received or 0,
-        next_action=intent.next_action.to_dict() if intent.next_action else None,
-        client_secret=intent.client_secret,
+        state=PAYMENT_STATES[intent["status"]],
+        gateway_ref=intent["id"],
+        amount=intent["amount"],
+        currency=intent["currency"].upper(),
+        captured=intent.get("amount_received") or 0,
+        next_action=intent.get("next_action"),
+        client_secret=intent.get("client_secret"),
         failure_code=trouble.get("decline_code") or trouble.get("code"),
         failure_message=trouble.get("message"),
-        facts=facts_of(intent.to_dict()),
+        facts=facts_of(intent),
     )
 
 
