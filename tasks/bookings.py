@@ -105,7 +105,7 @@ def mark_sent(conn: Conn, progress: PaymentProgress) -> None:
     """Record the call before it is made. For a method that is charged at once, secure the seats
     first, so that no buyer pays for seats that expire meanwhile."""
     assert progress.payment_id is not None
-    payments.mark_sent(conn, progress.payment_id)
+    payments.mark_sent(conn, progress.event_id, progress.payment_id)
     at_once = progress.booking_state == "authorising" and not progress.can_be_authorised
     if at_once and not payments.secure_booking(conn, progress):
         raise MovedOn

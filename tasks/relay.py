@@ -16,10 +16,11 @@ from db.durable import outbox
 from db.queue import lanes
 from db.runtime.faults import reach
 from db.runtime.settings import settings
+from tasks.drain import drain
 from tasks.durable.broker import broker
 from tasks.durable.leases import policies
 from tasks.durable.process import run_until_stopped
-from tasks.main import QUEUES, drain
+from tasks.main import QUEUES
 
 log = structlog.get_logger()
 

@@ -167,8 +167,8 @@ TIME_LIMITS = {
 }
 
 
-def mark_sent(conn: Conn, payment_id: UUID) -> None:
-    conn.execute(sql.mark_sent, {"payment_id": payment_id})
+def mark_sent(conn: Conn, event_id: int, payment_id: UUID) -> None:
+    conn.execute(sql.mark_sent, {"event_id": event_id, "payment_id": payment_id})
 
 
 def record(conn: Conn, progress: PaymentProgress, outcome: PaymentOutcome) -> bool:
@@ -247,7 +247,7 @@ def secure_or_review(conn: Conn, progress: PaymentProgress) -> str | None:
 
 
 def confirm_booking(conn: Conn, progress: PaymentProgress) -> bool:
-    return _done(conn, sql.confirm_booking, progress)
+    return _done(conn, sql.confirm_bookings, progress)
 
 
 def await_buyer(conn: Conn, progress: PaymentProgress) -> bool:

@@ -53,7 +53,8 @@ UPDATE payments SET state = 'captured', captured = amount, gateway_ref = id::tex
 WHERE id = ANY (%(payments)s)
 """
 CONFIRM = """
-SELECT CASE WHEN secure_booking(%(event)s, b, p) THEN confirm_booking(%(event)s, b, p) END AS done
+SELECT CASE WHEN secure_booking(%(event)s, b, p) THEN
+    cardinality(confirm_bookings(%(event)s, array[b], array[p])) = 1 END AS done
 FROM unnest(%(bookings)s::uuid[], %(payments)s::uuid[]) x(b, p)
 """
 EXPIRE = """

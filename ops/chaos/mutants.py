@@ -189,10 +189,9 @@ MUTANTS = (
         aside=(NO_FENCING,),
         changes=(
             Change(
-                "sql/queries/payments/payments.sql",
-                "WHERE id = %(payment_id)s AND state = %(expected)s\nRETURNING id",
-                "WHERE id = %(payment_id)s AND (state = %(expected)s OR nextval('met') > 0)\n"
-                "RETURNING id",
+                "sql/functions/payments/record_outcomes.sql",
+                "where p.id = o.payment_id and p.state = o.expected\n",
+                "where p.id = o.payment_id and (p.state = o.expected or nextval('met') > 0)\n",
             ),
             Change(
                 BOOKINGS + "secure_booking.sql",
@@ -204,11 +203,10 @@ MUTANTS = (
 """,
             ),
             Change(
-                BOOKINGS + "confirm_booking.sql",
-                "where event_id = p_event and id = p_booking and payment_id = p_payment"
-                " and state = 'secured';\n    if not found",
-                "where event_id = p_event and id = p_booking and (payment_id = p_payment"
-                " and state = 'secured' or nextval('met') > 0);\n    if not found",
+                BOOKINGS + "confirm_bookings.sql",
+                "b.id = w.id and b.payment_id = w.payment_id and b.state = 'secured'\n",
+                "b.id = w.id and (b.payment_id = w.payment_id and b.state = 'secured'"
+                " or nextval('met') > 0)\n",
             ),
             Change(
                 BOOKINGS + "reopen_booking.sql",

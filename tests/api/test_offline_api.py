@@ -175,7 +175,7 @@ def test_a_refund_that_was_paid_is_marked(
     mark(fair, booking)
     conn.execute("UPDATE payments SET state = 'captured', captured = amount")
     conn.execute("UPDATE bookings SET state = 'secured'")
-    conn.execute("SELECT confirm_booking(event_id, id, payment_id) FROM bookings")
+    conn.execute("SELECT confirm_bookings(event_id, array[id], array[payment_id]) FROM bookings")
     asked = fair.opera.post(f"{path_of(fair, booking)}/refunds", {"reason": "ill"}, key="back")
     path = f"{path_of(fair, booking)}/refunds/{asked.json['refund']['id']}/paid"
     assert circus.post(path, {"how": "cash"}).status_code == 404

@@ -65,7 +65,7 @@ def test_a_bank_sends_the_buyer_to_a_page(
     conn.execute("update payments set state = 'authorised', gateway_ref = 'pi_1'")
     conn.execute("update bookings set state = 'secured'")
     theatre.record(booking, "captured", 9500)
-    conn.execute("select confirm_booking(event_id, id, payment_id) from bookings")
+    conn.execute("select confirm_bookings(event_id, array[id], array[payment_id]) from bookings")
     assert title(look(anybody, url)) == "Your seats are booked"
     assert "Look again" not in look(anybody, url).text
 

@@ -88,7 +88,7 @@ def test_the_queue_is_bounded(running: Running, monkeypatch: pytest.MonkeyPatch)
     from tasks import relay
 
     monkeypatch.setattr(relay, "OUTSTANDING", 10)
-    add(running, 40, "advance", "payments")
+    add(running, 40, "refund", "payments")
     for _ in range(3):
         relay.relay_once()
     assert waiting("payments") == 10

@@ -190,7 +190,7 @@ def test_an_authorisation_whose_answer_was_lost_counts_for_nothing(running: Runn
     booking = running.sale.hold("alice", quantity=1)
     payment = start(running, booking, "pm_card_visa", None)
     with transaction() as conn:
-        payments.mark_sent(conn, payment)
+        payments.mark_sent(conn, running.sale.event, payment)
     gateway_of(running.sale.progress(booking)).authorise(running.sale.progress(booking))
     progress = running.sale.progress(booking)
     ended = stop(progress, spare_authorised=False)

@@ -218,7 +218,9 @@ def test_a_booking_that_is_confirmed_while_its_page_is_written_is_told_once(
     booking = running.sale.hold("alice")
     running.sale.secure(booking)
     running.sale.record(booking, "captured", PRICE)
-    confirm = "select confirm_booking(event_id, id, payment_id) from bookings where id = %s"
+    confirm = """
+        select confirm_bookings(event_id, array[id], array[payment_id])
+        from bookings where id = %s"""
     page = "select tell_of_postponement(%s, 100)"
     event = running.sale.event
     if first == "the confirmation":  # it has looked for postponements, and found none

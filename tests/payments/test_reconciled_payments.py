@@ -114,7 +114,7 @@ def test_a_capture_that_the_gateway_says_was_cancelled(running: Running) -> None
     saga.authorise(lease, (saga.next_step(lease) or pytest.fail("nothing to do"))[1])
     dashboard().payment_intents.cancel(running.intents(booking)[0]["id"])
     running.conn.execute("update payments set state = 'captured', captured = amount")
-    query = "select confirm_booking(event_id, id, payment_id) from bookings"
+    query = "select confirm_bookings(event_id, array[id], array[payment_id]) from bookings"
     running.conn.execute(query)
     running.sale.finish("advance", booking)
     letter = expect_letter(running, "capture_missing")

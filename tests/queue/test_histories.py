@@ -468,7 +468,7 @@ class Histories(RuleBasedStateMachine):
         progress = payments.get_progress(self.conn, booking.event_id, booking.id)
         if progress.payment_state in ("intended", "unknown") and booking.state == "authorising":
             assert progress.payment_id is not None
-            payments.mark_sent(self.conn, progress.payment_id)
+            payments.mark_sent(self.conn, progress.event_id, progress.payment_id)
         self.calls[booking.id] = progress
 
     @precondition(lambda self: bool(self.calls))

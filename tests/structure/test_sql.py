@@ -110,7 +110,7 @@ def test_what_is_asked_about_a_payment_says_of_which_event(conn: Conn) -> None:
            WHERE pronamespace = 'public'::regnamespace
                AND name ~ '^p_(payment|refund|booking)s?$'
                AND proargtypes[0] <> ALL (SELECT reltype FROM pg_class WHERE reltype <> 0)
-               AND proargnames[1] <> 'p_event'"""
+               AND proargnames[1] NOT IN ('p_event', 'p_events')"""
     )
     # What comes from the gateway names the payment alone.
     may = {"find_notified_payment", "take_notification", "is_archived", "restore_payment"}

@@ -14,7 +14,7 @@ def begun(running: Running, booking: UUID) -> PaymentProgress:
     """A payment that is about to be sent, as the saga has it."""
     running.pay(booking)
     row = running.booking(booking)
-    payments.mark_sent(running.conn, row["payment_id"])
+    payments.mark_sent(running.conn, row["event_id"], row["payment_id"])
     return payments.get_progress(running.conn, row["event_id"], booking)
 
 

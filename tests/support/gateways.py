@@ -59,7 +59,7 @@ class Subject:
         """A payment that is about to be sent."""
         booking = self.running.sale.hold("alice")
         payment = self.running.pay(booking, self.card(card), self.method)
-        payments.mark_sent(self.running.conn, payment)
+        payments.mark_sent(self.running.conn, self.running.sale.event, payment)
         return self.read(booking)
 
     def pay(self, card: str = GOOD) -> PaymentProgress:

@@ -1,6 +1,7 @@
 /* Returns the rules for which payments have to be reviewed: [{rule, value, most, window_seconds}] for each that
    has to. The others need no review; or they were charged at once, so that only a refund would be possible. */
-create or replace function reasons_for_review(p_payments uuid[]) returns table (payment_id uuid, reasons jsonb)
+create or replace function reasons_for_review(p_events bigint[], p_payments uuid[])
+returns table (payment_id uuid, reasons jsonb)
 language sql stable set jit = off set enable_seqscan = off as $$
     select p.id, jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
         'window_seconds', r.window_seconds) order by r.rule)
@@ -9,7 +10,7 @@ language sql stable set jit = off set enable_seqscan = off as $$
     cross join lateral review_rules_of(p.organisation_id) r
     cross join lateral (select measure_review_rule(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
-    where p.id = any (p_payments) and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+    where p.event_id = any (p_events) and p.id = any (p_payments) and p.state = 'authorised' and r.action = 'review' and m.value > r.most
     group by p.id
 $$;
 

@@ -9,7 +9,9 @@ set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_merg
 declare
     members constant jsonb := lock_members(p_outcomes, 'authorising');
     recorded constant uuid[] := array(select record_outcomes(members));
-    risky constant uuid[] := array(select r.payment_id from reasons_for_review(recorded) r);
+    risky constant uuid[] := array(
+        select r.payment_id from reasons_for_review(array(select event_id from payments where id = any (recorded)),
+            recorded) r);
 begin
     return query
     update bookings b set state = 'secured', reason = null

@@ -4,7 +4,7 @@
 create or replace function secure_or_review(p_event bigint, p_booking uuid, p_payment uuid)
 returns text language plpgsql as $$
 declare
-    reasons constant jsonb := (select r.reasons from reasons_for_review(array[p_payment]) r);
+    reasons constant jsonb := (select r.reasons from reasons_for_review(array[p_event], array[p_payment]) r);
     time_to_capture constant interval := '1 day';
 begin
     perform from bookings

@@ -6,10 +6,10 @@ returns setof uuid language plpgsql as $$
 declare
     attempt record;
 begin
-    perform follow_each_other(p_payments);
+    perform follow_each_other(p_events, p_payments);
     for attempt in select * from unnest(p_events, p_payments) u(event_id, id) loop
         if admit_attempt(attempt.event_id, attempt.id, p_limits) = 'go' then
-            perform mark_sent(array[attempt.id]);
+            perform mark_sent(attempt.event_id, attempt.id);
             return next attempt.id;
         end if;
     end loop;

@@ -27,7 +27,7 @@ LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
 
 -- mark_sent --
 -- Records, before the gateway is called, that an attempt is sent: its outcome may be unknown from now on.
-SELECT mark_sent(ARRAY[%(payment_id)s::uuid])
+SELECT mark_sent(%(event_id)s, %(payment_id)s)
 
 -- record_outcomes --
 -- Records what the gateway says about payments, where the state is the one that was read.
@@ -51,9 +51,10 @@ SELECT secure_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
 -- Secures a booking, or begins a review of its payment.
 SELECT secure_or_review(%(event_id)s, %(booking_id)s, %(payment_id)s) AS became
 
--- confirm_booking --
+-- confirm_bookings --
 -- Confirms a booking: sells its seats, issues the tickets and writes the e-mail.
-SELECT confirm_booking(%(event_id)s, %(booking_id)s, %(payment_id)s) AS done
+SELECT coalesce(cardinality(
+    confirm_bookings(%(event_id)s, ARRAY[%(booking_id)s::uuid], ARRAY[%(payment_id)s::uuid])), 0) = 1 AS done
 
 -- secure_group --
 -- Records authorised payments and secures their bookings, or begins their reviews.
