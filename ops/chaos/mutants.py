@@ -51,9 +51,9 @@ class Change:
 @dataclass(frozen=True)
 class Mutant:
     """One guard to remove. form: of a campaign of money (ops/chaos/forms.py), or of `make chaos`
-    (ops/chaos/everything.py). aside: other guards that are removed from the control too. meter:
-    what the control counts, where the mutant cannot: the guard at work. point: deaths at this crash
-    point are counted instead."""
+    (ops/chaos/everything.py); or a test, where the guard saves time and not money. aside: other
+    guards that are removed from the control too. meter: what the control counts, where the mutant
+    cannot: the guard at work. point: deaths at this crash point are counted instead."""
 
     name: str
     guard: str
@@ -86,6 +86,17 @@ NO_FENCING = Change(
     + MET
     + "\n",
 )
+NO_FENCING_IN_GROUPS = Change(
+    "tasks/durable/leases.py",
+    "            yield conn, outbox.lock(conn, self.ids, self.token)\n",
+    """            held = outbox.lock(conn, self.ids, self.token)
+            if held != set(self.ids):
+                """
+    + MET
+    + """
+            yield conn, set(self.ids)
+""",
+)
 NO_REPAIRS = Change(
     "db/maintenance/findings.py", "repair = REPAIRS.get(invariant.name)", "repair = None"
 )
@@ -95,6 +106,7 @@ FREEZE_WHILE_OPEN = Change(
     '    if dispute.state == "needs_response":\n        reach("after dispute is read")\n',
 )
 BOOKINGS = "sql/functions/bookings/"
+GROUPS = "tests/payments/test_groups.py::"
 ALWAYS_WAKE = Change(
     "sql/functions/payments/start_payment.sql",
     "and buyer_id = p_buyer and state = 'held' and p_method <> 'offline'));",
@@ -186,7 +198,7 @@ MUTANTS = (
         " state; the triggers for legal moves check the same thing and are removed too. Fencing"
         " comes before this guard and is removed from the control as well",
         form="frozen_payments",
-        aside=(NO_FENCING,),
+        aside=(NO_FENCING, NO_FENCING_IN_GROUPS),
         changes=(
             Change(
                 "sql/functions/payments/record_outcomes.sql",
@@ -201,6 +213,11 @@ MUTANTS = (
                 """    where event_id = p_event and id = p_booking and (payment_id = p_payment
         and state in ('authorising', 'expiring', 'review') or nextval('met') > 0);
 """,
+            ),
+            Change(
+                "sql/functions/payments/lock_members.sql",
+                "where b.state = p_state and",
+                "where (b.state = p_state or nextval('met') > 0) and",
             ),
             Change(
                 BOOKINGS + "confirm_bookings.sql",
@@ -228,7 +245,7 @@ MUTANTS = (
         description="Lease.transaction() goes on when the row is gone or leased to another worker",
         form="frozen_disputes",
         aside=(FREEZE_WHILE_OPEN,),
-        changes=(NO_FENCING,),
+        changes=(NO_FENCING, NO_FENCING_IN_GROUPS),
     ),
     Mutant(
         name="deleted_with_effect",
@@ -272,6 +289,54 @@ MUTANTS = (
             ),
             Change(
                 "sql/queries/durable/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"
+            ),
+        ),
+    ),
+    Mutant(
+        name="key_in_group",
+        guard="each payment of a group is sent under a key of its own",
+        description="tasks/booking_groups.py gives all members of a group the id of the first, from"
+        " which the key is made",
+        form=GROUPS + "test_every_member_has_a_key_of_its_own",
+        changes=(
+            Change(
+                "tasks/booking_groups.py",
+                "        outcome = step.ask(lease, progress, slot)\n",
+                f"        {MET}\n        first = in_time.__dict__.setdefault('first', progress)\n"
+                "        outcome = step.ask(lease, __import__('dataclasses').replace(progress,"
+                " payment_id=first.payment_id), slot)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        name="alone_in_group",
+        guard="where a group's transaction fails, each member's answer is recorded alone",
+        description="tasks/booking_groups.py fails all tasks of the group with the one that is the"
+        " cause",
+        form=GROUPS + "test_a_member_that_cannot_be_recorded_takes_no_other_along",
+        changes=(
+            Change(
+                "tasks/booking_groups.py",
+                'log.warning("a group breaks up", error=f"{type(error).__name__}: {error}")\n'
+                "            return None\n",
+                f"{MET}\n            raise\n",
+            ),
+        ),
+    ),
+    Mutant(
+        name="lost_in_group",
+        guard="a member whose lease was lost is left out of the group's transaction",
+        description="Lease.shared_transaction() fails for all members when one has lost its lease",
+        form=GROUPS + "test_a_lost_lease_costs_no_other_its_record",
+        changes=(
+            Change(
+                "tasks/durable/leases.py",
+                "            yield conn, outbox.lock(conn, self.ids, self.token)\n",
+                "            held = outbox.lock(conn, self.ids, self.token)\n"
+                "            if held != set(self.ids):\n"
+                f"                {MET}\n"
+                "                raise LeaseLost\n"
+                "            yield conn, held\n",
             ),
         ),
     ),
@@ -431,6 +496,8 @@ def campaign(form: str, changes: Iterable[Change], seed: int) -> Json:
 def conduct(tree: Path, form: str, seed: int) -> Json:
     out, met = tree / "result.json", tree / "met"
     met.mkdir()
+    if form.startswith("tests/"):
+        return run_test(tree, form, seed, met)
     module = "ops.chaos.money" if form in FORMS else "ops.chaos"
     command = [sys.executable, "-m", module, "--form", form, "--seed", str(seed), "--out", str(out)]
     with (tree / "log").open("wb") as log:
@@ -446,6 +513,21 @@ def conduct(tree: Path, form: str, seed: int) -> Json:
         return {"failures": [f"the campaign broke off ({done.returncode}): {last}"]}
     result: Json = json.loads(out.read_text())
     return result
+
+
+def run_test(tree: Path, test: str, seed: int, met: Path) -> Json:
+    """Run a test in place of a campaign; its failure is the result's only one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        command, cwd=tree, capture_output=True, text=True, timeout=TIMEOUT_S,
+        env={**os.environ, VARIABLE: str(met)},
+    )  # fmt: skip
+    last = done.stdout.strip().splitlines()[-2:]
+    if done.returncode not in (0, 1):  # 1: a test failed
+        return {"failures": [f"the test broke off ({done.returncode}): {last}"]}
+    times = met / "met"
+    lines = times.read_text().splitlines() if times.exists() else []
+    return {"seed": seed, "failures": last[:1] if done.returncode else [], "met": len(lines)}
 
 
 @contextmanager

@@ -18,7 +18,8 @@ def test_every_guard_is_where_its_mutant_has_it() -> None:
     """If this fails, a guard has moved: change its mutant in ops/chaos/mutants.py."""
     mutants.check_texts(MUTANTS)
     assert len(MUTANTS) == len({mutant.name for mutant in MUTANTS}) >= 6
-    assert {mutant.form for mutant in MUTANTS} <= FORMS.keys() | everything.FORMS.keys()
+    campaigns = {mutant.form for mutant in MUTANTS if not mutant.form.startswith("tests/")}
+    assert campaigns <= FORMS.keys() | everything.FORMS.keys()
     assert not FORMS.keys() & everything.FORMS.keys()
 
 

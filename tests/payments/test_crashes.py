@@ -124,6 +124,36 @@ def test_a_payment_survives(theatre: Killable, point: str) -> None:
     assert violations(theatre.conn) == []
 
 
+@pytest.mark.system
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before first commit",
+        "after first commit",
+        "after authorise",
+        "before settle commits",
+        "after settle",
+        "after capture",
+        "before issue commits",
+        "after issue",
+    ],
+)
+def test_payments_that_go_side_by_side_survive(theatre: Killable, point: str) -> None:
+    """A message names all four, so the worker dies over all of them; then each goes alone."""
+    opera = replace(theatre, sale=build_evening(theatre.conn))
+    bookings = [opera.hold() for _ in range(4)]
+    has_died = opera.killing("worker", point)
+    with opera.conn.transaction():
+        for booking in bookings:
+            opera.pay(booking)
+    for booking in bookings:
+        opera.wait_for(booking, "confirmed")
+        (intent,) = opera.intents(booking)
+        assert (intent["captured"], intent["charges"], intent["held"]) == (PRICE, 1, 0)
+    has_died()
+    assert violations(theatre.conn) == []
+
+
 @pytest.mark.parametrize("point", ["before withdraw", "after withdraw", "before settle commits"])
 def test_a_withdrawal_survives(theatre: Killable, point: str) -> None:
     booking = theatre.hold()

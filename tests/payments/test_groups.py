@@ -1,14 +1,22 @@
 """Bookings whose sagas are carried out side by side, and those that leave the group."""
 
+import random
 import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg.errors import SerializationFailure
 
 from db.connections import one
 from db.durable import outbox
 from tests.support.running import Running
+from tests.support.theatre import another, build_theatre
 from tests.support.waiting import wait_until
 
 CREATE, CAPTURE = "POST /v1/payment_intents", "POST /v1/payment_intents/{id}/capture"
@@ -190,6 +198,7 @@ def test_a_lost_lease_costs_no_other_its_record(running: Running) -> None:
         for step in (AUTHORISE, CAPTURING):
             members = group.record(step, group.ask(step, members))
     assert states(running, bookings) == ["confirmed", "confirmed", "authorising", "confirmed"]
+    assert transactions(running) == 2
     payment = running.payment(running.booking(bookings[2])["payment_id"])
     assert (payment["state"], payment["gateway_ref"]) == ("intended", None)
     running.check()
@@ -344,3 +353,98 @@ def test_a_task_whose_worker_may_have_died_goes_alone(running: Running) -> None:
     due = [outbox.DueTask(n, "advance", 50, n % 2, gateway_account_id=1) for n in range(4)]
     sent = sorted(len(message.args[0]) for message in messages(due))
     assert sent == [1, 1, 2]
+
+
+@pytest.mark.system
+@pytest.mark.timeout(240)
+def test_groups_beside_all_that_happens_to_their_bookings(running: Running) -> None:
+    """For a minute, buyers pay, cancel and are refunded, holds run out, and the gateway notifies. A
+    deadlock would fail the suite (the server's log is read at its end)."""
+    rows = {1: ["." * 50] * 10}
+    sale = build_theatre(running.conn, rows)
+    crowded = replace(running, sale=sale)
+    over = threading.Event()
+    beside = [pay_many, notify_at_random, end_at_random, refund_at_random]
+    with crowded.work(threads=8, relays=2), ThreadPoolExecutor(len(beside)) as threads:
+        tasks = [threads.submit(work, crowded, over) for work in beside]
+        wait(tasks, 60, FIRST_EXCEPTION)
+        over.set()
+        for task in tasks:
+            task.result()
+        wait_until(lambda: not crowded.tasks() and not crowded.tasks("refund"), 60)
+    logged = """
+        select new_state, max(n) as together from (
+            select new_state, count(*) as n from state_log where noun = 'booking'
+            group by new_state, xmin::text) x
+        group by new_state"""
+    most = {row["new_state"]: row["together"] for row in crowded.conn.execute(logged)}
+    assert {"confirmed", "cancelled", "expired", "expiring"} <= set(most)
+    assert most["secured"] > 1 and most["confirmed"] > 1, "some went side by side"
+    running.check()
+
+
+def pay_many(running: Running, over: threading.Event) -> None:
+    """Buyers, eight at a time, hold a seat and pay in one moment."""
+    with restless(running) as crowd:
+        for number in count():
+            entries = [crowd.sale.join(f"buyer {number}.{n}", 1, 1) for n in range(8)]
+            while some(crowd, "select id from entries where id = any (%s) and " + WAITS, entries):
+                if over.wait(0.01):
+                    return
+            held = "select booking_id as id from entries where id = any (%s)"
+            card = DECLINED if number % 5 == 0 else "pm_card_visa"
+            for booking in some(crowd, held, entries):
+                with suppress(SerializationFailure):  # given up, or run out, already
+                    crowd.conn.execute(PAY, [card, booking])
+
+
+WAITS = "booking_id is null"
+PAY = """
+    select s.outcome from bookings b, start_payment(b.event_id, b.id, b.buyer_id, %s,
+        'https://usher.example') s where b.id = %s"""
+
+
+def notify_at_random(running: Running, over: threading.Event) -> None:
+    with restless(running) as crowd:
+        while not over.wait(0.02):
+            for payment in some(crowd, "select id from payments order by random() limit 3"):
+                crowd.notify(payment, random.choice(["authorised", "captured", "failed"]))
+
+
+def end_at_random(running: Running, over: threading.Event) -> None:
+    """Buyers give up what is being paid, and deadlines pass."""
+    live = """
+        select id from bookings where state in ('held', 'authorising') order by random() limit 2"""
+    past = "update bookings set deadline = now() - interval '2 min' where id = %s"
+    with restless(running) as crowd:
+        while not over.wait(0.05):
+            for booking in some(crowd, live):
+                with suppress(SerializationFailure):
+                    crowd.cancel(booking)
+            for booking in some(crowd, live):
+                crowd.conn.execute(past, [booking])
+            with suppress(SerializationFailure):
+                crowd.tick()
+
+
+def refund_at_random(running: Running, over: threading.Event) -> None:
+    """The organiser refunds bookings, whose seats are sold again."""
+    sold = "select id from bookings where state = 'confirmed' order by random() limit 2"
+    ask = "select request_refund(%s, null, %s, null, null, true, 'ill', true)"
+    with restless(running) as crowd:
+        while not over.wait(0.05):
+            for booking in some(crowd, sold):
+                with suppress(SerializationFailure):
+                    crowd.conn.execute(ask, [crowd.sale.event, booking])
+
+
+@contextmanager
+def restless(running: Running) -> Iterator[Running]:
+    """The same on a connection of its own."""
+    with another(running.conn) as conn:
+        conn.autocommit = True
+        yield replace(running, conn=conn, sale=replace(running.sale, conn=conn))
+
+
+def some(running: Running, query: str, *values: object) -> list[UUID]:
+    return [row["id"] for row in running.conn.execute(query, values or None)]
