@@ -76,6 +76,7 @@ def raw(document: Document) -> set[str]:
     }
 
 
+@pytest.mark.system
 @pytest.mark.faults("OpenAPI")
 def test_a_generated_client_buys_pays_and_refunds(running: Running, client: Client) -> None:
     models, event = client.models, running.sale.event

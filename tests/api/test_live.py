@@ -442,6 +442,7 @@ def commits(conn: Conn) -> int:
     return int(one(conn.execute(query))["xact_commit"])
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("many_files")
 def test_thousands_listen_to_one_process(
     live: Live, conn: Conn, capsys: pytest.CaptureFixture[str]

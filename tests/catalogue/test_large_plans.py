@@ -413,7 +413,7 @@ def keep_statistics(conn: Conn) -> None:
     conn.execute("analyze")
 
 
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.timeout(300)
 @pytest.mark.faults("H5")
 def test_a_stadium_is_imported_sold_and_moved_to_its_next_version(

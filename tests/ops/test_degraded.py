@@ -269,6 +269,7 @@ def skewed(tmp_path: Path) -> Iterator[Box]:
         yield made
 
 
+@pytest.mark.system
 def test_clocks_are_wrong(skewed: Box) -> None:
     """All deadlines are by the database's clock; the gateway's notifications are believed, and
     codes to sign in are good for their quarter of an hour.

@@ -58,6 +58,7 @@ def test_nothing_is_left_after_an_exception(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.system
 def test_a_killed_run_takes_its_servers_along_and_the_next_one_starts(tmp_path: Path) -> None:
     run = subprocess.Popen(
         [sys.executable, "-c", RUN_UNTIL_KILLED, tmp_path],

@@ -46,9 +46,8 @@ def test_a_taken_port_is_refused(tmp_path: Path) -> None:
             Stack(tmp_path / "var", {}, web_port=port, say=lambda line: None).__enter__()
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.system)]
-)
+@pytest.mark.system
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
     run = subprocess.Popen(
         [sys.executable, "-c", RUN_UNTIL_SIGNAL, tmp_path / "var"],
