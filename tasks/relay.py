@@ -1,17 +1,17 @@
 """The relay: sends messages to Dramatiq's workers for due tasks.
 
-Every 50 ms it reads due rows of `outbox`, and whether lanes have something to decide, and sends
-messages for them. It only writes when to send again. So a lost message is sent again, and any
-number of relays may run.
+Every 50 ms it asks which queues have due rows of `outbox`, and whether lanes have something to
+decide, and sends messages for them. While there is nothing, that is all that it does. It only
+writes when to send again. So a lost message is sent again, and any number of relays may run.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import dramatiq
 import structlog
 
-from db.connections import Conn, refuse_transaction, transaction
+from db.connections import Conn, autocommit, refuse_transaction
 from db.durable import outbox
 from db.queue import lanes
 from db.runtime.faults import reach
@@ -51,19 +51,18 @@ def run(stop: threading.Event) -> None:
 
 
 def relay_once() -> None:
-    """Send messages for due tasks, as far as the queues have room."""
-    for queue in QUEUES:
-        room = OUTSTANDING - waiting(queue)
-        if room > 0:
-            with transaction() as conn:
-                due = take_due(conn, queue, room)
-            for message in messages(due):
+    """Send messages for due tasks, as far as the queues have room, and for lanes."""
+    with autocommit() as conn:
+        due = outbox.list_due_queues(conn, QUEUES)
+        work = lanes.any_work(conn, settings().saga_backlog)
+    for queue, length in waiting_in(due).items():
+        if length < OUTSTANDING:
+            with autocommit() as conn:
+                tasks = take_due(conn, queue, OUTSTANDING - length)
+            for message in messages(tasks):
                 send(message)
-    if waiting(drain.queue_name) == 0:
-        with transaction() as conn:
-            work = lanes.any_work(conn, settings().saga_backlog)
-        if work:
-            send(drain.message())
+    if work and waiting(drain.queue_name) == 0:
+        send(drain.message())
 
 
 def take_due(conn: Conn, queue: str, room: int) -> list[outbox.DueTask]:
@@ -81,9 +80,17 @@ def send(message: dramatiq.Message[None]) -> None:
 
 def waiting(queue: str) -> int:
     """Count the messages in Redis that no worker has fetched."""
-    length = broker.client.llen(f"{broker.namespace}:{queue}")
-    assert isinstance(length, int)
-    return length
+    return waiting_in([queue])[queue]
+
+
+def waiting_in(queues: Collection[str]) -> dict[str, int]:
+    """Count them in each of these queues, in one round trip."""
+    if not queues:
+        return {}
+    with broker.client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.llen(f"{broker.namespace}:{queue}")
+        return dict(zip(queues, pipe.execute(), strict=True))
 
 
 def messages(due: list[outbox.DueTask]) -> Iterator[dramatiq.Message[None]]:

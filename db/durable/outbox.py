@@ -4,7 +4,7 @@ A task is inserted in the transaction of the change that causes it (SQL function
 by one worker at a time, and deleted in the transaction of its effect. Redis only wakes workers up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -56,6 +56,12 @@ class Task:
     claims: int
     failures: int
     trace: str | None
+
+
+def list_due_queues(conn: Conn, queues: Collection[str]) -> list[str]:
+    """Those of the queues that have a task for which a message is to be sent now."""
+    rows = conn.execute(sql.list_due_queues, {"queues": list(queues)})
+    return [row["queue"] for row in rows]
 
 
 def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:

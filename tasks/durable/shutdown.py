@@ -25,6 +25,7 @@ from db.connections import transaction
 from db.durable import outbox
 from db.runtime.settings import settings
 from db.runtime.startup import wait_for_postgres, wait_for_redis
+from tasks.durable.consumers import BlockingConsumer
 from tasks.durable.leases import in_hand, told_to_stop
 
 log = structlog.get_logger()
@@ -61,9 +62,11 @@ class GracefulStop(dramatiq.Middleware):
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         told_to_stop.set()
-        for consumer in list(worker.consumers.values()):
-            if consumer.consumer is not None:
-                consumer.consumer.prefetch = 0  # type: ignore[attr-defined]
+        threads = list(worker.consumers.values())
+        consumers = [t.consumer for t in threads if isinstance(t.consumer, BlockingConsumer)]
+        for consumer in consumers:
+            consumer.prefetch = 0
+        threading.Thread(target=end_waits, args=[consumers], daemon=True).start()
         threading.Thread(target=self.see_off, args=[worker], daemon=True).start()
 
     def see_off(self, worker: dramatiq.Worker) -> None:
@@ -89,6 +92,15 @@ def hear_once(handler: Any) -> Callable[[int, FrameType | None], None]:
             handler(number, frame)
 
     return hear
+
+
+def end_waits(consumers: list[BlockingConsumer]) -> None:
+    """End the waits of consumers in Redis; if Redis is away, the waits end by themselves."""
+    try:
+        for consumer in consumers:
+            consumer.interrupt()
+    except RedisError as error:
+        log.warning("consumers end when they have waited", error=str(error))
 
 
 def give_back_messages(worker: dramatiq.Worker) -> None:
