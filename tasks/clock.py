@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from db.bookings import archives
-from db.connections import Conn, transaction
+from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
 from db.payments import circuits, receipts, reconciliations, reviews
 from db.queue import lanes
@@ -26,6 +26,10 @@ from tasks.durable.process import run_until_stopped
 log = structlog.get_logger()
 
 TICK = 0.5
+RAREST_LOOK = 10.0
+LATENESS = 0.05
+"""A thread whose jobs are all rare looks as seldom as makes them late by this part of their
+interval, and by RAREST_LOOK at most."""
 LONGEST_STATEMENT = 60  # seconds
 EXPIRED_AT_ONCE = 500
 """Holds or passes that are ended in one transaction."""
@@ -151,7 +155,7 @@ def run_due(names: Collection[str] | None = None) -> None:
 
     Errors: psycopg's when the database is away.
     """
-    with transaction() as conn:
+    with autocommit() as conn:
         due = jobs.list_due(conn)
     for name in JOBS if names is None else names:
         if name in due:
@@ -196,18 +200,24 @@ def run(stop: threading.Event) -> None:
 
 def tick_on(names: Collection[str], stop: threading.Event, declared: threading.Event) -> None:
     """Run these jobs one after the other when they are due."""
-    troubled = False
-    while not stop.wait(TICK):
+    troubled, pause = False, TICK
+    while not stop.wait(pause):
         try:
             if not declared.is_set():
                 declare_jobs()
                 declared.set()
             run_due(names)
-            troubled = False
+            troubled, pause = False, pause_between_looks(names)
         except Exception as error:  # the next tick finds what this one would have found
             if not troubled:
                 log.warning("tick failed", error=repr(error))
-            troubled = True
+            troubled, pause = True, TICK
+
+
+def pause_between_looks(names: Collection[str]) -> float:
+    """Seconds. A job may be due a little later than its interval says."""
+    shortest = min(JOBS[name].every for name in names).total_seconds()
+    return max(TICK, min(LATENESS * shortest, RAREST_LOOK))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from ops.bench import (
     archive,
     crowds,
     drain,
+    idle,
     latency,
     queue_drain,
     queue_fairness,
@@ -26,6 +27,7 @@ ALONE = {
     **queue_fairness.ROWS,
     **queue_sales.ROWS,
     **archive.ROWS,
+    **idle.ROWS,
 }
 BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
 NAMES = [*BEFORE_CROWDS, *ALONE]

@@ -153,6 +153,18 @@ def test_a_long_job_apart_holds_up_no_other(
     assert row_of(running, "long")["last_finished_at"] is not None
 
 
+@pytest.mark.parametrize(
+    ("minutes", "seconds"), [((0.01, 60), 0.5), ((1, 60), 3), ((60 * 24,), 10)]
+)
+def test_a_thread_of_rare_jobs_looks_rarely(
+    minutes: tuple[float, ...], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = (timedelta(minutes=one) for one in minutes)
+    table = {str(n): Job(one, lambda conn, tick: None) for n, one in enumerate(every)}
+    monkeypatch.setattr(clock, "JOBS", table)
+    assert clock.pause_between_looks(table) == seconds
+
+
 def test_missed_ticks_are_skipped(running: Running, runs: list[str]) -> None:
     for _ in range(2):
         missed = miss(running, "1 day 1 min")

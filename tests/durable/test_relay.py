@@ -141,6 +141,36 @@ def test_nothing_is_taken_while_redis_is_away(
     assert running.tasks("send_email")[0]["sends"] == 0
 
 
+def test_redis_is_not_asked_while_nothing_is_due(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty looks a second cost what they ask."""
+    from tasks import main, relay
+
+    add(running, 1)
+    running.conn.execute("update outbox set resend_at = now() + interval '1 min'")
+    nobody: Any = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    monkeypatch.setattr(main.broker, "client", nobody)
+    relay.relay_once()
+    running.conn.execute("update outbox set resend_at = now()")
+    with pytest.raises(redis.ConnectionError):
+        relay.relay_once()
+
+
+def test_queues_with_a_due_task_are_found(running: Running) -> None:
+    from db.durable import outbox
+
+    every = ["payments", "mail", "maintenance"]
+    assert outbox.list_due_queues(running.conn, every) == []
+    for queue, actor in (("maintenance", "purge"), ("payments", "refund")):
+        add(running, 2, actor, queue)
+    assert outbox.list_due_queues(running.conn, every) == ["payments", "maintenance"]
+    running.conn.execute("update outbox set priority = 80, resend_at = now() + interval '1 min'")
+    assert outbox.list_due_queues(running.conn, every) == []
+    running.conn.execute("update outbox set resend_at = now() where queue = 'maintenance'")
+    assert outbox.list_due_queues(running.conn, every) == ["maintenance"]
+
+
 def test_no_message_is_sent_inside_a_transaction(running: Running) -> None:
     from tasks import main, relay
 
@@ -187,12 +217,14 @@ def test_what_is_not_due_costs_nothing(running: Running) -> None:
     plans: list[str] = []
     running.conn.add_notice_handler(lambda said: plans.append(said.message_primary or ""))
     running.conn.execute(SHOW_PLANS)
+    outbox.list_due_queues(running.conn, ["mail", "payments"])
     outbox.take_due(running.conn, "mail", 100)
-    (condition,) = (
-        line for line in plans[-1].splitlines() if "Index Cond" in line and "resend_at" in line
-    )
-    assert all(column in condition for column in ("queue", "priority", "resend_at"))
-    assert "Filter" not in plans[-1]
+    for plan in plans[-2:]:
+        (condition,) = (
+            line for line in plan.splitlines() if "Index Cond" in line and "resend_at" in line
+        )
+        assert all(column in condition for column in ("queue", "priority", "resend_at"))
+        assert "Filter" not in plan
 
 
 def test_the_urgent_are_sent_first(running: Running) -> None:

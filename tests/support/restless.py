@@ -11,12 +11,14 @@ import threading
 import time
 
 from tasks import main
+from tasks.durable import consumers
 from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, in_hand, stop_if_told
 
 __all__ = ["broker", "purge_slowly", "restless"]
 
 broker = main.broker
+consumers.LONGEST_WAIT = float(os.environ.get("LONGEST_WAIT", consumers.LONGEST_WAIT))
 FOREVER = 3600
 COMPANY = 4
 PURGE_S = 10
