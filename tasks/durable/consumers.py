@@ -67,8 +67,10 @@ class BlockingBroker(RedisBroker):
         client = redis.Redis.from_url(url, **TO_NOTICE_LOSS)
         super().__init__(client=client, middleware=middleware)  # type: ignore[no-untyped-call]
         self.url = url
-        script = b"local function dispatch()\n%b\nend\n" % self.scripts["dispatch"].script
-        self.scripts["dispatch"] = client.register_script(script + KEEP_ARRIVALS)
+        theirs = self.scripts["dispatch"].script
+        assert isinstance(theirs, bytes)
+        ours = b"local function dispatch()\n%b\nend\n%b" % (theirs, KEEP_ARRIVALS)
+        self.scripts["dispatch"] = client.register_script(ours)
 
     @property
     def consumer_class(self) -> type["BlockingConsumer"]:

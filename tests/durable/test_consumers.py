@@ -80,7 +80,7 @@ def fetching(broker: Any, prefetch: int = 1) -> Iterator[Fetching]:
 
 
 def send(broker: Any, **options: Any) -> None:
-    message = dramatiq.Message("payments", "advance", ([],), {}, {})
+    message: dramatiq.Message[None] = dramatiq.Message("payments", "advance", ([],), {}, {})
     broker.enqueue(message, **options)
 
 
@@ -203,7 +203,9 @@ def test_a_lost_arrival_costs_no_more_than_the_longest_wait(
 
 def encoded(id: str) -> bytes:
     """A message as another version of Dramatiq's script leaves it, without an arrival."""
-    message = dramatiq.Message("payments", "advance", ([],), {}, {"redis_message_id": id})
+    message: dramatiq.Message[None] = dramatiq.Message(
+        "payments", "advance", ([],), {}, {"redis_message_id": id}
+    )
     return message.encode()
 
 
@@ -293,7 +295,7 @@ def time_to_take(running: Running, broker: Any, how: str) -> float:
     wait_for_blocked(broker, 7 if running.tasks("restless") else 8)
     add = "select enqueue('restless', 'payments', null, jsonb_build_object('how', %s::text)) as id"
     id = one(running.conn.execute(add, [how]))["id"]
-    message = dramatiq.Message("payments", "restless", ([id],), {}, {})
+    message: dramatiq.Message[None] = dramatiq.Message("payments", "restless", ([id],), {}, {})
     start = time.monotonic()
     broker.enqueue(message)
     while waiting(broker):

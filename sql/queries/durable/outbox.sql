@@ -1,13 +1,13 @@
 -- list_due_queues --
 -- Those of the queues that have a task for which a message is to be sent now: what the relay asks while there
 -- is nothing to do. Each pair of queue and priority is one look into the index.
-SELECT queue FROM unnest(%(queues)s::text[]) WITH ORDINALITY q(queue, place)
-WHERE EXISTS (
+SELECT q.queue FROM unnest(%(queues)s::text[]) WITH ORDINALITY q(queue, place) CROSS JOIN LATERAL (
     SELECT FROM unnest('{20,50,80}'::smallint[]) level CROSS JOIN LATERAL (
         SELECT FROM outbox o
         WHERE o.queue = q.queue AND o.priority = level AND o.resend_at <= statement_timestamp()
-        ORDER BY o.resend_at LIMIT 1) due)
-ORDER BY place
+        ORDER BY o.resend_at LIMIT 1) task
+    LIMIT 1) due
+ORDER BY q.place
 
 -- take_due --
 -- Takes the tasks for which messages are to be sent now, the urgent ones first. Each is sent again later,
