@@ -19,6 +19,7 @@ from dramatiq.broker import MessageProxy
 
 from db.connections import one
 from ops.local.servers import Redis
+from ops.local.supervisor import Supervisor
 from tests.support.processes import environment_of, process
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -281,7 +282,8 @@ def test_a_message_after_idle_time_is_taken_beside_a_full_worker(
 ) -> None:  # fmt: skip
     env = environment_of(configured | {"TASK_PACE": "1", "dramatiq_queue_prefetch": "1"})
     env["LONGEST_WAIT"] = str(longest_wait)
-    with process(WORKER, env, tmp_path / "1"), process(WORKER, env, tmp_path / "2"):
+    with Supervisor(env, tmp_path) as supervisor:
+        supervisor.start("worker", WORKER, count=2)
         wait_for_blocked(broker, 8)
         assert time_to_take(running, broker, "wait") < PATIENCE
         wait_until(lambda: running.conn.execute("select from audit_log").fetchall(), PATIENCE)
