@@ -33,6 +33,7 @@ from web.api import (
     tickets,
     venues,
 )
+from web.notifications import fast_path
 from web.pages import payment_result
 from web.queue import board
 from web.queue.fast_path import serve_fast_path
@@ -97,4 +98,5 @@ def create_app() -> Flask:
     app.register_blueprint(health.blp)
     app.register_blueprint(payment_result.blp)
     serve_fast_path(app, served)
+    fast_path.serve_fast_path(app)
     return app

@@ -37,9 +37,12 @@ def move_piece(conn: Conn, event_id: int, limit: int) -> Piece:
     return Piece(**one(conn.execute(sql.archive_piece, values)))
 
 
-def restore_payment(conn: Conn, payment_id: UUID | None, gateway_ref: str | None) -> bool:
-    """Restore the booking of a payment; False: it is not in an archive."""
-    values = {"payment_id": payment_id, "gateway_ref": gateway_ref}
+def restore_payment(
+    conn: Conn, payment_id: UUID | None, gateway_ref: str | None, account: str | None
+) -> bool:
+    """Restore the booking of a payment of an account at the gateway; False: it is not in an
+    archive."""
+    values = {"payment_id": payment_id, "gateway_ref": gateway_ref, "account": account}
     return bool(one(conn.execute(sql.restore_payment, values))["restored"])
 
 

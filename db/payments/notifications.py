@@ -1,63 +1,67 @@
-"""The inbox of the gateway's notifications. They decide nothing: they only start tasks that ask."""
+"""The gateway's notifications. They decide nothing: what is news starts a task that asks, and is
+stored."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from db.bookings import archives
-from db.connections import Conn, one
+from db.connections import Conn, current_trace, one
 from db.queries import load
 
 sql = load("payments/notifications")
 
-Taken = Literal["new", "known", "restored"]
+Taken = Literal["news", "no_news", "known", "too_old", "archived"]
+
+TOLERANCE = 300
+"""Seconds for which a signature is good."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification, in Usher's words. money_back: it is about a refund or a dispute. says: the
-    state of the payment; None: unknown. payload: the JSON as it came. refund_id,
-    refund_gateway_ref: the refund that it is about, if there is one; refund_says: the refund's
-    state. object_id: the gateway's id of the object that it is about.
+    """A notification, in Usher's words.
+
+    signed_at: when the gateway signed it, in seconds since 1970. payload: the JSON text to be
+    stored. account: the gateway's own id of the account that it comes from; None: that of our key.
+    says: the state of the payment; None: it says none. refund_id, refund_gateway_ref: the refund
+    that it is about, if there is one; refund_says: the refund's state. object_id: the gateway's id
+    of the object that it is about.
     """
 
+    signed_at: int
     id: str
     type: str
-    money_back: bool
-    payment_id: UUID | None
-    gateway_ref: str | None
-    says: str | None
-    payload: dict[str, Any]
+    payload: str
+    account: str | None = None
+    payment_id: UUID | None = None
+    gateway_ref: str | None = None
+    says: str | None = None
+    object_id: str | None = None
     refund_id: UUID | None = None
     refund_gateway_ref: str | None = None
     refund_says: str | None = None
-    object_id: str | None = None
 
 
-def is_recent(conn: Conn, signed_at: int, seconds: int) -> bool:
-    """Tell whether a signature is at most so many seconds old, by the database's clock."""
-    return bool(one(conn.execute(sql.is_recent, [signed_at, seconds]))["recent"])
+def is_recent(conn: Conn, signed_at: int) -> bool:
+    """Tell whether a signature is still good, by the database's clock."""
+    return bool(one(conn.execute(sql.is_recent, [signed_at, TOLERANCE]))["recent"])
 
 
 def take_notification(conn: Conn, notification: Notification) -> Taken:
-    """Store a notification once, and enqueue the tasks that read its payment or refund, if that is
-    Usher's and the state is new.
+    """Enqueue the tasks that read its payment or refund, if that is Usher's and the notification is
+    news, and store it, once; see sql/functions/payments/take_notification.sql.
 
     The first use of its transaction, since tasks are enqueued before anything is locked. For the
-    same reason a booking that had to be restored from the archive is all that the transaction
-    does: the notification is not stored yet, and is to be taken again.
-    Errors: SerializationFailure when the payment has changed meanwhile, see `retried`.
+    same reason a booking that is archived is restored in a transaction of its own
+    (`restore_booking`), after which the notification is to be taken again.
+    Errors: SerializationFailure when the payment has changed meanwhile, see `retried`; psycopg's
+    when the payload cannot be stored.
     """
-    values = {**vars(notification), "payload": Jsonb(notification.payload)}
-    row = one(conn.execute(sql.take_notification, values))
-    if row["is_new"] and row["payment_id"] is None and _restore(conn, notification):
-        conn.execute(sql.take_back, values)
-        return "restored"
-    return "new" if row["is_new"] else "known"
+    values = {**vars(notification), "tolerance": TOLERANCE, "trace": current_trace.get()}
+    taken: Taken = one(conn.execute(sql.take_notification, values))["taken"]
+    return taken
 
 
-def _restore(conn: Conn, about: Notification) -> bool:
-    known = about.payment_id or about.gateway_ref
-    return bool(known) and archives.restore_payment(conn, about.payment_id, about.gateway_ref)
+def restore_booking(conn: Conn, about: Notification) -> None:
+    """Restore the archived booking of a notification's payment."""
+    archives.restore_payment(conn, about.payment_id, about.gateway_ref, about.account)

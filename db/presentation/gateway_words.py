@@ -20,6 +20,28 @@ REFUND_STATES = {
 }
 """Our state of a refund for each of Stripe's."""
 
+NOTIFICATION_TYPES = (
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+    "payment_intent.requires_action",
+    "payment_intent.processing",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.refund.updated",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "radar.early_fraud_warning.created",
+)
+"""The types of Stripe's events that can say more than is known: those that an endpoint is to be
+registered for. All others are answered and forgotten. Versions of Stripe's API before October 2024
+tell of refunds in `charge.refund.updated` alone."""
+
 FAILURES = {
     "declined": (
         "Your bank declined the payment. Nothing was charged: try again, pay in another way, or "

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from db.presentation.gateway_words import NOTIFICATION_TYPES
 from ops.local.kept import HOST, Kept, can_listen
 from ops.local.proxy import COMMAND, has_source_addresses, proxy_env
 from ops.local.servers import Postgres, Redis, free_port, stopping_on_signals
@@ -146,6 +147,7 @@ class Stack:
         options: dict[str, Any] = {
             "webhook_url": f"{self.web_url}/webhooks/stripe",
             "webhook_secret": self.webhook_secret,
+            "webhook_events": ",".join(NOTIFICATION_TYPES),
         }
         if self.keep:
             options["port"] = self.kept.port("sandbox_port", free_port)

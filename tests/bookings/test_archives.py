@@ -4,6 +4,7 @@ and what comes late finds it there."""
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from db.payments.notifications import Notification, take_notification
 from db.runtime.errors import Conflict, NotFound
 from tasks import clock
 from tests.support.archiving import end, move, move_all
+from tests.support.notifying import news
 from tests.support.running import Running
 from tests.support.theatre import Theatre, another, build_evening, is_waited_for
 from tests.support.waiting import wait_until
@@ -249,16 +251,7 @@ def test_what_belongs_to_a_booking_is_found_by_an_index(conn: Conn) -> None:
 
 
 def dispute_news(payment: UUID) -> Notification:
-    return Notification(
-        id=f"evt_{uuid4()}",
-        type="charge.dispute.created",
-        money_back=True,
-        payment_id=None,
-        gateway_ref=f"pi_{payment}",
-        says=None,
-        payload={},
-        object_id="du_1",
-    )
+    return news(type="charge.dispute.created", gateway_ref=f"pi_{payment}", object_id="du_1")
 
 
 def payment_of(conn: Conn, booking: UUID) -> UUID:
@@ -272,8 +265,8 @@ def test_late_news_brings_its_booking_back(sale: Theatre) -> None:
     conn, booking = sale.conn, booking_of(sale.conn, "alice")
     payment = payment_of(conn, booking)
     move_all(sale)
-    news = dispute_news(payment)
-    assert [store(news), store(news)] == ["new", "known"]
+    about = dispute_news(payment)
+    assert [store(about), store(about)] == ["news", "known"]
     (task,) = conn.execute("select * from outbox").fetchall()
     assert (task["actor"], task["args"]["payment_id"]) == ("look_at_dispute", str(payment))
     assert [row["id"] for row in conn.execute("select id from bookings")] == [booking]
@@ -284,10 +277,18 @@ def test_late_news_brings_its_booking_back(sale: Theatre) -> None:
     assert due() == [sale.event]
 
 
-def test_news_of_nobody_is_only_stored(sale: Theatre) -> None:
+def test_news_of_nobody_is_forgotten(sale: Theatre) -> None:
     move_all(sale)
-    assert store(dispute_news(uuid4())) == "new"
-    assert count(sale.conn, "bookings") == 0 and count(sale.conn, "notification_inbox") == 1
+    assert store(dispute_news(uuid4())) == "no_news"
+    assert count(sale.conn, "bookings") == 0 and count(sale.conn, "notification_inbox") == 0
+
+
+def test_late_news_of_another_account_brings_no_booking_back(sale: Theatre) -> None:
+    """The same id, told with the secret of another account at the gateway."""
+    payment = payment_of(sale.conn, booking_of(sale.conn, "alice"))
+    move_all(sale)
+    assert store(replace(dispute_news(payment), account="acct_other")) == "no_news"
+    assert count(sale.conn, "bookings") == 0
 
 
 @contextmanager

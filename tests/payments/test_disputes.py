@@ -1,5 +1,6 @@
 """Disputes against the sandbox: tickets on hold while the bank decides, void when it is lost."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,8 @@ import pytest
 from db.bookings import bookings
 from db.connections import Conn, transaction
 from db.payments import disputes
-from db.payments.notifications import Notification
 from db.runtime.errors import Conflict, NotFound
+from tests.support.notifying import news
 from tests.support.paying import DISPUTED, PRICE, confirmed
 from tests.support.refunding import ask, cancel, carry_out, is_over, progress, refund, tickets
 from tests.support.running import Running
@@ -225,8 +226,8 @@ def suspected(running: Running) -> UUID:
     thing: dict[str, Any] = {"id": f"issfr_{booking}", "fraud_type": "misc", "actionable": True}
     kind = "radar.early_fraud_warning.created"
     payload = {"data": {"object": thing}}
-    warned = Notification("evt_1", kind, True, payment, None, None, payload, object_id=thing["id"])
-    assert store(warned) == "new"
+    warned = news(payment, type=kind, payload=json.dumps(payload), object_id=thing["id"])
+    assert store(warned) == "news"
     running.check()
     with running.work():
         wait_until(lambda: running.booking(booking)["state"] == "frozen")

@@ -7,15 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg.errors import DeadlockDetected, LockNotAvailable, RaiseException
 
 from db.connections import Conn, one
-from db.payments.notifications import Notification
 from ops.local.servers import ON_PURPOSE, Postgres
+from tests.support.notifying import news
 from tests.support.running import Running
 from tests.support.theatre import Theatre, another, build_evening, is_waited_for
 from tests.support.waiting import wait_until
@@ -54,12 +54,12 @@ def recording(running: Running, booking: UUID) -> Iterator[Conn]:
 def test_a_notification_comes_while_its_payment_is_recorded(running: Running) -> None:
     booking = running.sale.hold("alice")
     payment = running.pay(booking)
-    news = Notification(f"evt_{uuid4()}", "any", False, payment, None, "authorised", {})
-    with recording(running, booking) as worker, beside(lambda: store(news)) as told:
+    about = news(payment, "authorised")
+    with recording(running, booking) as worker, beside(lambda: store(about)) as told:
         wait_until(lambda: is_waited_for(worker))
         worker.execute("update payments set gateway_ref = 'pi_1' where id = %s", [payment])
         worker.commit()
-        assert told.result() == "new"
+        assert told.result() == "news"
 
 
 def test_a_payment_begins_while_a_task_of_its_booking_ends(running: Running) -> None:

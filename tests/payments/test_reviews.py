@@ -225,10 +225,11 @@ def test_the_gateway_may_end_the_authorisation(running: Running) -> None:
     running.check()
 
 
-def test_news_that_change_nothing_leave_it_in_review(running: Running) -> None:
+def test_a_failure_that_was_overtaken_leaves_it_in_review(running: Running) -> None:
+    """An attempt that failed before the one that was authorised, told late."""
     booking = reviewed(running)
     payment = running.booking(booking)["payment_id"]
-    running.notify(payment, "requires_action")
+    assert running.notify(payment, "failed")
     with running.work():
         running.wait_for(booking, "review")
     running.check()

@@ -109,6 +109,19 @@ def test_webhooks_can_come_late(
     assert 0 < sandbox.calls()["faults"]["webhook_late"] < 8
 
 
+def test_the_endpoint_of_the_command_line_gets_what_it_is_registered_for(
+    receiver: Receiver,
+) -> None:
+    types = "payment_intent.canceled,payment_intent.succeeded"
+    options = {"webhook_url": receiver.url, "webhook_secret": "whsec_shared"}
+    with running_sandbox(**options, webhook_events=types) as sandbox:
+        intents = client_of(sandbox).v1.payment_intents
+        intents.capture(intents.create(params()).id)
+        assert receiver.next("whsec_shared").type == "payment_intent.succeeded"
+        wait_until(lambda: sandbox.calls()["webhooks"]["pending"] == 0)
+        assert sandbox.calls()["webhooks"]["delivered"] == 1
+
+
 def test_the_endpoint_of_the_command_line(receiver: Receiver) -> None:
     with running_sandbox(webhook_url=receiver.url, webhook_secret="whsec_shared") as sandbox:
         client_of(sandbox).v1.payment_intents.create(params())

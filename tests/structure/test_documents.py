@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.connections import Conn
+from db.presentation.gateway_words import NOTIFICATION_TYPES
 from db.runtime.settings import Settings
 from ops.demo.report import SENTENCES
 from ops.docs.states import PAGE, read_moves, redraw
@@ -44,6 +45,11 @@ def test_each_line_of_the_demo_is_explained() -> None:
     """In README, in the order of the report."""
     table = (ROOT / "README.md").read_text().partition("| Line | Meaning |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `([^`]+)`", table, re.MULTILINE) == list(SENTENCES)
+
+
+def test_each_type_that_stripe_is_to_tell_of_is_listed() -> None:
+    page = (DOCS / "running.md").read_text().partition("## Stripe's events")[2].partition("## ")[0]
+    assert re.findall(r"`((?:\w+\.)+\w+)`", page) == list(NOTIFICATION_TYPES)
 
 
 def test_each_process_type_is_described() -> None:
@@ -92,7 +98,7 @@ def test_each_command_that_a_document_names_exists(page: str) -> None:
 
 
 WALKS = walks(DOCS / "design.md")
-MOST_FILES = {"From a join to its e-mail": 40, "A refund": 18, "A notification": 8}
+MOST_FILES = {"From a join to its e-mail": 40, "A refund": 18, "A notification": 11}
 
 
 def test_there_are_three_walks() -> None:

@@ -1,13 +1,15 @@
-"""Stripe's notifications, signed and delivered."""
+"""Stripe's notifications, signed and delivered; or as they have been read."""
 
 import hmac
 import json
 import time
 from hashlib import sha256
 from typing import Any
+from uuid import UUID, uuid4
 
 from stripe import StripeObject, WebhookSignature
 
+from db.payments.notifications import Notification
 from tests.support.world import WEBHOOK_SECRET, Answer, Caller
 
 PATH = "/webhooks/stripe"
@@ -30,6 +32,15 @@ def send_bytes(caller: Caller, body: bytes) -> Answer:
 def deliver(caller: Caller, body: bytes, signature: str) -> Answer:
     headers = {"Stripe-Signature": signature}
     return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+
+
+def news(
+    payment: UUID | None = None, says: str | None = None, *, type: str = "", **more: Any
+) -> Notification:
+    """A notification of this moment, as it was read."""
+    kind = type or "payment_intent.succeeded"
+    told = {"id": f"evt_{uuid4()}", "payload": "{}"} | more
+    return Notification(int(time.time()), type=kind, payment_id=payment, says=says, **told)
 
 
 def tell(anybody: Caller) -> set[str]:

@@ -1,11 +1,11 @@
 """Money that goes back: refunds that an organiser asks for, and events that are cancelled."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from db.connections import one, transaction
 from db.payments import event_cancellations, refunds
-from db.payments.notifications import Notification
+from tests.support.notifying import news
 from tests.support.paying import PRICE, confirmed
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -47,9 +47,7 @@ def given_back(running: Running, booking: UUID) -> int:
 
 def told(running: Running, id: UUID, says: str) -> None:
     """The gateway tells us what became of a refund."""
-    about = Notification(f"evt_{uuid4()}", "refund.updated", True, None, None, None, {}, id,
-                         None, says)  # fmt: skip
-    assert store(about) == "new"
+    assert store(news(type="refund.updated", refund_id=id, refund_says=says)) == "news"
 
 
 def failed(running: Running) -> tuple[UUID, UUID]:

@@ -18,7 +18,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import dramatiq
 import pytest
@@ -26,11 +26,11 @@ import requests
 
 from db.connections import Conn, one, pool, transaction
 from db.maintenance.invariants import violations
-from db.payments.notifications import Notification
 from db.runtime.settings import settings
 from ops.local.servers import free_port, tethered
 from ops.local.supervisor import ROOT
 from ops.sandbox.stripe.process import Sandbox, running_sandbox
+from tests.support.notifying import news
 from tests.support.theatre import Theatre, build_evening
 from tests.support.waiting import wait_until
 from web.api.gateway_notifications import store
@@ -156,8 +156,7 @@ class Running:
 
     def notify(self, payment: UUID, says: str) -> bool:
         """The gateway tells us something; whether it was news."""
-        about = Notification(f"evt_{uuid4()}", "any", False, payment, None, says, {})
-        return store(about) == "new"
+        return store(news(payment, says)) == "news"
 
     def booking(self, booking: UUID) -> dict[str, Any]:
         query = "select * from bookings where id = %s"

@@ -4,10 +4,17 @@ import hmac
 from collections.abc import Iterator
 from ipaddress import ip_address
 from time import monotonic
+from typing import cast
 
 import psycopg
 from flask import Flask, Request, Response, abort, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -86,6 +93,19 @@ class DatabaseGauges(Collector):
             self._gauges, self._reachable = [], False
 
 
+class RequestMetrics:
+    """The exporter's metrics, for requests that are answered without Flask."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        known = registry._names_to_collectors
+        self._times = cast(Histogram, known["usher_http_request_duration_seconds"])
+        self._totals = cast(Counter, known["usher_http_request_total"])
+
+    def count(self, method: str, rule: str, status: int, seconds: float) -> None:
+        self._times.labels(method=method, rule=rule, status=status).observe(seconds)
+        self._totals.labels(method=method, status=status).inc()
+
+
 def measure_requests(app: Flask) -> Counter:
     """Count and time requests by rule, not by path, since there is no limit to paths.
 
@@ -100,6 +120,7 @@ def measure_requests(app: Flask) -> Counter:
         registry=registry,
         defaults_prefix="usher",
     )
+    app.extensions["request_metrics"] = RequestMetrics(registry)
     gauges = DatabaseGauges()
     app.add_url_rule("/metrics", "metrics", lambda: _answer_scrape(registry, gauges))
     help_text = "Queue documents served by the fast path"

@@ -3,12 +3,14 @@ tasks that it causes."""
 
 import re
 import secrets
+from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
 from flask import Flask, Response, g, request
 
 from db.connections import current_trace
+from web.support.metrics import RequestMetrics
 
 SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -21,22 +23,34 @@ def trace_requests(app: Flask) -> None:
 
 
 def begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if SANE.fullmatch(given) else secrets.token_hex(12)
     g.began = perf_counter()
-    current_trace.set(g.request_id)
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = begin_request(given, request.view_args or {})
+
+
+def begin_request(given: str, ids: Mapping[str, object]) -> str:
+    """Bind the request's id, the given one if it is sane, and the ids of its path; return it."""
+    request_id = given if SANE.fullmatch(given) else secrets.token_hex(12)
+    current_trace.set(request_id)
     structlog.contextvars.clear_contextvars()
-    ids = {name: str(value) for name, value in (request.view_args or {}).items()}
-    structlog.contextvars.bind_contextvars(process="web", request_id=g.request_id, **ids)
+    bound = {name: str(value) for name, value in ids.items()}
+    structlog.contextvars.bind_contextvars(process="web", request_id=request_id, **bound)
+    return request_id
 
 
 def end(answer: Response) -> Response:
     answer.headers["X-Request-Id"] = g.request_id
-    log.info(
-        "request",
-        method=request.method,
-        rule=request.url_rule.rule if request.url_rule else None,
-        status=answer.status_code,
-        ms=round((perf_counter() - g.began) * 1000, 2),
-    )
+    rule = request.url_rule.rule if request.url_rule else None
+    _log_request(request.method, rule, answer.status_code, perf_counter() - g.began)
     return answer
+
+
+def end_request(metrics: RequestMetrics, method: str, rule: str, status: int, began: float) -> None:
+    """Count a request that did not reach Flask, and write its line."""
+    seconds = perf_counter() - began
+    metrics.count(method, rule, status, seconds)
+    _log_request(method, rule, status, seconds)
+
+
+def _log_request(method: str, rule: str | None, status: int, seconds: float) -> None:
+    log.info("request", method=method, rule=rule, status=status, ms=round(seconds * 1000, 2))

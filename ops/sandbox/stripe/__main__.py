@@ -38,8 +38,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8421, help="0: any free one")
     parser.add_argument("--public-url", help="where browsers find it, if not at http://host:port")
     parser.add_argument("--state-dir", type=Path, help="keep the state here, over restarts")
-    parser.add_argument("--webhook-url", help="deliver all events here")
+    parser.add_argument("--webhook-url", help="deliver events here")
     parser.add_argument("--webhook-secret", help="sign them with this secret (whsec_…)")
+    parser.add_argument("--webhook-events", default="*", help="their types, by commas (all: *)")
     for name, default, meaning in NUMBERS:
         help = f"{meaning} (default: {default:g})"
         parser.add_argument(name, type=float, default=default, help=help)
@@ -60,7 +61,11 @@ async def serve(options: argparse.Namespace) -> None:
     front = Front(engine, rates, faults, base_url)
     webhook = None
     if options.webhook_url:
-        webhook = {"url": options.webhook_url, "secret": options.webhook_secret}
+        webhook = {
+            "url": options.webhook_url,
+            "secret": options.webhook_secret,
+            "events": options.webhook_events,
+        }
     admin = Admin(engine, rates, faults, courier, front, base_url, webhook)
     await courier.open()
     start(engine, courier, admin)

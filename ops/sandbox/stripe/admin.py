@@ -41,7 +41,7 @@ class Admin:
     courier: Courier
     front: Front
     base_url: str
-    webhook: dict[str, str] | None  # url and secret of the endpoint from the command line
+    webhook: dict[str, str] | None  # url, secret and events of the endpoint on the command line
 
     def routes(self) -> list[web.RouteDef]:
         return [

@@ -50,14 +50,16 @@ def create(account: Account, _id: str, params: Params) -> NewEndpoint:
 
 
 def use(account: Account, _id: str, params: Params) -> NewEndpoint:
-    """The endpoint given on the command line: all events, and a secret that both sides know."""
+    """The endpoint given on the command line: the events that it is registered for, separated by
+    commas, and a secret that both sides know."""
     url, secret = read.required(params, "url"), read.required(params, "secret")
+    events = tuple((read.text(params, "events") or "*").split(","))
     known = next((e for e in account.endpoints if e.url == url), None)
     if known:
-        endpoint = replace(known, secret=secret)
+        endpoint = replace(known, secret=secret, events=events)
     else:
         id = account.new_id("we")
-        endpoint = Endpoint(id, int(account.now), url, secret, ("*",), None, {})
+        endpoint = Endpoint(id, int(account.now), url, secret, events, None, {})
     account.endpoints.put(endpoint)
     return NewEndpoint(endpoint)
 

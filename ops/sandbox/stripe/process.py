@@ -113,8 +113,8 @@ def running_sandbox(**options: object) -> Iterator[Sandbox]:
     """A sandbox for the time of a `with` block, on a free port unless `port` is given.
 
     Options are those of `python -m ops.sandbox.stripe`, with underscores: `state_dir`,
-    `account_rate`, `endpoint_rate`, `webhook_url` and `webhook_secret`, `webhook_backoff`,
-    `settle_after` … Here the rate limits are off unless given.
+    `account_rate`, `endpoint_rate`, `webhook_url`, `webhook_secret` and `webhook_events`,
+    `webhook_backoff`, `settle_after` … Here the rate limits are off unless given.
     """
     sandbox = start_sandbox(**options)
     try:

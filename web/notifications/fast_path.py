@@ -1,0 +1,89 @@
+"""A fast path without Flask for the gateway's notifications, of which each paid booking brings two.
+
+What is signed well and can be read is taken by one statement, or forgotten if its type can say
+nothing new. All other requests go through Flask (web/api/gateway_notifications.py), which reads the
+same body again and answers: a wrong signature or one that is too old, a body that is too long or in
+chunks, text that cannot be stored, a booking in the archive, a database that is away, a transaction
+that lost to another.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterable
+from io import BytesIO
+from time import perf_counter
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import psycopg
+from flask import Flask
+
+from db.connections import autocommit
+from db.payments.notifications import TOLERANCE, take_notification
+from web.notifications.reading import MAX_BODY, WANTED, read_notification, read_signature
+from web.support import headers
+from web.support.metrics import RequestMetrics
+from web.support.tracing import begin_request, end_request
+
+PATH = "/webhooks/stripe"
+ANSWER = b'{"received":true}\n'
+HEADERS = [
+    ("Content-Type", "application/json"),
+    ("Content-Length", str(len(ANSWER))),
+    *headers.LIVE.items(),
+]
+
+
+class FastPath:
+    """Middleware around `inner`; `metrics` count what it answers itself."""
+
+    def __init__(self, inner: WSGIApplication, metrics: RequestMetrics) -> None:
+        self.inner, self.metrics = inner, metrics
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
+            return self.inner(environ, start_response)
+        began = perf_counter()
+        request_id = begin_request(environ.get("HTTP_X_REQUEST_ID", ""), {})
+        body = read_body(environ)
+        if body is None or not take_at_once(body, environ.get("HTTP_STRIPE_SIGNATURE", "")):
+            return self.inner(environ, start_response)
+        end_request(self.metrics, "POST", PATH, 200, began)
+        start_response("200 OK", [*HEADERS, ("X-Request-Id", request_id)])
+        return [ANSWER]
+
+
+def read_body(environ: WSGIEnvironment) -> bytes | None:
+    """Read the body, and leave it to be read again. None: Flask decides what becomes of it."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if not re.fullmatch("[0-9]{1,7}", length) or int(length) > MAX_BODY:
+        return None
+    try:
+        body: bytes = environ["wsgi.input"].read(int(length))
+    except OSError:
+        return None
+    environ["wsgi.input"] = BytesIO(body)
+    return body
+
+
+def take_at_once(body: bytes, header: str) -> bool:
+    """Whether that was all that was to be done with a notification."""
+    signed_at = read_signature(body, header)
+    if signed_at is None:
+        return False
+    try:
+        text = body.decode()
+        event = json.loads(text)
+        if event["type"] not in WANTED:
+            # By this process's clock, which may be wrong: nothing is done with it in any case.
+            return time.time() - signed_at < TOLERANCE
+        with autocommit() as conn:
+            taken = take_notification(conn, read_notification(event, text, signed_at))
+    except (ValueError, TypeError, LookupError, RecursionError, psycopg.Error):
+        return False
+    return taken in ("news", "no_news", "known")
+
+
+def serve_fast_path(app: Flask) -> None:
+    metrics: RequestMetrics = app.extensions["request_metrics"]
+    app.wsgi_app = FastPath(app.wsgi_app, metrics)  # type: ignore[method-assign]
