@@ -360,7 +360,7 @@ CREATE TABLE lane_state (
     credited_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT lane_state_pkey PRIMARY KEY (event_id),
     CONSTRAINT lane_state_rest_reason_check CHECK (rest_reason = ANY (ARRAY['rate'::text, 'gateway'::text])),
-    CONSTRAINT lane_state_resting CHECK (num_nonnulls(rest_until, rest_reason) = CASE state WHEN 'resting'::text THEN 2 ELSE 0 END),
+    CONSTRAINT lane_state_resting CHECK ( CASE state WHEN 'resting'::text THEN num_nonnulls(rest_until, rest_reason) = 2 WHEN 'waiting_for_seats'::text THEN rest_reason IS NULL ELSE num_nonnulls(rest_until, rest_reason) = 0 END),
     CONSTRAINT lane_state_served CHECK (state = 'idle'::text OR served_at IS NOT NULL),
     CONSTRAINT lane_state_state_check CHECK (state = ANY (ARRAY['idle'::text, 'ready'::text, 'waiting_for_seats'::text, 'resting'::text, 'ending'::text])),
     CONSTRAINT lane_state_virtual_time_check CHECK (virtual_time >= 0::numeric)
@@ -594,6 +594,14 @@ CREATE TABLE tickets (
 );
 CREATE INDEX tickets_booking ON tickets USING btree (event_id, booking_id);
 CREATE UNIQUE INDEX tickets_one_valid_per_seat ON tickets USING btree (event_id, seat) WHERE state = 'valid'::text;
+
+CREATE TABLE reminded_holds (
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    deadline timestamp with time zone NOT NULL,
+    CONSTRAINT reminded_holds_pkey PRIMARY KEY (event_id, booking_id)
+);
+CREATE INDEX reminded_holds_deadline ON reminded_holds USING btree (deadline);
 
 
 /* ---- payments ----------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from db.bookings import archives
+from db.bookings import archives, bookings
 from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
 from db.payments import circuits, receipts, reconciliations, reviews
@@ -33,6 +33,8 @@ interval, and by RAREST_LOOK at most."""
 LONGEST_STATEMENT = 60  # seconds
 EXPIRED_AT_ONCE = 500
 """Holds or passes that are ended in one transaction."""
+REMINDED_AT_ONCE = 2000
+"""Holds of which one transaction marks that half of the time is over."""
 ARCHIVED_AT_ONCE = 20
 """Events for which one run enqueues tasks."""
 
@@ -58,6 +60,11 @@ def expire_holds(conn: Conn, tick: datetime) -> dict[str, int]:
     """End holds past their deadline; those that are being paid are ended by the saga."""
     expired, expiring = lanes.expire_holds(conn, EXPIRED_AT_ONCE)
     return {"expired": expired, "expiring": expiring}
+
+
+def remind_holders(conn: Conn, tick: datetime) -> dict[str, int]:
+    """Mail buyers who have not begun to pay when half of the time is over."""
+    return {"reminded": bookings.remind_holders(conn, REMINDED_AT_ONCE)}
 
 
 def expire_passes(conn: Conn, tick: datetime) -> dict[str, int]:
@@ -106,6 +113,7 @@ DAYS_CAUGHT_UP = 31
 
 JOBS: dict[str, Job] = {
     "expire_holds": Job(timedelta(seconds=1), expire_holds),
+    "remind_holders": Job(timedelta(seconds=1), remind_holders),
     "expire_passes": Job(timedelta(seconds=1), expire_passes),
     "release_kept": Job(timedelta(seconds=30), release_kept),
     "end_reviews": Job(timedelta(seconds=5), end_reviews),

@@ -9,7 +9,7 @@ from tasks.durable.broker import broker
 from tasks.event_cancellations import cancel_event
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
-from tasks.mail.actors import remind, send_email
+from tasks.mail.actors import send_email
 from tasks.plan_imports import import_plan
 from tasks.postponements import tell_of_postponement
 from tasks.receipts import number_receipts
@@ -42,7 +42,6 @@ __all__ = [
     "purge",
     "reconcile",
     "refund",
-    "remind",
     "send_email",
     "stop_unexpected",
     "sum_up_day",

@@ -1,12 +1,14 @@
 """The relay: sends messages to Dramatiq's workers for due tasks.
 
-Every 50 ms it asks which queues have due rows of `outbox`, and whether lanes have something to
-decide, and sends messages for them. While there is nothing, that is all that it does. It only
-writes when to send again. So a lost message is sent again, and any number of relays may run.
+Every 50 ms it asks whether anything was committed; if so, which queues have due rows of `outbox`,
+and whether lanes have something to decide, and sends messages for them. It only writes when to send
+again. So a lost message is sent again, and any number of relays may run.
 """
 
 import threading
+import time
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import dramatiq
 import structlog
@@ -25,6 +27,9 @@ from tasks.main import QUEUES
 log = structlog.get_logger()
 
 TICK = 0.05
+LONGEST_PAUSE = 0.25
+"""Seconds after which the relay looks although nothing was committed: tasks and lanes become due
+with time, too."""
 OUTSTANDING = 500
 """The most messages that wait in Redis per queue; more would be sent again while they wait."""
 
@@ -37,9 +42,11 @@ account's rate limit lets them through: so fewer than a worker has threads."""
 def run(stop: threading.Event) -> None:
     """Relay until told to stop; Redis and Postgres may be away for a time."""
     troubled = False
+    lookout = Lookout()
     while not stop.wait(TICK):
         try:
-            relay_once()
+            if lookout.sees_change():
+                relay_once()
             if troubled:
                 log.info("relaying again")
             troubled = False
@@ -48,6 +55,25 @@ def run(stop: threading.Event) -> None:
                 log.warning("relay failed", error=f"{type(error).__name__}: {error}")
             troubled = True
             stop.wait(0.5)
+
+
+@dataclass
+class Lookout:
+    """What was visible in the database before the last look, and when that was."""
+
+    snapshot: str = ""
+    looked_at: float = 0.0
+
+    def sees_change(self) -> bool:
+        """Whether anything was committed since the last look, or that is too long ago. Then the
+        next look is now."""
+        with autocommit() as conn:
+            snapshot = outbox.get_snapshot(conn)
+        now = time.monotonic()
+        if snapshot == self.snapshot and now - self.looked_at < LONGEST_PAUSE:
+            return False
+        self.snapshot, self.looked_at = snapshot, now
+        return True
 
 
 def relay_once() -> None:

@@ -68,6 +68,14 @@ def cancel_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -
     raise Conflict(message, "not_cancellable")
 
 
+def remind_holders(conn: Conn, limit: int) -> int:
+    """Write reminders to buyers who have not begun to pay when half of the time is over; how many.
+
+    limit: of holds that are looked at.
+    """
+    return int(one(conn.execute(sql.remind_holders, {"limit": limit}))["reminded"])
+
+
 def list_tickets(
     conn: Conn, event_id: int, booking_id: UUID, buyer_id: int
 ) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from db.connections import Conn, many
+from db.connections import Conn, many, one
 from db.presentation.addresses import without_addresses
 from db.queries import load
 from db.runtime.settings import settings
@@ -62,6 +62,12 @@ def list_due_queues(conn: Conn, queues: Collection[str]) -> list[str]:
     """Those of the queues that have a task for which a message is to be sent now."""
     rows = conn.execute(sql.list_due_queues, {"queues": list(queues)})
     return [row["queue"] for row in rows]
+
+
+def get_snapshot(conn: Conn) -> str:
+    """Which transactions a statement sees now. The same text as before means that none has
+    committed in between: all that is read is as it was."""
+    return str(one(conn.execute(sql.get_snapshot))["snapshot"])
 
 
 def take_due(conn: Conn, queue: str, limit: int) -> list[DueTask]:

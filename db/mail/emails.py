@@ -66,15 +66,6 @@ def _give_up(conn: Conn, email_id: UUID, state: str, why: str) -> None:
     conn.execute(sql.give_up, values)
 
 
-def remind(conn: Conn, bookings: list[tuple[int, str]]) -> None:
-    """Write reminders for those of the (event, booking) that are held and not being paid."""
-    values = {
-        "event_ids": list({event_id for event_id, _ in bookings}),
-        "booking_ids": [booking_id for _, booking_id in bookings],
-    }
-    conn.execute(sql.remind, values)
-
-
 def list_troubled(
     conn: Conn, *, state: str, older_than: float, limit: int, starting_after: UUID | None = None
 ) -> list[dict[str, Any]]:

@@ -23,13 +23,13 @@ class Drained:
 
 
 def any_work(conn: Conn, backlog: int | None = None) -> bool:
-    """Tell whether a lane that no drain serves has something to decide. Changes nothing.
+    """Tell whether a lane that no drain serves has something to decide. It locks that lane for as
+    long as the statement takes, so conn commits it by itself (`autocommit`).
 
     backlog: see next_lane.
     """
-    with conn.transaction(force_rollback=True):
-        row = one(conn.execute(sql.any_work, {"backlog": backlog}))
-        return bool(row["work"])
+    row = one(conn.execute(sql.any_work, {"backlog": backlog}))
+    return bool(row["work"])
 
 
 def next_lane(conn: Conn, backlog: int | None = None, ahead: int = 500) -> int | None:

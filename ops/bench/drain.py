@@ -1,14 +1,15 @@
-"""drain.reserve and queue.drain.mixed: the drain alone, in the database.
+"""drain.reserve, queue.drain.mixed and drain.small: the drain alone, in the database.
 
 The event has four categories that all cost money. One connection takes lanes and decides entries in
-number order, as the drain actor does, until every seat is held. Bookings, items, counters and
-reminders are written too. `reserve`: best available pairs, one entry for two seats. `mixed`: named
-seats, best available and groups, two entries for each seat, so that many find no seats: deciding
-those takes time as well.
+number order, as the drain actor does, until every seat is held. Bookings, items and counters are
+written too. `reserve`: best available pairs, one entry for two seats. `mixed`: named seats, best
+available and groups, two entries for each seat, so that many find no seats: deciding those takes
+time as well. `small`: a pair a turn, as in a sale in which buyers come one after the other.
 """
 
 from pathlib import Path
 
+from db.connections import Conn
 from db.runtime.settings import Settings
 from ops.bench import events, pgbench
 from ops.bench.measure import Options, Row, Sample, compare, timed
@@ -16,6 +17,8 @@ from ops.deploy.migrate import migrate
 from ops.local.servers import Postgres, connected
 
 LARGE_BATCH = 1000
+SEATS_A_PAIR = 8  # so that it never looks far
+WARM_UP = 20  # turns: a worker's connections live for hours
 
 
 def reserve(options: Options, var_dir: Path) -> Row:
@@ -66,4 +69,39 @@ def drain_hall(
         return Sample(booked, watch.seconds, watch.cpu_seconds)
 
 
-ROWS = {"drain.reserve": reserve, "queue.drain.mixed": mixed}
+def small(options: Options, var_dir: Path) -> Row:
+    with Postgres(var_dir / "pg") as postgres:
+        reference = pgbench.Pgbench(postgres, options.reference_seconds)
+        url = postgres.create_database("usher")
+        migrate(url)
+        return compare(
+            "drain.small",
+            "turns/s",
+            "looking for the lane, then one pair of seats; one connection",
+            options,
+            lambda: drain_one_by_one(postgres, url, options.bookings),
+            reference.measure,
+            pgbench.NAME,
+        )
+
+
+def drain_one_by_one(postgres: Postgres, url: str, turns: int) -> Sample:
+    with connected(url) as conn:
+        events.empty(conn)
+        event = events.add_event(conn, SEATS_A_PAIR * (WARM_UP + turns))
+        events.add_entries(conn, event, WARM_UP + turns)
+        events.settle_down(conn)
+        booked = [serve_one(conn) for _ in range(WARM_UP)]
+        with timed(lambda: [postgres.pid]) as watch:
+            booked += [serve_one(conn) for _ in range(turns)]
+        assert set(booked) == {1}
+        return Sample(turns, watch.seconds, watch.cpu_seconds)
+
+
+def serve_one(conn: Conn) -> int:
+    served = events.serve_one_lane(conn, 1)
+    assert served
+    return served[1].booked
+
+
+ROWS = {"drain.reserve": reserve, "queue.drain.mixed": mixed, "drain.small": small}

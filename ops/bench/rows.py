@@ -9,6 +9,7 @@ from ops.bench import (
     crowds,
     drain,
     idle,
+    lanes,
     latency,
     queue_drain,
     queue_fairness,
@@ -21,6 +22,7 @@ from ops.bench.measure import Options, Row
 
 ALONE = {
     **drain.ROWS,
+    **lanes.ROWS,
     **saga.ROWS,
     **latency.ROWS,
     **sale.ROWS,

@@ -8,7 +8,6 @@ from db.connections import Conn, one
 
 LOOK_S = 0.5
 
-# A reminder of a hold that has ended is due later and then does nothing.
 OPEN = """
 SELECT json_object_agg(what, n) AS open FROM (
     SELECT 'bookings ' || state AS what, count(*) AS n FROM bookings
@@ -16,8 +15,7 @@ SELECT json_object_agg(what, n) AS open FROM (
     UNION ALL
     SELECT 'tasks ' || actor || CASE WHEN lease_token IS NOT NULL THEN ' (leased)'
         WHEN run_at > clock_timestamp() THEN ' (later)' ELSE ' (due)' END, count(*)
-    FROM outbox WHERE actor <> 'remind' OR run_at <= clock_timestamp() OR lease_token IS NOT NULL
-    GROUP BY 1
+    FROM outbox GROUP BY 1
     UNION ALL
     SELECT 'entries ' || state, count(*) FROM entries
     WHERE state IN ('lobby', 'waiting', 'standby', 'admitted') GROUP BY state

@@ -468,7 +468,7 @@ class World:
 
     def add_task(self) -> int:
         """A task about nothing, which no one waits for."""
-        query = "select enqueue('remind', 'mail', %s, %s, %s) as id"
+        query = "select enqueue('tell_of_postponement', 'mail', %s, %s, %s) as id"
         values = [uuid4().hex, Jsonb({"booking_id": str(uuid4())}), self.house]
         return int(one(self.conn.execute(query, values))["id"])
 

@@ -75,12 +75,3 @@ def finish(lease: Lease, conn: Conn, trouble: dict[str, Exception]) -> None:
             seconds = error.seconds
             outbox.retry(conn, [task.id], lease.token, str(error), seconds, counts=False)
     lease.finish(conn, [t.id for t in lease.tasks if t.args["email_id"] not in trouble])
-
-
-@durable(queue="mail", batch=200)
-def remind(lease: Lease) -> None:
-    """Mail buyers who have not begun to pay when half of the time is over."""
-    with lease.transaction() as conn:
-        bookings = [(task.event_id or 0, task.args["booking_id"]) for task in lease.tasks]
-        emails.remind(conn, bookings)
-        lease.finish(conn)

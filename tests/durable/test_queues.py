@@ -17,7 +17,7 @@ CARRIES = {
         "adopt_refund", "advance", "cancel_event", "freeze_for_fraud_warning", "look_at_dispute",
         "number_receipts", "probe_gateway", "refund", "stop_unexpected",
     },
-    "mail": {"remind", "send_email", "tell_of_postponement"},
+    "mail": {"send_email", "tell_of_postponement"},
     "maintenance": {
         "archive_event", "audit_changes", "audit_findings", "audit_whole", "drop_partitions",
         "import_plan", "purge", "reconcile", "sum_up_day",

@@ -179,6 +179,24 @@ def test_no_message_is_sent_inside_a_transaction(running: Running) -> None:
     assert waiting("drain") == 0
 
 
+def test_the_relay_looks_when_something_was_committed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not before. Other databases of the server count, too."""
+    from tasks import relay
+
+    monkeypatch.setattr(relay, "LONGEST_PAUSE", 60)
+    lookout = relay.Lookout()
+    wait_until(lambda: not lookout.sees_change())
+    with running.conn.transaction():
+        add(running, 1)
+        wait_until(lambda: not lookout.sees_change())
+    assert lookout.sees_change()
+    wait_until(lambda: not lookout.sees_change())
+    monkeypatch.setattr(relay, "LONGEST_PAUSE", 0)
+    assert lookout.sees_change(), "time makes things due"
+
+
 def test_lanes_with_somebody_waiting_are_drained(running: Running) -> None:
     from tasks.relay import relay_once
 
@@ -231,7 +249,7 @@ def test_the_urgent_are_sent_first(running: Running) -> None:
     from db.durable import outbox
 
     for priority in (80, 50, 20, 50, 80):
-        query = "select enqueue('remind', 'mail', null, '{}', null, p_priority => %s)"
+        query = "select enqueue('tell_of_postponement', 'mail', null, '{}', null, p_priority => %s)"
         running.conn.execute(query, [priority])
     with transaction() as conn:
         due = outbox.take_due(conn, "mail", 3)

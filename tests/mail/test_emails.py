@@ -11,6 +11,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from db.accounts import accounts
+from db.bookings import bookings
 from db.connections import one, transaction
 from db.runtime.settings import settings
 from ops.local.servers import free_port
@@ -117,11 +118,43 @@ def test_a_reminder_is_sent_to_those_who_have_not_begun_to_pay(running: Running)
     holding, paying = running.sale.hold("alice"), running.sale.hold("bob")
     running.pay(paying)
     running.conn.execute("delete from outbox where actor = 'advance'")
-    running.conn.execute("update outbox set run_at = now(), resend_at = now()")
+    assert bookings.remind_holders(running.conn, 100) == 0
+    half_of_the_time_goes_by(running)
+    assert [bookings.remind_holders(running.conn, 100) for _ in range(2)] == [1, 0]
     with running.work():
-        wait_until(lambda: not running.tasks("remind") and not running.tasks("send_email"))
+        wait_until(lambda: not running.tasks("send_email"))
     assert mail_of(running, holding, "held")["state"] == "sent"
     assert [mail["To"] for mail in running.catcher.mails()] == ["alice <alice@usher.example>"]
+
+
+def test_who_was_paying_at_half_of_the_time_is_not_reminded_later(running: Running) -> None:
+    """A declined buyer has the mail about that, and is at the page."""
+    paying = running.sale.hold("bob")
+    running.pay(paying)
+    half_of_the_time_goes_by(running)
+    assert bookings.remind_holders(running.conn, 100) == 0
+    running.sale.record(paying, "failed")
+    query = "select reopen_booking(event_id, id, payment_id) from bookings"
+    running.conn.execute(query)
+    assert running.booking(paying)["state"] == "held"
+    assert bookings.remind_holders(running.conn, 100) == 0
+
+
+def test_holds_are_reminded_a_part_at_a_time_each_once(running: Running) -> None:
+    held = {running.sale.hold(f"buyer{n}") for n in range(5)}
+    half_of_the_time_goes_by(running)
+    assert [bookings.remind_holders(running.conn, 2) for _ in range(4)] == [2, 2, 1, 0]
+    mails = running.conn.execute("select booking_id from emails where template = 'held'")
+    assert sorted(row["booking_id"] for row in mails.fetchall()) == sorted(held)
+    running.conn.execute("update reminded_holds set deadline = deadline - interval '25 hours'")
+    running.conn.execute("update bookings set deadline = deadline - interval '25 hours',"
+                         " created_at = created_at - interval '25 hours'")  # fmt: skip
+    assert bookings.remind_holders(running.conn, 100) == 0
+    assert running.conn.execute("select from reminded_holds").fetchall() == []
+
+
+def half_of_the_time_goes_by(running: Running) -> None:
+    running.conn.execute("update bookings set created_at = now() - (deadline - now())")
 
 
 def test_a_reminder_that_is_not_true_any_more_is_not_sent(running: Running) -> None:

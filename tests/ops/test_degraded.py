@@ -53,7 +53,7 @@ class Box:
             return one(conn.execute(query.encode(), values))
 
     def is_quiet(self) -> bool:
-        query = "select count(*) as n from outbox where actor <> 'remind'"
+        query = "select count(*) as n from outbox"
         return bool(self.row(query)["n"] == 0)
 
     def check(self) -> None:

@@ -63,7 +63,7 @@ class Killable:
         return self.row("select * from payments where booking_id = %s", booking)
 
     def is_idle(self) -> bool:
-        return not self.conn.execute("select from outbox where actor <> 'remind'").fetchall()
+        return not self.conn.execute("select from outbox").fetchall()
 
     def wait_for(self, booking: UUID, state: str) -> None:
         wait_until(lambda: self.state(booking) == state and self.is_idle(), PATIENCE)

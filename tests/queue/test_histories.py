@@ -74,7 +74,7 @@ from tests.support.histories import (
     wish_fields,
     wish_of,
 )
-from tests.support.theatre import another, build_theatre
+from tests.support.theatre import another, build_theatre, end_rests
 from tests.support.wishes import Rows, Wish
 
 BUYERS = 14
@@ -321,6 +321,7 @@ class Histories(RuleBasedStateMachine):
         locked: Sequence[int] = (),
     ) -> bool:
         """False: no lane has anything to decide."""
+        end_rests(self.conn)
         with self.conn.transaction(force_rollback=crashes):
             event = lanes.next_lane(self.conn)
             if event is None:

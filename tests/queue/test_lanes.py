@@ -55,6 +55,36 @@ def test_a_lane_that_rests_is_looked_at_when_something_else_is_set(conn: Conn) -
     assert lanes.next_lane(conn) == theatre.event
 
 
+def test_a_lane_at_its_cap_rests_before_it_looks_at_what_was_settled(conn: Conn) -> None:
+    """Bookings are confirmed many times a second; a look at all of them costs as much as one."""
+    theatre = build_theatre(conn, {1: ["." * 6]})
+    theatre.set_lane(in_flight_cap=2)
+    for _ in range(5):
+        theatre.enter()
+    assert serve_next(conn) == theatre.event
+    assert theatre.lane()["state"] == "waiting_for_seats", "at once, without one more look"
+    conn.execute("delete from lane_wakes")
+    theatre.confirm(theatre.booking_of(1))
+    assert lanes.next_lane(conn) is None
+    conn.execute("update lane_state set rest_until = now() where rest_until < now() + '251 ms'")
+    assert serve_next(conn) == theatre.event
+    assert theatre.states() == ["booked"] * 3 + ["waiting"] * 2
+    theatre.expire(theatre.booking_of(2))
+    assert serve_next(conn) == theatre.event, "seats that came back do not wait"
+
+
+def test_a_cap_that_free_bookings_do_not_use_stops_no_lane(conn: Conn) -> None:
+    """They are confirmed at once, and nothing that is in flight would wake the lane."""
+    theatre = build_theatre(conn, {1: ["." * 6]}, prices={1: 0})
+    theatre.set_lane(in_flight_cap=2)
+    for _ in range(5):
+        theatre.enter()
+    conn.execute("delete from lane_wakes")
+    served = [serve_next(conn) for _ in range(4)]
+    assert served == [theatre.event] * 3 + [None]
+    assert theatre.states() == ["booked"] * 5
+
+
 def test_a_lane_paused_during_a_batch_does_not_hold_the_others_time_back(conn: Conn) -> None:
     paused, other = (build_theatre(conn, {1: ["." * 40]}) for _ in range(2))
     for theatre in (paused, other):
@@ -79,6 +109,7 @@ def test_a_lane_paused_during_a_batch_does_not_hold_the_others_time_back(conn: C
         "state = 'ready', served_at = now(), rest_until = now(), rest_reason = 'rate'",
         "state = 'resting', served_at = now(), rest_until = now()",
         "state = 'resting', served_at = now(), rest_until = now(), rest_reason = 'mood'",
+        "state = 'waiting_for_seats', served_at = now(), rest_until = now(), rest_reason = 'rate'",
         "state = 'waiting_for_seats'",
         "state = 'busy', served_at = now()",
         "virtual_time = -1",

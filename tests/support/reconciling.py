@@ -8,7 +8,7 @@ from db.payments import reconciliations
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
-AT_WORK = "select from outbox where actor <> 'remind'"
+AT_WORK = "select from outbox"
 LOSE_TASKS = "delete from outbox where queue = 'payments'"
 AGE = "update {} set updated_at = updated_at - interval '1 hour'"
 

@@ -151,7 +151,8 @@ class Theatre:
             return lanes.drain(self.conn, self.event, batch)
 
     def serve(self, batch: int = 100) -> None:
-        """Serve lanes until none has anything to decide."""
+        """Serve lanes until none has anything to decide; those that wait for seats rest no more."""
+        end_rests(self.conn)
         for _ in range(1000):
             if serve_next(self.conn, batch) is None:
                 return
@@ -448,6 +449,11 @@ def serve_next(conn: Conn, batch: int = 100) -> int | None:
         if event is not None:
             lanes.drain(conn, event, batch)
         return event
+
+
+def end_rests(conn: Conn) -> None:
+    """A quarter of a second goes by: lanes that wait for seats look at what was settled."""
+    conn.execute("update lane_state set rest_until = null where state = 'waiting_for_seats'")
 
 
 @contextmanager

@@ -101,7 +101,8 @@ begin
     end if;
     return case
         when p_show.gated then 'no_pass'
-        when lane.paused or not lane_is_due(p_show.id, '{}') then 'paused'
+        when lane.paused or not (select d.is_due from lanes_due(clock_timestamp(), accounts_away()) d
+                                 where d.event_id = p_show.id) then 'paused'
         when lane.admission_rate is not null or exists (
             select from entries where event_id = p_show.id and state = 'waiting')
             or exists (select from lane_wakes where event_id = p_show.id and kind = 'released')

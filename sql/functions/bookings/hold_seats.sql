@@ -7,7 +7,7 @@ create or replace function hold_seats(
     p_show events, p_ids uuid[], p_buyers bigint[], p_quantities integer[],
     p_owner integer[], p_seat integer[], p_category integer[])
 returns integer language plpgsql
-set jit = off set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+set jit = off set enable_seqscan = off as $$
 declare
     moment constant timestamptz := clock_timestamp();
     due constant timestamptz := hold_until(p_show, moment);
@@ -73,12 +73,6 @@ begin
     if free_ids is not null then
         perform issue_tickets(p_show.id, free_ids);
     end if;
-    -- A buyer who has not begun to pay at half of the time gets a reminder; the actor checks that then.
-    insert into outbox (actor, queue, args, event_id, run_at, resend_at)
-    select 'remind', 'mail', jsonb_build_object('booking_id', booking_ids[o.entry]), p_show.id,
-        moment + (due - moment) / 2, moment + (due - moment) / 2
-    from unnest(entry_at) o(entry)
-    where booking_ids[o.entry] <> all (coalesce(free_ids, '{}'));
     return cardinality(entry_at);
 end $$;
 

@@ -9,8 +9,7 @@ create or replace function take_seats(
     out owners integer[], out held integer[], out held_category integer[], out failed integer[],
     out raced boolean)
 language plpgsql
-set jit = off set enable_seqscan = off set enable_bitmapscan = off
-set plan_cache_mode = force_custom_plan as $$
+set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     named_entry integer[]; named_seat integer[];

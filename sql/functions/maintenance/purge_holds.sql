@@ -17,7 +17,7 @@ begin
     end loop;
 end $$;
 
-/* Lists holds that may be purged, the oldest first. A reminder or a mail about one may still wait. */
+/* Lists holds that may be purged, the oldest first. A mail about one may still wait. */
 create or replace function old_holds(
     p_retention interval, p_limit integer, out event_id bigint, out id uuid)
 returns setof record language sql stable set enable_seqscan = off set jit = off as $$

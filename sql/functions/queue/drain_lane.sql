@@ -4,7 +4,11 @@
    limit. Returns how many entries were decided, how many were booked, their seats, how many were admitted,
    and whether the lane now waits for seats.
 
-   Planned anew each time, like hold_seats: a plan from a time with few entries costs more in a long queue.
+   A large batch is planned anew: a plan from a time with few entries costs more in a long queue. For a small
+   one planning costs more than deciding.
+
+   A lane that waits for seats, or for its cap, rests for a moment before it looks at what was only settled:
+   in a busy sale many bookings are settled meanwhile, and one look finds them all.
 
    Lock order: lane, the sale (shared), entries by number, seats by id (SKIP LOCKED: it never waits for a
    direct booking), buyer_seats. The lane's row is written once, at the end. */
@@ -14,9 +18,11 @@ create or replace function drain_lane(
     out waiting_for_seats boolean)
 language plpgsql
 set jit = off set enable_seqscan = off set enable_bitmapscan = off
-set plan_cache_mode = force_custom_plan as $$
+set plan_cache_mode = auto as $$
 #variable_conflict use_column
 declare
+    large constant integer := 100;
+    wait_at_least constant interval := '250 ms';
     -- Writing is cheap beside deciding. After a batch failed because of one entry, it is one at a time.
     at_once constant integer := case p_batch when 1 then 1 else p_batch * 10 end;
     show events;
@@ -91,6 +97,9 @@ begin
                 when (found or released is not null) and hope_has_ended(p_event) then 0
                 else 9223372036854775807 end;
         else
+            if cardinality(numbers) >= large then
+                set local plan_cache_mode = force_custom_plan;  -- until this function ends
+            end if;
             select * into done from decide_batch(show, numbers, at_once);
             taken := done.taken; booked := done.booked; seats_held := done.seats_held;
             admitted := done.admitted;
@@ -108,11 +117,16 @@ begin
                 if not waiting_for_seats then
                     lane.standby_from := greatest(lane.standby_from, done.last_number + 1);
                 end if;
+                if lane.state = 'ready' and kept_by is not distinct from 'cap'
+                        and booked + admitted = room and in_flight(p_event) >= sale.in_flight_cap then
+                    lane.state := 'waiting_for_seats';  -- at once, and not after one more look
+                end if;
             end if;
         end if;
     end if;
     update lane_state
-    set state = lane.state, rest_until = lane.rest_until, rest_reason = lane.rest_reason,
+    set state = lane.state, rest_reason = lane.rest_reason, rest_until = case lane.state
+            when 'waiting_for_seats' then clock_timestamp() + wait_at_least else lane.rest_until end,
         virtual_time = lane.virtual_time, served_at = lane.served_at, now_serving = lane.now_serving,
         low_water = lane.low_water, low_water_next = lane.low_water_next,
         low_water_reset_at = lane.low_water_reset_at, standby_from = lane.standby_from,

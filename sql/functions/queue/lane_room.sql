@@ -7,11 +7,13 @@ create or replace function lane_room(
     out room integer, out kept_by text)
 language plpgsql as $$
 declare
+    under_cap constant bigint := case when p_lane.in_flight_cap is not null
+        then p_lane.in_flight_cap - in_flight(p_show.id) end;
     for_gateway bigint;
 begin
     room := p_most;
-    if p_lane.in_flight_cap is not null then
-        select least(room, p_lane.in_flight_cap - in_flight(p_show.id)), 'cap' into room, kept_by;
+    if under_cap < room then
+        room := under_cap; kept_by := 'cap';
     end if;
     if p_lane.admission_rate is not null and floor(p_credit) < room then
         room := floor(p_credit); kept_by := 'rate';

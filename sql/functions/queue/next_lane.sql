@@ -14,60 +14,71 @@ create or replace function next_lane(p_backlog integer default null, p_ahead int
 returns bigint language plpgsql set jit = off as $$
 declare
     moment constant timestamptz := clock_timestamp();
-    backlogged constant bigint[] := backlogged_accounts(p_backlog);
-    with_work bigint[];
-    over bigint[];      -- lanes whose sale is over, which their entries have to be told
-    changed bigint[];
-    counting bigint[];
+    away constant bigint[] := backlogged_accounts(p_backlog) || accounts_away();
     present numeric;
-    behind numeric;
+    counts boolean;
     chosen bigint;
 begin
-    changed := array(select event_id from lane_wakes where kind = 'changed');
-    with_work := array(
-        select s.event_id from lane_state s
-        where (exists (select from lane_wakes w where w.event_id = s.event_id and w.kind <> 'changed')
-            or (s.state <> 'waiting_for_seats' or s.event_id = any (changed)) and (
-                exists (select from entries e where e.event_id = s.event_id and e.state = 'waiting'
-                    and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
-                                         then 0 else s.low_water end)
-                or exists (select from entries e where e.event_id = s.event_id and e.state = 'standby'
-                    and e.number >= s.standby_from)))
-            and lane_is_due(s.event_id, backlogged));
-    over := array(
-        select s.event_id
-        from lane_state s join lanes l on l.event_id = s.event_id join events v on v.id = s.event_id
-        where (l.paused or s.state = 'waiting_for_seats' or s.rest_until > moment)
-            and (v.state <> 'on_sale' or moment >= v.off_sale_at)
-            and exists (select from entries e where e.event_id = s.event_id
-                and entry_is_waiting(e.state)));
-    update lane_state set state = 'idle', rest_until = null, rest_reason = null
-    where event_id in (
-        select event_id from lane_state
-        where (state = 'ready' or rest_reason = 'gateway') and event_id <> all (with_work || over)
-        for update skip locked);
-    counting := array(
-        select s.event_id from lane_state s join lanes l on l.event_id = s.event_id
-        where (s.state in ('ready', 'ending') or s.rest_reason = 'gateway')
-            and not l.paused and s.event_id <> all (changed));
-    select coalesce(min(virtual_time) filter (where event_id = any (counting)), max(virtual_time), 0),
-        min(virtual_time) filter (where event_id = any (counting)
-            and served_at > moment - interval '1 s' and coalesce(rest_until <= moment, true))
-    into present, behind from lane_state;
-    select s.event_id into chosen
-    from lane_state s join lanes l on l.event_id = s.event_id
-    where s.state = 'ending' or s.event_id = any (over)
-        or s.event_id = any (with_work) and not l.paused
-            and (coalesce(s.rest_until <= moment, true) or s.event_id = any (changed))
-            and (s.event_id <> all (counting)
-                or coalesce(s.virtual_time <= behind + p_ahead / l.weight, true))
-    order by case when s.event_id = any (counting) then s.virtual_time
-                  else greatest(s.virtual_time, present) end,
-        s.event_id = any (counting), s.event_id
+    with woken as (
+        select event_id, bool_or(kind <> 'changed') as has_wake, bool_or(kind = 'changed') as is_changed,
+            bool_or(kind = 'released') as has_seats
+        from lane_wakes group by event_id
+    ), looked as materialized (
+        -- has_work: something to decide; tells: the sale is over, which the entries have to be told,
+        -- whatever the lane waits for. Each look reads one entry; a LIMIT keeps the planner from
+        -- reading all of them.
+        select s.event_id, s.virtual_time, s.served_at, s.rest_until, l.weight, l.paused,
+            s.state in ('ready', 'ending') or coalesce(s.rest_reason = 'gateway', false) as is_marked,
+            s.state = 'ending' as is_ending, coalesce(w.is_changed, false) as is_changed,
+            s.state = 'waiting_for_seats' and coalesce(w.has_seats, false) as has_seats,
+            d.is_due and (coalesce(w.has_wake, false)
+                or (s.state <> 'waiting_for_seats' or coalesce(w.is_changed, false)) and coalesce(
+                    (select true from entries e where e.event_id = s.event_id and e.state = 'waiting'
+                         and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
+                                              then 0 else s.low_water end limit 1),
+                    (select true from entries e where e.event_id = s.event_id and e.state = 'standby'
+                         and e.number >= s.standby_from limit 1), false)) as has_work,
+            d.is_over and (l.paused or s.state = 'waiting_for_seats'
+                or coalesce(s.rest_until > moment, false)) and coalesce(
+                    (select true from entries e where e.event_id = s.event_id and e.state = 'waiting' limit 1),
+                    (select true from entries e where e.event_id = s.event_id and e.state = 'standby' limit 1),
+                    false) as tells
+        from lane_state s
+        join lanes l on l.event_id = s.event_id
+        join lanes_due(moment, away) d on d.event_id = s.event_id
+        left join woken w on w.event_id = s.event_id
+    ), idled as (
+        update lane_state set state = 'idle', rest_until = null, rest_reason = null
+        where event_id = any (array(
+            select k.event_id from looked n join lane_state k on k.event_id = n.event_id
+            where n.is_marked and not n.has_work and not n.tells
+                and (k.state = 'ready' or k.rest_reason = 'gateway')
+            for update of k skip locked))
+        returning event_id
+    ), seen as materialized (
+        select n.*, n.is_marked and not n.paused and not n.is_changed
+            and n.event_id <> all (array(select event_id from idled)) as is_counted
+        from looked n
+    ), times as (
+        select coalesce(min(virtual_time) filter (where is_counted), max(virtual_time), 0) as present,
+            min(virtual_time) filter (where is_counted and served_at > moment - interval '1 s'
+                and coalesce(rest_until <= moment, true)) as behind
+        from seen
+    )
+    select s.event_id, n.is_counted, t.present into chosen, counts, present
+    from seen n join lane_state s on s.event_id = n.event_id cross join times t
+    where n.is_ending or n.tells
+        or n.has_work and not n.paused
+            and (coalesce(s.rest_until <= moment, true) or n.is_changed or n.has_seats)
+            and (not n.is_counted or coalesce(s.virtual_time <= t.behind + p_ahead / n.weight, true))
+    order by case when n.is_counted then s.virtual_time else greatest(s.virtual_time, t.present) end,
+        n.is_counted, s.event_id
     limit 1
     for update of s skip locked;
-    update lane_state set virtual_time = present
-    where event_id = chosen and event_id <> all (counting) and virtual_time < present;
+    if not counts then
+        update lane_state set virtual_time = present
+        where event_id = chosen and virtual_time < present;
+    end if;
     return chosen;
 end $$;
 

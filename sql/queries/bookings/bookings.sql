@@ -85,3 +85,7 @@ SELECT t.secret
 FROM tickets t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.booking_id
 WHERE t.event_id = %(event_id)s AND t.booking_id = %(booking_id)s AND t.id = %(ticket_id)s
     AND b.buyer_id = %(buyer_id)s AND t.state = 'valid' AND b.state = 'confirmed'
+
+-- remind_holders --
+-- Writes reminders to buyers who have not begun to pay when half of the time is over.
+SELECT reminded FROM remind_holders(%(limit)s)

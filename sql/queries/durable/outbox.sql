@@ -9,6 +9,10 @@ SELECT q.queue FROM unnest(%(queues)s::text[]) WITH ORDINALITY q(queue, place) C
     LIMIT 1) due
 ORDER BY q.place
 
+-- get_snapshot --
+-- Which transactions are visible now.
+SELECT pg_current_snapshot()::text AS snapshot
+
 -- take_due --
 -- Takes the tasks for which messages are to be sent now, the urgent ones first. Each is sent again later,
 -- until it is done. (The index is searched for the statement's time, which is constant: with

@@ -43,13 +43,6 @@ WHERE id = ANY (%(ids)s) AND state = 'pending'
 -- Ends a mail without sending it: as failed, when the mail server refuses it for good, or as skipped.
 UPDATE emails SET state = %(state)s, last_error = %(error)s WHERE id = %(id)s AND state = 'pending'
 
--- remind --
--- Writes reminders for those of the bookings that are held and not being paid.
-SELECT notify_buyers(event_id, array_agg(id), 'held')
-FROM bookings
-WHERE id = ANY (%(booking_ids)s) AND event_id = ANY (%(event_ids)s) AND state = 'held'
-GROUP BY event_id
-
 -- list_troubled --
 -- Mails that failed, or could not be sent yet, found by their dead letters or tasks. The latest first,
 -- after the given one.

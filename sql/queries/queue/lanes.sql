@@ -1,5 +1,5 @@
 -- any_work --
--- Tells whether a lane that no drain serves has something to decide. It locks the lane, so roll back.
+-- Tells whether a lane that no drain serves has something to decide. It locks the lane: commit at once.
 SELECT next_lane(%(backlog)s) IS NOT NULL AS work
 
 -- next_lane --
