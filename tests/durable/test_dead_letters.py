@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 from tests.support.world import Answer, Caller, environment
 
 OTHER = str(uuid4())
-MAILS = "tell_of_postponement"  # any actor that no test runs
+PURGE = "purge"  # any actor that these tests do not run
 
 
 @pytest.fixture
@@ -109,10 +109,11 @@ def test_the_request_is_the_trace_of_all_that_follows(running: Running, operator
 def test_a_task_without_a_cause_is_the_cause_of_what_it_enqueues(running: Running) -> None:
     from tasks.durable.middleware import bind_ids
 
-    task = one(running.conn.execute("select enqueue(%s, 'mail', null, '{}') as id", [MAILS]))["id"]
-    bind_ids(take_lease([task], policies[MAILS]))
+    query = "select enqueue(%s, 'maintenance', null, '{}') as id"
+    task = one(running.conn.execute(query, [PURGE]))["id"]
+    bind_ids(take_lease([task], policies[PURGE]))
     try:
-        with transaction(f"task:{MAILS}") as conn:
+        with transaction(f"task:{PURGE}") as conn:
             conn.execute("select enqueue('probe_gateway', 'payments', null, '{}')")
     finally:
         bind_trace(None)
@@ -124,7 +125,7 @@ def test_operators_find_them(running: Running, operator: Caller) -> None:
     buyer = running.booking(UUID(booking))["buyer_id"]
     first = dead_letter(running, "probe_gateway", "Away: connection refused", account_id=1)
     second = dead_letter(running, "advance", event_id=event, booking_id=booking)
-    third = dead_letter(running, MAILS, "TypeError: 100% wrong", booking_id=OTHER)
+    third = dead_letter(running, PURGE, "TypeError: 100% wrong", booking_id=OTHER)
     path = "/v1/dead-letters"
     assert ids(operator.get(path)) == [third, second, first]
     assert ids(operator.get(f"{path}?actor=advance")) == [second]
@@ -152,7 +153,7 @@ def test_organisers_do_not_see_them(running: Running, operator: Caller) -> None:
     with transaction() as conn:
         key = api_keys.add_key(conn, "organiser", "till", api_keys.add_organisation(conn, "Opera"))
     till = Caller(operator.client, key)
-    letter = dead_letter(running, MAILS, booking_id=OTHER)
+    letter = dead_letter(running, PURGE, booking_id=OTHER)
     for path in ("dead-letters", f"dead-letters/{letter}", "tasks", "audit", "payments-in-doubt"):
         assert till.get(f"/v1/{path}").status_code == 403
     assert till.post(f"/v1/dead-letters/{letter}/retry").status_code == 403
@@ -160,7 +161,7 @@ def test_organisers_do_not_see_them(running: Running, operator: Caller) -> None:
 
 
 def test_one_is_inspected_with_its_history(running: Running, operator: Caller) -> None:
-    letter = dead_letter(running, MAILS, booking_id=OTHER)
+    letter = dead_letter(running, PURGE, booking_id=OTHER)
     found = operator.get(f"/v1/dead-letters/{letter}").json
     (attempt,) = found["errors"]
     assert (attempt["kind"], attempt["error"], attempt["claims"]) == ("failed", "Broken: it is", 1)
@@ -199,10 +200,10 @@ def test_a_mail_that_was_refused_is_sent_when_it_is_retried(running: Running) ->
 
 
 def test_a_retry_that_dies_as_well_names_the_first(running: Running) -> None:
-    letter = dead_letter(running, MAILS, booking_id=OTHER)
+    letter = dead_letter(running, PURGE, booking_id=OTHER)
     with transaction("operator:1") as conn:
         task = dead_letters.retry(conn, letter)["task_id"]
-    lease = take_lease([task], policies[MAILS])
+    lease = take_lease([task], policies[PURGE])
     with transaction() as conn:
         outbox.dead_letter(conn, [task], lease.token, "again", keep=False)
     assert [found["retry_of"] for found in running.dead_letters()] == [None, letter]
@@ -232,7 +233,7 @@ def test_one_whose_task_still_lives_runs_at_once(running: Running, operator: Cal
 
 
 def test_many_are_retried(running: Running, operator: Caller) -> None:
-    letters = [dead_letter(running, MAILS, booking_id=OTHER) for _ in range(3)]
+    letters = [dead_letter(running, PURGE, booking_id=OTHER) for _ in range(3)]
     other = dead_letter(running, "probe_gateway", account_id=1)
     spoiled = one(
         running.conn.execute(
@@ -242,7 +243,7 @@ def test_many_are_retried(running: Running, operator: Caller) -> None:
         )
     )["id"]
     path = "/v1/dead-letters/retry"
-    done = operator.post(path, {"actor": MAILS, "limit": 2}).json
+    done = operator.post(path, {"actor": PURGE, "limit": 2}).json
     assert [one["id"] for one in done["retried"]] == letters[:2]
     done = operator.post(path, {"limit": 10}).json
     assert [one["id"] for one in done["retried"]] == [letters[2], other]
@@ -335,20 +336,20 @@ def test_waiting_for_the_same_thing_is_one_entry(running: Running) -> None:
 def test_tasks_are_listed(running: Running, operator: Caller) -> None:
     from tasks import main  # noqa: F401 declares the actors
 
-    for actor in (MAILS, MAILS, "probe_gateway"):
+    for actor in (PURGE, PURGE, "probe_gateway"):
         running.conn.execute(
             "select enqueue(%s, %s, null, '{}', 7)", [actor, policies[actor].queue]
         )
     due, leased, failing = (
-        task["id"] for actor in (MAILS, "probe_gateway") for task in running.tasks(actor)
+        task["id"] for actor in (PURGE, "probe_gateway") for task in running.tasks(actor)
     )
-    take_lease([leased], policies[MAILS])
+    take_lease([leased], policies[PURGE])
     lease = take_lease([failing], policies["probe_gateway"])
     with transaction() as conn:
         outbox.retry(conn, [failing], lease.token, "why", 10**6, counts=True)
     assert ids(operator.get("/v1/tasks")) == [due, leased, failing]
     assert ids(operator.get("/v1/tasks?state=due")) == [due]
-    assert ids(operator.get(f"/v1/tasks?state=leased&actor={MAILS}&event_id=7")) == [leased]
+    assert ids(operator.get(f"/v1/tasks?state=leased&actor={PURGE}&event_id=7")) == [leased]
     assert ids(operator.get("/v1/tasks?state=waiting")) == [failing]
     (task,) = operator.get("/v1/tasks?state=failing").json
     assert (task["id"], task["last_error"], task["failures"]) == (failing, "why", 1)
@@ -382,8 +383,8 @@ def test_payments_in_doubt_and_mails_in_trouble(running: Running, operator: Call
 
 def test_the_console_does_it_too(running: Running, database_url: str, redis_url: str) -> None:
     console = Console({**os.environ, **environment(database_url, redis_url)})
-    first, second = (dead_letter(running, MAILS, booking_id=OTHER) for _ in range(2))
-    listed = console("dead-letter", "list", "--actor", MAILS)
+    first, second = (dead_letter(running, PURGE, booking_id=OTHER) for _ in range(2))
+    listed = console("dead-letter", "list", "--actor", PURGE)
     assert (listed.stdout.count("Broken: it is"), listed.returncode) == (2, 0), listed.stderr
     assert console("dead-letter", "list", "--actor", "advance").stdout == ""
     shown = json.loads(console("dead-letter", "show", str(first)).stdout)
@@ -392,11 +393,11 @@ def test_the_console_does_it_too(running: Running, database_url: str, redis_url:
     again = console("dead-letter", "retry", str(first))
     assert (again.returncode, again.stderr) == (1, "It was resolved before: retried.\n")
     assert console("dead-letter", "discard", str(second), "--reason", "old").returncode == 0
-    assert MAILS in console("task", "list", "--state", "due").stdout
+    assert PURGE in console("task", "list", "--state", "due").stdout
     actors = {name for name, _, _ in audited(running)}
     assert len(actors) == 1
     assert actors.pop().startswith("console:")
-    third = dead_letter(running, MAILS, booking_id=OTHER)
+    third = dead_letter(running, PURGE, booking_id=OTHER)
     assert f"{third}  retried" in console("dead-letter", "retry", "--all", "--limit", "9").stdout
 
 

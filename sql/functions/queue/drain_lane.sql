@@ -63,8 +63,7 @@ begin
     -- Unused credit is kept for a second.
     lane.admission_credit := least(greatest(sale.admission_rate / 60, 1), lane.admission_credit
         + sale.admission_rate / 60 * extract(epoch from clock_timestamp() - lane.credited_at));
-    lane.credited_at := clock_timestamp();
-    lane.served_at := clock_timestamp();
+    lane.credited_at := clock_timestamp(); lane.served_at := lane.credited_at;
     lane.rest_until := null; lane.rest_reason := null;
 
     if is_over or lane.state = 'ending' then

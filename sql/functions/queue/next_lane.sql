@@ -25,19 +25,15 @@ begin
         from lane_wakes group by event_id
     ), looked as materialized (
         -- has_work: something to decide; tells: the sale is over, which the entries have to be told,
-        -- whatever the lane waits for. Each look reads one entry; a LIMIT keeps the planner from
-        -- reading all of them.
+        -- whatever the lane waits for. Of each lane one entry is read; a LIMIT keeps the planner
+        -- from reading them all.
         select s.event_id, s.virtual_time, s.served_at, s.rest_until, l.weight, l.paused,
             s.state in ('ready', 'ending') or coalesce(s.rest_reason = 'gateway', false) as is_marked,
             s.state = 'ending' as is_ending, coalesce(w.is_changed, false) as is_changed,
             s.state = 'waiting_for_seats' and coalesce(w.has_seats, false) as has_seats,
             d.is_due and (coalesce(w.has_wake, false)
-                or (s.state <> 'waiting_for_seats' or coalesce(w.is_changed, false)) and coalesce(
-                    (select true from entries e where e.event_id = s.event_id and e.state = 'waiting'
-                         and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
-                                              then 0 else s.low_water end limit 1),
-                    (select true from entries e where e.event_id = s.event_id and e.state = 'standby'
-                         and e.number >= s.standby_from limit 1), false)) as has_work,
+                or (s.state <> 'waiting_for_seats' or coalesce(w.is_changed, false))
+                    and coalesce(n.waits, b.stands_by, false)) as has_work,
             d.is_over and (l.paused or s.state = 'waiting_for_seats'
                 or coalesce(s.rest_until > moment, false)) and coalesce(
                     (select true from entries e where e.event_id = s.event_id and e.state = 'waiting' limit 1),
@@ -47,6 +43,16 @@ begin
         join lanes l on l.event_id = s.event_id
         join lanes_due(moment, away) d on d.event_id = s.event_id
         left join woken w on w.event_id = s.event_id
+        left join lateral (
+            select true as waits from entries e where e.event_id = s.event_id and e.state = 'waiting'
+                and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
+                                     then 0 else s.low_water end
+            limit 1) n on true
+        left join lateral (
+            select true as stands_by from entries e
+            where e.event_id = s.event_id and e.state = 'standby' and e.number >= s.standby_from
+                and n.waits is null
+            limit 1) b on true
     ), idled as (
         update lane_state set state = 'idle', rest_until = null, rest_reason = null
         where event_id = any (array(
@@ -55,7 +61,7 @@ begin
                 and (k.state = 'ready' or k.rest_reason = 'gateway')
             for update of k skip locked))
         returning event_id
-    ), seen as materialized (
+    ), seen as (
         select n.*, n.is_marked and not n.paused and not n.is_changed
             and n.event_id <> all (array(select event_id from idled)) as is_counted
         from looked n
@@ -64,15 +70,20 @@ begin
             min(virtual_time) filter (where is_counted and served_at > moment - interval '1 s'
                 and coalesce(rest_until <= moment, true)) as behind
         from seen
+    ), candidates as (
+        select n.*, t.*, case when n.is_counted then n.virtual_time
+                              else greatest(n.virtual_time, t.present) end as place
+        from seen n cross join times t
+        where n.is_ending or n.tells
+            or n.has_work and not n.paused
+                and (coalesce(n.rest_until <= moment, true) or n.is_changed or n.has_seats)
+                and (not n.is_counted or coalesce(n.virtual_time <= t.behind + p_ahead / n.weight, true))
     )
-    select s.event_id, n.is_counted, t.present into chosen, counts, present
-    from seen n join lane_state s on s.event_id = n.event_id cross join times t
-    where n.is_ending or n.tells
-        or n.has_work and not n.paused
-            and (coalesce(s.rest_until <= moment, true) or n.is_changed or n.has_seats)
-            and (not n.is_counted or coalesce(s.virtual_time <= t.behind + p_ahead / n.weight, true))
-    order by case when n.is_counted then s.virtual_time else greatest(s.virtual_time, t.present) end,
-        n.is_counted, s.event_id
+    select s.event_id, n.is_counted, n.present into chosen, counts, present
+    from (select * from candidates order by place, is_counted, event_id offset 0) n
+    join lane_state s on s.event_id = n.event_id
+    where coalesce(s.rest_until <= moment, true) or n.is_ending or n.tells or n.is_changed or n.has_seats
+    order by n.place, n.is_counted, n.event_id
     limit 1
     for update of s skip locked;
     if not counts then
