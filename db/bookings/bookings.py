@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from db.connections import Conn, many, maybe, one
+from db.presentation.breakdowns import break_down
 from db.presentation.gateway_words import tell_failure
 from db.queries import load
 from db.queue.entries import refusal
@@ -39,6 +40,7 @@ def get_booking(conn: Conn, event_id: int, booking_id: UUID, buyer_id: int) -> d
         raise NotFound
     if payment := row["payment"]:
         payment["failure"] = tell_failure(payment.pop("failure_code"))
+    row["breakdown"] = break_down(row["items"] or [], row.pop("own_fee"))
     return row
 
 

@@ -42,6 +42,9 @@ def test_it_is_shown_and_adds_up(tosca_with_fee: Sale, alice: Caller, conn: Conn
         ],
     }  # fmt: skip
     assert sum(item["tax"] for item in booking["items"]) + 10 == booking["breakdown"]["tax"]
+    query = "select price_breakdown(%s, %s) as breakdown"
+    written = conn.execute(query, [tosca_with_fee.id, booking["id"]]).fetchone()
+    assert written == {"breakdown": booking["breakdown"]}, "mails and receipts say the same"
     assert violations(conn) == []
 
 

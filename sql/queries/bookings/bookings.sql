@@ -7,9 +7,10 @@ FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(catego
 
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes the credit.
--- being_checked: the task has an open dead letter and is tried again.
+-- being_checked: the task has an open dead letter and is tried again. own_fee: of the booking itself.
 SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.created_at,
-    b.confirmed_at, d.deadline, price_breakdown(b.event_id, b.id) AS breakdown,
+    b.confirmed_at, d.deadline,
+    jsonb_build_object('fee', b.fee, 'tax_rate', b.fee_tax_rate, 'tax', b.fee_tax) AS own_fee,
     CASE WHEN b.state = 'review' THEN b.review_until END AS checked_by,
     CASE WHEN booking_is_sold(b.state) THEN give_back_until(b) END AS give_back_until,
     booking_is_under_way(b.state) AND EXISTS (
