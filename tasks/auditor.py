@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 MOMENT = 2.0
 """Seconds until the second look."""
 BUYERS_AT_ONCE = 1000
-"""Buyers whose bookings one query checks. Of a hundred buyers most of its time would be planning."""
+"""Buyers whose bookings one query checks: of a hundred, most of its time would be planning."""
 LETTERS_AT_ONCE = 100
 """Findings of an invariant at a time: who has a hundred letters need not read a million."""
 LONGEST_QUERY = 60  # seconds, for one query of a whole audit
