@@ -114,6 +114,18 @@ def test_of_two_the_one_with_room_is_woken(broker: Any) -> None:
         assert {full.got.get() for _ in range(full.got.qsize())} <= {None}
 
 
+def test_a_full_consumer_takes_no_arrival(broker: Any) -> None:
+    with fetching(broker) as full:
+        send(broker)
+        full.message()
+        send(broker)
+        for _ in range(3):
+            assert full.got.get(timeout=PATIENCE) is None
+        assert waiting(broker) == waiting(broker, "payments.arrivals") == 1
+        with fetching(broker) as free:
+            free.message()
+
+
 def test_a_message_wakes_one_consumer(broker: Any) -> None:
     with fetching(broker, 2) as first, fetching(broker, 2) as second:
         assert (first.got.get(timeout=PATIENCE), second.got.get(timeout=PATIENCE)) == (None, None)
