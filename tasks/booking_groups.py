@@ -192,6 +192,8 @@ def mark_sent(conn: Conn, lease: Lease, members: Sequence[Member]) -> list[Membe
 
 def list_members(conn: Conn, lease: Lease, tasks: Sequence[Task]) -> list[Member]:
     """The progress of tasks' bookings; a booking that does not exist is missing."""
+    if not tasks:  # every lease was lost
+        return []
     by_booking = {task.args["booking_id"]: task for task in tasks}
     wanted = [(task.args["event_id"], task.args["booking_id"]) for task in tasks]
     read = payments.list_progress(conn, wanted)

@@ -32,25 +32,28 @@ T = TypeVar("T")
 
 
 class Room:
-    """How many threads are free."""
+    """How many threads are free. Who needs many is not overtaken by those who need few."""
 
     def __init__(self, free: int) -> None:
-        self.free, self.changed = free, threading.Condition()
+        self.free, self.changed, self.turn = free, threading.Condition(), threading.Lock()
 
-    @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
+    def take(self, count: int) -> None:
         """Wait until so many are free. Errors: Stopping."""
-        with self.changed:
-            while self.free < count:
-                self.changed.wait(0.1)
-                stop_if_told()
-            self.free -= count
+        while not self.turn.acquire(timeout=0.1):
+            stop_if_told()
         try:
-            yield
-        finally:
             with self.changed:
-                self.free += count
-                self.changed.notify_all()
+                while self.free < count:
+                    self.changed.wait(0.1)
+                    stop_if_told()
+                self.free -= count
+        finally:
+            self.turn.release()
+
+    def give_back(self, count: int) -> None:
+        with self.changed:
+            self.free += count
+            self.changed.notify_all()
 
 
 @cache
@@ -75,13 +78,19 @@ class Beside:
 
 @contextmanager
 def beside(count: int) -> Iterator[Beside]:
-    """Threads for at most so many tasks at a time; the block ends when all of them have ended."""
-    with room.taken(count):
-        others = Beside()
-        try:
-            yield others
-        finally:
-            wait(others.futures)
+    """Threads for at most so many tasks at a time; the block ends when all of them have ended. What
+    still runs when nothing more is begun keeps a thread each: a slow call does not keep those of
+    the others."""
+    room.take(count)
+    others = Beside()
+    try:
+        yield others
+    finally:
+        late = [future for future in others.futures if not future.done()][-count:]
+        room.give_back(count - len(late))
+        for future in late:
+            future.add_done_callback(lambda _: room.give_back(1))
+        wait(others.futures)
 
 
 def carry_out(work: Callable[..., None], lease: Lease, *args: Any) -> None:

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+import urllib3
 
 from db.bookings import bookings
 from db.payments import circuits, payments
@@ -110,6 +112,35 @@ def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
     assert procfile.count("--worker-shutdown-timeout 22000") == 3
     assert min(shutdown.TIME, circuits.PROBE) > client.LONGEST_WAIT + 3 + 10
     assert shutdown.TIME < 22
+
+
+def basic_auth(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("named", "address", "sent"),
+    [
+        ("proxy.example:3128", "http://proxy.example:3128", {}),
+        ("https://proxy.example:3128", "https://proxy.example:3128", {}),
+        (
+            "http://usher:p%40ss%3A%2F@proxy.example:3128",
+            "http://usher:p%40ss%3A%2F@proxy.example:3128",
+            {"Proxy-Authorization": basic_auth("usher", "p@ss:/")},
+        ),
+    ],
+)
+def test_a_proxy_is_read_as_operators_write_it(
+    monkeypatch: pytest.MonkeyPatch, named: str, address: str, sent: dict[str, str]
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", named)
+    through = client.connections("https://api.stripe.example")
+    assert isinstance(through, urllib3.ProxyManager) and str(through.proxy) == address
+    assert through.proxy_headers == sent
+    monkeypatch.setenv("NO_PROXY", ".stripe.example")
+    assert type(client.connections("https://api.stripe.example")) is urllib3.PoolManager
 
 
 @pytest.mark.processes

@@ -2,7 +2,8 @@
    allowed is known to the next. The locks are held for the rest of a short transaction. They are taken in
    one order: buyers before addresses, each by its number. */
 create or replace function follow_each_other(p_events bigint[], p_payments uuid[]) returns void
-language plpgsql set enable_seqscan = off as $$
+language plpgsql
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
     perform pg_advisory_xact_lock(number) from (
         select distinct hashtextextended('attempts of ' || b.buyer_id, 0) as number

@@ -2,7 +2,8 @@
    has to. The others need no review; or they were charged at once, so that only a refund would be possible. */
 create or replace function reasons_for_review(p_events bigint[], p_payments uuid[])
 returns table (payment_id uuid, reasons jsonb)
-language sql stable set jit = off set enable_seqscan = off as $$
+language sql stable
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
     select p.id, jsonb_agg(jsonb_build_object('rule', r.rule, 'value', m.value, 'most', r.most,
         'window_seconds', r.window_seconds) order by r.rule)
     from payments p

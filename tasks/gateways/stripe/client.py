@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import stripe
 import structlog
 import urllib3
-from requests.utils import get_environ_proxies, select_proxy
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from db.connections import autocommit, refuse_transaction
 from db.payments import circuits
@@ -248,11 +249,12 @@ class KeptConnections(stripe.HTTPClient):
 
 
 def connections(base: str) -> urllib3.PoolManager:
-    """Connections to the gateway, through the proxy that the environment names for it."""
+    """Connections to the gateway, through the proxy that the environment names for it. requests
+    reads its address, since urllib3 needs a scheme and a password as it is."""
     options: dict[str, Any] = {"maxsize": CONNECTIONS, "ca_certs": stripe.ca_bundle_path}
     proxy = select_proxy(base, get_environ_proxies(base))
     if proxy is None:
         return urllib3.PoolManager(**options)
-    auth = urllib3.util.parse_url(proxy).auth
-    headers = urllib3.make_headers(proxy_basic_auth=auth) if auth else None
+    proxy = prepend_scheme_if_needed(proxy, "http")
+    headers = HTTPAdapter().proxy_headers(proxy)
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
