@@ -25,6 +25,7 @@ from db.payments import payments
 from db.payments.circuits import Slot
 from db.payments.decline_limits import send_attempts
 from db.payments.payments import PaymentOutcome, PaymentProgress
+from db.runtime.errors import UsherError
 from db.runtime.faults import reach
 from tasks import bookings
 from tasks.durable.actors import durable
@@ -137,7 +138,9 @@ class Group:
             stop_if_told()
             return work(*args, **kwargs)
         except Exception as error:
-            log.warning("a group breaks up", error=f"{type(error).__name__}: {error}")
+            told = None if isinstance(error, UsherError) else error
+            why = f"{type(error).__name__}: {error}"
+            log.warning("a group breaks up", error=why, exc_info=told)
             return None
 
     def go_on_alone(self, leases: Iterable[Lease]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from db.runtime.errors import UsherError
 from tasks.durable.backoff import record_failure
 from tasks.durable.leases import Lease, stop_if_told
 from tasks.durable.middleware import bound_to
@@ -99,6 +100,8 @@ def carry_out(work: Callable[..., None], lease: Lease, *args: Any) -> None:
         try:
             work(lease, *args)
         except Exception as error:
+            if not isinstance(error, UsherError):  # as Dramatiq tells of a message's
+                log.error("task failed with unhandled exception", exc_info=error)
             try:
                 record_failure(lease, error)
             except Exception as why:  # Postgres is away: the lease runs out

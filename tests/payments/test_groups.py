@@ -1,12 +1,13 @@
 """Bookings whose sagas are carried out side by side, and those that leave the group."""
 
 import random
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 from uuid import UUID
 
@@ -355,6 +356,43 @@ def test_a_task_whose_worker_may_have_died_goes_alone(running: Running) -> None:
     due = [outbox.DueTask(n, "advance", 50, n % 2, gateway_account_id=1) for n in range(4)]
     sent = sorted(len(message.args[0]) for message in messages(due))
     assert sent == [1, 1, 2]
+
+
+SHOW_PLANS = """
+load 'auto_explain'; set auto_explain.log_min_duration = 0;
+set auto_explain.log_nested_statements = on; set client_min_messages = log;
+set plan_cache_mode = force_generic_plan
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "follow_each_other(array_agg(event_id), array_agg(id))",
+        "reasons_for_review(array_agg(event_id), array_agg(id))",
+        "confirm_bookings(min(event_id), array_agg(booking_id), array_agg(id))",
+    ],
+)
+def test_members_are_found_by_their_ids_even_while_they_are_few(
+    running: Running, call: str
+) -> None:
+    """A plan is kept until the next analysis: by then a crowd may have come."""
+    paying(running, *["pm_card_visa"] * 4)
+    running.conn.execute("analyze")
+    plans: list[str] = []
+    with another(running.conn) as conn:
+        conn.add_notice_handler(lambda told: plans.append(told.message_primary or ""))
+        conn.execute(SHOW_PLANS.encode())
+        plans.clear()
+        conn.execute(f"select {call} from payments".encode())
+    lines = [line for plan in plans[:-1] for line in plan.splitlines()]
+    scans = [found for found in pairwise(lines) if READS.search(found[0])]
+    assert scans
+    for scan, condition in scans:
+        assert re.search(r"Index Cond: .*\bid = ", condition), (scan, condition)
+
+
+READS = re.compile(r"Scan .*on (payments|bookings)\b")
 
 
 @pytest.mark.system

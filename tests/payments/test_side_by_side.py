@@ -29,11 +29,16 @@ def lease() -> Lease:
     return Lease(uuid4(), [task], Policy("payments"))
 
 
+def work(lease: Lease, over: threading.Event, late: bool) -> None:
+    if late:
+        over.wait()
+
+
 def carry_on(count: int, over: threading.Event, late: int = 0) -> None:
     """A group: so many are late, and the others end at once."""
     with beside(count) as others:
         for number in range(count):
-            others.start(lambda _, slow: slow and over.wait(), lease(), number < late)
+            others.start(work, lease(), over, number < late)
 
 
 def test_a_late_one_keeps_its_own_thread_and_no_other(room: Room) -> None:

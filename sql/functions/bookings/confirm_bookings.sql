@@ -10,7 +10,8 @@ begin
     with done as (
         update bookings b set state = 'confirmed', confirmed_at = clock_timestamp()
         from unnest(p_bookings, p_payments) w(id, payment_id)
-        where b.event_id = p_event and b.id = w.id and b.payment_id = w.payment_id and b.state = 'secured'
+        where b.event_id = p_event and b.id = any (p_bookings)  -- else all of the event's might be read
+            and b.id = w.id and b.payment_id = w.payment_id and b.state = 'secured'
         returning b.id
     )
     select array_agg(id) into confirmed from done;

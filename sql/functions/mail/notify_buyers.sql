@@ -2,7 +2,7 @@
    trace is that of the transaction or, when a transaction is about bookings of several traces, that of the
    booking's saga. */
 create or replace function notify_buyers(p_event bigint, p_bookings uuid[], p_template text)
-returns void language sql as $$
+returns void language sql set enable_seqscan = off as $$
     with written as (
         insert into emails (event_id, booking_id, buyer_id, template)
         select b.event_id, b.id, b.buyer_id, p_template from bookings b

@@ -11,7 +11,8 @@ set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_merg
     cross join lateral review_rules_of(p.organisation_id) r
     cross join lateral (select measure_review_rule(r.rule, p, b.buyer_id,
         clock_timestamp() - make_interval(secs => r.window_seconds), r.most) as value) m
-    where p.event_id = any (p_events) and p.id = any (p_payments) and p.state = 'authorised' and r.action = 'review' and m.value > r.most
+    where p.id = any (p_payments) and array_position(p_events, p.event_id) is not null
+        and p.state = 'authorised' and r.action = 'review' and m.value > r.most
     group by p.id
 $$;
 
