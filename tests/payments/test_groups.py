@@ -385,11 +385,12 @@ def test_members_are_found_by_their_ids_even_while_they_are_few(
         conn.execute(SHOW_PLANS.encode())
         plans.clear()
         conn.execute(f"select {call} from payments".encode())
-    lines = [line for plan in plans[:-1] for line in plan.splitlines()]
+    kept = [plan for plan in plans[:-1] if "new_rows" not in plan]  # those are planned each time
+    lines = [line for plan in kept for line in plan.splitlines()]
     scans = [found for found in pairwise(lines) if READS.search(found[0])]
     assert scans
     for scan, condition in scans:
-        assert re.search(r"Index Cond: .*\bid = ", condition), (scan, condition)
+        assert re.search(r"Cond: .*\bid = ", condition), (scan, condition)
 
 
 READS = re.compile(r"Scan .*on (payments|bookings)\b")
