@@ -46,8 +46,9 @@ def advance(lease: Lease) -> None:
     if len(lease.tasks) == 1:
         bookings.run_steps(lease)
     else:
-        with beside(len(lease.tasks)) as others:
-            Group(lease, others).advance()
+        with beside(lease) as (now, others):
+            if now.tasks:
+                Group(now, others).advance()
 
 
 @dataclass(frozen=True)

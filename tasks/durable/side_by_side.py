@@ -17,14 +17,16 @@ import structlog
 
 from db.runtime.errors import UsherError
 from tasks.durable.backoff import record_failure
-from tasks.durable.leases import Lease, stop_if_told
+from tasks.durable.leases import Lease, TryLater
 from tasks.durable.middleware import bound_to
 
 log = structlog.get_logger()
 
 THREADS = 100
-"""Threads of a process for calls. More would not be called at the same time in any case: a group
-waits until there is one for each of its members."""
+"""Threads of a process for calls: as many as may be under way at the same time."""
+
+FULL = 0.5
+"""Seconds until a task is tried again for which no thread was free."""
 
 WINDOW = 0.05
 """Seconds after the first answer for which a round waits for the others."""
@@ -33,28 +35,21 @@ T = TypeVar("T")
 
 
 class Room:
-    """How many threads are free. Who needs many is not overtaken by those who need few."""
+    """How many threads are free."""
 
     def __init__(self, free: int) -> None:
-        self.free, self.changed, self.turn = free, threading.Condition(), threading.Lock()
+        self.free, self.changed = free, threading.Lock()
 
-    def take(self, count: int) -> None:
-        """Wait until so many are free. Errors: Stopping."""
-        while not self.turn.acquire(timeout=0.1):
-            stop_if_told()
-        try:
-            with self.changed:
-                while self.free < count:
-                    self.changed.wait(0.1)
-                    stop_if_told()
-                self.free -= count
-        finally:
-            self.turn.release()
+    def take(self, count: int) -> int:
+        """Take so many, or as many as are free; how many they are."""
+        with self.changed:
+            taken = min(count, self.free)
+            self.free -= taken
+            return taken
 
     def give_back(self, count: int) -> None:
         with self.changed:
             self.free += count
-            self.changed.notify_all()
 
 
 @cache
@@ -78,14 +73,17 @@ class Beside:
 
 
 @contextmanager
-def beside(count: int) -> Iterator[Beside]:
-    """Threads for at most so many tasks at a time; the block ends when all of them have ended. What
-    still runs when nothing more is begun keeps a thread each: a slow call does not keep those of
-    the others."""
-    room.take(count)
+def beside(lease: Lease) -> Iterator[tuple[Lease, Beside]]:
+    """Threads for as many of the tasks as there are free ones, and the lease of these; the others
+    are handed back, since a task that waits here would keep its lease and its message's thread. The
+    block ends when all threads have ended. Those that still run when nothing more is begun keep a
+    thread each: a slow call does not keep those of the others."""
+    count = room.take(len(lease.tasks))
     others = Beside()
     try:
-        yield others
+        if count < len(lease.tasks):
+            record_failure(lease.of(lease.tasks[count:]), TryLater(FULL, "no thread is free"))
+        yield lease.of(lease.tasks[:count]), others
     finally:
         late = [future for future in others.futures if not future.done()][-count:]
         room.give_back(count - len(late))

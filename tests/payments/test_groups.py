@@ -60,8 +60,9 @@ def advance_all(running: Running) -> None:
     from tasks.durable.side_by_side import beside
 
     lease = lease_all(running)
-    with beside(len(lease.tasks)) as others:
-        Group(lease, others).advance()
+    with beside(lease) as (now, others):
+        assert now.ids == lease.ids
+        Group(now, others).advance()
 
 
 def states(running: Running, bookings: list[UUID]) -> list[str]:
@@ -190,7 +191,7 @@ def test_a_lost_lease_costs_no_other_its_record(running: Running) -> None:
 
     bookings = paying(running, *["pm_card_visa"] * 4)
     lease = lease_all(running)
-    with beside(4) as others:
+    with beside(lease) as (_, others):
         group = Group(lease, others)
         members = group.begin()
         take = "update outbox set lease_token = gen_random_uuid() where key = %s"
@@ -214,7 +215,7 @@ def test_a_booking_given_up_meanwhile_is_voided_alone(running: Running) -> None:
 
     bookings = paying(running, *["pm_card_visa"] * 3)
     lease = lease_all(running)
-    with beside(3) as others:
+    with beside(lease) as (_, others):
         group = Group(lease, others)
         answered = group.ask(AUTHORISE, group.begin())
         assert running.cancel(bookings[0]) == "authorising"
@@ -338,6 +339,25 @@ def test_a_worker_that_stops_hands_the_members_back(running: Running) -> None:
         told_to_stop.clear()
     assert running.sandbox.calls()["total"] == 0
     assert [task["lease_token"] for task in running.tasks()] == [None] * 3
+    with running.work():
+        for booking in bookings:
+            running.wait_for(booking, "confirmed")
+
+
+def test_tasks_for_which_no_thread_is_free_are_handed_back(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not wait here: their message's thread is needed for others, and their leases run."""
+    from tasks.durable import side_by_side
+
+    bookings = paying(running, *["pm_card_visa"] * 4)
+    monkeypatch.setattr(side_by_side, "room", side_by_side.Room(3))
+    lease = lease_all(running)
+    with side_by_side.beside(lease) as (now, _):
+        assert now.ids == lease.ids[:3]
+    (back,) = [task for task in running.tasks() if task["lease_token"] is None]
+    assert (back["id"], back["failures"], back["claims"]) == (lease.ids[3], 0, 0)
+    running.conn.execute("update outbox set lease_token = null, lease_until = null, claims = 0")
     with running.work():
         for booking in bookings:
             running.wait_for(booking, "confirmed")

@@ -5,25 +5,8 @@ SELECT * FROM start_payment(%(event_id)s, %(booking_id)s, %(buyer_id)s, %(paymen
 
 -- list_progress --
 -- The progress of bookings and of an attempt to pay: the latest of each, unless another is given.
-SELECT b.event_id, b.id AS booking_id, b.state AS booking_state, b.reason AS booking_reason,
-    b.buyer_id, b.total, b.currency,
-    p.id AS payment_id, p.state AS payment_state, p.gateway_account_id, a.provider, p.method,
-    can_be_authorised(p.method) AS can_be_authorised, p.amount,
-    p.currency AS payment_currency, p.params, p.idempotency_n, p.first_sent_at,
-    p.updated_at AS last_sent_at, p.gateway_ref,
-    p.first_sent_at < clock_timestamp() - %(key_trusted)s::interval AS key_too_old,
-    p.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent,
-    p.state = 'processing' AND p.updated_at < clock_timestamp() - processing_limit(p.method) AS overdue,
-    lapses_at(p) < clock_timestamp() + %(lapses_soon)s::interval AS lapsing,
-    CASE WHEN b.state = 'secured' AND p.state IN ('intended', 'unknown') THEN hold_deadline(b) + %(charge_late)s
-        < clock_timestamp() ELSE false END AS too_late,
-    EXISTS (SELECT FROM outages o
-            WHERE o.gateway_account_id = p.gateway_account_id AND o.closed_at IS NULL
-                AND o.opened_at < clock_timestamp() - %(seats_wait)s::interval) AS gateway_gone
-FROM unnest(%(event_ids)s::bigint[], %(booking_ids)s::uuid[], %(payment_ids)s::uuid[]) w (event_id, booking_id, payment_id)
-JOIN bookings b ON b.event_id = w.event_id AND b.id = w.booking_id
-LEFT JOIN payments p ON p.id = coalesce(w.payment_id, b.payment_id)
-LEFT JOIN gateway_accounts a ON a.id = p.gateway_account_id
+SELECT * FROM list_progress(%(event_ids)s, %(booking_ids)s, %(payment_ids)s, %(key_trusted)s,
+    %(on_its_way)s, %(lapses_soon)s, %(charge_late)s, %(seats_wait)s)
 
 -- mark_sent --
 -- Records, before the gateway is called, that an attempt is sent: its outcome may be unknown from now on.
