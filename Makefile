@@ -13,11 +13,11 @@ CODE := web tasks db ops tests
 export PYTHONDONTWRITEBYTECODE :=
 
 # `make demo PLAN=plans/ticketland.json BUYERS=5000`; unset means the program's own default.
-DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)
+DEMO_ARGS := $(if $(PLAN),--plan $(PLAN)) $(if $(SEATS),--seats $(SEATS)) $(if $(BUYERS),--buyers $(BUYERS)) $(ARGS)
 
 # What each target takes on the command line. Others are refused: `make demo BUYER=5` would sell to
 # the usual crowd, and it would not be noticed.
-TAKES_demo := PLAN BUYERS ARGS
+TAKES_demo := PLAN SEATS BUYERS ARGS
 TAKES_run := PLAN PORT ARGS
 TAKES_preview := PLAN ARGS
 TAKES_chaos := MINUTES ARGS
@@ -55,7 +55,7 @@ $(TOOLS): requirements-tools.txt $(DEV)
 	@$(BIN)/python ops/local/install.py requirements-tools.txt
 	@touch $@
 
-demo: install ## sell an event out on this machine, from queue to inbox (PLAN=file BUYERS=n)
+demo: install ## sell an event out on this machine, from queue to inbox (PLAN=file or SEATS=n, BUYERS=n)
 	@$(BIN)/python -m ops.demo $(DEMO_ARGS)
 
 run: install ## start everything on http://localhost:8000 until Ctrl-C; data are kept (PLAN=file PORT=n)

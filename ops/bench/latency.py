@@ -84,7 +84,7 @@ class Sale:
 
     async def _sell(self, at_once: int) -> list[float]:
         turns, waits = iter(range(self.options.bookings)), list[float]()
-        async with asking(self.stack.web_url, 2 * at_once) as api:
+        with asking(self.stack.web_url, 2 * at_once) as api:
 
             async def sell_one_after_another() -> None:
                 for _ in turns:

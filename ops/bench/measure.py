@@ -2,15 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
-TICKS = os.sysconf("SC_CLK_TCK")
-PROC = Path("/proc")
+from ops.local.cpu import PROC, cpu_seconds, find_descendants, process_stats
+
 Better = Literal["higher", "lower", "nearer"]
 """Which values are better; nearer: those closer to the reference's."""
 
@@ -159,40 +158,6 @@ def timed(pids: Callable[[], Iterable[int]], watch: Stopwatch | None = None) -> 
     watch.cpu_seconds += cpu_seconds(pids()) - cpu_before
 
 
-def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time of processes and their descendants, also of those that have ended.
-
-    A process that ends during the reading could be counted twice (by itself and by its parent) or
-    not at all. So reading is repeated until the processes are the same before and after it.
-    """
-    roots = list(roots)
-    readings = [ticks_by_process(roots) for _ in range(3)]
-    while not readings[-3].keys() == readings[-2].keys() == readings[-1].keys():
-        readings.append(ticks_by_process(roots))
-    return sum(readings[-2].values()) / TICKS
-
-
-def ticks_by_process(roots: Iterable[int]) -> dict[int, int]:
-    """CPU ticks of the roots and their descendants, by process."""
-    stats = process_stats()
-    return {pid: stats[pid][1] for pid in find_descendants(roots, stats)}
-
-
-def find_descendants(roots: Iterable[int], stats: Mapping[int, tuple[int, int]]) -> set[int]:
-    """The roots and their descendants that are alive."""
-    children: dict[int, list[int]] = {}
-    for pid, (parent, _) in stats.items():
-        children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    todo = list(roots)
-    while todo:
-        pid = todo.pop()
-        if pid in stats and pid not in found:
-            found.add(pid)
-            todo += children.get(pid, [])
-    return found
-
-
 def resident_bytes(roots: Iterable[int]) -> int:
     """Resident memory of processes and their descendants now; shared pages count in each."""
     pages = (
@@ -200,17 +165,3 @@ def resident_bytes(roots: Iterable[int]) -> int:
         for pid in find_descendants(roots, process_stats())
     )
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def process_stats() -> dict[int, tuple[int, int]]:
-    """For each process, its parent and its ticks, with those of children it has waited for."""
-    found = {}
-    for path in PROC.iterdir():
-        if path.name.isdecimal():
-            try:
-                # After the command's name, which may hold spaces: state, ppid, ...; see proc(5).
-                fields = (path / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
-                continue
-            found[int(path.name)] = int(fields[1]), sum(map(int, fields[11:15]))
-    return found

@@ -22,7 +22,7 @@ LONGEST_WAIT_S = 60
 
 
 async def run(web_url: str, buyers: int) -> None:
-    async with asking(web_url, CONNECTIONS) as api:
+    with asking(web_url, CONNECTIONS) as api:
         prefix = secrets.token_hex(4)
         accounts = await asyncio.gather(
             *(sign_up(api, f"Buyer {n}", [f"{prefix}-{n}@usher.example"]) for n in range(buyers))

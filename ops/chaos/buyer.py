@@ -202,7 +202,7 @@ class Buyer:
 
     async def _press(self, url: str | None, outcome: str) -> None:
         if url is not None:
-            await press(self.api, url, outcome)
+            await press(url, outcome)
 
     async def _cancel(self) -> None:
         path = f"/bookings/{self.told.booking_id}"

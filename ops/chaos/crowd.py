@@ -48,7 +48,7 @@ def progress(buyers: list[Buyer]) -> bytes:
 async def run(web_url: str, plan: Path, results: Path) -> None:
     given = orjson.loads(plan.read_bytes())
     people = [Person(**person) for person in given["people"]]
-    async with asking(web_url, CONNECTIONS) as api:
+    with asking(web_url, CONNECTIONS) as api:
         events = given["events"]
         buyers = [Buyer(api, one, events[one.show], given["organiser"]) for one in people]
         door = asyncio.Semaphore(AT_ONCE)

@@ -9,19 +9,28 @@ import contextlib
 import heapq
 import re
 import time
-from contextlib import AbstractAsyncContextManager
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import orjson
+
+from ops.crowd.client import Client
 
 Json = dict[str, Any]
 
 PATIENCE_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 NO_NUMBER = 2**63
-BOARD_S = 2.0
+BOARD_S = 1.0
+
+HOLDING, LOOKING, JOINING, COMING = range(4)
+SHARES = (8, 4, 2, 2)
+"""Kinds of requests, and their shares of the connections where all kinds wait. Each person has a
+connection in life. Here they have a few together, and a buyer whose time to pay runs must not stand
+behind thousands who sign up, join, or look whether their payment is through."""
 
 
 class Unexpected(Exception):
@@ -34,7 +43,7 @@ class Answer:
 
     status: int
     body: Json
-    headers: Any
+    headers: Mapping[str, str]
 
     @property
     def reason(self) -> str:
@@ -51,21 +60,58 @@ class Asked:
     limited: int = 0
 
 
-class Api:
-    """One HTTP session, of the whole crowd or of the buyers at one address of it. `asked` and
-    `slots`, which says how many requests may be under way, are the whole crowd's."""
+class Places:
+    """How many requests of a crowd may be under way. Of those that wait, the kind that got least
+    for its share is next, and of one kind the first."""
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        web_url: str,
-        asked: Asked | None = None,
-        slots: asyncio.Semaphore | None = None,
-    ) -> None:
-        self.session = session
-        self.web_url = web_url
-        self.asked = asked or Asked()
-        self._slots: AbstractAsyncContextManager[Any] = slots or contextlib.nullcontext()
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: list[deque[asyncio.Future[None]]] = [deque() for _ in SHARES]
+        self._got = [0.0 for _ in SHARES]  # places by kind, divided by its share
+
+    @asynccontextmanager
+    async def place(self, kind: int) -> AsyncIterator[None]:
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(kind)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def _wait(self, kind: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._waiting[kind]:  # what it did not ask for meanwhile is no credit
+            others = [self._got[other] for other, queue in enumerate(self._waiting) if queue]
+            self._got[kind] = max(self._got[kind], min(others, default=0.0))
+        self._waiting[kind].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while kinds := [kind for kind, queue in enumerate(self._waiting) if queue]:
+            kind = min(kinds, key=self._got.__getitem__)
+            turn = self._waiting[kind].popleft()
+            if not turn.done():
+                self._got[kind] += 1 / SHARES[kind]
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Api:
+    """What the whole crowd asks, or the buyers at one address of it. `asked` and `places` are the
+    whole crowd's."""
+
+    def __init__(self, client: Client, asked: Asked, places: Places) -> None:
+        self.client = client
+        self.asked = asked
+        self._places = places
 
     async def call(
         self,
@@ -76,6 +122,7 @@ class Api:
         token: str = "",
         key: str = "",
         expect: tuple[int, ...] = (200,),
+        kind: int = HOLDING,
     ) -> Answer:
         """Ask until an answer comes. Errors: Unexpected when its status is not in `expect`."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -85,31 +132,29 @@ class Api:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = orjson.dumps(body)
-        answer = await self._insist(method, path, data, headers)
+        answer = await self._insist(method, path, data, headers, kind)
         if answer.status not in expect:
             raise Unexpected(f"{method} {path}: {answer.status} {answer.body}")
         return answer
 
     async def _insist(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], kind: int
     ) -> Answer:
-        """Repeat the request while the service is unreachable, busy or limiting the rate."""
-        give_up_at, pause = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
+        """Repeat the request while the service is unreachable, busy or limiting the rate, for
+        PATIENCE_S from the first failure: before it may have waited long for its place."""
+        give_up_at, pause = 0.0, FIRST_PAUSE_S
         while True:
             trouble: object
             try:
-                answer = await self._ask(method, path, data, headers)
+                answer = await self._ask(method, path, data, headers, kind)
                 if answer.status not in (429, 502, 503, 504):
                     return answer
                 trouble = f"{answer.status} {answer.body}"
                 self.asked.limited += answer.status == 429
-                pause = max(pause, min(float(answer.headers.get("Retry-After", 0)), PATIENCE_S))
-            except (
-                aiohttp.ClientConnectionError,
-                aiohttp.ClientPayloadError,
-                TimeoutError,
-            ) as error:
+                pause = max(pause, min(float(answer.headers.get("retry-after", 0)), PATIENCE_S))
+            except OSError as error:
                 trouble = repr(error)
+            give_up_at = give_up_at or time.monotonic() + PATIENCE_S
             if time.monotonic() > give_up_at:
                 raise Unexpected(f"{method} {path}: no answer in {PATIENCE_S:.0f} s: {trouble}")
             self.asked.retries += 1
@@ -117,16 +162,14 @@ class Api:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _ask(
-        self, method: str, path: str, data: bytes | None, headers: dict[str, str]
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], kind: int
     ) -> Answer:
         self.asked.requests += 1
-        url = self.web_url + path
-        asking = self.session.request(method, url, data=data, headers=headers)
-        async with self._slots, asking as response:
-            content = await response.read()
-            is_json = "json" in response.content_type
-            body = orjson.loads(content) if content and is_json else {}
-            return Answer(response.status, body, response.headers)
+        async with self._places.place(kind):
+            response = await self.client.ask(method, path, headers, data)
+        is_json = "json" in response.headers.get("content-type", "")
+        body = orjson.loads(response.body) if response.body and is_json else {}
+        return Answer(response.status, body, response.headers)
 
 
 class Edge:
@@ -149,18 +192,22 @@ class Edge:
 
 
 def max_age(answer: Answer) -> float:
-    found = re.search(r"max-age=(\d+)", answer.headers.get("Cache-Control", ""))
+    found = re.search(r"max-age=(\d+)", answer.headers.get("cache-control", ""))
     return float(found[1]) if found else 0.0
 
 
 class Board:
-    """The queue's public document as all waiting buyers follow it, and its number now serving."""
+    """The queue's public document as all waiting buyers follow it, and its number now serving.
+
+    `full`: set when no seat that is for all is free; held ones may come back. `ended`: set when
+    nothing is left, and all who wait can read so.
+    """
 
     def __init__(self, edge: Edge, event_id: int) -> None:
         self.edge = edge
         self.path = f"/v1/events/{event_id}/queue"
         self.serving = 0
-        self.over = False
+        self.full, self.ended = asyncio.Event(), asyncio.Event()
         self._watching: list[tuple[int, int, asyncio.Event]] = []
         self._serial = 0
 
@@ -179,17 +226,27 @@ class Board:
         return number if number > self.serving else NO_NUMBER
 
     async def watch(self) -> None:
-        """Poll the document as often as caches renew it, until cancelled.
+        """Read the document every second, until cancelled.
 
-        The whole crowd shares one copy, so poll_after_s, meant for single clients, is ignored.
+        The whole crowd shares one copy, so poll_after_s, meant for single clients, is ignored, and
+        so is the time for which caches may keep it.
         """
-        waiting = 0
+        waiting, was_over = 0, False
         while True:
-            document = await self.edge.get(self.path)
-            self.over = document.get("sale") in ("over", "sold_out")
+            document = await self.edge.get(self.path, fresh=True)
+            is_over = document.get("sale") in ("over", "sold_out")
             emptied = waiting > 0 and document["waiting"] == 0
             waiting, self.serving = document["waiting"], document["now_serving"]
-            called = NO_NUMBER if self.over or emptied else self.serving
-            while self._watching and self._watching[0][0] <= called:
-                heapq.heappop(self._watching)[2].set()
+            if is_over or document.get("sale") == "all_held":
+                self.full.set()
+            # The seats of the last booking are sold a moment before the queue is told that it is
+            # over: an entry that is read in between is read in vain.
+            if is_over and (waiting == 0 or was_over):
+                self.ended.set()
+            was_over = is_over
+            self._call(NO_NUMBER if self.ended.is_set() or emptied else self.serving)
             await asyncio.sleep(BOARD_S)
+
+    def _call(self, serving: int) -> None:
+        while self._watching and self._watching[0][0] <= serving:
+            heapq.heappop(self._watching)[2].set()

@@ -8,17 +8,14 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from ops.crowd.api import Api, Asked
+from ops.crowd.api import Api, Asked, Places
+from ops.crowd.client import Client
 from ops.local.supervisor import ROOT
-
-TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 Json = dict[str, Any]
 
@@ -42,26 +39,24 @@ def words(process: "subprocess.Popen[str]") -> Iterator[Json]:
     process.wait()
 
 
-@asynccontextmanager
-async def asking(web_url: str, connections: int) -> AsyncIterator[Api]:
-    """An Api for all buyers of a crowd, over that many connections."""
-    connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
-        yield Api(session, web_url)
+@contextmanager
+def asking(web_url: str, connections: int) -> Iterator[Api]:
+    """An Api for all buyers of a crowd, which have so many requests under way."""
+    with asking_from(web_url, connections, [None]) as [api]:
+        yield api
 
 
-@asynccontextmanager
-async def asking_from(
-    web_url: str, connections: int, addresses: Sequence[str]
-) -> AsyncIterator[list[Api]]:
+@contextmanager
+def asking_from(
+    web_url: str, connections: int, addresses: Sequence[str | None]
+) -> Iterator[list[Api]]:
     """An Api for the buyers at each address; all together have so many requests under way."""
-    asked, slots = Asked(), asyncio.Semaphore(connections)
-    async with AsyncExitStack() as open_ones:
+    asked, places = Asked(), Places(connections)
+    with ExitStack() as open_ones:
         apis = []
         for address in addresses:
-            connector = aiohttp.TCPConnector(local_addr=(address, 0), keepalive_timeout=15)
-            session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT)
-            apis.append(Api(await open_ones.enter_async_context(session), web_url, asked, slots))
+            client = open_ones.enter_context(closing(Client(web_url, address)))
+            apis.append(Api(client, asked, places))
         yield apis
 
 

@@ -9,24 +9,22 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from db.catalogue.seating import PlanError, read_plan
-from ops.crowd.organiser import new_api_key, put_on_sale
-from ops.crowd.process import crowd
-from ops.crowd.told import read_told
-from ops.demo.buyer import Told
-from ops.demo.check import check_limits, count_seats, examine, wait_until_quiet
+from ops.crowd.organiser import Organiser, new_api_key, put_on_sale
+from ops.demo.check import check_limits, examine, wait_until_quiet
+from ops.demo.meter import Meter, children_s
+from ops.demo.pace import FIRST_CAP, Pace
 from ops.demo.people import MEAN_QUANTITY
-from ops.demo.report import Run, next_steps, progress_line, summary, text
+from ops.demo.report import Run, next_steps, summary, text
+from ops.demo.watch import Watch
 from ops.local.servers import connected
 from ops.local.stack import Stack
 from ops.local.supervisor import ROOT
 from ops.local.terminal import Progress, print_by_lines
+from ops.plans.arena import arena
 
 THEATRE = ROOT / "ops" / "plans" / "theatre.json"
 BUYERS = 3000
@@ -36,8 +34,13 @@ LARGE_PLAN = 5000  # seats; selling more takes minutes, so holds are longer
 # everything took to start: about 8 s on two quiet cores, and much longer beside other work.
 HOLD_PER_START = 2.0
 SHORTEST_HOLD_S, SHORTEST_HOLD_OF_LARGE_S, LONGEST_HOLD_S = 15, 60, 300
-# The sandbox's rate limit is off, so Usher's own is raised too: a demo need not wait for it.
-GATEWAY_LIMIT = "200"
+ENV = {
+    # The sandbox's rate limit is off, so Usher's own is raised too: a demo need not wait for it.
+    "GATEWAY_LIMIT": "1000",
+    # While buyers make their accounts, and when they are told, almost all work is that of the web
+    # processes: one of them would leave a core idle.
+    "WEB_CONCURRENCY": "2",
+}
 
 Json = dict[str, Any]
 
@@ -46,16 +49,16 @@ def main() -> None:
     print_by_lines()
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--plan", type=Path, default=THEATRE, help="a seating plan")
+    parser.add_argument("--seats", type=positive, help="an arena of so many seats, not a plan")
     parser.add_argument("--buyers", type=positive, help="default: enough to sell all seats")
     parser.add_argument("--seed", type=int, default=1, help="of the crowd")
     parser.add_argument("--hold-seconds", type=positive, help="default: by the machine's pace")
     parser.add_argument("--no-proxy", action="store_true", help="web processes only, no limits")
     args = parser.parse_args()
-    proxied = not args.no_proxy
+    var_dir, proxied = ROOT / "var", not args.no_proxy
+    plan = draw_arena(args.seats, var_dir) if args.seats else args.plan
     try:
-        result = run(
-            args.plan, args.buyers, args.seed, args.hold_seconds, ROOT / "var", proxied=proxied
-        )
+        result = run(plan, args.buyers, args.seed, args.hold_seconds, var_dir, proxied=proxied)
     except KeyboardInterrupt:
         sys.exit("\nStopped, and nothing is left running.")
     sys.exit(1 if result["failures"] else 0)
@@ -66,6 +69,14 @@ def positive(text: str) -> int:
     if (number := int(text)) < 1:
         raise ValueError
     return number
+
+
+def draw_arena(seats: int, var_dir: Path) -> Path:
+    """Write the plan of an arena."""
+    var_dir.mkdir(exist_ok=True)
+    plan = var_dir / "arena.json"
+    plan.write_text(json.dumps(arena(seats)))
+    return plan
 
 
 def run(
@@ -79,20 +90,23 @@ def run(
     print(f"{plan.stem}: {seats:,} seats, {buyers:,} buyers")
     with (
         Progress() as progress,
-        Stack(
-            var_dir, proxied=proxied, env={"GATEWAY_LIMIT": GATEWAY_LIMIT}, say=progress.say
-        ) as stack,
+        Stack(var_dir, proxied=proxied, env=ENV, say=progress.say) as stack,
+        connected(stack.database_url) as conn,
     ):
+        meter = Meter(stack.pids, began)
         options = sale_options(seats, buyers, hold_seconds, time.monotonic() - began)
         progress.say(f"putting the event on sale: holds last {options['hold_seconds']} s")
-        event_id = put_on_sale(stack.web_url, new_api_key(stack.database_url), plan, **options)
-        told, crowd = send_crowd(stack, event_id, buyers, seed, progress.say)
-        with connected(stack.database_url) as conn:
-            late = wait_until_quiet(conn, progress.say)
-            ledger = stack.sandbox.ledger(by="booking_id")
-            found = examine(conn, event_id, told, ledger, stack.catcher_url, progress.say)
-            found.failures[:0] = [*late, *check_limits(crowd["limited"])]
-        result = summary(Run(plan, buyers, time.monotonic() - began, crowd), told, found)
+        key = new_api_key(stack.database_url)
+        event_id = put_on_sale(stack.web_url, key, plan, **options)
+        pace = Pace(Organiser(stack.web_url, key), event_id, options["hold_seconds"])
+        meter.end_phase("start", conn, children_s())
+        told, crowd = Watch(stack, conn, meter, pace, progress.say).sell(event_id, buyers, seed)
+        late = wait_until_quiet(conn, progress.say)
+        ledger = stack.sandbox.ledger(by="booking_id")
+        found = examine(conn, event_id, told, ledger, var_dir / "mail", progress.say)
+        found.failures[:0] = [*late, *check_limits(crowd["limited"])]
+        meter.end_phase("checks", conn)
+        result = summary(Run(plan, buyers, time.monotonic() - began, crowd, meter), told, found)
     (var_dir / "demo.json").write_text(json.dumps(result, indent=1) + "\n")
     print(text(result) + next_steps(result))
     return result
@@ -109,43 +123,17 @@ def count_seats_of(plan: Path) -> int:
 
 
 def sale_options(seats: int, buyers: int, hold_seconds: int | None, start_s: float) -> Json:
-    """Holds are short, so that abandoned seats are sold again within the demo. The cap keeps their
-    number to what one machine, which runs the crowd too, can process before they expire. start_s:
-    how long the start took."""
+    """Holds are short, so that abandoned seats are sold again within the demo. How many there may
+    be at first; then Pace keeps their number to what is paid before they expire. start_s: how long
+    the start took."""
     large = seats > LARGE_PLAN
     shortest = SHORTEST_HOLD_OF_LARGE_S if large else SHORTEST_HOLD_S
     suitable = min(max(math.ceil(HOLD_PER_START * start_s), shortest), LONGEST_HOLD_S)
     return {
         "on_sale_in_s": 2 + min(buyers / 500, 20),
         "hold_seconds": hold_seconds or suitable,
-        "in_flight_cap": 300 if large else 150,
+        "in_flight_cap": FIRST_CAP,
     }
-
-
-def send_crowd(
-    stack: Stack, event_id: int, buyers: int, seed: int, say: Callable[[str, str], object]
-) -> tuple[list[Told], Json]:
-    """Run the crowd and show its progress; return what each buyer was told, and the last line."""
-    results = stack.var_dir / "crowd.jsonl"
-    options = ["--event", str(event_id), "--buyers", str(buyers), "--seed", str(seed)]
-    options += [] if stack.proxied else ["--from-one-address"]
-    coming = f"{buyers:,} buyers come"
-    say(coming, coming)
-    with crowd("ops.demo.crowd", stack.web_url, results, *options) as words:
-        last_word = show_progress(stack, event_id, words, say)
-    return read_told(results, Told), last_word
-
-
-def show_progress(
-    stack: Stack, event_id: int, words: Iterator[Json], say: Callable[[str, str], object]
-) -> Json:
-    word: Json = {}
-    with connected(stack.database_url) as conn, requests.Session() as http:
-        for word in words:
-            mails = http.get(f"{stack.catcher_url}/count", timeout=10).json()["messages"]
-            line, doing = progress_line(count_seats(conn, event_id), word, mails)
-            say(line, doing)
-    return word
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.crowd.api import Answer, Api, Board, Edge, Unexpected
+from ops.crowd.api import HOLDING, JOINING, LOOKING, Answer, Api, Board, Edge, Unexpected
 from ops.crowd.buyer import CAUTIOUS, DECLINED, GOOD, press, sign_up
 from ops.demo.people import Hall, Person
 
@@ -16,15 +16,14 @@ ENDED = ("confirmed", "expired", "cancelled", "failed")
 
 # Bookings do not say when to poll again: first soon, since most payments take a moment, then less.
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
-# A buyer who has waited in the queue for longer than this does not abandon seats.
-LONG_WAIT_S = 8.0
+# A buyer who has waited in the queue for longer than this part of the time to pay does not abandon
+# seats. So those that are abandoned come back while others still wait, and not at the very end.
+LONG_WAIT = 0.25
 # The public document says whose turn it is; the buyer's own entry is still read now and then.
 OWN_LOOK_S = 120.0
 # Between polls of a standby entry, for which seats may come back. Well below the demo's hold time,
 # in which a booking has to be paid.
-STANDBY_LOOK_S = 4.0
-# At the end of a sale all buyers read their own entries, so each waits a random moment first.
-LAST_LOOK_S = 1.0, 4.0
+STANDBY_LOOK_S = 2.0
 
 
 @dataclass
@@ -60,6 +59,7 @@ class Sale:
     board: Board
     hall: Hall
     event_id: int
+    hold_seconds: int
     run: str
 
     @property
@@ -139,7 +139,7 @@ class Buyer:
         while True:
             answer = await self.api.call(
                 "POST", f"{self.sale.path}/queue", wish, token=self.token, key=key,
-                expect=(200, 201, 409),
+                expect=(200, 201, 409), kind=JOINING,
             )  # fmt: skip
             if answer.status != 409 or answer.reason == "sale_over":
                 return answer
@@ -159,9 +159,8 @@ class Buyer:
         pause = self._pause(entry) if entry["number"] > self.sale.board.serving else 0
         while entry["state"] in WAITING:
             await self.sale.board.wait_for(entry["number"], pause)
-            if self.sale.board.over:
-                await asyncio.sleep(self.person.dice.uniform(*LAST_LOOK_S))
-            entry = (await self.api.call("GET", path, token=self.token)).body
+            kind = LOOKING if self.sale.board.ended.is_set() else HOLDING
+            entry = (await self.api.call("GET", path, token=self.token, kind=kind)).body
             if entry["state"] == "admitted":
                 entry = await self._choose(path, entry)
             pause = self._pause(entry)
@@ -214,13 +213,13 @@ class Buyer:
             await self._fetch_tickets(booking_id)
         self._end(booking["state"], booking.get("reason") or "")
 
-    async def _look(self, booking_id: str) -> Json:
+    async def _look(self, booking_id: str, kind: int = HOLDING) -> Json:
         path = f"{self.sale.path}/bookings/{booking_id}"
-        return (await self.api.call("GET", path, token=self.token)).body
+        return (await self.api.call("GET", path, token=self.token, kind=kind)).body
 
     async def _look_after(self, booking: Json, seconds: float) -> Json:
         await asyncio.sleep(min(max(seconds, FIRST_LOOK_S), 60))
-        return await self._look(booking["id"])
+        return await self._look(booking["id"], LOOKING)
 
     async def _pay(self, booking: Json) -> Json:
         """Pay in this person's manner; return the booking after that."""
@@ -237,7 +236,7 @@ class Buyer:
         return booking
 
     def _waited_long(self) -> bool:
-        return (self.told.wait_s or 0) > LONG_WAIT_S
+        return (self.told.wait_s or 0) > LONG_WAIT * self.sale.hold_seconds
 
     async def _try_card(self, booking: Json, card: str) -> Json:
         """One attempt to pay, until its outcome is known."""
@@ -255,7 +254,7 @@ class Buyer:
             if booking["state"] in ("held", *ENDED):
                 break
             if payment.get("state") == "requires_action" and not authenticated:
-                await press(self.api, payment["next_action"]["redirect_to_url"]["url"], "approve")
+                await press(payment["next_action"]["redirect_to_url"]["url"], "approve")
                 authenticated, pause = True, FIRST_LOOK_S
             pause = min(pause * LOOK_GROWS, LONGEST_LOOK_S)
         self.told.declined = self.told.declined or payment.get("state") == "failed"
@@ -271,7 +270,7 @@ class Buyer:
 
     async def _fetch_tickets(self, booking_id: str) -> None:
         path = f"{self.sale.path}/bookings/{booking_id}/tickets"
-        tickets: Any = (await self.api.call("GET", path, token=self.token)).body
+        tickets: Any = (await self.api.call("GET", path, token=self.token, kind=LOOKING)).body
         self.told.tickets = [ticket["guid"] for ticket in tickets if ticket["state"] == "valid"]
 
     def _end(self, outcome: str, reason: str = "") -> None:

@@ -7,15 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import Message
+from pathlib import Path
 from typing import Any
-
-import requests
 
 from db.connections import Conn, one
 from db.maintenance.invariants import Violation, violations
 from ops.crowd.told import some
 from ops.demo.buyer import Told
+from ops.sandbox.mail_files import ENVELOPE_TO, SUFFIX
 
 Json = dict[str, Any]
 
@@ -81,17 +83,17 @@ def wait_until_quiet(conn: Conn, say: Callable[[str], object] = print) -> list[s
 
 
 def examine(
-    conn: Conn, event_id: int, told: list[Told], ledger: Json, catcher_url: str,
+    conn: Conn, event_id: int, told: list[Told], ledger: Json, mail_dir: Path,
     say: Callable[[str], object] = print,
 ) -> Findings:  # fmt: skip
     """Run all checks of a sale that is quiet, for the report. `ledger` is the gateway's, by
-    booking."""
+    booking; mail_dir: where the mail catcher keeps what it caught."""
     say("checking the invariants")
     inside = one(conn.execute(INSIDE, {"event": event_id}))
     seats = count_seats(conn, event_id)
     broken = violations(conn)
     say("reading the e-mails that were caught")
-    mails, mail_failures = check_mail(told, catcher_url)
+    mails, mail_failures = check_mail(told, mail_dir)
     failures = [
         *check_everybody_told(told),
         *check_seats(told, seats),
@@ -193,10 +195,10 @@ def ledger_captured(ledger: Json) -> int:
     return sum(currency["captured"] for currency in ledger["currencies"].values())
 
 
-def check_mail(told: list[Told], catcher_url: str) -> tuple[int, list[str]]:
+def check_mail(told: list[Told], mail_dir: Path) -> tuple[int, list[str]]:
     """Count the buyers who got their confirmation; name those who did not get exactly one."""
     confirmed = [one for one in told if one.outcome == "confirmed"]
-    found = confirmations(catcher_url, {one.code for one in confirmed})
+    found = confirmations(mail_dir, {one.code for one in confirmed})
     wrong = [
         f"{one.email} ({one.code}) has {len(found.get((one.email, one.code), ()))}"
         for one in confirmed
@@ -205,23 +207,27 @@ def check_mail(told: list[Told], catcher_url: str) -> tuple[int, list[str]]:
     return len(confirmed) - len(wrong), list(some("without their one e-mail", wrong))
 
 
-def confirmations(catcher_url: str, codes: set[str]) -> dict[tuple[str, str], set[str]]:
+def confirmations(mail_dir: Path, codes: set[str]) -> dict[tuple[str, str], set[str]]:
     """Message-IDs of caught confirmations, by recipient and the booking code in their text."""
     found: dict[tuple[str, str], set[str]] = {}
-    with requests.Session() as http:
-        for mail in http.get(f"{catcher_url}/messages", timeout=60).json():
-            if not mail["subject"].startswith(CONFIRMATION):
-                continue
-            content = http.get(f"{catcher_url}/messages/{mail['id']}/raw", timeout=60).content
-            for code in codes & set(re.findall(r"\w+", text_of(content))):
-                for recipient in mail["recipients"]:
-                    found.setdefault((recipient, code), set()).add(mail["message_id"])
+    for path in mail_dir.glob(f"*{SUFFIX}"):
+        mail = message_from_bytes(path.read_bytes())
+        if not str(make_header(decode_header(mail["Subject"]))).startswith(CONFIRMATION):
+            continue
+        for code in codes & set(re.findall(r"\w+", text_of(mail))):
+            for recipient in mail[ENVELOPE_TO].split(","):
+                found.setdefault((recipient.strip().lower(), code), set()).add(mail["Message-ID"])
     return found
 
 
-def text_of(content: bytes) -> str:
-    body = message_from_bytes(content, policy=policy.default).get_body(("plain",))
-    return str(body.get_content()) if body else ""
+def text_of(mail: "Message[str, str]") -> str:
+    """The plain text of a mail; empty if it has none."""
+    for part in mail.walk():
+        if part.get_content_type() == "text/plain":
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            return content.decode(part.get_content_charset("utf-8"))
+    return ""
 
 
 def check_inside(told: list[Told], inside: Json) -> Iterator[str]:

@@ -12,8 +12,7 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -29,43 +28,71 @@ from ops.demo.buyer import Buyer, Sale
 from ops.demo.people import Hall, Person, gather
 
 CONNECTIONS = 48
-SIGN_UPS_AT_ONCE = 24
+LOOK_FOR_OPENING_S = 0.5
 
 
 class Crowd:
-    """All buyers, and how far each of them is."""
+    """All buyers, and how far each of them is. `opening`: when the sale opens; it may open earlier
+    than was announced, and never later."""
 
     def __init__(self, sale: Sale, people: list[Person], api_of: Callable[[Person], Api]) -> None:
         self.sale = sale
         self.buyers = [Buyer(sale, person, api_of(person)) for person in people]
-        self.opening = 0.0
-        self._signing_up = asyncio.Semaphore(SIGN_UPS_AT_ONCE)
+        self.opening: float | None = None
+        self._open = asyncio.Event()
 
     async def sell_out(self) -> None:
-        """Let all buyers buy in time; then let the late ones take what is left."""
-        event = (await self.sale.api.call("GET", self.sale.path)).body
-        self.opening = time.monotonic() + seconds_until_sale(event)
+        """Let all buyers buy. The late ones come beside the others: half of them when no seat is
+        free, so that they wait with those who hope for held ones; the rest when the queue has
+        ended, for seats that only they ask for."""
+        opening = asyncio.create_task(self._watch_opening())
         late = [buyer for buyer in self.buyers if buyer.person.late]
         in_time = [buyer for buyer in self.buyers if not buyer.person.late]
-        late_sign_ups = asyncio.create_task(self._all(late, self._sign_up))
-        await self._all(in_time, self._attend)
-        await late_sign_ups
-        await self.sale.edge.get(f"{self.sale.path}/availability", fresh=True)
-        await self._all(late, self._guarded_buy)
+        others = asyncio.create_task(self._all(in_time, self._attend))
+        half, board = len(late) // 2, self.sale.board
+        await asyncio.gather(
+            opening,
+            others,
+            self._come_late(late[:half], board.full, others),
+            self._come_late(late[half:], board.ended, others),
+        )
+
+    async def _watch_opening(self) -> None:
+        """Look how long it is until the sale opens, until it does."""
+        while not self._open.is_set():
+            event = (await self.sale.api.call("GET", self.sale.path)).body
+            left = seconds_until_sale(event)
+            self.opening = time.monotonic() + left
+            await asyncio.sleep(min(left, LOOK_FOR_OPENING_S))
+            if left <= LOOK_FOR_OPENING_S:
+                self._open.set()
 
     async def _all(self, buyers: Iterable[Buyer], act: Callable[[Buyer], Awaitable[None]]) -> None:
         await asyncio.gather(*map(act, buyers))
 
     async def _attend(self, buyer: Buyer) -> None:
         await self._sign_up(buyer)
+        await self._open.wait()
+        assert self.opening is not None
         await asyncio.sleep(self.opening + buyer.person.arrives_s - time.monotonic())
         await self._guarded_buy(buyer)
 
+    async def _come_late(
+        self, late: list[Buyer], moment: asyncio.Event, others: asyncio.Task[None]
+    ) -> None:
+        """Let late buyers come at a moment, or when the others are done."""
+        signing_up = asyncio.create_task(self._all(late, self._sign_up))
+        waiting = asyncio.create_task(moment.wait())
+        await asyncio.wait([waiting, others], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        await signing_up
+        await self.sale.edge.get(f"{self.sale.path}/availability", fresh=True)
+        await self._all(late, self._guarded_buy)
+
     async def _sign_up(self, buyer: Buyer) -> None:
-        async with self._signing_up:
-            with noting_errors(buyer):
-                await buyer.sign_up()
-                buyer.stage = "signed up"
+        with noting_errors(buyer):
+            await buyer.sign_up()
+            buyer.stage = "signed up"
 
     async def _guarded_buy(self, buyer: Buyer) -> None:
         if not buyer.told.outcome:
@@ -75,7 +102,7 @@ class Crowd:
     def progress(self) -> bytes:
         told = Counter(buyer.told.outcome for buyer in self.buyers if buyer.told.outcome)
         stages = Counter(buyer.stage for buyer in self.buyers)
-        since = round(time.monotonic() - self.opening, 1) if self.opening else None
+        since = None if self.opening is None else round(time.monotonic() - self.opening, 1)
         asked = asdict(self.sale.api.asked) | {"cpu_s": time.process_time()}
         return orjson.dumps({"since_opening_s": since, "stages": stages, "told": told, **asked})
 
@@ -96,29 +123,30 @@ def seconds_until_sale(event: dict[str, str]) -> float:
     return max(0.0, (opening - now).total_seconds())
 
 
-@asynccontextmanager
-async def asking_each(
+@contextlib.contextmanager
+def asking_each(
     web_url: str, buyers: int, from_one: bool
-) -> AsyncIterator[tuple[Api, Callable[[Person], Api]]]:
+) -> Iterator[tuple[Api, Callable[[Person], Api]]]:
     """An Api for what all buyers share, and the one of each buyer: at its own address."""
     addresses = [] if from_one else addresses_of(buyers)
     if not addresses:
-        async with asking(web_url, CONNECTIONS) as api:
+        with asking(web_url, CONNECTIONS) as api:
             yield api, lambda _: api
         return
     distinct = sorted(set(addresses))
-    async with asking_from(web_url, CONNECTIONS, distinct) as apis:
+    with asking_from(web_url, CONNECTIONS, distinct) as apis:
         at = dict(zip(distinct, apis, strict=True))
         yield apis[0], lambda person: at[addresses[person.number]]
 
 
 async def run(args: argparse.Namespace) -> None:
-    async with asking_each(args.web, args.buyers, args.from_one_address) as (api, api_of):
+    with asking_each(args.web, args.buyers, args.from_one_address) as (api, api_of):
         edge = Edge(api)
-        chart = await edge.get(f"/v1/events/{args.event}/seats")
-        hall = Hall(chart["seats"])
+        path = f"/v1/events/{args.event}"
+        hall = Hall((await edge.get(f"{path}/seats"))["seats"])
+        hold_seconds = (await edge.get(path))["hold_seconds"]
         board = Board(edge, args.event)
-        sale = Sale(api, edge, board, hall, args.event, secrets.token_hex(3))
+        sale = Sale(api, edge, board, hall, args.event, hold_seconds, secrets.token_hex(3))
         crowd = Crowd(sale, gather(args.buyers, args.seed, hall, args.trickle), api_of)
         helpers = [asyncio.create_task(board.watch()), asyncio.create_task(tell(crowd.progress))]
         await first_of(asyncio.create_task(crowd.sell_out()), *helpers)

@@ -8,18 +8,21 @@ from db.maintenance.invariants import invariants
 from db.presentation.amounts import Currency, written
 from ops.demo.buyer import Told
 from ops.demo.check import Findings, ledger_captured, oversold, resold
+from ops.demo.meter import Meter
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A demo that was run. `seconds`: from first server to last check; `crowd`: its last line."""
+    """A demo that was run. `seconds`: from first server to last check; `crowd`: its last line;
+    `meter`: what each phase took."""
 
     plan: Path
     buyers: int
     seconds: float
     crowd: Json
+    meter: Meter
 
 
 EURO = Currency("EUR", 2)
@@ -115,6 +118,8 @@ def summary(run: Run, told: list[Told], found: Findings) -> Json:
         "retries": run.crowd["retries"],
         "limited": run.crowd["limited"],
         "crowd_cpu_s": round(run.crowd["cpu_s"], 1),
+        "phase_s": run.meter.seconds,
+        "phase_cpu_s": run.meter.cpu_s,
         "failures": found.failures,
     }
 

@@ -107,7 +107,7 @@ class Crowd:
 async def run(args: argparse.Namespace) -> None:
     addresses = addresses_of(args.buyers) or ["127.0.0.1"] * args.buyers
     distinct = sorted(set(addresses))
-    async with asking_from(args.web, CONNECTIONS, distinct) as apis:
+    with asking_from(args.web, CONNECTIONS, distinct) as apis:
         at = dict(zip(distinct, apis, strict=True))
         crowd = Crowd(args.event, lambda number: at[addresses[number]], args.buyers)
 

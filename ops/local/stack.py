@@ -30,7 +30,7 @@ from ops.local.kept import HOST, Kept, can_listen
 from ops.local.proxy import COMMAND, has_source_addresses, proxy_env
 from ops.local.servers import Postgres, Redis, free_port, stopping_on_signals
 from ops.local.supervisor import ROOT, Supervisor, read_procfile
-from ops.sandbox.stripe.process import running_sandbox
+from ops.sandbox.stripe.process import starting_sandbox, wait_for_sandbox
 
 HOST_V6 = "::1"  # many programs try it first for "localhost"
 
@@ -84,14 +84,16 @@ class Stack:
             self.kept = Kept(self.var_dir / "kept.json" if self.keep else None)
             self._empty_var()
             self._choose_ports()
+            outside = self._start_sandbox(starting)
             self._start_database(starting)
             self._start_redis(starting)
-            self._start_sandbox(starting)
+            self.sandbox = starting.enter_context(contextlib.closing(wait_for_sandbox(outside)))
             settings = self._compose_settings()
             starting.enter_context(env_file(self.var_dir / "env", settings))
             self.env = {**os.environ, "PATH": self._path(), **settings}
-            self._release()
             self.supervisor = starting.enter_context(Supervisor(self.env, self.log_dir))
+            self._start_outside()
+            self._release()
             self._start_processes()
             self._closing = starting.pop_all()
         return self
@@ -139,7 +141,8 @@ class Stack:
             self.redis = starting.enter_context(Redis(self.var_dir / "redis"))
             self.redis_url, self.cache_url = self.redis.url_of(0), self.redis.url_of(1)
 
-    def _start_sandbox(self, starting: contextlib.ExitStack) -> None:
+    def _start_sandbox(self, starting: contextlib.ExitStack) -> "subprocess.Popen[bytes]":
+        """Start it first: it is ready when the servers are."""
         self.say("starting the Stripe sandbox")
         self.webhook_secret = self.kept.get(
             "webhook_secret", lambda: f"whsec_{secrets.token_urlsafe(24)}"
@@ -152,7 +155,7 @@ class Stack:
         if self.keep:
             options["port"] = self.kept.port("sandbox_port", free_port)
             options["state_dir"] = self.var_dir / "sandbox"
-        self.sandbox = starting.enter_context(running_sandbox(**options, **self.sandbox_options))
+        return starting.enter_context(starting_sandbox(**options, **self.sandbox_options))
 
     def _compose_settings(self) -> dict[str, str]:
         """The environment that db/runtime/settings.py and gunicorn read."""
@@ -197,11 +200,7 @@ class Stack:
 
     def _start_processes(self) -> None:
         shown = (f"{count} {kind}" for kind, count in self.formation.items() if count)
-        others = ["1 proxy", "1 catcher"] if self.proxied else ["1 catcher"]
-        self.say(f"starting {', '.join([*shown, *others])}")
-        self.supervisor.start("catcher", self._catcher_command())
-        if self.proxied:
-            self._start_proxy()
+        self.say(f"starting {', '.join(shown)}")
         for kind, count in self.formation.items():
             self.supervisor.start(kind, self.procfile[kind], count)
         self.supervisor.wait_for_http("catcher", f"{self.catcher_url}/readyz")
@@ -211,6 +210,24 @@ class Stack:
             self.supervisor.wait_for_http("live", f"{self.live_url}/readyz")
         if self.proxied:
             self.supervisor.wait_for_http("proxy", f"{self.web_url}/readyz")
+
+    def _start_outside(self) -> None:
+        """Start what needs no database, beside its migration."""
+        self.say(
+            "starting the mail catcher and the proxy"
+            if self.proxied
+            else "starting the mail catcher"
+        )
+        self.supervisor.start("catcher", self._catcher_command())
+        if self.proxied:
+            self._start_proxy()
+
+    def pids(self) -> dict[str, list[int]]:
+        """The processes that were started for each part, without those that they have started."""
+        parts = {kind: self.supervisor.pids(kind) for kind in ("catcher", "proxy", *self.formation)}
+        servers = {"postgres": self.postgres, "redis": self.redis}
+        parts |= {name: [server.pid] for name, server in servers.items() if server}
+        return parts | {"sandbox": [self.sandbox.process.pid]}
 
     def _start_proxy(self) -> None:
         folder = self.var_dir / "proxy"

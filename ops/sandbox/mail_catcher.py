@@ -31,9 +31,10 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from jinja2 import Environment, FileSystemLoader
 
+from ops.sandbox.mail_files import ENVELOPE_TO, SUFFIX
+
 MAX_BYTES = 20 * 2**20
 PAGE_LENGTH = 200
-ENVELOPE_TO = "X-Envelope-To"
 # A mail's HTML is not trusted: it is shown without scripts, forms or remote content.
 CONTENT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-src 'self'; "
@@ -74,7 +75,7 @@ class Mailbox:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.directory.mkdir(parents=True, exist_ok=True)
-        files = sorted(directory.glob("*.eml"))
+        files = sorted(directory.glob(f"*{SUFFIX}"))
         self.mails = {path.stem: read_summary(path.stem, path.read_bytes()) for path in files}
         self._next = 1 + max((int(path.stem.split("-")[0]) for path in files), default=0)
 
@@ -90,7 +91,7 @@ class Mailbox:
         return mail
 
     def path(self, mail_id: str) -> Path:
-        return self.directory / f"{mail_id}.eml"
+        return self.directory / f"{mail_id}{SUFFIX}"
 
     def to(self, recipient: str) -> list[Mail]:
         """Mails to an address, or all of them without one; newest first."""

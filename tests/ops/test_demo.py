@@ -3,15 +3,20 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from db.catalogue.seating import read_plan
+from db.connections import Conn, one
 from ops.demo import check
-from ops.demo.__main__ import run, sale_options
+from ops.demo.__main__ import draw_arena, run, sale_options
 from ops.demo.buyer import Told
+from ops.demo.meter import Meter
+from ops.demo.pace import LEAST_CAP, MOST_CAP, suitable_cap
 from ops.demo.people import Hall, demand, gather
 from ops.demo.report import activity
 from ops.local.supervisor import ROOT
@@ -30,6 +35,14 @@ def test_a_small_hall_sells_out_from_queue_to_inbox(
     assert result["confirmed_bookings"] == result["emails_delivered"] > 0
     assert result["captured_minor"] == result["ledger_captured_minor"] > 0
     assert json.loads((tmp_path / "var" / "demo.json").read_text()) == result
+    used, took = result["phase_cpu_s"], result["phase_s"]
+    assert list(took) == ["start", "sign_up", "selling", "tail", "checks"]
+    assert sum(took.values()) == pytest.approx(result["seconds"], abs=0.5)
+    assert {"crowd", "web", "worker", "postgres for web", "postgres for worker"} <= {
+        name for phase in ("sign_up", "selling", "tail") for name in used[phase]
+    }
+    whole = sum(used[phase]["all"] for phase in ("sign_up", "selling", "tail"))
+    assert used["sale"]["all"] == pytest.approx(whole)
     said = capsys.readouterr().out
     assert "holds last 10 s" in said
     assert said.index("Every seat sold once") < said.index("What next:") < said.index("make run")
@@ -45,6 +58,21 @@ def test_holds_are_longer_on_a_machine_that_took_long_to_start(
 ) -> None:
     assert sale_options(seats, 3000, None, start_s)["hold_seconds"] == hold_seconds
     assert sale_options(seats, 3000, 20, start_s)["hold_seconds"] == 20
+
+
+@pytest.mark.parametrize(
+    ("paid_a_second", "hold_seconds", "cap"),
+    [(40, 15, 300), (4, 15, 30), (40, 60, MOST_CAP), (0, 15, LEAST_CAP), (0.5, 300, 75)],
+)
+def test_as_many_bookings_are_in_flight_as_are_paid_in_half_of_their_hold(
+    paid_a_second: float, hold_seconds: int, cap: int
+) -> None:
+    assert suitable_cap(paid_a_second, hold_seconds) == cap
+
+
+def test_an_arena_has_as_many_seats_as_were_asked_for(tmp_path: Path) -> None:
+    plan = read_plan(draw_arena(7, tmp_path / "var").read_bytes())
+    assert len(plan.seats) == 7
 
 
 @pytest.mark.faults("First minutes")
@@ -76,6 +104,7 @@ def test_the_demo_says_what_it_waits_for(
         (["--plan", "no-such.json"], "The plan cannot be read"),
         (["--plan", "README.md"], "README.md is not a seating plan"),
         (["--buyers", "0"], "invalid positive value: '0'"),
+        (["--seats", "0"], "invalid positive value: '0'"),
         (["--buyers", "many"], "invalid positive value: 'many'"),
     ],
 )
@@ -200,6 +229,78 @@ def test_money_of_somebody_who_got_nothing_is_noticed() -> None:
     books["bookings"]["b-2"] = {"captured": 0, "captures": 0, "refunded": 0, "held": 5250}
     [failure] = check.check_money([alice(), bob()], books, INSIDE)
     assert "b-2" in failure
+
+
+def keep_mail(folder: Path, subject: str, text: str, recipients: str, message_id: str) -> None:
+    lines = [
+        f"X-Envelope-To: {recipients}", f"Subject: {subject}", f"Message-ID: {message_id}",
+        "MIME-Version: 1.0", 'Content-Type: multipart/alternative; boundary="b"', "", "--b",
+        'Content-Type: text/plain; charset="utf-8"', "Content-Transfer-Encoding: quoted-printable",
+        "", text, "--b", "Content-Type: text/html", "", "<p>EFGH6789</p>", "--b--",
+    ]  # fmt: skip
+    (folder / f"{message_id}.eml").write_bytes("\r\n".join(lines).encode())
+
+
+def test_a_confirmation_is_found_by_its_recipient_and_the_code_in_its_text(tmp_path: Path) -> None:
+    keep_mail(tmp_path, "=?utf-8?q?Your_tickets_=E2=80=93_x?=", "Code ABCD=\r\n2345.",
+              "Alice@usher.example, x@usher.example", "1")  # fmt: skip
+    keep_mail(tmp_path, "Pay soon", "ABCD2345", "alice@usher.example", "2")
+    assert check.check_mail([alice(), bob()], tmp_path) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "recipient"),
+    [
+        ("Your tickets", "no code", "alice@usher.example"),
+        ("Pay soon", "ABCD2345", "alice@usher.example"),
+        ("Your tickets", "ABCD2345", "bob@usher.example"),
+        ("Your tickets", "EFGH6789", "alice@usher.example"),
+    ],
+)
+def test_a_confirmation_that_is_missing_or_wrong_is_noticed(
+    tmp_path: Path, subject: str, text: str, recipient: str
+) -> None:
+    keep_mail(tmp_path, subject, text, recipient, "1")
+    assert check.check_mail([alice()], tmp_path)[0] == 0
+
+
+def test_a_confirmation_that_came_twice_is_noticed(tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        keep_mail(tmp_path, "Your tickets", "ABCD2345", "alice@usher.example", number)
+    found, [failure] = check.check_mail([alice()], tmp_path)
+    assert (found, "(ABCD2345) has 2" in failure) == (0, True)
+
+
+BUSY = """
+import sys, psycopg
+with psycopg.connect(sys.argv[1]) as conn:
+    conn.execute("SELECT count(*) FROM generate_series(1, 3000000)")
+    print("done", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.processes
+def test_what_postgresql_does_counts_for_the_process_that_asked_for_it(
+    conn: Conn, database_url: str
+) -> None:
+    server = int(Path(f"/proc/{own_backend(conn)}/stat").read_text().rpartition(")")[2].split()[1])
+    command = [sys.executable, "-c", BUSY, database_url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        meter = Meter(lambda: {"client": [client.pid], "postgres": [server]}, time.monotonic())
+        client.stdout.readline()
+        meter.end_phase("busy", conn, {"crowd": 1.5})
+        meter.end_phase("idle", conn, {"crowd": 0.5})
+        client.communicate(b"")
+    assert meter.cpu_s["busy"]["postgres for client"] >= 0.1
+    assert meter.cpu_s["idle"].get("postgres for client", 0) < 0.1
+    whole = meter.cpu_s["busy"]["all"] + meter.cpu_s["idle"]["all"]
+    assert meter.cpu_s["sale"] == {"all": pytest.approx(whole)}
+
+
+def own_backend(conn: Conn) -> int:
+    return int(one(conn.execute("SELECT pg_backend_pid() AS pid"))["pid"])
 
 
 def test_a_difference_between_the_gateways_books_and_ours_is_noticed() -> None:

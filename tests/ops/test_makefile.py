@@ -42,6 +42,7 @@ def test_a_variable_that_a_target_does_not_take_is_refused(words: list[str], unk
     "words",
     [
         ["demo", "PLAN=hall.json", "BUYERS=5", "ARGS=--seed 3"],
+        ["demo", "SEATS=500"],
         ["run", "PORT=8001"],
         ["chaos", "MINUTES=30", "ARGS=--seed 7"],
         ["test", "ARGS=-k 'a b'"],
@@ -57,9 +58,9 @@ def test_a_variable_that_a_target_takes_is_taken(words: list[str]) -> None:
 def test_each_variable_in_a_recipe_is_one_that_its_target_takes() -> None:
     """A new one belongs into the target's line TAKES_..., or it could not be given."""
     for target, recipe in RECIPES.items():
-        recipe = recipe.replace("$(DEMO_ARGS)", "$(PLAN) $(BUYERS) $(ARGS)")
+        recipe = recipe.replace("$(DEMO_ARGS)", "$(PLAN) $(SEATS) $(BUYERS) $(ARGS)")
         used = set(re.findall(r"\$\((?:if \$\()?([A-Z]+)\)", recipe)) & {
-            "ARGS", "PLAN", "BUYERS", "MINUTES", "PORT", "FORM",
+            "ARGS", "PLAN", "SEATS", "BUYERS", "MINUTES", "PORT", "FORM",
         }  # fmt: skip
         words = [target, *(f"{name}=1" for name in used)]
         assert make(*words).returncode == 0, words

@@ -71,24 +71,21 @@ class Sandbox:
         """Forget all objects, calls and faults; limits and the endpoint given at start stay."""
         self._post("reset", {})
 
+    def close(self) -> None:
+        """Close the connection to it."""
+        self._http.close()
+
     def stop(self) -> None:
         """Stop it cleanly."""
-        self._http.close()
+        self.close()
         self.process.terminate()
-        self._wait()
+        wait_or_kill(self.process)
 
     def kill(self) -> None:
         """Kill it, as in a crash."""
-        self._http.close()
+        self.close()
         self.process.kill()
-        self._wait()
-
-    def _wait(self) -> None:
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        wait_or_kill(self.process)
 
     def _get(self, path: str, **query: str) -> Json:
         return checked(
@@ -99,6 +96,14 @@ class Sandbox:
         return checked(
             self._http.post(f"{self.url}/_sandbox/{path}", json=body, timeout=ANSWER_SECONDS)
         )
+
+
+def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def checked(answer: requests.Response) -> Json:
@@ -125,11 +130,31 @@ def running_sandbox(**options: object) -> Iterator[Sandbox]:
 
 def start_sandbox(**options: object) -> Sandbox:
     """As `running_sandbox`, but the caller stops it. Raises RuntimeError if it does not start."""
+    return wait_for_sandbox(spawn_sandbox(**options))
+
+
+@contextmanager
+def starting_sandbox(**options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """As `running_sandbox`, but its process, which other things can start beside; see
+    wait_for_sandbox."""
+    process = spawn_sandbox(**options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        wait_or_kill(process)
+
+
+def spawn_sandbox(**options: object) -> subprocess.Popen[bytes]:
     chosen = {"port": 0, "account_rate": 0, "endpoint_rate": 0, **options}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
     # Tethered, so that it dies with its parent.
     command = [sys.executable, "-m", "ops.sandbox.stripe", *flags]
-    process = tethered(command, subprocess.PIPE, cwd=ROOT)
+    return tethered(command, subprocess.PIPE, cwd=ROOT)
+
+
+def wait_for_sandbox(process: subprocess.Popen[bytes]) -> Sandbox:
+    """Raises RuntimeError if it does not start."""
     assert process.stdout is not None
     # The line is printed once the socket accepts, after the state has been read.
     lines = []
