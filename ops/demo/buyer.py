@@ -62,9 +62,19 @@ class Sale:
     hold_seconds: int
     run: str
 
+    _looked_at: Json | None = None
+    _taken: frozenset[str] = frozenset()
+
     @property
     def path(self) -> str:
         return f"/v1/events/{self.event_id}"
+
+    async def taken(self) -> frozenset[str]:
+        """The seats that cannot be chosen now, as the chart shows them to all."""
+        document = await self.edge.get(f"{self.path}/availability")
+        if document is not self._looked_at:
+            self._looked_at, self._taken = document, frozenset(document["taken"])
+        return self._taken
 
 
 class Buyer:
@@ -99,8 +109,7 @@ class Buyer:
             return {"quantity": person.quantity, "admission": True}
         seats = await self._seats_by_name() if person.named or person.late else None
         if seats:
-            kept = set(seats) & set(self.sale.hall.kept(set()))
-            return {"seats": seats, "accessible": len(kept)}
+            return {"seats": seats, "accessible": len(self.sale.hall.all_kept.intersection(seats))}
         wish: Json = {"quantity": person.quantity, "together": person.together}
         if person.category is not None:
             wish["category"] = person.category
@@ -110,8 +119,7 @@ class Buyer:
 
     async def _seats_by_name(self) -> list[str] | None:
         """Choose seats on the chart. Late buyers look for a seat that is only sold by its name."""
-        path = f"{self.sale.path}/availability"
-        taken = set((await self.sale.edge.get(path))["taken"])
+        taken = await self.sale.taken()
         if not self.person.late:
             return self.sale.hall.choose(self.person.quantity, taken, self.person.dice)
         kept = self.sale.hall.kept(taken)

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -73,9 +73,10 @@ class Hall:
             if not is_kept(seat):
                 rows[seat["zone"], seat["row"], seat["category"]].append(seat)
         self.rows = [sorted(row, key=lambda seat: (seat["x"], seat["y"])) for row in rows.values()]
+        self.all_kept = frozenset(self.kept(frozenset()))
         self.accessible = sum(seat["accessible"] for seat in self.seats)
 
-    def choose(self, quantity: int, taken: set[str], dice: random.Random) -> list[str] | None:
+    def choose(self, quantity: int, taken: Set[str], dice: random.Random) -> list[str] | None:
         """Choose neighbouring seats that are not in `taken`; None when none are found."""
         for row in dice.sample(self.rows, min(len(self.rows), 20)):
             free = [seat["guid"] for seat in row if seat["guid"] not in taken]
@@ -84,7 +85,7 @@ class Hall:
                 return free[start : start + quantity]
         return None
 
-    def kept(self, taken: set[str]) -> list[str]:
+    def kept(self, taken: Set[str]) -> list[str]:
         """Free accessible seats and companion seats."""
         return [s["guid"] for s in self.seats if is_kept(s) and s["guid"] not in taken]
 
