@@ -4,15 +4,16 @@ a backend belongs to the process at the other end of its connection. Linux only;
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from db.connections import Conn
 from ops.local.cpu import PROC, TICKS, find_descendants, process_stats, read_stat
 
 BACKENDS = """
-SELECT pid, client_port FROM pg_stat_activity
+SELECT pid, client_port, inet_server_port() AS port FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND client_port > 0
 """
+ESTABLISHED = "01"
 ALL = "all"
 SALE = "sale"  # all phases with a crowd
 SERVER, CROWD = "postgres", "crowd"
@@ -40,22 +41,22 @@ class Meter:
         """Count what backends did until now: one that has ended cannot be asked any more."""
         if not PROC.exists():
             return
-        ports = {row["pid"]: row["client_port"] for row in conn.execute(BACKENDS)}
-        if unknown := ports.keys() - self._clients.keys():
-            self._find_clients({ports[pid]: pid for pid in unknown})
-        for pid in ports:
+        found = {row["pid"]: row for row in conn.execute(BACKENDS)}
+        if unknown := [row for pid, row in found.items() if pid not in self._clients]:
+            self._find_clients(unknown)
+        for pid in found:
             if (stat := read_stat(pid)) and pid in self._clients:
                 self._count(f"{SERVER} for {self._clients[pid]}", pid, stat[1])
 
-    def _find_clients(self, backends: Mapping[int, int]) -> None:
-        """Note which process is at the other end of each backend's connection, by port."""
-        sockets = sockets_by_port()
+    def _find_clients(self, backends: Sequence[Mapping[str, int]]) -> None:
+        """Note which process is at the other end of each backend's connection."""
+        sockets = sockets_to(backends[0]["port"])
         stats = process_stats()
         for name, pids in self.roots().items():
             held = {link for pid in find_descendants(pids, stats) for link in sockets_of(pid)}
-            for port, backend in backends.items():
-                if name != SERVER and sockets.get(port) in held:
-                    self._clients[backend] = name
+            for backend in backends:
+                if name != SERVER and sockets.get(backend["client_port"]) in held:
+                    self._clients[backend["pid"]] = name
 
     def _count(self, name: str, pid: int, ticks: int) -> None:
         self._used[name] += max(0, ticks - self._counted.get(pid, 0))
@@ -98,13 +99,19 @@ def children_s() -> dict[str, float]:
     return {"others": times.children_user + times.children_system}
 
 
-def sockets_by_port() -> dict[int, str]:
-    """The TCP sockets of this machine by their local port, as links in /proc name them."""
+def sockets_to(port: int) -> dict[int, str]:
+    """The sockets that are connected to a port of this machine, by their own port, as links in
+    /proc name them."""
     found = {}
     for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        found[int(fields[1].rpartition(":")[2], 16)] = f"socket:[{fields[9]}]"
+        _, ours, theirs, state, *others = line.split()
+        if state == ESTABLISHED and port_of(theirs) == port:
+            found[port_of(ours)] = f"socket:[{others[5]}]"
     return found
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def sockets_of(pid: int) -> list[str]:
