@@ -68,6 +68,7 @@ class Places:
         self._free = most
         self._waiting: list[deque[asyncio.Future[None]]] = [deque() for _ in SHARES]
         self._got = [0.0 for _ in SHARES]  # places by kind, divided by its share
+        self._now = 0.0  # what the kind had got that was served last
 
     @asynccontextmanager
     async def place(self, kind: int) -> AsyncIterator[None]:
@@ -83,8 +84,7 @@ class Places:
     async def _wait(self, kind: int) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self._waiting[kind]:  # what it did not ask for meanwhile is no credit
-            others = [self._got[other] for other, queue in enumerate(self._waiting) if queue]
-            self._got[kind] = max(self._got[kind], min(others, default=0.0))
+            self._got[kind] = max(self._got[kind], self._now)
         self._waiting[kind].append(turn)
         try:
             await turn
@@ -98,6 +98,7 @@ class Places:
             kind = min(kinds, key=self._got.__getitem__)
             turn = self._waiting[kind].popleft()
             if not turn.done():
+                self._now = self._got[kind]
                 self._got[kind] += 1 / SHARES[kind]
                 turn.set_result(None)
                 return

@@ -107,9 +107,13 @@ class Buyer:
         person = self.person
         if person.with_pass:
             return {"quantity": person.quantity, "admission": True}
-        seats = await self._seats_by_name() if person.named or person.late else None
-        if seats:
-            return {"seats": seats, "accessible": len(self.sale.hall.all_kept.intersection(seats))}
+        if person.late and person.number % 2:
+            kept = self.sale.hall.wish_for_kept(await self.sale.taken())
+            if kept is not None:
+                self.told.quantity = kept["quantity"]
+                return kept
+        if person.named and (seats := await self._seats_by_name()):
+            return {"seats": seats}
         wish: Json = {"quantity": person.quantity, "together": person.together}
         if person.category is not None:
             wish["category"] = person.category
@@ -118,12 +122,9 @@ class Buyer:
         return wish
 
     async def _seats_by_name(self) -> list[str] | None:
-        """Choose seats on the chart. Late buyers look for a seat that is only sold by its name."""
+        """Choose seats on the chart."""
         taken = await self.sale.taken()
-        if not self.person.late:
-            return self.sale.hall.choose(self.person.quantity, taken, self.person.dice)
-        kept = self.sale.hall.kept(taken)
-        return [kept[self.person.number % len(kept)]] if kept else None
+        return self.sale.hall.choose(self.person.quantity, taken, self.person.dice)
 
     async def _join(self, wish: Json) -> Json | None:
         """Join and return the entry; None when the sale was already over."""

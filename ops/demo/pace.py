@@ -17,6 +17,7 @@ OPENS_IN_S = 1.0  # buyers look every half second
 PART_OF_HOLD = 0.5
 LOOK_BACK_S = 4.0
 FIRST_CAP, LEAST_CAP, MOST_CAP = 100, 30, 1000
+GROWS = 1.3  # a second at most: payments that come through together say little about the next ones
 WORTH_IT = 0.15  # smaller changes are not made
 
 
@@ -56,7 +57,8 @@ class Pace:
         began, before = self._paid[0]
         if at <= began or not paid:
             return
-        cap = suitable_cap((paid - before) / (at - began), self.hold_seconds)
+        suitable = suitable_cap((paid - before) / (at - began), self.hold_seconds)
+        cap = min(suitable, round(self.cap * GROWS))
         if abs(cap - self.cap) > WORTH_IT * self.cap:
             self.organiser.patch(f"{self.path}/lane", {"in_flight_cap": cap})
             self.cap = cap

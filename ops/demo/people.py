@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,7 +36,8 @@ ASKS_TWICE = 0.02
 
 @dataclass(frozen=True)
 class Person:
-    """One buyer. `arrives_s` counts from the opening; `late` ones come when the others are done.
+    """One buyer. `arrives_s` counts from the opening; `late` ones come when no seat is free any
+    more, for what is given back and for what is kept.
 
     `flexible`: wants one seat, and accepts any. `named`: chooses seats on the chart before joining
     the queue or, `with_pass`, after it.
@@ -73,10 +74,15 @@ class Hall:
             if not is_kept(seat):
                 rows[seat["zone"], seat["row"], seat["category"]].append(seat)
         self.rows = [sorted(row, key=lambda seat: (seat["x"], seat["y"])) for row in rows.values()]
-        self.all_kept = frozenset(self.kept(frozenset()))
+        self.places = [seat["guid"] for seat in self.seats if seat["accessible"]]
+        self.companions = [
+            seat["guid"] for seat in self.seats if seat["companion"] and not seat["accessible"]
+        ]
         self.accessible = sum(seat["accessible"] for seat in self.seats)
 
-    def choose(self, quantity: int, taken: Set[str], dice: random.Random) -> list[str] | None:
+    def choose(
+        self, quantity: int, taken: set[str] | frozenset[str], dice: random.Random
+    ) -> list[str] | None:
         """Choose neighbouring seats that are not in `taken`; None when none are found."""
         for row in dice.sample(self.rows, min(len(self.rows), 20)):
             free = [seat["guid"] for seat in row if seat["guid"] not in taken]
@@ -85,9 +91,13 @@ class Hall:
                 return free[start : start + quantity]
         return None
 
-    def kept(self, taken: Set[str]) -> list[str]:
-        """Free accessible seats and companion seats."""
-        return [s["guid"] for s in self.seats if is_kept(s) and s["guid"] not in taken]
+    def wish_for_kept(self, taken: set[str] | frozenset[str]) -> Json | None:
+        """The wish for a place that is kept for a wheelchair, with one for a companion if it is
+        free, since those are not sold alone; None when no such place is free."""
+        if taken.issuperset(self.places):
+            return None
+        alone = taken.issuperset(self.companions)
+        return {"quantity": 1 if alone else 2, "accessible": 1, "together": False}
 
 
 def is_kept(seat: Json) -> bool:

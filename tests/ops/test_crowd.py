@@ -163,6 +163,17 @@ def test_a_kind_that_asked_for_nothing_has_no_credit() -> None:
     assert asyncio.run(come_later())[:8].count(COMING) == 4
 
 
+def test_a_kind_that_comes_when_no_other_waits_has_no_credit_either() -> None:
+    """Sign-ups first, then joins alone, then buyers with seats beside the joins."""
+
+    async def come_in_turn() -> list[int]:
+        places = Places(1)
+        await serve_in_order(places, [COMING, HOLDING] * 20 + [COMING] * 200)
+        return await serve_in_order(places, [JOINING] * 40 + [HOLDING] * 40)
+
+    assert asyncio.run(come_in_turn())[:20].count(HOLDING) >= 15
+
+
 def test_a_request_that_is_given_up_leaves_its_place_to_the_next() -> None:
     async def give_up() -> list[int]:
         places = Places(1)

@@ -159,7 +159,17 @@ def test_named_seats_are_free_ones_side_by_side_and_never_kept_ones() -> None:
     taken = {f"{row}-{seat}" for row in (1, 2, 3, 4, 5) for seat in range(1, WIDTH + 1)} | {"6-8"}
     assert hall.choose(5, taken, person.dice) == ["6-5", "6-6", "6-7", "6-9", "6-10"]
     assert hall.choose(6, taken, person.dice) is None
-    assert hall.kept(taken) == ["6-1", "6-2", "6-3", "6-4"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "quantity"),
+    [(set(), 2), ({"6-1", "6-2"}, 2), ({"6-2", "6-4"}, 1), ({"6-1", "6-3"}, None)],
+)
+def test_a_late_buyer_asks_for_a_wheelchair_place_that_is_free_with_a_companion(
+    taken: set[str], quantity: int | None
+) -> None:
+    wish = chart().wish_for_kept(taken)
+    assert (wish and wish["quantity"]) == quantity
 
 
 # What the checks would notice: one true story, and one change at a time.
