@@ -7,6 +7,7 @@ fetched once for all buyers, for as long as its Cache-Control allows.
 import asyncio
 import contextlib
 import heapq
+import math
 import re
 import time
 from collections import deque
@@ -24,7 +25,8 @@ Json = dict[str, Any]
 PATIENCE_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 NO_NUMBER = 2**63
-BOARD_S = 1.0
+BOARD_S = 0.5
+ENDED_S = 1.0  # within which a queue is told that nothing is left
 
 HOLDING, LOOKING, JOINING, COMING = range(4)
 SHARES = (8, 4, 2, 2)
@@ -227,12 +229,12 @@ class Board:
         return number if number > self.serving else NO_NUMBER
 
     async def watch(self) -> None:
-        """Read the document every second, until cancelled.
+        """Read the document twice a second, until cancelled.
 
         The whole crowd shares one copy, so poll_after_s, meant for single clients, is ignored, and
         so is the time for which caches may keep it.
         """
-        waiting, was_over = 0, False
+        waiting, over_since = 0, math.inf
         while True:
             document = await self.edge.get(self.path, fresh=True)
             is_over = document.get("sale") in ("over", "sold_out")
@@ -242,9 +244,9 @@ class Board:
                 self.full.set()
             # The seats of the last booking are sold a moment before the queue is told that it is
             # over: an entry that is read in between is read in vain.
-            if is_over and (waiting == 0 or was_over):
+            over_since = min(over_since, time.monotonic()) if is_over else math.inf
+            if is_over and (waiting == 0 or time.monotonic() - over_since > ENDED_S):
                 self.ended.set()
-            was_over = is_over
             self._call(NO_NUMBER if self.ended.is_set() or emptied else self.serving)
             await asyncio.sleep(BOARD_S)
 

@@ -1,6 +1,7 @@
 """One buyer, from signing up to the outcome. Only the public API is used."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,9 @@ ENDED = ("confirmed", "expired", "cancelled", "failed")
 
 # Bookings do not say when to poll again: first soon, since most payments take a moment, then less.
 FIRST_LOOK_S, LOOK_GROWS, LONGEST_LOOK_S = 0.6, 1.6, 4.0
-# A buyer who has waited in the queue for longer than this part of the time to pay does not abandon
-# seats. So those that are abandoned come back while others still wait, and not at the very end.
-LONG_WAIT = 0.25
+# Seats are abandoned by buyers who got them within this part of the time to pay after the opening.
+# So they come back while others still wait, and not at the very end.
+ABANDONED_WITHIN = 0.25
 # The public document says whose turn it is; the buyer's own entry is still read now and then.
 OWN_LOOK_S = 120.0
 # Between polls of a standby entry, for which seats may come back. Well below the demo's hold time,
@@ -61,6 +62,8 @@ class Sale:
     event_id: int
     hold_seconds: int
     run: str
+
+    opened_at: float = math.inf
 
     _looked_at: Json | None = None
     _taken: frozenset[str] = frozenset()
@@ -233,7 +236,7 @@ class Buyer:
     async def _pay(self, booking: Json) -> Json:
         """Pay in this person's manner; return the booking after that."""
         manner = self.person.manner
-        if manner == "walks_away" and not self._waited_long():
+        if manner == "walks_away" and not self._is_late():
             return booking
         await asyncio.sleep(min(self.person.dice.expovariate(1.5), 3))
         first = {"declined": DECLINED, "gives_up": DECLINED, "authenticates": CAUTIOUS}
@@ -244,8 +247,9 @@ class Buyer:
             booking = await self._try_card(booking, GOOD)
         return booking
 
-    def _waited_long(self) -> bool:
-        return (self.told.wait_s or 0) > LONG_WAIT * self.sale.hold_seconds
+    def _is_late(self) -> bool:
+        since = time.monotonic() - self.sale.opened_at
+        return since > ABANDONED_WITHIN * self.sale.hold_seconds
 
     async def _try_card(self, booking: Json, card: str) -> Json:
         """One attempt to pay, until its outcome is known."""
@@ -271,7 +275,7 @@ class Buyer:
 
     async def _give_up(self, booking: Json) -> Json:
         """Half of these buyers cancel the booking; the others let it expire."""
-        if self.person.dice.random() < 0.5 or self._waited_long():
+        if self.person.dice.random() < 0.5 or self._is_late():
             path = f"{self.sale.path}/bookings/{booking['id']}"
             await self.api.call("DELETE", path, token=self.token, expect=(202, 204, 409))
             return await self._look(booking["id"])

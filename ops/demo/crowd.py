@@ -65,6 +65,7 @@ class Crowd:
             self.opening = time.monotonic() + left
             await asyncio.sleep(min(left, LOOK_FOR_OPENING_S))
             if left <= LOOK_FOR_OPENING_S:
+                self.sale.opened_at = self.opening
                 self._open.set()
 
     async def _all(self, buyers: Iterable[Buyer], act: Callable[[Buyer], Awaitable[None]]) -> None:

@@ -160,7 +160,7 @@ def test_a_kind_that_asked_for_nothing_has_no_credit() -> None:
         await serve_in_order(places, [HOLDING, COMING] * 50)
         return await serve_in_order(places, [COMING] * 8 + [JOINING] * 8)
 
-    assert asyncio.run(come_later())[:8].count(COMING) == 4
+    assert 3 <= asyncio.run(come_later())[:8].count(COMING) <= 5
 
 
 def test_a_kind_that_comes_when_no_other_waits_has_no_credit_either() -> None:
