@@ -2,6 +2,7 @@
 in than can pay in time."""
 
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,11 +44,8 @@ class Pace:
             return
         self._opened = True
         opening = datetime.now(UTC) + timedelta(seconds=OPENS_IN_S)
-        try:
+        with suppress(requests.RequestException):  # then it opens when it was to
             self.organiser.patch(self.path, {"on_sale_at": opening.isoformat()})
-        except requests.HTTPError as error:
-            if error.response is None or error.response.status_code != 409:
-                raise  # 409: it has opened meanwhile
 
     def keep(self, at: float, paid: int) -> None:
         """Set the cap anew. at: seconds of a clock; paid: how many bookings are paid by then."""
@@ -60,8 +58,9 @@ class Pace:
         suitable = suitable_cap((paid - before) / (at - began), self.hold_seconds)
         cap = min(suitable, round(self.cap * GROWS))
         if abs(cap - self.cap) > WORTH_IT * self.cap:
-            self.organiser.patch(f"{self.path}/lane", {"in_flight_cap": cap})
-            self.cap = cap
+            with suppress(requests.RequestException):  # the next second is another chance
+                self.organiser.patch(f"{self.path}/lane", {"in_flight_cap": cap})
+                self.cap = cap
 
 
 def suitable_cap(per_second: float, hold_seconds: int) -> int:
