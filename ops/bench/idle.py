@@ -11,7 +11,8 @@ from pathlib import Path
 
 from db.connections import Conn, one
 from ops.bench import events
-from ops.bench.measure import Options, Row, Stopwatch, cpu_seconds, state, timed
+from ops.bench.measure import Options, Row, Stopwatch, state, timed
+from ops.local.cpu import cpu_seconds
 from ops.local.servers import connected
 from ops.local.stack import Stack
 
