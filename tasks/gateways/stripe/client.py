@@ -255,6 +255,6 @@ def connections(base: str) -> urllib3.PoolManager:
     proxy = select_proxy(base, get_environ_proxies(base))
     if proxy is None:
         return urllib3.PoolManager(**options)
-    proxy = prepend_scheme_if_needed(proxy, "http")
+    proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
     headers = HTTPAdapter().proxy_headers(proxy)
     return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
