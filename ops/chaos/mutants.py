@@ -317,8 +317,7 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/booking_groups.py",
-                'log.warning("a group breaks up", error=f"{type(error).__name__}: {error}")\n'
-                "            return None\n",
+                'log.warning("a group breaks up", error=why, exc_info=told)\n            return None\n',
                 f"{MET}\n            raise\n",
             ),
         ),

@@ -327,7 +327,7 @@ def test_each_task_of_a_message_fails_by_its_own_history(shop: Running) -> None:
 
     def work(lease: Lease) -> None:
         with lease.transaction() as conn:
-            outbox.finish(conn, [lease.ids[2]], lease.token)
+            outbox.finish(conn, [good], lease.token)
         raise Passing
 
     script.work = work
