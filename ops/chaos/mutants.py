@@ -317,7 +317,8 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/booking_groups.py",
-                'log.warning("a group breaks up", error=why, exc_info=told)\n            return None\n',
+                'log.warning("a group breaks up", error=why, exc_info=told)\n'
+                "            return None\n",
                 f"{MET}\n            raise\n",
             ),
         ),
