@@ -7,12 +7,13 @@ are refused without the database.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import jwt
 
 from db.runtime.errors import NotAllowed, NotSignedIn
-from web.support.signing import sign, verify
+from web.support.signing import read_own, sign, verify
 
 GOOD_FOR = timedelta(hours=24)
 
@@ -42,15 +43,27 @@ def sign_queue_token(queue_token: QueueToken, since: datetime | None = None) -> 
 def read_queue_token(token: str, event_id: int) -> QueueToken:
     """Verify a queue token. Errors: NotSignedIn (wrong, expired, or of another event)."""
     try:
-        claims = verify(token, "queue", ["event", "entry", "number"])
-        queue_token = QueueToken(
-            claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"])
-        )
+        queue_token = _queue_token(verify(token, "queue", ["event", "entry", "number"]))
     except (jwt.InvalidTokenError, ValueError) as error:
         raise NotSignedIn("This queue ticket is wrong or has expired: read your entry.") from error
     if queue_token.event_id != event_id:
         raise NotSignedIn("This queue ticket is for another event.")
     return queue_token
+
+
+def read_own_queue_token(token: str, event_id: int) -> QueueToken | None:
+    """A queue token of the event, if that is certain at once. None: `read_queue_token` says what is
+    wrong, if anything is."""
+    claims = read_own(token, "queue")
+    try:
+        queue_token = _queue_token(claims) if claims else None
+    except (KeyError, ValueError):
+        return None
+    return queue_token if queue_token and queue_token.event_id == event_id else None
+
+
+def _queue_token(claims: dict[str, Any]) -> QueueToken:
+    return QueueToken(claims["event"], UUID(claims["entry"]), claims["number"], int(claims["sub"]))
 
 
 @dataclass(frozen=True)

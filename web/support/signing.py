@@ -1,9 +1,20 @@
 """Keys that are derived from SECRET_KEY, one for each purpose, so that what one of them has signed
 is worth nothing elsewhere. OLD_SECRET_KEYS are still believed, so that a key can be changed while
-tokens that it has signed are in use."""
+tokens that it has signed are in use.
+
+What is signed are JWTs with one header. So what is read most, a token that the present key has
+signed and that has not expired, is signed and read by a few lines here, a fifth of the library's
+time. The library reads all others, and says what is wrong with them.
+"""
 
 import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from calendar import timegm
+from datetime import datetime
 from functools import cache
+from time import time
 from typing import Any, Literal
 
 import jwt
@@ -20,9 +31,17 @@ def key_for(purpose: Purpose, secret: str = "") -> bytes:
     return _derive(secret or settings().secret_key, purpose)
 
 
+HEADER = urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=") + b"."
+FOREIGN = {"iat", "iss", "jti", "nbf"}
+"""Claims that mean something to the library, and that no token of ours has."""
+
+
 def sign(claims: dict[str, Any], purpose: Purpose) -> str:
-    """Sign claims with the present key; `aud` says the purpose, too."""
-    return jwt.encode(claims | {"aud": purpose}, key_for(purpose), algorithm="HS256")
+    """Sign claims with the present key; `aud` says the purpose, too. `exp` is a datetime."""
+    exp: datetime = claims["exp"]
+    whole = claims | {"exp": timegm(exp.utctimetuple()), "aud": purpose}
+    signed = HEADER + _encode(json.dumps(whole, separators=(",", ":")).encode())
+    return (signed + b"." + _signature(signed, purpose)).decode()
 
 
 def verify(
@@ -32,6 +51,9 @@ def verify(
 
     Errors: jwt.InvalidTokenError.
     """
+    claims = read_own(token, purpose)
+    if claims is not None and all(claims.get(name) is not None for name in required):
+        return claims
     options: Any = {"require": ["aud", "exp", "sub", *required], "verify_exp": check_time}
     *others, last = (settings().secret_key, *settings().old_keys)
     for secret in others:
@@ -40,6 +62,41 @@ def verify(
         except jwt.InvalidSignatureError:
             continue
     return _verify(token, _derive(last, purpose), purpose, options)
+
+
+def read_own(token: str, purpose: Purpose) -> dict[str, Any] | None:
+    """The claims of a token that `sign` has made with the present key, and that has not expired.
+    None: the library finds out what else it is."""
+    signed, dot, signature = token.encode(errors="replace").rpartition(b".")
+    if not (dot and signed.startswith(HEADER)):
+        return None
+    if not hmac.compare_digest(_signature(signed, purpose), signature):
+        return None
+    claims = _decode(signed[len(HEADER) :])
+    return claims if claims and _is_own(claims, purpose) else None
+
+
+def _is_own(claims: dict[str, Any], purpose: Purpose) -> bool:
+    """Whether the claims are as `sign` writes them, and have not expired."""
+    exp, sub = claims.get("exp"), claims.get("sub")
+    is_signed_here = claims.get("aud") == purpose and isinstance(sub, str)
+    return is_signed_here and not FOREIGN & claims.keys() and type(exp) is int and exp > time()
+
+
+def _signature(signed: bytes, purpose: Purpose) -> bytes:
+    return _encode(hmac.digest(key_for(purpose), signed, "sha256"))
+
+
+def _encode(content: bytes) -> bytes:
+    return urlsafe_b64encode(content).rstrip(b"=")
+
+
+def _decode(payload: bytes) -> dict[str, Any] | None:
+    try:
+        claims = json.loads(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    except (Error, ValueError, RecursionError):
+        return None
+    return claims if isinstance(claims, dict) else None
 
 
 def _verify(token: str, key: bytes, purpose: Purpose, options: Any) -> dict[str, Any]:
