@@ -5,20 +5,20 @@ Only callers open transactions: `with transaction() as conn:`. Every function of
 or the mail server begins with `refuse_transaction()`.
 
 Behind a pooler in transaction mode (DATABASE_POOLER) each transaction may have another session.
-Therefore nothing is prepared, limits are set in each transaction, and what needs a session connects
-directly.
+Therefore nothing is prepared (unless DATABASE_PREPARED says that the pooler can follow it), limits
+are set in each transaction, and what needs a session connects directly.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from select import POLLIN, poll
-from threading import Lock
+from threading import Lock, local
 from time import monotonic
 from typing import Any
 
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, OperationalError
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -115,7 +115,8 @@ def behind_pooler() -> bool:
 
 def session_options() -> dict[str, Any]:
     """What every connection through DATABASE_URL needs."""
-    return TO_NOTICE_LOSS | ({"prepare_threshold": None} if behind_pooler() else {})
+    prepares = settings().database_prepared == "on"
+    return TO_NOTICE_LOSS | ({} if prepares else {"prepare_threshold": None})
 
 
 class Limits:
@@ -205,6 +206,66 @@ def autocommit() -> Iterator[Conn]:
             if conn.autocommit and not conn.closed:
                 conn.autocommit = False
     reach_commit("after", None)
+
+
+class Kept:
+    """A connection that a thread keeps for itself, and that ends with it."""
+
+    def __init__(self, of: Pool) -> None:
+        at_once = {"prepare_threshold": 0} if settings().database_prepared == "on" else {}
+        options = {"row_factory": dict_row, "application_name": "usher", **session_options()}
+        url = settings().database_url
+        self.conn = Connection[DictRow].connect(url, autocommit=True, **options | at_once)
+        if Limits.statement or Limits.lock:
+            _set_limits(self.conn, for_transaction=False)
+        self.pool = of
+        self.listener = poll()
+        self.listener.register(self.conn.fileno(), POLLIN)
+
+    def __del__(self) -> None:
+        if hasattr(self, "conn"):
+            self.conn.close()
+
+    def is_good(self) -> bool:
+        """Whether the server has not closed it, and the pool with the same settings is in use."""
+        return not (self.conn.closed or self.pool.closed or self.listener.poll(0))
+
+
+class Own(local):
+    """The connection of the thread that asks for it."""
+
+    kept: Kept | None = None
+
+
+_own = Own()
+
+
+@contextmanager
+def own_connection() -> Iterator[Conn]:
+    """This thread's own connection, on which every statement commits by itself: for one statement
+    of a request that comes many times a second. Nothing is checked out, set or given back.
+
+    It is opened when a connection of the pool has worked: the pool alone finds out whether the
+    database is there. Behind a pooler it is one of the pool's, as in `autocommit`.
+
+    Errors: psycopg_pool.PoolTimeout when no connection is free within 3 s.
+    """
+    kept = _own.kept
+    if kept is not None and kept.is_good():
+        yield kept.conn
+        reach_commit("after", None)
+        return
+    close_own_connection()
+    with autocommit() as conn:
+        yield conn
+    if not behind_pooler():
+        with suppress(OperationalError):
+            _own.kept = Kept(pool())
+
+
+def close_own_connection() -> None:
+    """Close this thread's own connection, if it has one."""
+    _own.kept = None
 
 
 @contextmanager

@@ -34,6 +34,9 @@ class Settings:
     """smtp://[user:password@]host:port, or smtps://…"""
     database_pooler: str = "off"
     """on: DATABASE_URL is a pooler in transaction mode, such as PgBouncer."""
+    database_prepared: str = ""
+    """on or off: whether statements are prepared. By default off behind a pooler, since PgBouncer
+    follows prepared statements only from 1.21 on, and with its max_prepared_statements."""
     database_direct_url: str = ""
     """postgresql://… without the pooler, for what needs a session; by default DATABASE_URL."""
     mail_from: str = "Usher <tickets@usher.example>"
@@ -48,7 +51,8 @@ class Settings:
     stripe_api_base: str = "https://api.stripe.com"
     log_level: str = "info"
     pool_size: int = 8
-    """Database connections per process; at least as many as it has threads."""
+    """Database connections per process; at least as many as it has threads. A thread of a web
+    process opens one more for itself, for the requests of a crowd."""
     drain_batch: int = 500
     """Entries decided in one transaction."""
     gateway_limit: float = 20.0
@@ -131,6 +135,7 @@ class Settings:
         """Set what was left out and follows from other settings."""
         derived: dict[str, object] = {
             "cache_url": urlsplit(self.redis_url)._replace(path="/1").geturl(),
+            "database_prepared": "off" if self.database_pooler == "on" else "on",
             "rate_limits": "on" if self.trusted_proxies else "off",
             "gateway_account_limit": 4 * self.gateway_limit,
             "live_streams_per_address": max(self.live_streams // 10, 10),
@@ -142,6 +147,8 @@ class Settings:
     def _check_words(self) -> None:
         if self.rate_limits not in ("on", "off"):
             raise SettingsError("RATE_LIMITS must be on or off")
+        if self.database_prepared not in ("on", "off"):
+            raise SettingsError("DATABASE_PREPARED must be on or off")
         if self.sign_up not in ("at_once", "by_mail"):
             raise SettingsError("SIGN_UP must be at_once or by_mail")
         if self.log_level not in ("debug", "info", "warning", "error"):

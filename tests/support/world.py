@@ -14,7 +14,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from db.accounts import api_keys
-from db.connections import Conn, one, open_pool, pool, set_statement_limits, transaction
+from db.connections import (
+    Conn,
+    close_own_connection,
+    one,
+    open_pool,
+    pool,
+    set_statement_limits,
+    transaction,
+)
 from db.runtime.logs import configure_logs
 from db.runtime.settings import Settings, settings
 from tests.support.theatre import Theatre
@@ -77,6 +85,7 @@ def is_well() -> bool:
 
 
 def close_pool() -> None:
+    close_own_connection()
     if open_pool.cache_info().currsize:
         pool().close()
     open_pool.cache_clear()
