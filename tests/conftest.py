@@ -1,10 +1,13 @@
 """What all tests have: see the modules of tests/support that are named here."""
 
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+from db.runtime.logs import Lines
 
 pytest_plugins = [
     "tests.support.started",
@@ -27,4 +30,5 @@ def logs_outlive_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "capsys" in request.fixturenames:
         structlog.reset_defaults()
+        Lines.stream = sys.stdout
         logging.basicConfig(handlers=[logging.NullHandler()], force=True)

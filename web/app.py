@@ -33,10 +33,10 @@ from web.api import (
     tickets,
     venues,
 )
+from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
 from web.pages import payment_result
 from web.queue import board
-from web.queue.fast_path import serve_fast_path
 from web.support import headers, metrics, openapi, rate_limits, token_epochs
 from web.support.blueprint import MAX_BODY, refuse_other_bodies
 from web.support.errors import register_errors
@@ -82,12 +82,13 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     served = metrics.measure_requests(app)
     trace_requests(app)
+    app.before_request(take_over)
     headers.protect_answers(app)
-    app.before_request(metrics.leave_out_other_methods)
     app.before_request(refuse_other_bodies)
     register_errors(app)
     token_epochs.keep_epochs(app)
     board.keep_boards(app)
+    events.keep_events(app)
     seats.keep_documents(app)
     lobbies.keep_lists(app)
     api = openapi.describe(app)
@@ -99,4 +100,5 @@ def create_app() -> Flask:
     app.register_blueprint(payment_result.blp)
     serve_fast_path(app, served)
     fast_path.serve_fast_path(app)
+    rate_limits.trust_proxies(app)
     return app

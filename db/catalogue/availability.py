@@ -11,14 +11,6 @@ from db.runtime.errors import NotFound
 sql = load("catalogue/availability")
 
 
-def get_plan_version(conn: Conn, event_id: int) -> int:
-    """The plan version that an opened event is pinned to. Errors: NotFound."""
-    row = maybe(conn.execute(sql.get_plan_version, {"event_id": event_id}))
-    if row is None:
-        raise NotFound
-    return int(row["plan_version_id"])
-
-
 def draw_chart(conn: Conn, plan_version_id: int) -> bytes:
     """The chart as JSON: {seats: [{guid, category, zone, row, number, x, y, accessible, …}]}."""
     row = one(conn.execute(sql.draw_chart, {"plan_version_id": plan_version_id}))

@@ -4,8 +4,11 @@
 follows in the same request or task. Lines hold ids, never names or addresses.
 """
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import structlog
 
@@ -13,8 +16,15 @@ from db.connections import current_trace
 from db.runtime.settings import settings
 
 
+class Lines:
+    """Where lines go."""
+
+    stream: TextIO = sys.stdout
+
+
 def configure_logs(process: str) -> None:
     """Send structlog's and the standard library's lines to standard output as JSON."""
+    Lines.stream = sys.stdout
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -35,6 +45,18 @@ def configure_logs(process: str) -> None:
     logging.basicConfig(handlers=[handler], level=max(level, logging.INFO), force=True)
     logging.getLogger("stripe").setLevel(max(level, logging.WARNING))  # two lines a call
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def write_info(event: str, **values: Any) -> None:
+    """Write the line that structlog's `info` would write, for what is logged at each request:
+    structlog takes the time of ten lines for one."""
+    if settings().log_level not in ("debug", "info"):
+        return
+    line = structlog.contextvars.get_contextvars() | values
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    line |= {"event": event, "level": "info", "timestamp": now}
+    Lines.stream.write(json.dumps(line, default=str) + "\n")
+    Lines.stream.flush()
 
 
 def bind_trace(trace: str | None) -> None:

@@ -1,6 +1,7 @@
 """The reference for requests: a minimal Flask app, under gunicorn like the web process.
 
-POST /rows is one INSERT into a table with one index. GET /document returns what was PUT there.
+POST /rows is one INSERT into a table with one index, GET /rows/<id> one SELECT by it. GET /document
+returns what was PUT there.
 """
 
 from flask import Flask, Response, jsonify, request
@@ -10,6 +11,7 @@ from db.runtime.settings import settings
 
 TABLE = "CREATE TABLE bare_rows (id bigserial PRIMARY KEY, quantity int, token text)"
 INSERT = "INSERT INTO bare_rows (quantity, token) VALUES (%s, %s) RETURNING id"
+SELECT = "SELECT id, quantity, token FROM bare_rows WHERE id = %s"
 
 
 def create_app() -> Flask:
@@ -27,6 +29,13 @@ def create_app() -> Flask:
             row = conn.execute(INSERT, given).fetchone()
         assert row is not None
         return jsonify(id=row[0]), 201
+
+    @app.get("/rows/<int:id>")
+    def get_row(id: int) -> Response:
+        with pool.connection() as conn:
+            row = conn.execute(SELECT, [id]).fetchone()
+        assert row is not None
+        return jsonify(id=row[0], quantity=row[1], token=row[2])
 
     @app.get("/document")
     def get_document() -> Response:

@@ -91,10 +91,10 @@ class Event:
 
 
 @contextmanager
-def configured(url: str) -> Iterator[None]:
+def configured(url: str, secret_key: str = "-" * 32) -> Iterator[None]:
     """Set the settings that functions of db/ read; the other servers named here are not called."""
     values = {"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1", "SMTP_URL": "smtp://127.0.0.1"}
-    values |= {"SECRET_KEY": "-" * 32, "STRIPE_API_KEY": "-", "STRIPE_WEBHOOK_SECRET": "-"}
+    values |= {"SECRET_KEY": secret_key, "STRIPE_API_KEY": "-", "STRIPE_WEBHOOK_SECRET": "-"}
     before = os.environ.copy()
     os.environ |= values
     settings.cache_clear()

@@ -2,8 +2,9 @@
 
     python -m ops.bench.load
 
-Reads a line of JSON on its standard input, `{port, path, method, count, first}`. Prepares `count`
-requests, each for another buyer beginning with the account `first`, and prints "ready". At the next
+Reads a line of JSON on its standard input, `{url, path, method, count, first, token}`. Prepares
+`count` requests, each for another buyer beginning with the account `first`, or all with the token,
+if it is given, and prints "ready". At the next
 line it sends them over a few connections as fast as they are answered, and prints how many were
 answered. All preparation is done before the clock runs.
 """
@@ -34,13 +35,15 @@ async def run() -> None:
         print(await send_all(asked["url"], requests, EXPECTED[asked["method"]]), flush=True)
 
 
-def prepare(url: str, path: str, method: str, count: int, first: int) -> Iterator[bytes]:
+def prepare(
+    url: str, path: str, method: str, count: int, first: int, token: str | None = None
+) -> Iterator[bytes]:
     body = json.dumps({"quantity": 2}).encode() if method == "POST" else b""
     for buyer in range(first, first + count):
         head = [
             f"{method} {path} HTTP/1.1",
             f"Host: {urlsplit(url).netloc}",
-            f"Authorization: Bearer {make_token(buyer)['token']}",
+            f"Authorization: Bearer {token or make_token(buyer)['token']}",
         ]
         if method == "POST":
             head += [f"Idempotency-Key: {buyer}", "Content-Type: application/json",

@@ -36,11 +36,13 @@ class Load:
     def __init__(self, process: "subprocess.Popen[str]", crowds: Crowds) -> None:
         self.process, self.crowds = process, crowds
 
-    def measure(self, kind: str, method: str, path: str) -> Sample:
-        """Time the options' number of requests to `web` or `bare`."""
+    def measure(self, kind: str, method: str, path: str, token: str | None = None) -> Sample:
+        """Time the options' number of requests to `web` or `bare`; with the token, or each for
+        another buyer."""
         urls = {"web": self.crowds.stack.web_url, "bare": self.crowds.bare_url}
-        asked = {"url": urls[kind], "path": path, "method": method, "first": next(strangers)}
-        self._ask(json.dumps(asked | {"count": self.crowds.options.requests}))
+        asked = {"url": urls[kind], "path": path, "method": method}
+        which = {"first": next(strangers), "token": token}
+        self._ask(json.dumps(asked | which | {"count": self.crowds.options.requests}))
         with timed(lambda: self.crowds.pids(kind)) as watch:
             answered = int(self._ask("go"))
         return Sample(answered, watch.seconds, watch.cpu_seconds)

@@ -17,6 +17,7 @@ from ops.bench import (
     queue_sales,
     saga,
     sale,
+    web_http,
 )
 from ops.bench.measure import Options, Row
 
@@ -31,7 +32,12 @@ ALONE = {
     **archive.ROWS,
     **idle.ROWS,
 }
-BEFORE_CROWDS = {**queue_http.ROWS, **queue_fairness.BEFORE_CROWDS, **queue_drain.ROWS}
+BEFORE_CROWDS = {
+    **queue_http.ROWS,
+    **web_http.ROWS,
+    **queue_fairness.BEFORE_CROWDS,
+    **queue_drain.ROWS,
+}
 NAMES = [*BEFORE_CROWDS, *ALONE]
 
 

@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotFound
 
 from db.connections import Conn
 from tests.support.world import Answer, Caller, Sale, small_hall
-from web.queue import fast_path
+from web import fast_path
 from web.support.blueprint import numbers_up_to
 
 PROBLEM = "application/problem+json"

@@ -47,9 +47,10 @@ def dotted(node: ast.ImportFrom) -> Iterator[str]:
 
 
 def names_used(path: Path) -> Iterator[str]:
-    """Attributes (`os.environ`) and names imported from modules (`from os import environ`)."""
+    """Attributes (`os.environ`) and names imported from modules (`from os import environ`).
+    `request.environ` is the request's."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) != "request":
             yield node.attr
         elif isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names)

@@ -7,7 +7,7 @@ from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.bookings import bookings
-from db.connections import Conn, autocommit
+from db.connections import Conn, own_connection
 from db.payments import payments, return_urls
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
@@ -16,6 +16,7 @@ from web.queue.tokens import read_pass
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.client_address import client_hash
+from web.support.dumping import compile_dump
 from web.support.enumerations import (
     ANY_METHOD,
     BOOKING_STATE,
@@ -169,6 +170,9 @@ class Booking(BookingSummary):
     )
 
 
+dump_booking = compile_dump(Booking())
+
+
 class MyBooking(BookingSummary):
     """A booking in the list of its buyer."""
 
@@ -278,8 +282,13 @@ def list_bookings(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @blp.response(200, Booking)
 def get_booking(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Your booking, with its seats and its payment's state."""
-    with autocommit() as conn:
-        return bookings.get_booking(conn, event_id, booking_id, buyer_id())
+    return look_up_booking(event_id, booking_id, buyer_id())
+
+
+def look_up_booking(event_id: int, booking_id: UUID, buyer_id: int) -> dict[str, Any]:
+    """A buyer's own booking. Errors: NotFound."""
+    with own_connection() as conn:
+        return bookings.get_booking(conn, event_id, booking_id, buyer_id)
 
 
 @blp.route(BOOKING, methods=["DELETE"])

@@ -1,14 +1,19 @@
 """Events: public pages, and changes by organisers."""
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
+from flask import Flask, Response, current_app, g, request
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
 from web.support.auth import caller, caller_if_any, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.dumping import compile_dump, to_json
 from web.support.enumerations import EVENT_STATE, METHOD
 from web.support.fields import (
     Answer,
@@ -25,6 +30,7 @@ from web.support.fields import (
     unique,
 )
 from web.support.pages import Page
+from web.support.snapshots import Snapshots
 
 blp = Blueprint("events", __name__, url_prefix="/v1/events", description="Events and their prices")
 
@@ -287,13 +293,59 @@ def list_events(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 @blp.route("/<id:event_id>")
 @blp.doc(security=[{}, {"api_key": []}])
 @blp.response(200, Event)
-def get_event(event_id: int) -> dict[str, Any]:
+def get_event(event_id: int) -> Any:
     """An event with its prices; a draft is only shown to its organiser."""
     organisation = caller_if_any()
+    if organisation is None:
+        return Response(public_events().get(event_id).document(), mimetype="application/json")
     with autocommit() as conn:
-        return events.get_event(
-            conn, event_id, organisation.scope if organisation else events.PUBLIC
-        )
+        return events.get_event(conn, event_id, organisation.scope)
+
+
+dump_event = compile_dump(Event())
+
+
+@dataclass(frozen=True)
+class PublicEvent:
+    """An event as all see it. Only `server_time` differs from answer to answer: it stands between
+    the two parts of the document."""
+
+    parts: tuple[bytes, bytes]
+    read_at: tuple[datetime, float]
+    """By the database's clock, and by monotonic()."""
+    plan_version_id: int
+
+    def document(self) -> bytes:
+        database, process = self.read_at
+        now = database + timedelta(seconds=monotonic() - process)
+        return now.isoformat().encode().join(self.parts)
+
+
+def _show(event_id: int, _: PublicEvent | None) -> PublicEvent:
+    with autocommit() as conn:
+        row = events.get_event(conn, event_id, events.PUBLIC)
+    read_at = row["server_time"], monotonic()
+    name = b'"server_time":"'
+    before, _name, after = to_json(dump_event(row)).partition(name)
+    return PublicEvent((before + name, after[after.index(b'"') :]), read_at, row["plan_version_id"])
+
+
+def keep_events(app: Flask) -> None:
+    app.extensions["public_events"] = Snapshots(_show, seconds=1, most=200)
+    app.after_request(forget_changed)
+
+
+def public_events() -> Snapshots[PublicEvent]:
+    """Events as all see them, at most a second old."""
+    kept: Snapshots[PublicEvent] = current_app.extensions["public_events"]
+    return kept
+
+
+def forget_changed(answer: Response) -> Response:
+    """Show an organiser's change at once, at least in this process."""
+    if "caller" in g and request.method not in ("GET", "HEAD"):
+        public_events().forget((request.view_args or {}).get("event_id", 0))
+    return answer
 
 
 @blp.route("/<id:event_id>", methods=["PATCH"])

@@ -1,19 +1,23 @@
 """The queue of an event: join, poll, take a pass, leave."""
 
+import json
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from marshmallow import ValidationError, fields, validates_schema
 
-from db.connections import autocommit
+from db.connections import autocommit, own_connection
 from db.queue import entries
 from db.runtime.settings import settings
 from web.api.wishes import SeatsWish
-from web.queue.board import ENDLESS, read_board
+from web.queue.board import ENDLESS, Board, read_board
 from web.queue.tokens import Pass, QueueToken, read_queue_token, sign_pass, sign_queue_token
 from web.support.auth import bearer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
+from web.support.dumping import compile_dump, to_json
 from web.support.enumerations import ENTRY_STATE, PASS_STATE, SALE, STATE_HINT
 from web.support.fields import (
     BIGGEST_ID,
@@ -46,6 +50,9 @@ class Wish(SeatsWish):
         chosen = (given["seats"], given["category"], given["accessible"])
         if given["admission"] and any((*chosen, "expected_total" in given)):
             raise ValidationError("Seats are chosen later, with the pass.", "admission")
+
+
+WISH = Wish()
 
 
 class Number(StrictInteger):
@@ -133,6 +140,9 @@ class Entry(Answer):
     )
 
 
+dump_entry = compile_dump(Entry())
+
+
 class EntryChanges(Schema):
     """What a buyer agrees to while the entry waits."""
 
@@ -216,10 +226,14 @@ def get_queue(event_id: int) -> Response:
     """The queue's public document; it is the same for all clients, so it can be cached."""
     board = read_board(event_id)
     answer = Response(board.document, mimetype="application/json")
-    answer.headers["Cache-Control"] = "public, max-age=2"
+    answer.headers["Cache-Control"] = CACHED
     answer.set_etag(board.etag, weak=True)  # unchanged while only as_of changes
     answer.make_conditional(request)
     return answer
+
+
+CACHED = "public, max-age=2"
+PRIVATE = "private, no-store"
 
 
 @blp.route("/position")
@@ -230,19 +244,23 @@ def get_position(given: dict[str, str | None], event_id: int) -> Response:
     """Your place by your queue ticket, as a bearer token or in the query."""
     queue_token = read_queue_token(given["ticket"] or bearer(), event_id)
     spend_account(queue_token.buyer_id, verified=False)
-    board, number = read_board(event_id), queue_token.number
-    answer = jsonify(
-        number=number,
-        ahead=board.ahead(number) if number > 0 else None,
-        now_serving=board.now_serving,
-        estimated_wait_s=board.estimated_wait(number),
-        sale=board.sale,
-        state_hint="look" if board.is_called(number) else "waiting",
-        poll_after_s=board.poll_after_number(number),
-        as_of=board.queue["as_of"].isoformat(),
-    )
-    answer.headers["Cache-Control"] = "private, no-store"
+    body = to_json(tell_position(read_board(event_id), queue_token.number))
+    answer = Response(body, mimetype="application/json")
+    answer.headers["Cache-Control"] = PRIVATE
     return answer
+
+
+def tell_position(board: Board, number: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "ahead": board.ahead(number) if number > 0 else None,
+        "now_serving": board.now_serving,
+        "estimated_wait_s": board.estimated_wait(number),
+        "sale": board.sale,
+        "state_hint": "look" if board.is_called(number) else "waiting",
+        "poll_after_s": board.poll_after_number(number),
+        "as_of": board.queue["as_of"].isoformat(),
+    }
 
 
 @blp.route("", methods=["POST"])
@@ -258,33 +276,56 @@ def get_position(given: dict[str, str | None], event_id: int) -> Response:
 )
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
     """Join the queue and get a number; the same key and wish again get the same entry, and 200."""
-    key = required_key()
-    asked = wish | {"event_id": event_id, "buyer_id": buyer_id(), "key": key}
-    with autocommit() as conn:
-        entry = entries.join_queue(conn, asked | {"sha256": fingerprint(wish)})
-    board = read_board(event_id)
+    entry = add_entry(wish, fingerprint(wish), event_id, buyer_id(), required_key())
+    body = to_json(tell_joined(entry, event_id, buyer_id(), read_board(event_id)))
+    answer = Response(body, 200 if entry["replayed"] else 201, mimetype="application/json")
+    if entry["replayed"]:
+        answer.headers["Idempotent-Replayed"] = "true"
+    return answer
+
+
+def add_entry(
+    wish: dict[str, Any], sha256: bytes, event_id: int, buyer_id: int, key: str
+) -> dict[str, Any]:
+    """The entry of a new request, or of an earlier one with the same key. Errors: those of
+    entries.join_queue."""
+    asked = {"event_id": event_id, "buyer_id": buyer_id, "key": key, "sha256": sha256}
+    with own_connection() as conn:
+        return entries.join_queue(conn, wish | asked)
+
+
+def tell_joined(
+    entry: dict[str, Any], event_id: int, buyer_id: int, board: Board
+) -> dict[str, Any]:
+    """The answer to joining. A repeated request gets the same: same seed, same time of signing."""
     path = f"/v1/events/{event_id}"
-    queue_token = QueueToken(event_id, entry["id"], entry["number"], buyer_id())
-    answer = jsonify(
-        id=entry["id"],
-        number=entry["number"],
-        state=entry["state"],
-        joined_at=entry["joined_at"].isoformat(),
-        # A repeated request gets the same answer: same seed, and same time of signing.
-        poll_after_s=board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
-        ticket=sign_queue_token(queue_token, since=entry["joined_at"]),
-        links={
+    queue_token = QueueToken(event_id, entry["id"], entry["number"], buyer_id)
+    return {
+        "id": str(entry["id"]),
+        "number": entry["number"],
+        "state": entry["state"],
+        "joined_at": entry["joined_at"].isoformat(),
+        "poll_after_s": board.poll_after(_ahead(entry, board.waiting), seed=entry["number"]),
+        "ticket": sign_queue_token(queue_token, since=entry["joined_at"]),
+        "links": {
             "self": f"{path}/queue/{entry['id']}",
             "queue": f"{path}/queue",
             "position": f"{path}/queue/position",
             "stream": f"{settings().live_url}{path}/queue/stream",
             "event": path,
         },
-    )
-    answer.status_code = 200 if entry["replayed"] else 201
-    if entry["replayed"]:
-        answer.headers["Idempotent-Replayed"] = "true"
-    return answer
+    }
+
+
+@lru_cache(maxsize=1000)
+def read_usual_wish(body: bytes) -> tuple[dict[str, Any], bytes] | None:
+    """The wish that a body holds, and its fingerprint, read once for all buyers with the same: it
+    must not be changed. None: there is something wrong with it."""
+    try:
+        wish: dict[str, Any] = WISH.load(json.loads(body.decode()))
+    except (ValueError, RecursionError, ValidationError):
+        return None
+    return wish, fingerprint(wish)
 
 
 WAITING = ("lobby", "waiting", "standby", "admitted")
@@ -304,10 +345,17 @@ def get_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
 
 
 def _read_entry(event_id: int, entry_id: UUID) -> dict[str, Any]:
-    with autocommit() as conn:
-        entry = entries.get_entry(conn, event_id, entry_id, buyer_id())
+    return look_up_entry(event_id, entry_id, buyer_id(), read_board)
+
+
+def look_up_entry(
+    event_id: int, entry_id: UUID, buyer_id: int, read_board: Callable[[int], Board]
+) -> dict[str, Any]:
+    """A buyer's own entry, as it is told. Errors: NotFound."""
+    with own_connection() as conn:
+        entry = entries.get_entry(conn, event_id, entry_id, buyer_id)
     entry["poll_after_s"] = None
-    entry["ticket"] = sign_queue_token(QueueToken(event_id, entry_id, entry["number"], buyer_id()))
+    entry["ticket"] = sign_queue_token(QueueToken(event_id, entry_id, entry["number"], buyer_id))
     if entry["state"] in WAITING:
         board = read_board(event_id)
         if entry["ahead"]:

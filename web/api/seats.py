@@ -5,6 +5,7 @@ from marshmallow import fields
 
 from db.catalogue import availability
 from db.connections import autocommit
+from web.api.events import public_events
 from web.support.blueprint import Blueprint
 from web.support.fields import Answer, StrictInteger
 from web.support.snapshots import Snapshots
@@ -62,8 +63,8 @@ class Availability(Answer):
 
 
 A_DAY = 86_400
-OLDEST_CHART = 60
-OLDEST_AVAILABILITY = 10
+CHART_CACHED = "public, max-age=60"
+AVAILABILITY_CACHED = "public, max-age=10"
 
 
 def _draw_chart(plan_version_id: int, _: bytes | None) -> bytes:
@@ -93,12 +94,11 @@ def _kept(name: str, id: int) -> bytes:
 def get_chart(event_id: int) -> Response:
     """All seats. The chart changes only when the event is moved to another plan version, which
     `/availability` tells; ask again with its `ETag`."""
-    with autocommit() as conn:
-        plan_version_id = availability.get_plan_version(conn, event_id)
+    plan_version_id = public_events().get(event_id).plan_version_id
     answer = Response(mimetype="application/json")
-    tag = f"plan-version-{plan_version_id}"
+    tag = chart_tag(plan_version_id)
     answer.set_etag(tag)
-    answer.cache_control.public, answer.cache_control.max_age = True, OLDEST_CHART
+    answer.headers["Cache-Control"] = CHART_CACHED
     if request.if_none_match.contains_weak(tag):  # proxies that compress make tags weak
         answer.status_code = 304
     else:
@@ -106,11 +106,14 @@ def get_chart(event_id: int) -> Response:
     return answer
 
 
+def chart_tag(plan_version_id: int) -> str:
+    return f"plan-version-{plan_version_id}"
+
+
 @blp.route("/availability")
 @blp.response(200, Availability)
 def get_availability(event_id: int) -> Response:
     """The number of free seats in each category, and the seats that are taken."""
     answer = Response(_kept("free_seats", event_id), mimetype="application/json")
-    answer.cache_control.public = True
-    answer.cache_control.max_age = OLDEST_AVAILABILITY
+    answer.headers["Cache-Control"] = AVAILABILITY_CACHED
     return answer

@@ -18,11 +18,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import psycopg
 from flask import Flask
 
-from db.connections import autocommit
+from db.connections import own_connection
 from db.payments.notifications import TOLERANCE, take_notification
 from web.notifications.reading import MAX_BODY, WANTED, read_notification, read_signature
 from web.support import headers
-from web.support.metrics import RequestMetrics
+from web.support.request_metrics import RequestMetrics
 from web.support.tracing import begin_request, end_request
 
 PATH = "/webhooks/stripe"
@@ -77,7 +77,7 @@ def take_at_once(body: bytes, header: str) -> bool:
         if event["type"] not in WANTED:
             # By this process's clock, which may be wrong: nothing is done with it in any case.
             return time.time() - signed_at < TOLERANCE
-        with autocommit() as conn:
+        with own_connection() as conn:
             taken = take_notification(conn, read_notification(event, text, signed_at))
     except (ValueError, TypeError, LookupError, RecursionError, psycopg.Error):
         return False

@@ -5,6 +5,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any, NamedTuple, cast
+from wsgiref.types import WSGIEnvironment
 
 import jwt
 import structlog
@@ -16,8 +17,8 @@ from db.connections import autocommit
 from db.runtime.errors import NotAllowed, NotSignedIn
 from web.support.fields import BIGGEST_ID
 from web.support.rate_limits import spend_account, spend_api_key
-from web.support.signing import Purpose, sign, verify
-from web.support.token_epochs import current_epochs
+from web.support.signing import Purpose, read_own, sign, verify
+from web.support.token_epochs import TokenEpochs, current_epochs
 
 View = Callable[..., Any]
 
@@ -69,12 +70,35 @@ def read_code(code: str) -> tuple[Signed, datetime]:
 def _read(token: str, audience: Purpose, *, check_time: bool = True) -> tuple[Signed, int]:
     try:
         claims = verify(token, audience, [], check_time=check_time)
-        signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
-        if not 0 < signed.account_id <= BIGGEST_ID:
-            raise ValueError(claims["sub"])
-        return signed, int(claims["exp"])
+        return _signed(claims), int(claims["exp"])
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise NotSignedIn("This token is wrong or has expired.") from error
+
+
+def _signed(claims: dict[str, Any]) -> Signed:
+    """Errors: ValueError, TypeError."""
+    signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
+    if not 0 < signed.account_id <= BIGGEST_ID:
+        raise ValueError(claims["sub"])
+    return signed
+
+
+def usual_buyer(environ: WSGIEnvironment, epochs: TokenEpochs) -> Signed | None:
+    """The buyer who asks, if a token of ours says so and nothing else can. None: Flask finds out
+    who asks, or says what is wrong.
+
+    The place for all that may come to say who asks, and for whom: a session's cookie with its CSRF
+    token, a language, test mode. Until then a cookie is left to Flask.
+    """
+    token = token_in(environ.get("HTTP_AUTHORIZATION", ""))
+    claims = read_own(token, "buyer")
+    if claims is None or "HTTP_COOKIE" in environ:
+        return None
+    try:
+        signed = _signed(claims)
+    except (ValueError, TypeError):
+        return None
+    return None if epochs.has_ended(signed.account_id, signed.n) else signed
 
 
 def token_in(header: str) -> str:

@@ -33,9 +33,13 @@ REQUIRED_KEY_HEADER = KEY_HEADER | {"required": True}
 def given_key() -> str | None:
     """The Idempotency-Key, if given; 400 when it is malformed."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable()):
+    if key is not None and not is_key(key):
         abort(400, "Idempotency-Key must be 1 to 255 printable ASCII characters.")
     return key
+
+
+def is_key(text: str) -> bool:
+    return 0 < len(text) <= 255 and text.isascii() and text.isprintable()
 
 
 def required_key() -> str:

@@ -4,31 +4,20 @@ import hmac
 from collections.abc import Iterator
 from ipaddress import ip_address
 from time import monotonic
-from typing import cast
 
 import psycopg
-from flask import Flask, Request, Response, abort, request
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    generate_latest,
-)
+from flask import Flask, Response, abort, request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from prometheus_flask_exporter import PrometheusMetrics
 from psycopg.errors import LockNotAvailable, QueryCanceled
 from psycopg_pool import PoolTimeout
 
 from db.connections import transaction
 from db.maintenance.health import Gauge, read_gauges
 from db.runtime.settings import settings
-
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-
-METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+from web.support.request_metrics import RequestMetrics
 
 GAUGES = {
     "queue_depth": ("Entries waiting, up to 10,000 an event", ["event"]),
@@ -93,56 +82,27 @@ class DatabaseGauges(Collector):
             self._gauges, self._reachable = [], False
 
 
-class RequestMetrics:
-    """The exporter's metrics, for requests that are answered without Flask."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        known = registry._names_to_collectors
-        self._times = cast(Histogram, known["usher_http_request_duration_seconds"])
-        self._totals = cast(Counter, known["usher_http_request_total"])
-
-    def count(self, method: str, rule: str, status: int, seconds: float) -> None:
-        self._times.labels(method=method, rule=rule, status=status).observe(seconds)
-        self._totals.labels(method=method, status=status).inc()
-
-
 def measure_requests(app: Flask) -> Counter:
     """Count and time requests by rule, not by path, since there is no limit to paths.
 
-    Returns a counter for requests that do not reach Flask (web/queue/fast_path.py).
+    Returns a counter for documents that are answered without being counted so (web/fast_path.py).
     """
     registry = CollectorRegistry()
-    PrometheusMetrics(
-        app,
-        path=None,
-        group_by=rule,
-        buckets=BUCKETS,
-        registry=registry,
-        defaults_prefix="usher",
-    )
-    app.extensions["request_metrics"] = RequestMetrics(registry)
+    counted = RequestMetrics(registry)
+    app.extensions["request_metrics"] = counted
     gauges = DatabaseGauges()
-    app.add_url_rule("/metrics", "metrics", lambda: _answer_scrape(registry, gauges))
+    app.add_url_rule("/metrics", "metrics", lambda: _answer_scrape(registry, counted, gauges))
     help_text = "Queue documents served by the fast path"
     return Counter("usher_queue_documents_served", help_text, registry=registry)
 
 
-def leave_out_other_methods() -> None:
-    """Do not count methods that HTTP does not have: each invented one would make a series. They are
-    refused as those that a path does not have, and not as an error of the server, of which a
-    stranger could make as many as an alert needs."""
-    if request.method not in METHODS:
-        request.prom_do_not_track = True  # type: ignore[attr-defined]
-
-
-def rule(request: Request) -> str:
-    return request.url_rule.rule if request.url_rule else "none"
-
-
-def _answer_scrape(own: CollectorRegistry, gauges: DatabaseGauges) -> Response:
+def _answer_scrape(
+    own: CollectorRegistry, metrics: RequestMetrics, gauges: DatabaseGauges
+) -> Response:
     forwarded = any(name in request.headers for name in FORWARDED)
     if not may_scrape(request.headers.get("Authorization", ""), request.remote_addr, forwarded):
         abort(404)
+    metrics.add_up()
     return _scrape(own, gauges)
 
 

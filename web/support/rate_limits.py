@@ -6,7 +6,7 @@ share an address. Counts are in Redis (CACHE_URL); while it is away, each proces
 itself. The setting LIMITS changes the table, and answers say what is left (RateLimit-*).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -130,20 +130,21 @@ class Limiter:
             return False
         return any(found in network for network in self.networks)
 
-    def spend(self, kind: str, ids: dict[str, str]) -> None:
-        """Count a request of a class by those ids for which the table has limits.
+    def spend(self, kind: str, ids: dict[str, str], known: "Known | None" = None) -> None:
+        """Count a request of a class by those ids for which the table has limits. known: where to
+        keep what was counted; by default that of Flask's request.
 
         Errors: TooMany.
         """
         if wanted := self._limits_of(kind, ids):
             counted = self.counts.add([(name, limit) for _, name, limit in wanted])
-            note_tightest(counted)
+            note(counted, known)
             refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: c.is_exceeded)
 
     def take_back(self, kind: str, ids: dict[str, str]) -> None:
         """Undo what `spend` counted."""
         if wanted := self._limits_of(kind, ids):
-            note_tightest(self.counts.take_back([(name, limit) for _, name, limit in wanted]))
+            note(self.counts.take_back([(name, limit) for _, name, limit in wanted]))
 
     def check(self, kind: str, ids: dict[str, str]) -> int:
         """Refuse a request whose limits are used up by what was counted before, and count nothing;
@@ -175,12 +176,25 @@ def refuse_exceeded(
         raise TooMany(*max(pairs, key=lambda pair: pair[0].reset))
 
 
-def note_tightest(counted: Sequence[Counted]) -> None:
-    """Keep the limit of which least is left, for the answer's headers. What was counted anew
-    replaces what is known."""
-    known: dict[tuple[str, str], Counted] = g.setdefault("counted", {})
-    known |= {(c.name, str(c.limit)): c for c in counted}
-    g.tightest = min(known.values(), key=lambda c: c.remaining / c.limit.amount)
+Known = dict[tuple[str, str], Counted]
+"""What was counted for a request, by name and limit."""
+
+
+def note(counted: Sequence[Counted], known: Known | None = None) -> None:
+    """Keep what was counted, for the answer's headers. What was counted anew replaces what is
+    known."""
+    kept: Known = g.setdefault("counted", {}) if known is None else known
+    kept |= {(c.name, str(c.limit)): c for c in counted}
+
+
+def tell_left(known: Known) -> dict[str, str]:
+    """Headers that say what is left of the limit of which least is left."""
+    tightest = min(known.values(), key=lambda c: c.remaining / c.limit.amount)
+    return {
+        "RateLimit-Limit": str(tightest.limit.amount),
+        "RateLimit-Remaining": str(tightest.remaining),
+        "RateLimit-Reset": str(tightest.reset),
+    }
 
 
 def parse_table(changes: str) -> dict[str, dict[str, list[RateLimitItem]]]:
@@ -210,8 +224,6 @@ def read_changes(changes: str) -> Iterator[tuple[str, str, str]]:
 
 def limit_requests(app: Flask) -> None:
     """Limit requests; call it after the blueprints are registered."""
-    if proxies := settings().trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     if settings().rate_limits == "off":
         return
     networks = [ip_network(text, strict=False) for text in settings().unlimited_addresses.split()]
@@ -224,35 +236,54 @@ def limit_requests(app: Flask) -> None:
     app.after_request(count_refused)  # before that: the last one runs first
 
 
+def trust_proxies(app: Flask) -> None:
+    """Read clients' addresses from X-Forwarded-For; call it last, for all that reads addresses."""
+    if proxies := settings().trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
+
+
 def current_limiter() -> Limiter | None:
     """The limiter; None: limits are off."""
     return cast(Limiter | None, current_app.extensions.get("rate_limits"))
 
 
 def request_class() -> str:
-    usual = "read" if request.method in ("GET", "HEAD", "OPTIONS") else "change"
-    return CLASSES.get(request.endpoint or "", usual)
+    return class_of(request.endpoint or "", request.method)
+
+
+def class_of(endpoint: str, method: str) -> str:
+    return CLASSES.get(endpoint, "read" if method in ("GET", "HEAD", "OPTIONS") else "change")
 
 
 def spend_address() -> None:
-    """Count the request by its address, and then for its event: what an address is refused takes
-    nothing from the event's limit. Errors: TooMany."""
+    """Count the request by its address, and then for its event. Errors: TooMany."""
     limiter = current_limiter()
-    if limiter is None or request.endpoint in UNLIMITED:
-        return
-    address = client()
+    if limiter is not None and request.endpoint not in UNLIMITED:
+        event_id = (request.view_args or {}).get("event_id")
+        spend_for_address(limiter, request_class(), client(), event_id, current_boards())
+
+
+def spend_for_address(
+    limiter: Limiter,
+    kind: str,
+    address: str,
+    event_id: int | None,
+    boards: Snapshots[Board],
+    known: Known | None = None,
+) -> None:
+    """Count a request by its address, and then for its event: what an address is refused takes
+    nothing from the event's limit. Errors: TooMany."""
     if not limiter.is_unlimited(address):
-        limiter.spend(request_class(), {"address": address})
-    event_id = (request.view_args or {}).get("event_id")
+        limiter.spend(kind, {"address": address}, known)
     if event_id:
-        by = "hot_event" if is_hot(event_id) else "event"
-        limiter.spend("event", {by: str(event_id)})
+        board = boards.peek(event_id)
+        is_hot = board is not None and board.waiting >= HOT
+        limiter.spend("event", {"hot_event" if is_hot else "event": str(event_id)}, known)
 
 
-def is_hot(event_id: int) -> bool:
+def current_boards() -> Snapshots[Board]:
     boards: Snapshots[Board] = current_app.extensions["queue_boards"]
-    board = boards.peek(event_id)
-    return board is not None and board.waiting >= HOT
+    return boards
 
 
 def spend_account(account_id: int, *, verified: bool) -> None:
@@ -262,13 +293,18 @@ def spend_account(account_id: int, *, verified: bool) -> None:
         return
     kind = request_class()
     limits = limiter.table.get(kind, {})
-    own = "account" if verified else "account_unverified"
-    by = own if own in limits else "account"
+    by = account_limit(limits, verified=verified)
     if may_be_refused := bool(limits.get("account_refused")):
         limiter.check(kind, {"account_refused": str(account_id)})
     limiter.spend(kind, {by: str(account_id)})
     if may_be_refused:
         g.account_spent = kind, by, str(account_id)
+
+
+def account_limit(limits: Mapping[str, object], *, verified: bool) -> str:
+    """The limit of a class for an account."""
+    own = "account" if verified else "account_unverified"
+    return own if own in limits else "account"
 
 
 def count_refused(answer: Response) -> Response:
@@ -330,9 +366,7 @@ def refuse(error: TooMany) -> Response:
 
 def add_headers(answer: Response) -> Response:
     """Say what is left of the tightest limit; not in a document that proxies give to others."""
-    tightest: Counted | None = g.get("tightest")
-    if tightest is not None and not answer.cache_control.public:
-        answer.headers["RateLimit-Limit"] = str(tightest.limit.amount)
-        answer.headers["RateLimit-Remaining"] = str(tightest.remaining)
-        answer.headers["RateLimit-Reset"] = str(tightest.reset)
+    known: Known = g.get("counted", {})
+    if known and not answer.cache_control.public:
+        answer.headers.update(tell_left(known))
     return answer

@@ -68,6 +68,11 @@ class Snapshots(Generic[Document]):
         kept = self._kept.get(id)
         return kept.document if kept is not None and not self._is_old(kept) else None
 
+    def forget(self, id: int) -> None:
+        """Make the next one anew, since what it shows was changed."""
+        with self._lock:
+            self._kept.pop(id, None)
+
     def _find(self, id: int) -> _Kept[Document]:
         with self._lock:
             kept = self._kept.get(id)

@@ -43,9 +43,12 @@ class TokenEpochs:
         least = self.least | {r["id"]: r["token_epoch"] for r in news}
         return TokenEpochs(least, max(r["tokens_ended_at"] for r in news) - LATE)
 
+    def has_ended(self, account_id: int, epoch: int) -> bool:
+        return epoch < self.least.get(account_id, 0)
+
     def refuse_ended(self, account_id: int, epoch: int) -> None:
         """Errors: NotSignedIn."""
-        if epoch < self.least.get(account_id, 0):
+        if self.has_ended(account_id, epoch):
             raise NotSignedIn("This token was ended: sign in again.")
 
 

@@ -1,5 +1,5 @@
 """The request's id: in every log line, in one line at the request's end, and as the trace of the
-tasks that it causes."""
+tasks that it causes. With that line the request is counted."""
 
 import re
 import secrets
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
 from db.connections import current_trace
-from web.support.metrics import RequestMetrics
+from db.runtime.logs import write_info
+from web.support.request_metrics import RequestMetrics
 
 SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-log = structlog.get_logger()
 
 
 def trace_requests(app: Flask) -> None:
     app.before_request(begin)
     app.after_request(end)
+    app.teardown_request(count_exception)
 
 
 def begin() -> None:
@@ -40,17 +40,26 @@ def begin_request(given: str, ids: Mapping[str, object]) -> str:
 
 def end(answer: Response) -> Response:
     answer.headers["X-Request-Id"] = g.request_id
-    rule = request.url_rule.rule if request.url_rule else None
-    _log_request(request.method, rule, answer.status_code, perf_counter() - g.began)
+    if began := g.pop("began", None):
+        rule = request.url_rule.rule if request.url_rule else None
+        end_request(_metrics(), request.method, rule, answer.status_code, began)
     return answer
 
 
-def end_request(metrics: RequestMetrics, method: str, rule: str, status: int, began: float) -> None:
-    """Count a request that did not reach Flask, and write its line."""
+def end_request(
+    metrics: RequestMetrics, method: str, rule: str | None, status: int, began: float
+) -> None:
+    """Count a request, and write its line."""
     seconds = perf_counter() - began
     metrics.count(method, rule, status, seconds)
-    _log_request(method, rule, status, seconds)
+    write_info("request", method=method, rule=rule, status=status, ms=round(seconds * 1000, 2))
 
 
-def _log_request(method: str, rule: str | None, status: int, seconds: float) -> None:
-    log.info("request", method=method, rule=rule, status=status, ms=round(seconds * 1000, 2))
+def count_exception(error: BaseException | None) -> None:
+    if error is not None:
+        _metrics().count_exception(request.method)
+
+
+def _metrics() -> RequestMetrics:
+    metrics: RequestMetrics = current_app.extensions["request_metrics"]
+    return metrics

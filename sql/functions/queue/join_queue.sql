@@ -4,7 +4,9 @@
    'terms', or another reason of check_wish (with the total, if that is why). Then nothing is stored. The lane
    is not locked. Seats are named
    under the lock of the sale, since their numbers change with the plan version (move_event).
-   Numbers come from the event's own sequence; in a lobby they are negative until the draw. */
+   Numbers come from the event's own sequence; in a lobby they are negative until the draw.
+   The usual case comes first, in one statement: on sale, no seats named, no total expected, and a buyer who
+   has neither asked with this key nor had seats. It is what the statements after it would do. */
 create or replace function join_queue(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
@@ -21,6 +23,31 @@ declare
 begin
     if p_guids is not null then
         perform lock_sale(p_event, false);
+    elsif p_expected is null and p_accessible = 0 and pg_try_advisory_xact_lock(
+            hashtextextended(format('join %s %s %s', p_event, p_buyer, p_key), 0)) then
+        insert into entries (event_id, number, state, organisation_id, buyer_id, quantity, category,
+            together, accessible, admission, idempotency_key, request_sha256, terms_accepted_at)
+        select p_event, nextval(format('entry_numbers_%s', p_event)::regclass), 'waiting',
+            e.organisation_id, p_buyer, p_quantity, p_category, p_together, 0, p_admission, p_key,
+            p_sha256, case when p_accept_terms then clock_timestamp() end
+        from events e
+        where e.id = p_event and e.state = 'on_sale' and clock_timestamp() >= e.on_sale_at
+            and clock_timestamp() < e.off_sale_at
+            and (e.lobby_closes_at is null or clock_timestamp() >= e.lobby_closes_at)
+            and (e.terms = '' or p_accept_terms) and p_quantity <= e.seats_per_buyer
+            and not exists (select from entries q where q.event_id = p_event
+                and q.buyer_id = p_buyer and q.idempotency_key = p_key)
+            and not exists (select from buyer_seats b where b.event_id = p_event
+                and b.buyer_id = p_buyer)
+            and (p_category is null or exists (select from event_categories c
+                where c.event_id = p_event and c.category = p_category))
+        on conflict (event_id, buyer_id) where entry_is_active(state)
+            do nothing
+        returning entries.id, entries.number, entries.state, entries.joined_at
+        into id, number, state, joined_at;
+        if found then
+            outcome := 'joined'; return;
+        end if;
     end if;
     select * into show from events where id = p_event and state <> 'draft';
     if not found then

@@ -1,7 +1,3 @@
--- get_plan_version --
--- The plan version of an event that was opened.
-SELECT plan_version_id FROM events WHERE id = %(event_id)s AND state <> 'draft'
-
 -- draw_chart --
 -- All seats of a plan version as the text of a JSON document. Postgres writes it, because it is long.
 SELECT json_build_object('seats', json_agg(json_build_object('guid', guid, 'category', category,
