@@ -10,7 +10,7 @@ are set in each transaction, and what needs a session connects directly.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from select import POLLIN, poll
@@ -29,6 +29,7 @@ Conn = Connection[DictRow]
 
 POOL_TIMEOUT = 3.0  # seconds
 TRY_AGAIN = 1.0  # seconds
+REFUSED = 60.0  # seconds
 
 TO_NOTICE_LOSS: dict[str, Any] = {
     "connect_timeout": 3,
@@ -235,6 +236,8 @@ class Own(local):
     """The connection of the thread that asks for it."""
 
     kept: Kept | None = None
+    not_before = 0.0
+    """When the next one is opened, if the server has refused one."""
 
 
 _own = Own()
@@ -258,9 +261,11 @@ def own_connection() -> Iterator[Conn]:
     close_own_connection()
     with autocommit() as conn:
         yield conn
-    if not behind_pooler():
-        with suppress(OperationalError):
+    if not behind_pooler() and monotonic() >= _own.not_before:
+        try:
             _own.kept = Kept(pool())
+        except OperationalError:  # it has no more for us: the pool's are enough
+            _own.not_before = monotonic() + REFUSED
 
 
 def close_own_connection() -> None:
