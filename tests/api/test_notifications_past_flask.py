@@ -151,6 +151,6 @@ def test_an_error_of_the_database_is_answered_by_flask(
     def fail() -> None:
         raise PoolTimeout("away")
 
-    monkeypatch.setattr(fast_path, "autocommit", fail)
+    monkeypatch.setattr(fast_path, "own_connection", fail)
     assert send(anybody, event).status_code == 200
     assert taken == [False]
