@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from db.connections import (
+    autocommit,
     close_own_connection,
     one,
     open_pool,
@@ -45,14 +46,14 @@ def test_a_thread_keeps_the_connection_that_follows_the_pools() -> None:
 def test_it_ends_with_its_thread() -> None:
     with ThreadPoolExecutor(1) as thread:
         pid = thread.submit(lambda: (who(), who()["pid"])).result()[1]
-    with pool().connection() as conn:
+    with autocommit() as conn:
         wait_until(lambda: not one(conn.execute(GONE, [pid]))["n"])
 
 
 def test_one_that_the_server_has_closed_is_not_used() -> None:
     who()
     pid = who()["pid"]
-    with pool().connection() as conn:
+    with autocommit() as conn:
         conn.execute("SELECT pg_terminate_backend(%s)", [pid])
         wait_until(lambda: not one(conn.execute(GONE, [pid]))["n"])
     assert who()["pid"] != pid
