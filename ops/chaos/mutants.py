@@ -341,6 +341,20 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="news_by_rank",
+        guard="a notification that goes further than known starts the task that looks",
+        description="the table of ranks has no higher rank for an authorisation than for a payment"
+        " that waits for its buyer",
+        form="tests/payments/test_saga.py::test_3ds_approved",
+        changes=(
+            Change(
+                "sql/functions/payments/is_news.sql",
+                "when 'payment authorised' then 3",
+                "when 'payment authorised' then 1",
+            ),
+        ),
+    ),
+    Mutant(
         name="answer_once",
         guard="a request that is repeated with its Idempotency-Key is not executed again",
         description="an earlier answer is never found; storing it twice is made harmless",
