@@ -352,6 +352,12 @@ MUTANTS = (
                 "when 'payment authorised' then 3",
                 "when 'payment authorised' then 1",
             ),
+            Change(
+                "sql/functions/payments/take_notification.sql",
+                "        if actor is null then\n",
+                "        if actor is null then\n            perform nextval('met')"
+                " where mine.state = 'requires_action' and p_says = 'authorised';\n",
+            ),
         ),
     ),
     Mutant(
