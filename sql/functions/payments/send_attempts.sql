@@ -1,16 +1,27 @@
-/* Marks attempts as sent that may be sent now, one after the other, so that each counts for the next: see
-   admit_attempt. Returns those that were marked; the others have to wait, or are refused. The arrays belong
-   together. */
+/* Marks attempts as sent that may be sent now: see admit_attempt. Each counts for the next of its buyer or
+   address. Returns those that were marked; the others have to wait, or are refused. None of them was sent before.
+   The arrays belong together. */
 create or replace function send_attempts(p_events bigint[], p_payments uuid[], p_limits jsonb)
-returns setof uuid language plpgsql as $$
+returns setof uuid language plpgsql
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     attempt record;
+    sent uuid[] := '{}';
 begin
     perform follow_each_other(p_events, p_payments);
-    for attempt in select * from unnest(p_events, p_payments) u(event_id, id) loop
-        if admit_attempt(attempt.event_id, attempt.id, p_limits) = 'go' then
-            perform mark_sent(attempt.event_id, attempt.id);
-            return next attempt.id;
+    for attempt in
+        select p.id, p.event_id, b.buyer_id, p.address_hash
+        from unnest(p_payments) with ordinality u(id, place)
+        join payments p on p.id = u.id and array_position(p_events, p.event_id) is not null
+        join bookings b on b.event_id = p.event_id and b.id = p.booking_id
+        where p.first_sent_at is null
+        order by u.place
+    loop
+        if decline_room(attempt.event_id, attempt.buyer_id, attempt.address_hash, p_limits, attempt.id, sent)
+                = 'go' then
+            sent := sent || attempt.id;
         end if;
     end loop;
+    perform mark_sent(p_events, sent);
+    return query select unnest(sent);
 end $$;

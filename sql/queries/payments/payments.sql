@@ -10,7 +10,7 @@ SELECT * FROM list_progress(%(event_ids)s, %(booking_ids)s, %(payment_ids)s, %(k
 
 -- mark_sent --
 -- Records, before the gateway is called, that an attempt is sent: its outcome may be unknown from now on.
-SELECT mark_sent(%(event_id)s, %(payment_id)s)
+SELECT mark_sent(ARRAY[%(event_id)s::bigint], ARRAY[%(payment_id)s::uuid])
 
 -- record_outcomes --
 -- Records what the gateway says about payments, where the state is the one that was read.
