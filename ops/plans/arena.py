@@ -13,10 +13,11 @@ CATEGORIES = ["Lower tier", "Middle tier", "Upper tier"]
 def arena(seats: int) -> dict[str, Any]:
     """A plan of exactly `seats` seats, filled block by block from the pitch outwards, as JSON."""
     size = ROWS * SEATS
+    rings = math.ceil(seats / (RING * size))
     return {
         "name": f"Arena of {seats}",
         "focal_point": {"x": 0, "y": 0},
-        "categories": [{"name": name, "color": "#00897b"} for name in CATEGORIES],
+        "categories": [{"name": name, "color": "#00897b"} for name in CATEGORIES[:rings]],
         "zones": [
             block(number, min(size, seats - number * size))
             for number in range(math.ceil(seats / size))

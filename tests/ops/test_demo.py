@@ -70,9 +70,13 @@ def test_as_many_bookings_are_in_flight_as_are_paid_in_half_of_their_hold(
     assert suitable_cap(paid_a_second, hold_seconds) == cap
 
 
-def test_an_arena_has_as_many_seats_as_were_asked_for(tmp_path: Path) -> None:
-    plan = read_plan(draw_arena(7, tmp_path / "var").read_bytes())
-    assert len(plan.seats) == 7
+@pytest.mark.parametrize("seats", [7, 40_000])
+def test_an_arena_has_as_many_seats_as_were_asked_for_and_none_of_its_categories_is_empty(
+    tmp_path: Path, seats: int
+) -> None:
+    plan = read_plan(draw_arena(seats, tmp_path / "var").read_bytes())
+    assert len(plan.seats) == seats
+    assert {seat.category for seat in plan.seats} == set(range(len(plan.categories)))
 
 
 @pytest.mark.faults("First minutes")
