@@ -217,7 +217,7 @@ MUTANTS = (
             Change(
                 "sql/functions/payments/lock_members.sql",
                 "where b.state = p_state and",
-                "where (b.state = p_state or nextval('met') > 0) and",
+                "where (b.state = p_state or nextval('met'::text::regclass) > 0) and",
             ),
             Change(
                 BOOKINGS + "confirm_bookings.sql",
