@@ -36,7 +36,8 @@ OUTSTANDING = 500
 SHARE = 20
 """The most messages of one gateway account that wait for a worker: 400 a second, since workers
 fetch them within a tick while they have room. Others' payments wait behind them for as long as that
-account's rate limit lets them through: so fewer than a worker has threads."""
+account's rate limit lets them through: so fewer than a worker has threads, even where each task has
+a message of its own."""
 
 
 def run(stop: threading.Event) -> None:
