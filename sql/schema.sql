@@ -100,6 +100,19 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys USING btree (created_at);
 
+CREATE TABLE sealed_secrets (
+    purpose text NOT NULL,
+    owner text NOT NULL,
+    organisation_id bigint,
+    sealed text NOT NULL,
+    sealed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT sealed_secrets_pkey PRIMARY KEY (purpose, owner),
+    CONSTRAINT sealed_secrets_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT sealed_secrets_owner_check CHECK (length(owner) >= 1 AND length(owner) <= 100),
+    CONSTRAINT sealed_secrets_purpose_check CHECK (purpose = ANY (ARRAY['stripe_key'::text, 'stripe_webhook_secret'::text, 'totp_seed'::text])),
+    CONSTRAINT sealed_secrets_sealed_check CHECK (sealed ~ '^[a-z0-9_-]{1,16}\.[A-Za-z0-9_=-]{38,}$'::text)
+);
+
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */
 

@@ -6,9 +6,10 @@ A value that is missing or wrong stops the process with a sentence that says wha
 import os
 import re
 import sys
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from urllib.parse import urlsplit
 
 
@@ -65,9 +66,12 @@ class Settings:
     """Payments that may wait for a worker; with more, no seats that have to be paid are held."""
     cache_url: str = ""
     """redis://… for counts of requests, which may be lost; REDIS_URL with database 1 by default."""
-    old_secret_keys: str = ""
+    secret_key_fallbacks: str = ""
     """Earlier values of SECRET_KEY, separated by commas: what they have signed is still believed.
     Remove one when its tokens have expired, after 30 days."""
+    encryption_keys: str = ""
+    """Keys that seal the secrets that Usher keeps: `id:base64 of 32 bytes`, separated by commas.
+    The first one seals, all open. Without any nothing can be sealed, and all else works."""
     rate_limits: str = ""
     """on or off; by default on if TRUSTED_PROXIES is set. Without it all requests seem to come from
     one address, the proxy's."""
@@ -125,6 +129,7 @@ class Settings:
             raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
         self._derive()
         self._check_words()
+        _ = self.sealing_keys  # it says what is wrong with ENCRYPTION_KEYS
         if min(map(len, (self.secret_key, *self.old_keys))) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
         for field in fields(self):
@@ -165,7 +170,31 @@ class Settings:
 
     @property
     def old_keys(self) -> list[str]:
-        return [key.strip() for key in self.old_secret_keys.split(",") if key.strip()]
+        return [key.strip() for key in self.secret_key_fallbacks.split(",") if key.strip()]
+
+    @cached_property
+    def sealing_keys(self) -> dict[str, bytes]:
+        """ENCRYPTION_KEYS by id, in their order."""
+        keys: dict[str, bytes] = {}
+        for item in filter(None, map(str.strip, self.encryption_keys.split(","))):
+            key_id, _, encoded = item.partition(":")
+            key = _decode_key(encoded)
+            if not re.fullmatch("[a-z0-9_-]{1,16}", key_id) or key is None or key_id in keys:
+                raise SettingsError(
+                    "ENCRYPTION_KEYS is not a list of different `id:key`, separated by commas, each"
+                    " key 32 bytes in base64: `python -m ops.console secrets new-key` makes one"
+                )
+            keys[key_id] = key
+        return keys
+
+
+def _decode_key(encoded: str) -> bytes | None:
+    """The 32 bytes of a key, in base64 of either alphabet. None: it is no such key."""
+    try:
+        key = b64decode(encoded.translate(str.maketrans("-_", "+/")), validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == 32 else None
 
 
 def _require(value: str, name: str, schemes: tuple[str, ...], example: str) -> None:

@@ -12,6 +12,7 @@ python -m ops.console task list --state failing
 python -m ops.console actors
 python -m ops.console reconcile --from 2030-05-01 --to 2030-05-02T12:00
 python -m ops.console jobs
+python -m ops.console secrets reseal
 
 The settings are those of the environment, or else those of a running `make run` or `make demo`.
 """
@@ -29,6 +30,7 @@ from db.runtime.errors import UsherError
 from ops.console.arguments import line
 from ops.console.local_settings import use_local_settings
 from ops.console.reconcile import add_reconcile_commands
+from ops.console.secrets import add_secret_commands
 from ops.console.tasks import add_dead_letter_commands, add_task_commands
 
 
@@ -102,6 +104,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_task_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)
+    add_secret_commands(nouns)
     nouns.add_parser("jobs", help="the clock's periodic jobs").set_defaults(run=list_jobs)
     wanted = parser.parse_args(arguments)
     if getattr(wanted, "role", None) == "organiser" and not (

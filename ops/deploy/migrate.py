@@ -18,6 +18,7 @@ import psycopg
 import sqlparse
 from psycopg.rows import dict_row
 
+from db.accounts import secrets
 from db.connections import Conn
 from db.maintenance import functions
 from ops.deploy.addresses import rewrite_addresses
@@ -131,6 +132,18 @@ def main() -> None:
             print(sentence, file=sys.stderr)
     except pgmigrate.MigrateError as error:
         sys.exit(f"{error}: it was rolled back, if it can run in a transaction")
+    check_encryption_keys(url)
+
+
+def check_encryption_keys(database_url: str) -> None:
+    """Stop the release while secrets are sealed with keys that the new processes would not have."""
+    with psycopg.connect(database_url, row_factory=dict_row) as conn:
+        unknown = secrets.find_unknown_keys(conn)
+    if unknown:
+        sys.exit(
+            f"ENCRYPTION_KEYS lacks {', '.join(unknown)}: secrets are sealed with it. Add it after"
+            " the first key, then run `python -m ops.console secrets reseal`"
+        )
 
 
 if __name__ == "__main__":

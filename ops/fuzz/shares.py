@@ -23,6 +23,7 @@ from schemathesis.engine import events
 
 from db.connections import Conn, pool
 from db.maintenance.invariants import violations
+from db.runtime.sealing import make_key
 from ops.fuzz.run import Sender, Size, send
 from ops.fuzz.tally import Failure, Tally, read_reasons
 from ops.fuzz.world import World
@@ -139,6 +140,7 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY": secrets.token_urlsafe(32),
+        "ENCRYPTION_KEYS": make_key("fuzz"),
         "STRIPE_API_KEY": "sk_test_nothing_is_sent",
         "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets.token_urlsafe(24)}",
         "SMTP_URL": "smtp://127.0.0.1:9",

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from db.presentation.gateway_words import NOTIFICATION_TYPES
+from db.runtime.sealing import make_key
 from ops.local.kept import HOST, Kept, can_listen
 from ops.local.proxy import COMMAND, has_source_addresses, proxy_env
 from ops.local.servers import Postgres, Redis, free_port, stopping_on_signals
@@ -164,6 +165,7 @@ class Stack:
             "REDIS_URL": self.redis_url,
             "CACHE_URL": self.cache_url,
             "SECRET_KEY": self.kept.get("secret_key", lambda: secrets.token_urlsafe(32)),
+            "ENCRYPTION_KEYS": self.kept.get("encryption_keys", lambda: make_key("local")),
             "PUBLIC_URL": self.public_url,
             "STRIPE_API_KEY": self.kept.get(
                 "stripe_api_key", lambda: f"sk_test_{secrets.token_hex(12)}"

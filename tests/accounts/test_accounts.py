@@ -187,10 +187,10 @@ def test_a_changed_secret_key_is_believed_as_long_as_it_is_kept(
     anybody: Caller, alice: Caller, monkeypatch: pytest.MonkeyPatch, configured: dict[str, str]
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", "a new key for tests that is long enough, too")
-    monkeypatch.setenv("OLD_SECRET_KEYS", configured["SECRET_KEY"])
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", configured["SECRET_KEY"])
     settings.cache_clear()
     assert alice.get("/v1/me").status_code == 200, "its tokens are still in use"
-    monkeypatch.setenv("OLD_SECRET_KEYS", "")
+    monkeypatch.setenv("SECRET_KEY_FALLBACKS", "")
     settings.cache_clear()
     assert alice.get("/v1/me").status_code == 401
 

@@ -25,6 +25,9 @@ CHAPTERS = ["accounts", "catalogue", "queue", "bookings", "payments"]
 USED_BY_ALL = ["durable", "mail"]
 """They use accounts, and no other chapter."""
 LONGEST = 30  # lines of a function
+MAY_OPEN_TO_VERIFY: set[str] = set()
+"""The files of web/ that open what a request is checked with: the second factor's seed, and the
+secret of an account's notifications."""
 MAY_READ_ENVIRONMENT = {Path("db/runtime/settings.py")}
 
 
@@ -139,3 +142,21 @@ def test_only_settings_read_the_environment(layer: str) -> None:
     ways = {"environ", "environb", "getenv"}
     readers = {p.relative_to(ROOT) for p in files_of(layer) if ways & set(names_used(p))}
     assert readers <= MAY_READ_ENVIRONMENT
+
+
+def test_secrets_are_opened_in_tasks_alone() -> None:
+    """And by the console. db/ hands them on sealed."""
+    names = {"open_sealed": set[str](), "open_to_verify": set[str]()}
+    for layer in ("db", "web", "tasks"):
+        for path in files_of(layer):
+            for name in names.keys() & set(names_used(path)):
+                names[name].add(path.relative_to(ROOT).as_posix())
+    assert {name for name in names["open_sealed"] if not name.startswith("tasks/")} == set()
+    assert names["open_to_verify"] == MAY_OPEN_TO_VERIFY
+    whole = {
+        path.relative_to(ROOT).as_posix()
+        for layer in ("web", "db")
+        for path in files_of(layer)
+        if "db.runtime import sealing" in path.read_text() or "import db." in path.read_text()
+    }
+    assert whole == set(), "the module as a whole would hide which function is used"

@@ -39,6 +39,7 @@ def environment(database_url: str, redis_url: str) -> dict[str, str]:
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "SECRET_KEY": "a key for tests that is long enough for anybody",
+        "ENCRYPTION_KEYS": f"tests:{'A' * 43}=",
         "STRIPE_API_KEY": "sk_test_nobody",
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "SMTP_URL": "smtp://127.0.0.1:9",

@@ -52,6 +52,7 @@ REASON = Enumeration(
         "method_too_slow": "the event begins before the payment would be sure",
         "more_than_captured": "more than can be refunded: see available",
         "no_accessible_seats": "not enough places for wheelchairs are free",
+        "no_encryption_keys": "this installation cannot seal secrets: its operators set a key",
         "no_public_source": "the lobby is drawn without a public value",
         "no_such_method": "the event takes no such payment",
         "no_such_tickets": "these are not valid tickets of the booking",

@@ -1,6 +1,6 @@
 """Keys that are derived from SECRET_KEY, one for each purpose, so that what one of them has signed
-is worth nothing elsewhere. OLD_SECRET_KEYS are still believed, so that a key can be changed while
-tokens that it has signed are in use.
+is worth nothing elsewhere. SECRET_KEY_FALLBACKS are still believed, so that a key can be changed
+while tokens that it has signed are in use.
 
 What is signed are JWTs with one header. So what is read most, a token that the present key has
 signed and that has not expired, is signed and read by a few lines here, a fifth of the library's
