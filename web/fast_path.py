@@ -36,8 +36,8 @@ from web.support.rate_limits import (
     Known,
     Limiter,
     account_limit,
+    by_address,
     class_of,
-    spend_for_address,
     tell_left,
 )
 from web.support.request_metrics import RequestMetrics
@@ -127,10 +127,11 @@ class Asked:
             return
         kind = class_of(self.endpoint, self.wsgi["REQUEST_METHOD"])
         address = network_of(self.wsgi.get("REMOTE_ADDR", ""))
-        spend_for_address(limiter, kind, address, self.event_id, self.kept.boards, self.known)
+        asked = by_address(limiter, kind, address, self.event_id, self.kept.boards)
         if buyer:
             by = account_limit(limiter.table.get(kind, {}), verified=buyer.n > 0)
-            limiter.spend(kind, {by: str(buyer.account_id)}, self.known)
+            asked.append((kind, {by: str(buyer.account_id)}))
+        limiter.spend_in_turn(asked, self.known)
 
     def document(self, body: bytes, tag: str, more: dict[str, str]) -> Answer:
         """The body, or 304 if the client has it under this tag."""

@@ -15,6 +15,8 @@ import structlog
 from db.connections import current_trace
 from db.runtime.settings import settings
 
+encode = json.JSONEncoder(default=str).encode
+
 
 class Lines:
     """Where lines go."""
@@ -55,7 +57,7 @@ def write_info(event: str, **values: Any) -> None:
     line = structlog.contextvars.get_contextvars() | values
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     line |= {"event": event, "level": "info", "timestamp": now}
-    Lines.stream.write(json.dumps(line, default=str) + "\n")
+    Lines.stream.write(encode(line) + "\n")
     Lines.stream.flush()
 
 

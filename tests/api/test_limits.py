@@ -203,14 +203,42 @@ def test_an_event_is_asked_for_a_thousand_times_a_second(
     assert anybody.get("/v1/events").status_code == 200
 
 
+@pytest.mark.parametrize("redis_is_there", [True, False])
 def test_what_an_address_is_refused_takes_nothing_from_the_event(
-    limited: Callable[..., Caller], tosca: Sale
+    limited: Callable[..., Caller],
+    tosca: Sale,
+    monkeypatch: pytest.MonkeyPatch,
+    redis_is_there: bool,
 ) -> None:
-    anybody = limited(LIMITS="event.event=4 per hour, read.address=1 per hour")
+    few = {"LIMITS": "event.event=4 per hour, read.address=1 per hour"}
+    anybody = limited(**few)
+    if not redis_is_there:
+        monkeypatch.setenv("CACHE_URL", f"redis://127.0.0.1:{free_port()}/1")
+        settings.cache_clear()
+        anybody = Caller(create_app().test_client())
     for _ in range(5):
         anybody.get(tosca.path)
-    other = anybody.get(tosca.path, environ_base={"REMOTE_ADDR": "192.0.2.9"})
-    assert other.status_code == 200
+    addresses = [f"192.0.2.{n}" for n in range(9, 13)]
+    asked = [anybody.get(tosca.path, environ_base={"REMOTE_ADDR": each}) for each in addresses]
+    assert [answer.status_code for answer in asked] == [200, 200, 200, 429]
+
+
+def test_all_limits_of_a_request_take_one_round_trip(
+    limited: Callable[..., Caller], tosca: Sale
+) -> None:
+    anybody = limited()
+    alice, bob = (sign_up(anybody.client, name) for name in ("alice", "bob"))
+    with redis.Redis.from_url(settings().cache_url) as counts:
+
+        def asked() -> int:
+            return int(counts.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+        tosca.join(alice)  # the script is sent
+        before = asked()
+        assert tosca.join(bob).status_code == 201
+        assert asked() - before == 1
+        names = {b":".join(key.split(b":")[1:3]) for key in counts.scan_iter("usher:*")}
+        assert names >= {b"join:address", b"join:account", b"event:event"}
 
 
 def test_limits_can_be_changed_and_switched_off_one_by_one(

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
-from types import ModuleType
 
 import psycopg
 import structlog
@@ -23,6 +22,7 @@ from web.support.snapshots import Snapshots
 SOONEST_POLL, LATEST_POLL = 1.0, 30.0  # seconds
 PART_OF_TURN = 0.5  # of the time to pay: who looks that late still has the other half
 JITTER = 0.2
+GOLDEN = (5**0.5 - 1) / 2
 SERVED_IN_A_SECOND = 500  # assumed until it is measured
 STANDBY_LOOKS = 200  # polls a second by all standby entries together, since they have no order
 RATE_OVER = timedelta(seconds=60)
@@ -105,12 +105,12 @@ class Board:
     def poll_after(self, ahead: int, seed: int | None = None) -> float:
         """Seconds until the next poll, with jitter so that clients do not poll at the same time;
         always the same for the same seed."""
-        dice = random if seed is None else random.Random(seed)
-        return _jittered(self.poll_base(ahead), dice)
+        part = random.random() if seed is None else _spread(seed)
+        return _jittered(self.poll_base(ahead), part)
 
     def poll_after_standby(self) -> float:
         """Seconds until the next poll of a standby entry: longer if there are more of them."""
-        return _jittered(self._bounded(self.queue["standby"] / STANDBY_LOOKS), random)
+        return _jittered(self._bounded(self.queue["standby"] / STANDBY_LOOKS), random.random())
 
     def poll_after_number(self, number: int) -> float:
         """Seconds until the next poll for a number. At a sale's end all entries read their state,
@@ -129,8 +129,14 @@ class Board:
         return min(max(seconds, SOONEST_POLL / (1 - JITTER)), self.latest_poll / (1 + JITTER))
 
 
-def _jittered(seconds: float, dice: random.Random | ModuleType) -> float:
-    return round(seconds * dice.uniform(1 - JITTER, 1 + JITTER), 1)
+def _jittered(seconds: float, part: float) -> float:
+    """part: 0 to 1, from the shortest to the longest pause."""
+    return round(seconds * (1 - JITTER + 2 * JITTER * part), 1)
+
+
+def _spread(seed: int) -> float:
+    """A number from 0 to 1 for a seed; those of successive seeds lie far apart."""
+    return seed * GOLDEN % 1
 
 
 def _surely_left(first: int, last: int, leavers: int, served: int, number: int) -> int:

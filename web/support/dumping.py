@@ -1,11 +1,11 @@
 """Answers in JSON, by schemas that are read once. What marshmallow's `dump` and Flask's `jsonify`
 give, in a tenth of their time: they look everything up again for each answer."""
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 
+import orjson
 from marshmallow import Schema, fields
 
 Dump = Callable[[Any], Any]
@@ -20,11 +20,11 @@ CONVERSIONS: dict[type[Any], Dump] = {
     fields.UUID: str,
 }
 
-encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+ORDERED = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 def to_json(body: Any) -> bytes:
-    return (encode(body) + "\n").encode()
+    return orjson.dumps(body, option=ORDERED)
 
 
 def compile_dump(schema: Schema) -> Callable[[Mapping[str, Any]], dict[str, Any]]:

@@ -130,16 +130,28 @@ class Limiter:
             return False
         return any(found in network for network in self.networks)
 
-    def spend(self, kind: str, ids: dict[str, str], known: "Known | None" = None) -> None:
-        """Count a request of a class by those ids for which the table has limits. known: where to
-        keep what was counted; by default that of Flask's request.
+    def spend(self, kind: str, ids: dict[str, str]) -> None:
+        """Count a request of a class by those ids for which the table has limits.
 
         Errors: TooMany.
         """
-        if wanted := self._limits_of(kind, ids):
-            counted = self.counts.add([(name, limit) for _, name, limit in wanted])
-            note(counted, known)
-            refuse_exceeded(counted, [by for by, _, _ in wanted], lambda c: c.is_exceeded)
+        self.spend_in_turn([(kind, ids)])
+
+    def spend_in_turn(
+        self, asked: Sequence[tuple[str, dict[str, str]]], known: "Known | None" = None
+    ) -> None:
+        """Count a request by several classes and ids, in one round trip: what one of them refuses
+        takes nothing from those after it. known: where to keep what was counted; by default that of
+        Flask's request.
+
+        Errors: TooMany.
+        """
+        if not (steps := [step for kind, ids in asked if (step := self._limits_of(kind, ids))]):
+            return
+        counted = self.counts.add([[(name, limit) for _, name, limit in step] for step in steps])
+        note([each for step in counted for each in step], known)
+        last = steps[len(counted) - 1]
+        refuse_exceeded(counted[-1], [by for by, _, _ in last], lambda c: c.is_exceeded)
 
     def take_back(self, kind: str, ids: dict[str, str]) -> None:
         """Undo what `spend` counted."""
@@ -260,25 +272,21 @@ def spend_address() -> None:
     limiter = current_limiter()
     if limiter is not None and request.endpoint not in UNLIMITED:
         event_id = (request.view_args or {}).get("event_id")
-        spend_for_address(limiter, request_class(), client(), event_id, current_boards())
+        asked = by_address(limiter, request_class(), client(), event_id, current_boards())
+        limiter.spend_in_turn(asked)
 
 
-def spend_for_address(
-    limiter: Limiter,
-    kind: str,
-    address: str,
-    event_id: int | None,
-    boards: Snapshots[Board],
-    known: Known | None = None,
-) -> None:
-    """Count a request by its address, and then for its event: what an address is refused takes
-    nothing from the event's limit. Errors: TooMany."""
-    if not limiter.is_unlimited(address):
-        limiter.spend(kind, {"address": address}, known)
+def by_address(
+    limiter: Limiter, kind: str, address: str, event_id: int | None, boards: Snapshots[Board]
+) -> list[tuple[str, dict[str, str]]]:
+    """By what a request is counted before it is known who asks: its address, and then its event,
+    since what an address is refused takes nothing from the event's limit."""
+    asked = [] if limiter.is_unlimited(address) else [(kind, {"address": address})]
     if event_id:
         board = boards.peek(event_id)
         is_hot = board is not None and board.waiting >= HOT
-        limiter.spend("event", {"hot_event" if is_hot else "event": str(event_id)}, known)
+        asked.append(("event", {"hot_event" if is_hot else "event": str(event_id)}))
+    return asked
 
 
 def current_boards() -> Snapshots[Board]:
