@@ -67,7 +67,11 @@ CREATE TABLE accounts (
     tokens_ended_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamp with time zone,
+    blocked_at timestamp with time zone,
+    blocked_reason text,
     CONSTRAINT accounts_pkey PRIMARY KEY (id),
+    CONSTRAINT accounts_blocked CHECK ((blocked_at IS NULL) = (blocked_reason IS NULL)),
+    CONSTRAINT accounts_blocked_reason_check CHECK (length(blocked_reason) >= 1 AND length(blocked_reason) <= 500),
     CONSTRAINT accounts_check CHECK ((token_epoch = 0) = (tokens_ended_at IS NULL)),
     CONSTRAINT accounts_codes_used_check CHECK (codes_used >= 0),
     CONSTRAINT accounts_token_epoch_check CHECK (token_epoch >= 0)
@@ -112,6 +116,32 @@ CREATE TABLE sealed_secrets (
     CONSTRAINT sealed_secrets_purpose_check CHECK (purpose = ANY (ARRAY['stripe_key'::text, 'stripe_webhook_secret'::text, 'totp_seed'::text])),
     CONSTRAINT sealed_secrets_sealed_check CHECK (sealed ~ '^[a-z0-9_-]{1,16}\.[A-Za-z0-9_=-]{38,}$'::text)
 );
+
+CREATE TABLE sessions (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    account_id bigint NOT NULL,
+    organisation_id bigint,
+    carrier text NOT NULL,
+    name text NOT NULL,
+    authenticated_by text NOT NULL,
+    second_factor_at timestamp with time zone,
+    refreshes integer NOT NULL DEFAULT 0,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone NOT NULL DEFAULT clock_timestamp() + '30 days'::interval,
+    ended_at timestamp with time zone,
+    CONSTRAINT sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT sessions_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT sessions_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT sessions_authenticated_by_check CHECK (authenticated_by = ANY (ARRAY['sign_up'::text, 'code'::text, 'link'::text, 'password'::text, 'passkey'::text, 'oidc'::text])),
+    CONSTRAINT sessions_carrier_check CHECK (carrier = ANY (ARRAY['bearer'::text, 'cookie'::text])),
+    CONSTRAINT sessions_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
+    CONSTRAINT sessions_of_organisation CHECK (organisation_id IS NULL OR authenticated_by = 'oidc'::text),
+    CONSTRAINT sessions_refreshes_check CHECK (refreshes >= 0)
+);
+CREATE INDEX sessions_account ON sessions USING btree (account_id, id);
+CREATE INDEX sessions_ended ON sessions USING btree (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX sessions_expire ON sessions USING btree (expires_at);
 
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */

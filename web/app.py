@@ -29,6 +29,8 @@ from web.api import (
     reports,
     reviews,
     seats,
+    sessions,
+    sign_in,
     streams,
     tickets,
     venues,
@@ -37,13 +39,15 @@ from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
 from web.pages import payment_result
 from web.queue import board
-from web.support import headers, metrics, openapi, rate_limits, token_epochs
+from web.support import ended_tokens, headers, metrics, openapi, rate_limits
 from web.support.blueprint import MAX_BODY, refuse_other_bodies
 from web.support.errors import register_errors
 from web.support.tracing import trace_requests
 
 NOUNS = (
     accounts,
+    sign_in,
+    sessions,
     organisations,
     venues,
     events,
@@ -86,7 +90,7 @@ def create_app() -> Flask:
     headers.protect_answers(app)
     app.before_request(refuse_other_bodies)
     register_errors(app)
-    token_epochs.keep_epochs(app)
+    ended_tokens.keep_ended_tokens(app)
     board.keep_boards(app)
     events.keep_events(app)
     seats.keep_documents(app)

@@ -28,9 +28,10 @@ from web.api.events import PublicEvent
 from web.queue.board import Board
 from web.queue.tokens import read_own_queue_token
 from web.support import headers
-from web.support.auth import Signed, token_in, usual_buyer
+from web.support.auth import token_in, usual_buyer
 from web.support.client_address import network_of
 from web.support.dumping import to_json
+from web.support.ended_tokens import EndedTokens
 from web.support.idempotency import is_key
 from web.support.rate_limits import (
     Known,
@@ -41,8 +42,8 @@ from web.support.rate_limits import (
     tell_left,
 )
 from web.support.request_metrics import RequestMetrics
+from web.support.sessions import Session
 from web.support.snapshots import Snapshots
-from web.support.token_epochs import TokenEpochs
 from web.support.tracing import begin_request, end_request
 
 UUIDS = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
@@ -78,7 +79,7 @@ class Documents:
     events: Snapshots[PublicEvent]
     charts: Snapshots[bytes]
     free_seats: Snapshots[bytes]
-    epochs: Snapshots[TokenEpochs]
+    ended: Snapshots[EndedTokens]
     limiter: Limiter | None
 
 
@@ -102,9 +103,9 @@ class Asked:
     def has_query(self) -> bool:
         return bool(self.wsgi.get("QUERY_STRING"))
 
-    def buyer(self) -> Signed | None:
-        epochs = self.kept.epochs.peek(0)
-        return usual_buyer(self.wsgi, epochs) if epochs else None
+    def buyer(self) -> Session | None:
+        ended = self.kept.ended.peek(0)
+        return usual_buyer(self.wsgi, ended) if ended else None
 
     def json(self) -> bytes | None:
         """The body, if it says that it is JSON, and is short. Flask can read it again."""
@@ -118,7 +119,7 @@ class Asked:
         self.wsgi["wsgi.input"] = BytesIO(body)
         return body
 
-    def take(self, buyer: Signed | None = None) -> None:
+    def take(self, buyer: Session | None = None) -> None:
         """Answer the request here: count it as Flask would. Errors: TooMany."""
         ids = {"event_id": self.event_id, **self.ids}
         self.request_id = begin_request(self.header("X_REQUEST_ID"), ids)
@@ -129,7 +130,7 @@ class Asked:
         address = network_of(self.wsgi.get("REMOTE_ADDR", ""))
         asked = by_address(limiter, kind, address, self.event_id, self.kept.boards)
         if buyer:
-            by = account_limit(limiter.table.get(kind, {}), verified=buyer.n > 0)
+            by = account_limit(limiter.table.get(kind, {}), verified=buyer.verified)
             asked.append((kind, {by: str(buyer.account_id)}))
         limiter.spend_in_turn(asked, self.known)
 
@@ -186,7 +187,7 @@ def get_position(asked: Asked) -> Answer | None:
     board = asked.kept.boards.peek(asked.event_id)
     if queue_token is None or board is None or (asked.has_query() and not given):
         return None
-    asked.take(Signed(queue_token.buyer_id, 0))
+    asked.take(Session(queue_token.buyer_id))
     position = queues.tell_position(board, queue_token.number)
     return Answer(to_json(position), {"Cache-Control": queues.PRIVATE})
 
@@ -320,7 +321,7 @@ def serve_fast_path(app: Flask, served: Counter) -> None:
         found["public_events"],
         found["charts"],
         found["free_seats"],
-        found["token_epochs"],
+        found["ended_tokens"],
         found.get("rate_limits"),
     )
     app.wsgi_app = FastPath(  # type: ignore[method-assign]

@@ -54,13 +54,15 @@ def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
 
 
 def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime) -> int | None:
-    """Sign in by a code, and return the epoch for the new token. codes_used: how many codes of the
-    account had been used when this one was made. None: it was used or has expired, or the account
-    is closed.
+    """Prove by a code that the account's address is read, and return the epoch of its tokens.
+    codes_used: how many codes of the account had been used when this one was made. None: it was
+    used or has expired, or the account is closed or blocked.
     """
     values = {"account_id": account_id, "codes_used": codes_used, "expires_at": expires_at}
-    row = maybe(conn.execute(sql.use_code, values))
-    return int(row["token_epoch"]) if row else None
+    if maybe(conn.execute(sql.use_code, values)) is None:
+        return None
+    conn.execute(sql.verify_account, {"account_id": account_id})
+    return int(one(conn.execute(sql.get_epoch, {"account_id": account_id}))["token_epoch"])
 
 
 def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from db.accounts.accounts import EpochReading
+from db.accounts.sessions import EndedReading
 from db.catalogue.availability import QueueReading
 from db.connections import session_options
 from db.queries import load
@@ -21,6 +22,7 @@ Key = tuple[int, UUID]
 sql = load("queue/live_readings")
 availability = load("catalogue/availability")
 accounts = load("accounts/accounts")
+sessions = load("accounts/sessions")
 
 
 class EntryReading(TypedDict):
@@ -87,6 +89,12 @@ async def list_epochs(conn: AsyncConn, since: datetime | None) -> list[EpochRead
     """Read raised token epochs, see db/accounts/accounts.py."""
     rows = await conn.execute(accounts.list_epochs, {"since": since})
     return cast(list[EpochReading], await rows.fetchall())
+
+
+async def list_ended(conn: AsyncConn, since: datetime | None) -> list[EndedReading]:
+    """Read ended sessions, see db/accounts/sessions.py."""
+    rows = await conn.execute(sessions.list_ended, {"since": since})
+    return cast(list[EndedReading], await rows.fetchall())
 
 
 def _values(keys: Collection[Key]) -> dict[str, list[int] | list[UUID]]:

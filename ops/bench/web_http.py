@@ -6,6 +6,7 @@ the same for all or is computed, one SELECT by a key where it is a row of its bu
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import requests
 
@@ -16,7 +17,7 @@ from ops.bench.crowds import Crowds
 from ops.bench.events import Event
 from ops.bench.measure import Row, compare
 from ops.bench.queue_http import loading
-from web.support.auth import make_token
+from web.support.sessions import Session, make_token
 
 SEATS = 400
 """Of the chart."""
@@ -70,7 +71,7 @@ def booked(crowds: Crowds) -> tuple[Event, Page]:
 def page_of(crowds: Crowds, path: str, buyer: int = 1) -> Page:
     stack = crowds.stack
     with events.configured(stack.database_url, stack.env["SECRET_KEY"]):
-        return Page(path, make_token(buyer)["token"])
+        return Page(path, make_token(Session(buyer, id=buyer), datetime.now(UTC))["token"])
 
 
 def same_bytes(crowds: Crowds, name: str, page: Page) -> Row:

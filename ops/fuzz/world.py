@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
-from db.accounts import accounts, api_keys
+from db.accounts import accounts, api_keys, sessions
 from db.bookings import bookings
 from db.catalogue import events, plan_imports, plans, venues
 from db.catalogue.plan_imports import Wanted
@@ -36,7 +36,7 @@ from db.queue import entries, lanes, lobbies
 from db.runtime.errors import UsherError
 from ops.fuzz.plans import FEW_ROWS, FEW_SEATS, ROWS, SEATS, draw_plan
 from web.queue.tokens import QueueToken, sign_queue_token
-from web.support.auth import make_token
+from web.support.sessions import make_tokens
 
 PRICE, FEE = 5000, 250
 PAID, FREE = 1, 2
@@ -208,7 +208,8 @@ class World:
         buyer = accounts.add_account(self.conn, email, "Bob", None)
         query = "update accounts set verified_at = clock_timestamp() where id = %s"
         self.conn.execute(query, [buyer])
-        return Buyer(buyer, email, make_token(buyer)["token"])
+        opened = sessions.open_session(self.conn, buyer, "code", "fuzz")
+        return Buyer(buyer, email, make_tokens(opened)["token"])
 
     # Queues and lobbies
 

@@ -22,6 +22,7 @@ NOT_EXECUTED = {
     "moveEvent": "needs a second version of the plan",
     "settleRefund": "needs a refund that failed",
     "receiveNotification": "the gateway's own, and signed",
+    "refreshTokens": "needs the token of a sign-in",
 }
 """What the tests of these operations send instead."""
 
@@ -73,6 +74,8 @@ def buy(script: Script, anybody: Caller, sale: Sale, conn: Conn) -> Caller:
     """A buyer: signs up, joins, pays, has tickets."""
     account = script.call(anybody, "addAccount").json
     buyer = Caller(anybody.client, script.call(anybody, "addToken").json["token"], account["id"])
+    script.ids["session_id"] = script.call(buyer, "listSessions").json[0]["id"]
+    script.call(buyer, "nameSession")
     entry = script.call(buyer, "joinQueue").json
     script.ids["entry_id"] = entry["id"]
     script.call(Caller(anybody.client, entry["ticket"]), "getPosition")

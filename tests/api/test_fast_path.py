@@ -20,10 +20,9 @@ from db.accounts import api_keys
 from db.connections import Conn
 from db.runtime.logs import Lines
 from db.runtime.settings import settings
-from tests.support.world import Caller, Sale
+from tests.support.world import Caller, Sale, token_of
 from web.app import create_app
 from web.fast_path import ROUTES, FastPath
-from web.support.auth import make_token
 from web.support.signing import sign
 from web.support.snapshots import Snapshots
 
@@ -127,7 +126,7 @@ class Staged:
         """What differs between the sides, and whether the case took the way it should."""
         seen = []
         for side in self.sides:
-            self.strange = make_token(next(strangers))["token"]
+            self.strange = token_of(next(strangers))
             begin_anew()
             seen.append(side.send(case, self))
         fast, flask = seen
@@ -372,7 +371,7 @@ def stage(
         sale.code = sign(mine | {"exp": now + timedelta(minutes=1)}, "sign-in")
         sale.ended = charlie.token or ""
         conn.execute(END_TOKENS, [charlie.id])
-        app.extensions["token_epochs"]._kept.clear()
+        app.extensions["ended_tokens"]._kept.clear()
         fast = fast_path(app)
         sides = []
         booked = [tosca.book(buyer, conn, quantity=2)["id"] for buyer in (alice, bob)]

@@ -12,9 +12,9 @@ from db.runtime.settings import Settings, SettingsError, read_settings, settings
 from ops.crowd.addresses import addresses_of
 from ops.local.servers import free_port
 from tests.support.world import Answer, Caller, Sale, sign_up
-from web.api.accounts import OTHERS, hashing
 from web.app import create_app
 from web.support.client_address import forwarded_address, network_of
+from web.support.passwords import OTHERS, hashing
 from web.support.rate_limits import TABLE, parse_table
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -299,7 +299,7 @@ def test_an_address_that_sent_some_wrong_passwords_is_not_preferred(
     right = {"email": "alice@example.org", "password": "correct horse"}
     assert anybody.post("/v1/accounts", right | {"name": "Alice"}).status_code == 201
     assert {guess(anybody, "192.0.2.1", f"{n}@example.org").status_code for n in range(5)} == {401}
-    monkeypatch.setattr("web.api.accounts.PATIENCE", 0.01)
+    monkeypatch.setattr("web.support.passwords.PATIENCE", 0.01)
     with hashing("192.0.2.9", OTHERS):
         statuses = [
             anybody.post("/v1/tokens", right, environ_base={"REMOTE_ADDR": address}).status_code

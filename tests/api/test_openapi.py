@@ -17,6 +17,7 @@ from web.live.streams import Hub
 PUBLIC = {
     "addAccount",
     "addToken",
+    "refreshTokens",
     "listEvents",
     "getChart",
     "getAvailability",
@@ -228,7 +229,15 @@ def test_every_body_has_an_example_that_it_allows(document: Document) -> None:
 
 
 NONSENSE = "01890000-0000-7000-8000-000000000000"
-HARMLESS = ("getMe", "listBookings", "listVenues", "listEvents", "listReceipts")
+HARMLESS = (
+    "getMe",
+    "listSessions",
+    "endSessions",
+    "listBookings",
+    "listVenues",
+    "listEvents",
+    "listReceipts",
+)
 
 
 def filled(path: str) -> str:
@@ -250,7 +259,7 @@ def test_nonsense_is_refused_everywhere(
         sent = None if operation.method == "GET" else body
         answer = caller.call(operation.method, filled(operation.path), sent, key="key")
         if name in HARMLESS:
-            assert answer.status_code == 200
+            assert answer.status_code in (200, 204)
         else:
             assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text)
             if answer.status_code != 415:  # said for all operations in the document's description

@@ -15,12 +15,11 @@ from db.runtime.settings import settings
 from tests.support.paying import THREE_DS, waits_for_buyer
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-from tests.support.world import CARD, Answer, Caller, Sale, backstage, path_of, pay
+from tests.support.world import CARD, Answer, Caller, Sale, backstage, path_of, pay, token_of
 from web.app import create_app
 from web.pages import payment_result
 from web.pages.payment_result import result_url
 from web.support import signing
-from web.support.auth import make_token
 
 STRIPES = "&payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_2&redirect_status=failed"
 
@@ -186,7 +185,7 @@ def test_from_the_bank_to_the_page(running: Running, outcome: str) -> None:
     """3-D Secure at the sandbox, with the address that it was given."""
     client = create_app().test_client()
     booking = running.sale.hold("alice")
-    alice = Caller(client, make_token(running.booking(booking)["buyer_id"])["token"])
+    alice = Caller(client, token_of(running.booking(booking)["buyer_id"]))
     path = f"/v1/events/{running.sale.event}/bookings/{booking}"
     with running.work():
         started = alice.post(f"{path}/payment", {"payment_method": THREE_DS}, key="pay").json

@@ -18,7 +18,7 @@ from tasks.durable.leases import policies, take_lease
 from tests.support.programs import Console
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-from tests.support.world import Answer, Caller, environment
+from tests.support.world import Answer, Caller, environment, token_of
 
 OTHER = str(uuid4())
 PURGE = "purge"  # any actor that these tests do not run
@@ -88,9 +88,7 @@ def test_the_request_is_the_trace_of_all_that_follows(running: Running, operator
     """From the header to the task, to the tasks that it enqueues, to the letter."""
     booking = running.sale.hold("alice")
     buyer = running.booking(booking)["buyer_id"]
-    from web.support.auth import make_token
-
-    alice = Caller(operator.client, make_token(buyer)["token"], buyer)
+    alice = Caller(operator.client, token_of(buyer), buyer)
     path = f"/v1/events/{running.sale.event}/bookings/{booking}/payment"
     answer = alice.post(
         path,

@@ -24,8 +24,7 @@ from ops.local.servers import PACKAGE
 from tests.support.databases import Servers
 from tests.support.running import Running
 from tests.support.waiting import wait_until
-from tests.support.world import Caller
-from web.support.auth import make_token
+from tests.support.world import Caller, token_of
 
 pytestmark = [pytest.mark.processes, pytest.mark.faults("First minutes")]
 
@@ -89,7 +88,7 @@ def test_what_waited_is_done_by_the_new_version(running: Running) -> None:
 def sign_in(app: Flask, conn: Conn, name: str) -> Caller:
     """A buyer of the earlier version."""
     buyer = one(conn.execute("select id from buyers where name = %s", [name]))["id"]
-    return Caller(app.test_client(), make_token(buyer)["token"], buyer)
+    return Caller(app.test_client(), token_of(buyer), buyer)
 
 
 @pytest.mark.faults("idempotency")

@@ -14,6 +14,8 @@ from web.support.problems import REASON
 SCHEMA = (ROOT / "sql" / "schema.sql").read_text()
 
 COLUMNS = {
+    "sessions_carrier": e.CARRIER,
+    "sessions_authenticated_by": e.AUTHENTICATED_BY,
     "events_state": e.EVENT_STATE,
     "entries_state": e.ENTRY_STATE,
     "entries_pass_state": e.PASS_STATE,

@@ -27,7 +27,11 @@ STATEMENTS = {
     for name in re.findall(r"^-- (\w+) --$", (FOLDER / f"{file}.sql").read_text(), re.MULTILINE)
 }
 FUNCTIONS = {path.stem for path in (ROOT / "sql" / "functions").rglob("*.sql")}
-ALSO_ASYNC = {("accounts/accounts", "list_epochs"), ("catalogue/availability", "list_queues")}
+ALSO_ASYNC = {
+    ("accounts/accounts", "list_epochs"),
+    ("accounts/sessions", "list_ended"),
+    ("catalogue/availability", "list_queues"),
+}
 """The live process executes them, too, on connections of another kind."""
 BEGINNINGS = {("maintenance/invariants", "bare"), ("maintenance/invariants", "among")}
 """What stands before each invariant."""

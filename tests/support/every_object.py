@@ -27,6 +27,10 @@ RUN = """
     select gateway_account_id, 'asked', 'tests', now() - interval '1 hour', now()
     from events where id = %s returning id"""
 
+SESSION = """
+    insert into sessions (account_id, carrier, name, authenticated_by)
+    values (%s, 'bearer', 'tests', 'code') returning id"""
+
 
 @dataclass(frozen=True)
 class Role:
@@ -94,6 +98,7 @@ def every_object(
         "ticket_id": second["id"],
         "refund_id": refund,
         "letter_id": one(conn.execute(LETTER, [tosca.id]))["id"],
+        "session_id": one(conn.execute(SESSION, [alice.id]))["id"],
         "reconciliation_id": one(conn.execute(RUN, [tosca.id]))["id"],
     }
     elsewhere: dict[str, dict[str, Any]] = {

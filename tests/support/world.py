@@ -27,6 +27,7 @@ from db.runtime.logs import configure_logs
 from db.runtime.settings import Settings, settings
 from tests.support.theatre import Theatre
 from web.app import SECONDS, create_app
+from web.support.sessions import Session, make_token
 from web.support.snapshots import Snapshots
 
 Answer = Any  # werkzeug's TestResponse, whose json is a body of any shape here
@@ -158,6 +159,12 @@ def sign_up(client: FlaskClient, name: str) -> Caller:
     answer = Caller(client).post("/v1/accounts", body)
     assert answer.status_code == 201, answer.text
     return Caller(client, answer.json["token"], answer.json["id"])
+
+
+def token_of(buyer: int) -> str:
+    """A token of a buyer that names no session."""
+    token: str = make_token(Session(buyer), datetime.now(UTC))["token"]
+    return token
 
 
 def verify(buyer: Caller, conn: Conn) -> None:

@@ -36,10 +36,11 @@ from web.live.idle_connections import Connections
 from web.live.streams import BookingStream, Hub, QueueStream, Stream
 from web.queue.tokens import QueueToken, read_queue_token
 from web.support import headers
-from web.support.auth import read_token, token_in
+from web.support.auth import token_in
 from web.support.client_address import forwarded_address
 from web.support.fields import BIGGEST_ID
 from web.support.metrics import FORWARDED, may_scrape
+from web.support.sessions import read_token
 
 FIRST_LOOK_TIMEOUT = 2.5
 """Seconds to wait for the first reading: two polls."""
@@ -122,11 +123,13 @@ def read_viewer(request: web.Request, event_id: int) -> QueueToken | int:
     if token.startswith(api_keys.PREFIX):
         raise NotAllowed("Only buyers can do this, not API keys.")
     try:
-        buyer_id, epoch = read_token(token)
+        session = read_token(token)
     except NotSignedIn:
         return read_queue_token(token, event_id)
-    request.app[HUB].epochs.refuse_ended(buyer_id, epoch)
-    return buyer_id
+    request.app[HUB].ended.refuse_ended(session)
+    if session.organisation_id is not None:
+        raise NotAllowed("Only buyers can do this: this session is an organisation's.")
+    return session.account_id
 
 
 async def stream_queue(request: web.Request) -> web.StreamResponse:

@@ -22,7 +22,7 @@ from aiohttp import web
 from db.queue import live_readings
 from db.queue.live_readings import AsyncConn, BookingReading, EntryReading
 from web.queue.board import Board, next_board
-from web.support.token_epochs import OLDEST, TokenEpochs
+from web.support.ended_tokens import OLDEST, EndedTokens
 
 POLL_EVERY = 1.0  # seconds, as all times here
 POLL_TIMEOUT = 5.0
@@ -232,8 +232,8 @@ class Hub:
         self.by_buyer: Counter[int] = Counter()
         self.by_address: Counter[str] = Counter()
         self.boards: dict[int, Board] = {}
-        self.epochs = TokenEpochs()
-        self.epochs_at = -OLDEST
+        self.ended = EndedTokens()
+        self.ended_at = -OLDEST
         self.polled_at = 0.0
         self.poll_took = 0.0
         self._conn: AsyncConn | None = None
@@ -276,19 +276,20 @@ class Hub:
         """Read boards, entries that may have been decided, and bookings: one query for each."""
         if self._conn is None:
             self._conn = await live_readings.connect()
-        await self._read_epochs(self._conn)
+        await self._read_ended(self._conn)
         await self._read_boards(self._conn)
         await self._find_entries(self._conn)
         await self._read_entries(self._conn)
         await self._read_bookings(self._conn)
 
-    async def _read_epochs(self, conn: AsyncConn) -> None:
+    async def _read_ended(self, conn: AsyncConn) -> None:
         """Read which tokens were ended."""
-        if monotonic() - self.epochs_at >= OLDEST:
-            self.epochs = self.epochs.after(
-                await live_readings.list_epochs(conn, self.epochs.since)
+        if monotonic() - self.ended_at >= OLDEST:
+            self.ended = self.ended.after(
+                await live_readings.list_epochs(conn, self.ended.since),
+                await live_readings.list_ended(conn, self.ended.sessions_since),
             )
-            self.epochs_at = monotonic()
+            self.ended_at = monotonic()
 
     async def _read_boards(self, conn: AsyncConn) -> None:
         readings = await live_readings.list_queues(

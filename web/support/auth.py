@@ -1,10 +1,11 @@
-"""Authentication: buyers by a token that is checked without the database, servers by an API key."""
+"""Authentication: people by a session's token, which is checked without the database, servers by an
+API key."""
 
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from wsgiref.types import WSGIEnvironment
 
 import jwt
@@ -15,77 +16,38 @@ from db.accounts import api_keys
 from db.accounts.api_keys import Caller
 from db.connections import autocommit
 from db.runtime.errors import NotAllowed, NotSignedIn
-from web.support.fields import BIGGEST_ID
+from web.support.ended_tokens import EndedTokens, current_ended_tokens
 from web.support.rate_limits import spend_account, spend_api_key
-from web.support.signing import Purpose, read_own, sign, verify
-from web.support.token_epochs import TokenEpochs, current_epochs
+from web.support.sessions import Session, describe_agent, read_claims, read_token
+from web.support.signing import read_own, sign, verify
 
 View = Callable[..., Any]
 
-SIGNED_IN = timedelta(days=30)
 CODE_LIVES = timedelta(minutes=15)
-
-
-class Signed(NamedTuple):
-    """The content of a token or code. n: a token's epoch; a code's count of codes used before."""
-
-    account_id: int
-    n: int
-
-
-def make_token(account_id: int, epoch: int = 0) -> dict[str, Any]:
-    """Make {token, expires_at} for a buyer."""
-    expires_at = datetime.now(UTC).replace(microsecond=0) + SIGNED_IN
-    return {
-        "token": _sign(Signed(account_id, epoch), "buyer", expires_at),
-        "expires_at": expires_at,
-    }
 
 
 def make_code(account_id: int, codes_used: int, now: datetime) -> str:
     """Make a sign-in code for an e-mail. now: the database's time, since the process that reads the
     code may have another clock.
     """
-    return _sign(Signed(account_id, codes_used), "sign-in", now + CODE_LIVES)
+    return sign({"sub": str(account_id), "n": codes_used, "exp": now + CODE_LIVES}, "sign-in")
 
 
-def _sign(signed: Signed, audience: Purpose, expires_at: datetime) -> str:
-    return sign({"sub": str(signed.account_id), "n": signed.n, "exp": expires_at}, audience)
-
-
-def read_token(token: str) -> Signed:
-    """Verify a buyer's token. It may have been ended: see web/support/token_epochs.py. Errors:
-    NotSignedIn."""
-    return _read(token, "buyer")[0]
-
-
-def read_code(code: str) -> tuple[Signed, datetime]:
-    """Verify a sign-in code; return it with its expiry. It may be used or expired already. Errors:
-    NotSignedIn.
+def read_code(code: str) -> tuple[int, int, datetime]:
+    """Verify a sign-in code; return its account, count and expiry. It may be used or expired
+    already. Errors: NotSignedIn.
     """
-    signed, expires_at = _read(code, "sign-in", check_time=False)
-    return signed, datetime.fromtimestamp(expires_at, UTC)
-
-
-def _read(token: str, audience: Purpose, *, check_time: bool = True) -> tuple[Signed, int]:
     try:
-        claims = verify(token, audience, [], check_time=check_time)
-        return _signed(claims), int(claims["exp"])
+        claims = verify(code, "sign-in", [], check_time=False)
+        expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
+        return int(claims["sub"]), int(claims.get("n", 0)), expires_at
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
-        raise NotSignedIn("This token is wrong or has expired.") from error
+        raise NotSignedIn("This code is wrong or has expired.") from error
 
 
-def _signed(claims: dict[str, Any]) -> Signed:
-    """Errors: ValueError, TypeError."""
-    signed = Signed(int(claims["sub"]), int(claims.get("n", 0)))
-    if not 0 < signed.account_id <= BIGGEST_ID:
-        raise ValueError(claims["sub"])
-    return signed
-
-
-def usual_buyer(environ: WSGIEnvironment, epochs: TokenEpochs) -> Signed | None:
-    """The buyer who asks, if a token of ours says so and nothing else can. None: Flask finds out
-    who asks, or says what is wrong.
+def usual_buyer(environ: WSGIEnvironment, ended: EndedTokens) -> Session | None:
+    """The session of the buyer who asks, if a token of ours says so and nothing else can. None:
+    Flask finds out who asks, or says what is wrong.
 
     The place for all that may come to say who asks, and for whom: a session's cookie with its CSRF
     token, a language, test mode. Until then a cookie is left to Flask.
@@ -95,10 +57,11 @@ def usual_buyer(environ: WSGIEnvironment, epochs: TokenEpochs) -> Signed | None:
     if claims is None or "HTTP_COOKIE" in environ:
         return None
     try:
-        signed = _signed(claims)
+        session = read_claims(claims)
     except (ValueError, TypeError):
         return None
-    return None if epochs.has_ended(signed.account_id, signed.n) else signed
+    is_usual = session.organisation_id is None and not ended.has_ended(session)
+    return session if is_usual else None
 
 
 def token_in(header: str) -> str:
@@ -118,20 +81,33 @@ def bearer(missing: str | None = None) -> str:
 NEEDS_KEY = "This needs an API key as the bearer token: operators make them with the console."
 
 
-def buyers_only(view: View) -> View:
-    """Require a signed-in buyer: sets g.buyer_id."""
+def people_only(view: View) -> View:
+    """Require a person's session: see session()."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token = bearer()
         if token.startswith(api_keys.PREFIX):
-            raise NotAllowed("Only buyers can do this, not API keys.")
-        g.buyer_id, epoch = read_token(token)
-        current_epochs().refuse_ended(g.buyer_id, epoch)
-        spend_account(g.buyer_id, verified=epoch > 0)
+            raise NotAllowed("Only people can do this, not API keys.")
+        found = read_token(token)
+        current_ended_tokens().refuse_ended(found)
+        g.session = found
+        spend_account(found.account_id, verified=found.verified)
         return view(*args, **kwargs)
 
     return document_security(guarded, {"buyer": []})
+
+
+def buyers_only(view: View) -> View:
+    """Require a buyer's session: see buyer_id()."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if session().organisation_id is not None:
+            raise NotAllowed("Only buyers can do this: this session is an organisation's.")
+        return view(*args, **kwargs)
+
+    return people_only(guarded)
 
 
 def organisations_only(view: View) -> View:
@@ -189,14 +165,24 @@ def caller_if_any() -> Caller | None:
     return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
 
 
+def session() -> Session:
+    """The session of the person who asks, behind people_only or buyers_only."""
+    return cast(Session, g.session)
+
+
+def device() -> str:
+    """What a new session is called: what the request says about its sender."""
+    return describe_agent(request.headers.get("User-Agent", ""))
+
+
 def buyer_id() -> int:
     """The account's id, behind buyers_only."""
-    return cast(int, g.buyer_id)
+    return session().account_id
 
 
 def buyer() -> str:
     """The signed-in buyer as role and id, for logs."""
-    return f"buyer:{g.buyer_id}"
+    return f"buyer:{buyer_id()}"
 
 
 def acting() -> str:

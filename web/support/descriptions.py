@@ -26,7 +26,8 @@ SCHEMES: dict[str, Any] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A buyer's token, from POST /v1/accounts or POST /v1/tokens.",
+        "description": "The token of a session, from POST /v1/accounts or POST /v1/tokens: good "
+        "for an hour. POST /v1/tokens/refresh gives the next one.",
     },
     "queue_ticket": {
         "type": "http",
@@ -71,6 +72,7 @@ PATHS = {
     "import_id": "the id of the plan's import",
     "version_id": "the id of the plan's version (`version_id`), not its number",
     "organisation_id": "the organisation's id",
+    "session_id": "the session's id",
     "letter_id": "the dead letter's id",
     "reconciliation_id": "the run's id",
 }

@@ -38,6 +38,20 @@ TIME_ZONE = Enumeration(
     dict.fromkeys(sorted(available_timezones() - {"localtime", "Factory"}), ""),
     "a name of the IANA time zone database",
 )
+CARRIER = Enumeration(
+    "SessionCarrier", {"bearer": "a program, as a bearer token", "cookie": "a browser"}
+)
+AUTHENTICATED_BY = Enumeration(
+    "AuthenticatedBy",
+    {
+        "sign_up": "the account was made",
+        "code": "a code by mail",
+        "link": "a link by mail",
+        "password": "the account's password",
+        "passkey": "a passkey",
+        "oidc": "an organisation's identity provider",
+    },
+)
 EVENT_STATE = Enumeration(
     "EventState",
     {

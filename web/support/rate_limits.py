@@ -69,7 +69,8 @@ requests: db/payments/decline_limits.py."""
 
 CLASSES = {
     "accounts.add_account": "sign_up",
-    "accounts.add_token": "sign_in",
+    "sign_in.add_token": "sign_in",
+    "sign_in.refresh_tokens": "sign_in",
     "queue.join_queue": "join",
     "queue.leave_queue": "leave",
     "queue.take_pass": "pass",

@@ -20,9 +20,9 @@ import orjson
 
 from db.runtime.settings import settings
 
-Purpose = Literal["buyer", "sign-in", "queue", "pass", "address", "payment-result"]
-"""A buyer's token, a sign-in code, a queue token, a pass, the hash of an address, the page after a
-payment."""
+Purpose = Literal["buyer", "refresh", "sign-in", "queue", "pass", "address", "payment-result"]
+"""An access token, a refresh token, a sign-in code, a queue token, a pass, the hash of an address,
+the page after a payment."""
 
 
 def key_for(purpose: Purpose, secret: str = "") -> bytes:

@@ -8,10 +8,10 @@ SELECT id, %(email)s, %(name)s FROM account
 RETURNING id
 
 -- find_account --
--- An account by its address in upper or lower case. An account that was closed is not found.
+-- An account by its address in upper or lower case. One that was closed or blocked is not found.
 SELECT a.id, a.password_hash, a.token_epoch, a.codes_used, clock_timestamp() AS now
 FROM buyers b JOIN accounts a ON a.id = b.id
-WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL
+WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL AND a.blocked_at IS NULL
 
 -- get_account --
 -- An account's name and address.
@@ -20,18 +20,19 @@ FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE b.id = %(account_id)s AND a.closed_at IS NULL
 
 -- use_code --
--- Signs in by a code, which proves that the buyer reads the account's mail. The first such sign-in ends the
--- password and all earlier tokens: another person may have made the account. No row: the code was used or
--- has expired, or the account was closed.
-UPDATE accounts
-SET codes_used = codes_used + 1,
-    password_hash = CASE WHEN verified_at IS NOT NULL THEN password_hash END,
-    token_epoch = token_epoch + (verified_at IS NULL)::integer,
-    tokens_ended_at = CASE WHEN verified_at IS NULL THEN clock_timestamp() ELSE tokens_ended_at END,
-    verified_at = coalesce(verified_at, clock_timestamp())
-WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL
+-- Counts a code as used. No row: it was used before or has expired, or the account was closed or blocked.
+UPDATE accounts SET codes_used = codes_used + 1
+WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL AND blocked_at IS NULL
     AND %(expires_at)s > clock_timestamp()
-RETURNING token_epoch
+RETURNING id
+
+-- verify_account --
+-- Notes that a person reads the mail of the account's address.
+SELECT verify_account(%(account_id)s)
+
+-- get_epoch --
+-- The epoch of an account's tokens.
+SELECT token_epoch FROM accounts WHERE id = %(account_id)s
 
 -- list_epochs --
 -- Accounts whose token epoch was raised since then. Older ones are left out: their tokens have expired.

@@ -1,0 +1,142 @@
+"""Signing in: what gives tokens."""
+
+from typing import Any
+
+from flask import Response, jsonify
+from marshmallow import ValidationError, fields, validates_schema
+
+from db.accounts import accounts, sessions
+from db.connections import autocommit, transaction
+from db.runtime.errors import NotSignedIn
+from web.support.auth import device, make_code, read_code
+from web.support.blueprint import Blueprint
+from web.support.fields import Answer, Email, Schema, StrictInteger, Text
+from web.support.passwords import OTHERS, SIGN_INS, HashLane, Password, is_password
+from web.support.rate_limits import check_guesses, note_wrong_guess
+from web.support.sessions import make_tokens, read_refresh_token
+
+blp = Blueprint("sign_in", __name__, url_prefix="/v1", description="Signing in")
+
+
+class Credentials(Schema):
+    """An e-mail address with a password; the address alone, to get a code; or a code."""
+
+    email = Email(load_default=None, metadata={"description": "the account's", "format": "email"})
+    password = Password(load_default=None, metadata={"description": "the account's"})
+    code = Text(most=1000, load_default=None, metadata={"description": "from the mail"})
+
+    @validates_schema
+    def check_combination(self, given: dict[str, Any], **_: Any) -> None:
+        if bool(given.get("code")) == bool(given.get("email")):
+            raise ValidationError("Send an e-mail address, with or without a password, or a code.")
+        if given.get("code") and given.get("password"):
+            raise ValidationError("A code needs no password.")
+
+
+class Tokens(Answer):
+    """The tokens of a new session."""
+
+    token = fields.String(metadata={"description": "the bearer token of further requests"})
+    expires_at = fields.AwareDateTime(
+        metadata={"description": "an hour from now: get another token before that"}
+    )
+    refresh_token = fields.String(
+        metadata={"description": "gives the next tokens, once, within 30 days"}
+    )
+    session_id = StrictInteger(metadata={"description": "the session's id"})
+
+
+class RefreshToken(Schema):
+    """What the tokens before gave."""
+
+    refresh_token = Text(most=1000, required=True, metadata={"description": "of the latest tokens"})
+
+
+class CodeSent(Answer):
+    """A sign-in code is on its way, if there is such an account."""
+
+    sent = fields.Boolean(metadata={"description": "true, whether there is an account or not"})
+
+
+@blp.route("/tokens", methods=["POST"])
+@blp.arguments(
+    Credentials, example={"email": "ana@example.org", "password": "correct horse battery"}
+)
+@blp.response(201, Tokens)
+@blp.alt_response(
+    202,
+    schema=CodeSent,
+    description="If the account exists, a sign-in code is e-mailed to it",
+    success=True,
+)
+@blp.alt_response(401, "UNAUTHORIZED")
+def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
+    """Sign in with a password, request a code by e-mail, or sign in with that code. A code is good
+    for one use. The first code proves who owns the address, so it ends the account's password and
+    earlier tokens.
+    """
+    if given["code"]:
+        return _use_code(given["code"])
+    lane = SIGN_INS
+    if given["password"] and not check_guesses(given["email"]):
+        lane = OTHERS
+    with autocommit() as conn:
+        account = accounts.find_account(conn, given["email"])
+    if given["password"]:
+        return _check_password(account, given["password"], lane)
+    return send_code(account)
+
+
+def _use_code(code: str) -> dict[str, Any]:
+    account_id, codes_used, expires_at = read_code(code)
+    with transaction() as conn:
+        epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
+        if epoch is None:
+            raise NotSignedIn("This code was already used or has expired: request another.")
+        opened = sessions.open_session(conn, account_id, "code", device(), epoch=epoch)
+    return make_tokens(opened)
+
+
+def _check_password(
+    account: dict[str, Any] | None, password: str, lane: HashLane
+) -> dict[str, Any]:
+    known = account["password_hash"] if account else None
+    if not is_password(password, known, lane) or account is None:
+        note_wrong_guess()
+        raise NotSignedIn("E-mail address or password is wrong.")
+    with autocommit() as conn:
+        opened = sessions.open_session(
+            conn,
+            account["id"],
+            "password",
+            device(),
+            epoch=account["token_epoch"],
+            password_hash=known,
+        )
+    return make_tokens(opened)
+
+
+def send_code(account: dict[str, Any] | None) -> Response:
+    if account:
+        code = make_code(account["id"], account["codes_used"], account["now"])
+        with transaction() as conn:
+            accounts.send_sign_in_code(conn, account["id"], code)
+    answer = jsonify({"sent": True})
+    answer.status_code = 202
+    return answer
+
+
+@blp.route("/tokens/refresh", methods=["POST"])
+@blp.arguments(RefreshToken, example={"refresh_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.…"})
+@blp.response(201, Tokens)
+@blp.alt_response(401, "UNAUTHORIZED")
+def refresh_tokens(given: dict[str, Any]) -> dict[str, Any]:
+    """Get new tokens for a session. A refresh token is good once: used again within 30 seconds it
+    gives the same answer, used later it ends its session, since it was copied.
+    """
+    session_id, refreshes = read_refresh_token(given["refresh_token"])
+    with autocommit() as conn:
+        opened = sessions.refresh_session(conn, session_id, refreshes)
+    if opened is None:
+        raise NotSignedIn("This session has ended: sign in again.")
+    return make_tokens(opened)
