@@ -32,7 +32,7 @@ $$;
 /* Counts entries that end without a booking in queue_leavers. Entries of a lobby have no number yet and do
    not count. */
 create or replace function count_leavers() returns trigger language plpgsql
-set enable_nestloop = off set jit = off as $$
+set enable_nestloop = off set enable_hashjoin = on set jit = off as $$
 begin
     if not exists (select from new_rows where state in ('left', 'lapsed', 'unavailable')) then
         return null;

@@ -1,6 +1,6 @@
 /* Checks changes of seats against legal_moves; a seat cannot go from one booking to another either. */
 create or replace function check_seat_moves() returns trigger language plpgsql
-set enable_nestloop = off set jit = off as $$
+set enable_nestloop = off set enable_hashjoin = on set jit = off as $$
 declare
     bad text;
 begin

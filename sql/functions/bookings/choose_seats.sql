@@ -34,15 +34,19 @@ declare
     owner integer[];                               -- by seat: the entry that took it, -1: not free
     picked integer[];                              -- seats by name or accessible, of this entry
     named integer := 1;                            -- the next of p_named_entry
+    named_in integer[];                            -- by p_named_seat: its category; null: it is kept
+    taken integer[];                               -- of p_named_seat: those that are not free
     chosen integer := 0;
     before integer; rest integer; size integer; found boolean;
     c integer; k integer; r integer; s integer; len integer; skip integer;
     part record;
 begin
     entry := '{}'; seat := '{}'; failed := '{}';
+    -- Wishes for any category are shared out: what turns out to be too little is read later.
     select array_agg(greatest(256, (d.seats * 5 / 4)::integer) order by g) into demand
     from generate_series(1, categories) g
-    left join lateral (select sum(q.quantity) as seats from unnest(p_quantity, p_category)
+    left join lateral (select sum(case q.category when g then q.quantity else q.quantity / categories::real end)
+        as seats from unnest(p_quantity, p_category)
         q(quantity, category) where q.category in (0, g)) d on true;
     lo := array_fill(1, array[categories]);
     hi := array_fill(0, array[categories]);
@@ -51,15 +55,17 @@ begin
     roomy := array(select greatest(g / sizes, 1) from generate_series(1, categories * sizes + sizes) g);
     fitting := roomy;
     -- Runs consist of free seats, so only named seats have to be checked; accessible ones are searched for.
+    if cardinality(p_named_seat) > 0 then
+        select array_agg(case when not t.kept then t.category end order by n.position),
+            coalesce(array_agg(n.seat) filter (where n.seat = any (p_avoid)
+                or (t.state = 'free' and t.allocation is null) is not true), '{}')
+        into named_in, taken
+        from unnest(p_named_seat) with ordinality n(seat, position)
+        left join seats t on t.event_id = p_event and t.seat = n.seat;
+    end if;
     if cardinality(p_named_seat) > 0 and not 0 < any (p_accessible) then
         owner := array_fill(0, array[(select max(t.seat) from seats t where t.event_id = p_event)]);
-        for s in
-            select n.seat from unnest(p_named_seat) n(seat)
-            where n.seat = any (p_avoid) or not exists (
-                select from seats t
-                where t.event_id = p_event and t.seat = n.seat and t.state = 'free'
-                    and t.allocation is null)
-        loop
+        foreach s in array taken loop
             owner[s] := -1;
         end loop;
     elsif 0 < any (p_accessible) then
@@ -79,14 +85,22 @@ begin
         before := chosen;
         picked := null;
         if p_named_entry[named] = i then
-            picked := p_named_seat[named : named + rest - 1];
             named := named + rest;
-            foreach s in array picked loop
-                if owner[s] <> 0 then
+            for j in named - rest .. named - 1 loop
+                if owner[p_named_seat[j]] <> 0 then
                     failed := failed || i;
                     continue entries;
                 end if;
             end loop;
+            for j in named - rest .. named - 1 loop
+                s := p_named_seat[j]; c := named_in[j];
+                chosen := chosen + 1;
+                entry[chosen] := i; seat[chosen] := s; owner[s] := i;
+                if c > 0 and (loaded[c] is null or s <= loaded[c]) then
+                    vacant[c] := vacant[c] - 1;
+                end if;
+            end loop;
+            continue entries;
         elsif p_accessible[i] > 0 then
             picked := choose_accessible(p_event, rest, p_category[i], p_together[i], p_accessible[i],
                 owner);
@@ -140,13 +154,15 @@ begin
                     for part in select * from free_runs(p_event, c, loaded[c], demand[c], p_avoid) loop
                         loaded[c] := part.looked_at;
                         exit when part.first is null;
+                        len := part.last - part.first + 1;
                         if owner is not null then
-                            select vacant[c] + count(*) filter (where owner[g] = 0) into s
-                            from generate_series(part.first, part.last) g;
-                            vacant[c] := s;
-                        else
-                            vacant[c] := vacant[c] + part.last - part.first + 1;
+                            for g in part.first .. part.last loop
+                                if owner[g] <> 0 then
+                                    len := len - 1;
+                                end if;
+                            end loop;
                         end if;
+                        vacant[c] := vacant[c] + len;
                         -- The empty run becomes this one, and a new empty run ends the list.
                         r := tail[c];
                         lo[r] := part.first; hi[r] := part.last; middle[r] := part.middle;

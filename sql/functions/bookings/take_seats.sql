@@ -25,7 +25,7 @@ begin
         coalesce(array_agg(s.seat order by e.n, s.seat), '{}')
     into named_entry, named_seat
     from unnest(p_ids) with ordinality e(id, n)
-    join entries q on q.event_id = p_event and q.id = e.id and q.seats is not null
+    join entries q on q.event_id = p_event and q.id = e.id and q.id = any ((select p_ids)::uuid[]) and q.seats is not null
     cross join unnest(q.seats) s(seat);
     loop
         picked := choose_seats(p_event, p_quantities, p_wanted, p_together, p_accessible, named_entry,
@@ -34,7 +34,7 @@ begin
         into owners, wished from unnest(picked.entry, picked.seat) p(entry, seat);
         select array_agg(l.seat), array_agg(l.category::integer) into held, held_category
         from (select seat, category from seats
-              where event_id = p_event and seat = any (wished) and state = 'free'
+              where event_id = p_event and seat = any ((select wished)::integer[]) and state = 'free'
               order by seat for update skip locked) l;
         exit when coalesce(cardinality(held), 0) = cardinality(picked.seat);
         avoid := avoid || array(select unnest(wished) except select unnest(held));

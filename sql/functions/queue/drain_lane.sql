@@ -192,7 +192,7 @@ begin
                 select b.seats from buyer_seats b
                 where b.event_id = p_show.id and b.buyer_id = e.buyer_id), 0) as over_cap
           from (select * from entries
-                where event_id = p_show.id and number = any (p_numbers)
+                where event_id = p_show.id and number = any ((select p_numbers)::bigint[])
                     and entry_is_waiting(state)
                 order by number for update) e) e;
     if taken = 0 then

@@ -19,73 +19,94 @@ declare
     counts boolean;
     chosen bigint;
 begin
+    -- What costs little is read of all lanes at once. Whether entries wait is asked lane by lane, in order, and
+    -- only until the answer is known: of a thousand lanes with entries one or two are asked.
     with woken as (
         select event_id, bool_or(kind <> 'changed') as has_wake, bool_or(kind = 'changed') as is_changed,
             bool_or(kind = 'released') as has_seats
         from lane_wakes group by event_id
     ), looked as materialized (
-        -- has_work: something to decide; tells: the sale is over, which the entries have to be told,
-        -- whatever the lane waits for. Of each lane one entry is read; a LIMIT keeps the planner
-        -- from reading them all.
-        select s.event_id, s.virtual_time, s.served_at, s.rest_until, l.weight, l.paused,
-            s.state in ('ready', 'ending') or coalesce(s.rest_reason = 'gateway', false) as is_marked,
-            s.state = 'ending' as is_ending, coalesce(w.is_changed, false) as is_changed,
-            s.state = 'waiting_for_seats' and coalesce(w.has_seats, false) as has_seats,
-            d.is_due and (coalesce(w.has_wake, false)
-                or (s.state <> 'waiting_for_seats' or coalesce(w.is_changed, false))
-                    and coalesce(n.waits, b.stands_by, false)) as has_work,
+        -- tells: the sale is over, which the entries have to be told, whatever the lane waits for.
+        -- is_counted: unless it has nothing to decide.
+        select s.event_id, s.virtual_time, s.standby_from, l.weight, d.is_due,
+            s.state = 'ending' as is_ending,
+            case when s.low_water_reset_at < moment - interval '2 s' then 0 else s.low_water end as low_water,
+            (s.state in ('ready', 'ending') or coalesce(s.rest_reason = 'gateway', false))
+                and not l.paused and w.is_changed is not true as is_counted,
+            coalesce(s.rest_until <= moment, true) and s.served_at > moment - interval '1 s' as is_recent,
+            coalesce(w.has_wake, false) as has_wake,
+            s.state <> 'waiting_for_seats' or coalesce(w.is_changed, false) as takes_entries,
             d.is_over and (l.paused or s.state = 'waiting_for_seats'
-                or coalesce(s.rest_until > moment, false)) and coalesce(
-                    (select true from entries e where e.event_id = s.event_id and e.state = 'waiting' limit 1),
-                    (select true from entries e where e.event_id = s.event_id and e.state = 'standby' limit 1),
-                    false) as tells
+                or coalesce(s.rest_until > moment, false)) as tells,
+            coalesce(w.is_changed or s.state = 'waiting_for_seats' and w.has_seats, false) as is_pressing,
+            not l.paused and (coalesce(s.rest_until <= moment, true) or coalesce(
+                w.is_changed or s.state = 'waiting_for_seats' and w.has_seats, false)) as may_go
         from lane_state s
         join lanes l on l.event_id = s.event_id
         join lanes_due(moment, away) d on d.event_id = s.event_id
         left join woken w on w.event_id = s.event_id
+    ), times as materialized (
+        select f.virtual_time as first, f.event_id as first_id, b.virtual_time as behind,
+            coalesce(f.virtual_time, (select max(virtual_time) from looked), 0) as present
+        from (select) one
         left join lateral (
-            select true as waits from entries e where e.event_id = s.event_id and e.state = 'waiting'
-                and e.number >= case when s.low_water_reset_at < moment - interval '2 s'
-                                     then 0 else s.low_water end
-            limit 1) n on true
+            select n.virtual_time, n.event_id
+            from (select * from looked where is_counted order by virtual_time, event_id offset 0) n
+            where n.is_ending or n.is_due and (n.has_wake or (n.takes_entries or n.tells) and (
+                coalesce((select true from entries e where e.event_id = n.event_id and e.state = 'waiting'
+                        and e.number >= case when n.tells then 0 else n.low_water end
+                    order by e.number limit 1), (
+                    select true from entries e where e.event_id = n.event_id and e.state = 'standby'
+                        and e.number >= case when n.tells then 0 else n.standby_from end
+                    order by e.number limit 1), false)))
+            limit 1) f on true
         left join lateral (
-            select true as stands_by from entries e
-            where e.event_id = s.event_id and e.state = 'standby' and e.number >= s.standby_from
-                and n.waits is null
+            select n.virtual_time
+            from (select * from looked where is_counted and is_recent order by virtual_time offset 0) n
+            where n.is_ending or n.is_due and (n.has_wake or (n.takes_entries or n.tells) and (
+                coalesce((select true from entries e where e.event_id = n.event_id and e.state = 'waiting'
+                        and e.number >= case when n.tells then 0 else n.low_water end
+                    order by e.number limit 1), (
+                    select true from entries e where e.event_id = n.event_id and e.state = 'standby'
+                        and e.number >= case when n.tells then 0 else n.standby_from end
+                    order by e.number limit 1), false)))
             limit 1) b on true
     ), idled as (
+        -- Lanes before the first that has something to decide have nothing.
         update lane_state set state = 'idle', rest_until = null, rest_reason = null
         where event_id = any (array(
-            select k.event_id from looked n join lane_state k on k.event_id = n.event_id
-            where n.is_marked and not n.has_work and not n.tells
+            select k.event_id
+            from times t cross join looked n join lane_state k on k.event_id = n.event_id
+            where n.is_counted
+                and coalesce((n.virtual_time, n.event_id) < (t.first, t.first_id), t.first is null)
                 and (k.state = 'ready' or k.rest_reason = 'gateway')
             for update of k skip locked))
-        returning event_id
-    ), seen as (
-        select n.*, n.is_marked and not n.paused and not n.is_changed
-            and n.event_id <> all (array(select event_id from idled)) as is_counted
-        from looked n
-    ), times as (
-        select coalesce(min(virtual_time) filter (where is_counted), max(virtual_time), 0) as present,
-            min(virtual_time) filter (where is_counted and served_at > moment - interval '1 s'
-                and coalesce(rest_until <= moment, true)) as behind
-        from seen
     ), candidates as (
-        select n.*, t.*, case when n.is_counted then n.virtual_time
-                              else greatest(n.virtual_time, t.present) end as place
-        from seen n cross join times t
-        where n.is_ending or n.tells
-            or n.has_work and not n.paused
-                and (coalesce(n.rest_until <= moment, true) or n.is_changed or n.has_seats)
-                and (not n.is_counted or coalesce(n.virtual_time <= t.behind + p_ahead / n.weight, true))
+        select n.event_id, n.is_counted, n.is_ending, n.tells, n.is_pressing, n.has_wake, n.low_water,
+            n.standby_from, n.takes_entries, t.present,
+            case when n.is_counted then n.virtual_time
+                 else greatest(n.virtual_time, t.present) end::double precision as place,
+            n.is_due and n.may_go and (not n.is_counted
+                or coalesce(n.virtual_time <= t.behind + p_ahead / n.weight, true)) as may_go
+        from looked n cross join times t
+        where not n.is_counted or (n.virtual_time, n.event_id) >= (t.first, t.first_id)
     )
-    select s.event_id, n.is_counted, n.present into chosen, counts, present
+    select n.event_id, n.is_counted, n.present into chosen, counts, present
     from (select * from candidates order by place, is_counted, event_id offset 0) n
-    join lane_state s on s.event_id = n.event_id
-    where coalesce(s.rest_until <= moment, true) or n.is_ending or n.tells or n.is_changed or n.has_seats
+    cross join lateral (
+        select from lane_state s
+        where s.event_id = n.event_id and (coalesce(s.rest_until <= moment, true)
+            or n.is_ending or n.tells or n.is_pressing)
+        for update skip locked) s
+    where n.is_ending or n.may_go and n.has_wake or (n.may_go and n.takes_entries or n.tells) and (
+        coalesce((select true from entries e where e.event_id = n.event_id and e.state = 'waiting'
+                and e.number >= case when n.tells then 0 else n.low_water end
+            order by e.number limit 1), (
+            select true from entries e where e.event_id = n.event_id and e.state = 'standby'
+                and e.number >= case when n.tells then 0 else n.standby_from end
+            order by e.number limit 1), false))
     order by n.place, n.is_counted, n.event_id
-    limit 1
-    for update of s skip locked;
+    limit 1;
     if not counts then
         update lane_state set virtual_time = present
         where event_id = chosen and virtual_time < present;
