@@ -240,6 +240,19 @@ def test_a_batch_costs_the_same_with_few_and_with_many(conn: Conn, known: int, t
     assert rows_read_by_a_batch(theatre, 8)[table] <= 2 * few
 
 
+@pytest.mark.slow
+def test_a_large_batch_reads_what_it_decides(conn: Conn) -> None:
+    """Neither the hall nor the queue, which a join in the order of keys reads from the front."""
+    theatre = build_theatre(conn, {1: ["." * 100] * 60})
+    theatre.enter_many(5000, 1)
+    theatre.drain(batch=1000)
+    conn.execute("vacuum analyze")
+    batch = 500
+    read = rows_read_by_a_batch(theatre, batch)
+    assert read["seats"] <= 4 * batch, read
+    assert read["entries"] <= 6 * batch, read
+
+
 def rows_read_by_a_batch(theatre: Theatre, batch: int) -> dict[str, int]:
     """By table."""
     with theatre.conn.transaction():
@@ -254,5 +267,5 @@ def rows_read(conn: Conn) -> dict[str, int]:
     transactions."""
     query = """
         select relname, idx_tup_fetch + seq_tup_read as rows from pg_stat_xact_user_tables
-        where relname in ('entries', 'bookings')"""
+        where relname in ('entries', 'bookings', 'seats')"""
     return {row["relname"]: row["rows"] for row in conn.execute(query).fetchall()}

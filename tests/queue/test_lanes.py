@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from db.catalogue import events
-from db.connections import Conn
+from db.connections import Conn, one
 from db.queue import lanes
 from tests.support.theatre import another, build_theatre, serve_next
 
@@ -133,3 +133,28 @@ def test_a_batch_writes_the_lane_once_and_in_place(conn: Conn) -> None:
         where relname = 'lane_state'"""
     found = conn.execute(query).fetchone()
     assert found and found["written"] == found["in_place"] == 21
+
+
+def test_of_many_lanes_with_entries_one_is_asked(conn: Conn) -> None:
+    """The relay looks many times a second, and a thousand events may be on sale."""
+    theatres = [build_theatre(conn, {1: ["...."]}) for _ in range(8)]
+    for theatre in theatres:
+        theatre.enter()
+        theatre.enter()
+    with conn.transaction():
+        before = looks_at_entries(conn)
+        assert lanes.next_lane(conn) == theatres[0].event
+        assert looks_at_entries(conn) - before == 1
+    for _ in theatres:
+        assert serve_next(conn, batch=1)
+    with conn.transaction():
+        before = looks_at_entries(conn)
+        assert lanes.next_lane(conn) == theatres[0].event
+        assert looks_at_entries(conn) - before <= 3
+
+
+def looks_at_entries(conn: Conn) -> int:
+    query = """
+        select idx_scan + seq_scan as looks from pg_stat_xact_user_tables
+        where relname = 'entries'"""
+    return int(one(conn.execute(query))["looks"])

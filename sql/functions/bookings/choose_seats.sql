@@ -29,7 +29,7 @@ declare
     tail integer[];                                -- by category: the empty run that ends the list
     loaded integer[];                              -- by category: the last seat read; null: all
     vacant integer[];                              -- by category: seats loaded and not taken
-    demand integer[];                              -- by category: seats that the batch may want
+    demand integer[];                              -- by category: how many seats to read next
     roomy integer[]; fitting integer[];            -- by category * sizes + size: a run
     owner integer[];                               -- by seat: the entry that took it, -1: not free
     picked integer[];                              -- seats by name or accessible, of this entry
@@ -42,8 +42,8 @@ declare
     part record;
 begin
     entry := '{}'; seat := '{}'; failed := '{}';
-    -- Wishes for any category are shared out: what turns out to be too little is read later.
-    select array_agg(greatest(256, (d.seats * 5 / 4)::integer) order by g) into demand
+    -- Wishes for any category are shared out. What turns out to be too little is read later, twice as much.
+    select array_agg(greatest(64, (d.seats * 5 / 4)::integer) order by g) into demand
     from generate_series(1, categories) g
     left join lateral (select sum(case q.category when g then q.quantity else q.quantity / categories::real end)
         as seats from unnest(p_quantity, p_category)
@@ -170,6 +170,7 @@ begin
                         lo[runs] := 1; hi[runs] := 0; middle[runs] := 0; nxt[runs] := 0;
                         nxt[r] := runs; tail[c] := runs;
                     end loop;
+                    demand[c] := demand[c] * 2;
                     continue search;
                 end if;
 

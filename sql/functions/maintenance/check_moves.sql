@@ -1,7 +1,7 @@
 /* Checks every change of state against legal_moves, all rows of a statement at once. Changes of bookings,
    payments and refunds are also written to state_log, which only triggers may write. */
 create or replace function check_moves() returns trigger language plpgsql
-set enable_nestloop = off set enable_hashjoin = on set jit = off as $$
+set enable_nestloop = off set enable_hashjoin = on set jit = off set plan_cache_mode = auto as $$
 declare
     bad text;
 begin

@@ -19,8 +19,8 @@ declare
     counts boolean;
     chosen bigint;
 begin
-    -- What costs little is read of all lanes at once. Whether entries wait is asked lane by lane, in order, and
-    -- only until the answer is known: of a thousand lanes with entries one or two are asked.
+    -- What costs little is read of all lanes at once. Whether entries wait is asked lane by lane, in order,
+    -- only until the answer is known: of a thousand lanes with entries one to three are asked.
     with woken as (
         select event_id, bool_or(kind <> 'changed') as has_wake, bool_or(kind = 'changed') as is_changed,
             bool_or(kind = 'released') as has_seats

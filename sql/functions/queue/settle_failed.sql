@@ -58,9 +58,9 @@ begin
         join (select k.category, k.accessible, count_free(p_show.id, k.category, k.accessible, 50) as free,
                   case when k.accessible > 0 then count_accessible(p_show.id, k.category) end as places
               from (select distinct category::integer, sign(accessible)::integer as accessible
-                    from entries where event_id = p_show.id and id = any (p_ids)) k) f
+                    from entries where event_id = p_show.id and id = any ((select p_ids)::uuid[])) k) f
             on f.category is not distinct from w.category and f.accessible = sign(w.accessible)
-        where w.event_id = p_show.id and w.id = any (p_ids)
+        where w.event_id = p_show.id and w.id = any ((select p_ids)::uuid[])
     ) hope
     where e.event_id = p_show.id and e.id = hope.id
         and (e.state = 'waiting' or e.state = 'standby' and not hope.exists);
