@@ -453,3 +453,7 @@ where e.state = 'standby' and e.number < l.standby_from and l.state <> 'ending'
                     and b.state in ('held', 'authorising', 'expiring', 'review', 'secured'))
     and not exists (select from entries a where a.event_id = e.event_id
                     and a.state = 'admitted' and a.pass_state <> 'missed');
+
+-- audit_chain_broken --
+-- An act of the audit log was changed, deleted or added afterwards.
+select organisation_id, number, act_id, finding from verify_acts(null);

@@ -69,6 +69,7 @@ CREATE TABLE accounts (
     closed_at timestamp with time zone,
     blocked_at timestamp with time zone,
     blocked_reason text,
+    erased_at timestamp with time zone,
     CONSTRAINT accounts_pkey PRIMARY KEY (id),
     CONSTRAINT accounts_blocked CHECK ((blocked_at IS NULL) = (blocked_reason IS NULL)),
     CONSTRAINT accounts_blocked_reason_check CHECK (length(blocked_reason) >= 1 AND length(blocked_reason) <= 500),
@@ -142,6 +143,44 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_account ON sessions USING btree (account_id, id);
 CREATE INDEX sessions_ended ON sessions USING btree (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX sessions_expire ON sessions USING btree (expires_at);
+
+CREATE TABLE account_keys (
+    account_id bigint NOT NULL,
+    key bytea NOT NULL,
+    CONSTRAINT account_keys_pkey PRIMARY KEY (account_id),
+    CONSTRAINT account_keys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT account_keys_key_check CHECK (length(key) = 32)
+);
+
+CREATE TABLE audit_personal (
+    act_id bigint NOT NULL,
+    account_id bigint NOT NULL,
+    personal jsonb NOT NULL,
+    CONSTRAINT audit_personal_pkey PRIMARY KEY (act_id),
+    CONSTRAINT audit_personal_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT audit_personal_act_id_fkey FOREIGN KEY (act_id) REFERENCES audit_log(id)
+);
+CREATE INDEX audit_personal_account ON audit_personal USING btree (account_id);
+
+CREATE TABLE audit_unchained (
+    act_id bigint NOT NULL,
+    CONSTRAINT audit_unchained_pkey PRIMARY KEY (act_id),
+    CONSTRAINT audit_unchained_act_id_fkey FOREIGN KEY (act_id) REFERENCES audit_log(id)
+);
+
+CREATE TABLE audit_chain (
+    organisation_id bigint NOT NULL,
+    number bigint NOT NULL,
+    act_id bigint NOT NULL,
+    hash bytea NOT NULL,
+    chained_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT audit_chain_pkey PRIMARY KEY (organisation_id, number),
+    CONSTRAINT audit_chain_act_id_key UNIQUE (act_id),
+    CONSTRAINT audit_chain_act_id_fkey FOREIGN KEY (act_id) REFERENCES audit_log(id),
+    CONSTRAINT audit_chain_hash_check CHECK (length(hash) = 32),
+    CONSTRAINT audit_chain_number_check CHECK (number > 0),
+    CONSTRAINT audit_chain_organisation_id_check CHECK (organisation_id >= 0)
+);
 
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */
@@ -1216,10 +1255,17 @@ CREATE TABLE audit_log (
     action text NOT NULL,
     event_id bigint,
     detail jsonb NOT NULL DEFAULT '{}'::jsonb,
-    CONSTRAINT audit_log_pkey PRIMARY KEY (id)
+    organisation_id bigint,
+    account_id bigint,
+    personal_mac bytea,
+    CONSTRAINT audit_log_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_log_personal_mac_check CHECK (length(personal_mac) = 32)
 );
+CREATE INDEX audit_log_account ON audit_log USING btree (account_id, id) WHERE account_id IS NOT NULL;
 CREATE INDEX audit_log_age ON audit_log USING btree (at);
 CREATE INDEX audit_log_event ON audit_log USING btree (event_id, id);
+CREATE INDEX audit_log_organisation ON audit_log USING btree (organisation_id, id);
+CREATE INDEX audit_log_purges ON audit_log USING btree (organisation_id, id) WHERE action = 'acts purged'::text;
 
 CREATE TABLE audits (
     name text NOT NULL,

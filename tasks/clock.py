@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from db.accounts import audit_log
 from db.bookings import archives, bookings
 from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
@@ -86,6 +87,14 @@ def end_reviews(conn: Conn, tick: datetime) -> dict[str, int]:
     return {"ended": reviews.end_reviews(conn, REVIEWS_AT_ONCE)}
 
 
+ACTS_AT_ONCE = 1000
+
+
+def chain_acts(conn: Conn, tick: datetime) -> dict[str, int]:
+    """Chain what was added to the audit log."""
+    return {"chained": audit_log.chain_acts(conn, ACTS_AT_ONCE)}
+
+
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
     """Enqueue a task for each event that may be archived."""
     due = archives.list_due(conn, ARCHIVED_AT_ONCE)
@@ -117,6 +126,7 @@ JOBS: dict[str, Job] = {
     "expire_passes": Job(timedelta(seconds=1), expire_passes),
     "release_kept": Job(timedelta(seconds=30), release_kept),
     "end_reviews": Job(timedelta(seconds=5), end_reviews),
+    "chain_acts": Job(timedelta(seconds=1), chain_acts),
     "probe_gateways": Job(PROBE_EVERY, lambda conn, tick: circuits.probe_gateways(conn)),
     "number_receipts": Job(NUMBER_EVERY, lambda conn, tick: receipts.wake(conn)),
     "tend_lobbies": Job(

@@ -6,6 +6,7 @@ from db.connections import set_statement_limits
 from db.runtime.logs import configure_logs
 from web.api import (
     accounts,
+    audit,
     bookings,
     dead_letters,
     disputes,
@@ -69,6 +70,7 @@ NOUNS = (
     reports,
     dead_letters,
     operators,
+    audit,
     plans,
     plan_imports,
     gateway_notifications,

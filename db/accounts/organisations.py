@@ -3,7 +3,6 @@ act for; None: all of them."""
 
 from typing import Any
 
-from db.accounts.audit_log import audit
 from db.connections import Conn, maybe
 from db.queries import load
 from db.runtime.errors import NotFound
@@ -26,13 +25,12 @@ def change_organisation(
     conn: Conn, scope: int | None, organisation_id: int, given: dict[str, Any]
 ) -> dict[str, Any]:
     """Change some of the settings and return all, see get_organisation. Documents that were issued
-    stay as they are. Errors: NotFound."""
+    stay as they are; a trigger writes the audit log. Errors: NotFound."""
     _check_scope(scope, organisation_id)
     owner = {"organisation_id": organisation_id}
     row = maybe(conn.execute(sql.change_organisation, dict.fromkeys(CHANGEABLE) | given | owner))
     if row is None:
         raise NotFound
-    audit(conn, "organisation changed", None, given | owner)
     return row
 
 

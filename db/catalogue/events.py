@@ -270,7 +270,12 @@ def _change_sale(
 def _replace_prices(conn: Conn, event_id: int, prices: Sequence[Price] | None) -> None:
     if prices is not None:
         _check_all_priced(conn, event_id, prices)
+        before = many(conn.execute(sql.list_prices, {"event_id": event_id}))
         set_prices(conn, event_id, prices)
+        after = many(conn.execute(sql.list_prices, {"event_id": event_id}))
+        if after != before:
+            detail = {"categories": {"from": before, "to": after}}
+            audit(conn, "prices changed", event_id, detail)
 
 
 def _check_all_priced(conn: Conn, event_id: int, prices: Sequence[Price]) -> None:
@@ -305,7 +310,10 @@ def _change_version(
     if prices is None:
         _move(conn, event_id, version_id)
     else:
-        conn.execute(sql.set_version, {"event_id": event_id, "plan_version_id": version_id})
+        row = one(conn.execute(sql.set_version, {"event_id": event_id, "version_id": version_id}))
+        if row["old"] != version_id:
+            act = {"from": row["old"], "to": version_id}
+            audit(conn, "plan version changed", event_id, act)
 
 
 def move_event(conn: Conn, scope: int | None, event_id: int, version_id: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from psycopg.types.json import Jsonb
 
+from db.accounts.audit_log import audit
 from db.catalogue.plan_pictures import DrawnSeat
 from db.catalogue.plan_reports import (
     Seats,
@@ -119,8 +120,14 @@ def add_version(
         "categories": _describe_categories(plan),
     }
     added = _add_version(conn, plan_id, plan, source, report, tell)
+    _note_version(conn, locked, added, len(plan.seats))
     said = {"id": plan_id, "name": locked["name"], "seats": len(plan.seats)}
     return said | report | added | _find_sold(conn, added)
+
+
+def _note_version(conn: Conn, plan: dict[str, Any], added: dict[str, Any], seats: int) -> None:
+    act = {"plan_id": plan["id"], "version": added["version"], "seats": seats}
+    audit(conn, "plan version added", None, act, organisation_id=plan["organisation_id"])
 
 
 def _add_version(

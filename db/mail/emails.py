@@ -86,7 +86,7 @@ def list_refused(
 
 
 def get_address(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:
-    """Where the mails of a booking go: {email, corrected}. Errors: NotFound."""
+    """Where the mails of a booking go: {email, corrected, buyer_id}. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_address, {"event_id": event_id, "booking_id": booking_id}))
     if row is None:
         raise NotFound

@@ -32,7 +32,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
     return {
         "idempotency_keys": (psycopg.sql.SQL(sql.purge_idempotency_keys), 0),
         "notification_inbox": (psycopg.sql.SQL(sql.purge_notification_inbox), keep.retention_inbox),
-        "audit_log": (psycopg.sql.SQL(sql.purge_audit_log), keep.retention_audit),
+        "audit_log": (psycopg.sql.SQL(sql.purge_acts), keep.retention_audit),
         "dead_letters": (psycopg.sql.SQL(sql.purge_dead_letters), keep.retention_letters),
         "mailboxes": (psycopg.sql.SQL(sql.purge_mailboxes), 0),
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from db.accounts.audit_log import audit
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import InvalidRequest, NotFound
@@ -114,6 +115,8 @@ def start(conn: Conn, since: datetime, until: datetime) -> list[int]:
     ids = list(one(conn.execute(sql.start_reconciliations, values))["ids"])
     if not ids:
         raise InvalidRequest("A window must begin before it ends, and in the past.")
+    window = {"from": since.isoformat(), "until": until.isoformat()}
+    audit(conn, "reconciliation started", None, window | {"reconciliations": ids})
     return ids
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from db.accounts.audit_log import audit
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
 from db.queries import load
@@ -102,7 +101,7 @@ def change_settings(
     only some of them. Errors: NotFound."""
     _check_scope(scope, organisation_id)
     values = {"review_seconds": None, "review_ends": None} | given
-    _change(conn, organisation_id, sql.change_settings, values, given)
+    _change(conn, organisation_id, sql.change_settings, values)
     return get_settings(conn, scope, organisation_id)
 
 
@@ -115,7 +114,7 @@ def set_rule(
     if rule not in RULES:
         raise NotFound(f"There is no such rule; there are {', '.join(RULES)}.")
     values = given | {"rule": rule}
-    _change(conn, organisation_id, sql.set_rule, values, values)
+    _change(conn, organisation_id, sql.set_rule, values)
     return get_settings(conn, scope, organisation_id)
 
 
@@ -124,10 +123,8 @@ def _check_scope(scope: int | None, organisation_id: int) -> None:
         raise NotFound
 
 
-def _change(
-    conn: Conn, organisation_id: int, statement: Any, values: dict[str, Any], given: dict[str, Any]
-) -> None:
+def _change(conn: Conn, organisation_id: int, statement: Any, values: dict[str, Any]) -> None:
+    """A trigger writes the audit log."""
     owner = {"organisation_id": organisation_id}
     if maybe(conn.execute(statement, values | owner)) is None:
         raise NotFound
-    audit(conn, "review rules changed", None, given | owner)

@@ -11,6 +11,8 @@ python -m ops.console dead-letter discard 17 --reason "the buyer was called"
 python -m ops.console task list --state failing
 python -m ops.console actors
 python -m ops.console reconcile --from 2030-05-01 --to 2030-05-02T12:00
+python -m ops.console audit list --organisation-id 3
+python -m ops.console audit verify
 python -m ops.console jobs
 python -m ops.console secrets reseal
 
@@ -28,6 +30,7 @@ from db.connections import transaction
 from db.durable import jobs
 from db.runtime.errors import UsherError
 from ops.console.arguments import line
+from ops.console.audit import add_audit_commands
 from ops.console.local_settings import use_local_settings
 from ops.console.reconcile import add_reconcile_commands
 from ops.console.secrets import add_secret_commands
@@ -102,6 +105,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_key_commands(nouns)
     add_dead_letter_commands(nouns)
     add_task_commands(nouns)
+    add_audit_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)
     add_secret_commands(nouns)

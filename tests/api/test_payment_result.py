@@ -311,9 +311,9 @@ def test_an_organisations_settings_are_its_own(
     }
     (act,) = conn.execute("select detail from audit_log where action = 'organisation changed'")
     assert act["detail"] == {
-        "organisation_id": opera.id,
-        "address": "Opernplatz 1\n10117 Berlin",
-        "vat_id": "DE 123",
+        "id": opera.id,
+        "address": {"from": "", "to": "Opernplatz 1\n10117 Berlin"},
+        "vat_id": {"from": "", "to": "DE 123"},
     }
 
 

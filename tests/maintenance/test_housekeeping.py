@@ -25,8 +25,11 @@ OLD = {
         select n, '', '{}', now() - n * interval '1 day'
         from unnest(array[59, 61, 62, 63]) n""",
     "audit_log": """
-        insert into audit_log (actor, action, at)
-        select '', '', now() - n * interval '1 day' from unnest(array[1099, 1101, 1102, 1103]) n""",
+        with acts as (
+            insert into audit_log (actor, action, at)
+            select '', '', now() - n * interval '1 day'
+            from unnest(array[1103, 1102, 1101, 1099]) n returning 1)
+        select count(*) from acts; select chain_acts(10)""",
     "dead_letters": """
         insert into dead_letters (task_id, actor, queue, args, reason, claims, errors, created_at,
             died_at, resolved_at, resolution)
@@ -52,7 +55,8 @@ OLD = {
             now() - n * interval '1 day'
         from v, unnest(array[29, 31, 32, 33]) n""",
 }
-KEPT = {"emails": 3}
+KEPT = {"emails": 3, "audit_log": 3}
+"""Two acts say that acts were purged, one for each batch."""
 
 
 def count(conn: Conn, table: str) -> int:

@@ -88,10 +88,11 @@ def test_marked_as_paid_it_is_confirmed(running: Running, event: int) -> None:
     assert (payment["state"], payment["captured"]) == ("captured", PRICE)
     assert running.seats(booking) == ["sold", "sold"]
     assert running.sandbox.calls()["total"] == 0
-    query = "select * from audit_log where action like 'offline %'"
+    query = """select a.*, p.personal from audit_log a join audit_personal p on p.act_id = a.id
+        where a.action like 'offline %'"""
     (entry,) = running.conn.execute(query).fetchall()
     assert (entry["actor"], entry["action"]) == ("organiser:1", "offline payment received")
-    assert entry["detail"]["reference"] == "receipt 1"
+    assert entry["personal"] == {"reference": "receipt 1"}
     running.check()
 
 

@@ -120,10 +120,11 @@ def test_approved(running: Running) -> None:
         running.wait_for(booking, "confirmed")
     assert paid_once(running, booking)
     assert mails(running, booking) == {"in_review", "confirmed"}
-    query = "select actor, detail from audit_log where action = 'review ended'"
+    query = """select a.actor, p.personal from audit_log a join audit_personal p on p.act_id = a.id
+        where a.action = 'review ended'"""
     (audit,) = running.conn.execute(query).fetchall()
     assert audit["actor"] == "key:opera"
-    assert audit["detail"]["reason"] == "called the buyer"
+    assert audit["personal"] == {"reason": "called the buyer"}
     running.check()
 
 

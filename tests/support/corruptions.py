@@ -149,6 +149,12 @@ CORRUPTIONS = {
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256)
         values (99, 1, 1, 1, 'standby', 1, 'other', '')""",
+    "audit_chain_broken": """
+        select audit('tried', null, '{}');
+        select chain_acts(1000);
+        set session_replication_role = replica;
+        update audit_log set actor = 'another' where action = 'tried';
+        reset session_replication_role""",
 }  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from marshmallow import fields
 
+from db.accounts.audit_log import audit
 from db.catalogue import events
-from db.connections import Conn, autocommit, transaction
+from db.connections import Conn, transaction
 from db.mail import emails
 from db.runtime.errors import Conflict
 from web.support.auth import caller, organisations_only
@@ -75,7 +76,7 @@ class CorrectedAddress(CurrentAddress, MailsOnTheirWay):
 
 @blp.route("/emails-in-trouble")
 @organisations_only
-@blp.paginated(RefusedMail, PageByUUID)
+@blp.paginated(RefusedMail, PageByUUID, reads="refused mails read")
 def list_refused_mails(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Mails to buyers of the event that did not arrive, latest first."""
     events.check_owner(conn, caller().scope, event_id)
@@ -87,9 +88,12 @@ def list_refused_mails(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 @blp.response(200, CurrentAddress)
 def get_booking_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Where the mails of a booking go."""
-    with autocommit() as conn:
+    with transaction(caller().name) as conn:
         events.check_owner(conn, caller().scope, event_id)
-        return emails.get_address(conn, event_id, booking_id)
+        found = emails.get_address(conn, event_id, booking_id)
+        act = {"booking_id": str(booking_id)}
+        audit(conn, "booking address read", event_id, act, account_id=found["buyer_id"])
+        return found
 
 
 @blp.route(f"{BOOKING}/address", methods=["PUT"])

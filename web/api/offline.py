@@ -7,6 +7,7 @@ from uuid import UUID
 from marshmallow import fields
 
 from db.accounts import accounts
+from db.accounts.audit_log import audit
 from db.bookings import bookings
 from db.catalogue import events
 from db.connections import Conn, transaction
@@ -111,11 +112,14 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
     """Book directly for a buyer, to be paid offline; then mark the booking as paid. Its tickets go
     to the buyer's address."""
     events.check_owner(conn, caller().scope, event_id)
-    buyer_id = accounts.find_or_add(conn, given.pop("email"), given.pop("name"))
+    buyer = {name: given.pop(name) for name in ("email", "name")}
+    buyer_id = accounts.find_or_add(conn, **buyer)
     asked = given | {"event_id": event_id, "buyer_id": buyer_id, "entry_id": None}
     asked |= {"by_organisation": True}
     booking_id = bookings.book_seats(conn, asked, settings().gateway_limit)
     booking = bookings.get_booking(conn, event_id, booking_id, buyer_id)
+    act = {"booking_id": str(booking_id), "quantity": booking["quantity"]}
+    audit(conn, "booked at the counter", event_id, act, account_id=buyer_id, personal=buyer)
     if booking["state"] == "held":  # otherwise it costs nothing
         payments.sell_offline(conn, event_id, booking_id, buyer_id)
     return bookings.get_booking(conn, event_id, booking_id, buyer_id)
@@ -123,7 +127,7 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
 
 @blp.route("/offline-payments")
 @organisations_only
-@blp.paginated(OfflinePayment, OfflinePage)
+@blp.paginated(OfflinePayment, OfflinePage, reads="offline payments read")
 def list_offline_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings that are paid offline, latest first; `code` finds one."""
     return offline.list_payments(conn, caller().scope, event_id, page)

@@ -1,10 +1,9 @@
-"""Lists for operators: tasks, payments in doubt, unsent e-mails, the audit log."""
+"""Lists for operators: tasks, payments in doubt, unsent e-mails."""
 
 from typing import Any
 
 from marshmallow import fields
 
-from db.accounts import audit_log
 from db.connections import Conn
 from db.durable import outbox
 from db.mail import emails
@@ -23,9 +22,7 @@ from web.support.enumerations import (
 from web.support.fields import Answer, OneOf, QueryInteger, StrictInteger, Text
 from web.support.pages import Page, PageByUUID
 
-blp = Blueprint(
-    "operators", __name__, url_prefix="/v1", description="Tasks and logs of the service"
-)
+blp = Blueprint("operators", __name__, url_prefix="/v1", description="Tasks of the service")
 
 
 class TaskPage(Page):
@@ -136,25 +133,6 @@ class Mail(Answer):
     created_at = fields.AwareDateTime()
 
 
-class AuditPage(Page):
-    """A page of the audit log."""
-
-    actor = Text(metadata={"description": "role and id, as in operator:3"})
-    action = Text(metadata={"description": "only this action, as in change_lane"})
-    starting_after = QueryInteger(least=1, metadata={"description": "the last id you have"})
-
-
-class Act(Answer):
-    """A change that an organiser or an operator made."""
-
-    id = StrictInteger(metadata={"description": "the line's id"})
-    at = fields.AwareDateTime(metadata={"description": "when"})
-    actor = fields.String(metadata={"description": "role and id, as in operator:3"})
-    action = fields.String(metadata={"description": "what was done, as in change_lane"})
-    event_id = StrictInteger(allow_none=True, metadata={"description": "null: about no event"})
-    detail = fields.Dict(metadata={"description": "what it was about; its keys depend on action"})
-
-
 @blp.route("/tasks")
 @operators_only
 @blp.paginated(Task, TaskPage)
@@ -178,11 +156,3 @@ def list_payments_in_doubt(conn: Conn, page: dict[str, Any]) -> list[dict[str, A
 def list_unsent_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """E-mails that were refused or are not sent yet, latest first."""
     return emails.list_troubled(conn, **page)
-
-
-@blp.route("/audit")
-@operators_only
-@blp.paginated(Act, AuditPage)
-def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
-    """Changes by organisers and operators, latest first."""
-    return audit_log.list_acts(conn, **page)

@@ -133,7 +133,7 @@ class Risk(RiskFields, Answer):
 
 @blp.route(f"{EVENT}/reviews")
 @organisations_only
-@blp.paginated(Review, PageByUUID)
+@blp.paginated(Review, PageByUUID, reads="reviews read")
 def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings whose payment is in review, the next time limit first."""
     return reviews.list_reviews(conn, caller().scope, event_id, **page)

@@ -95,12 +95,13 @@ class Blueprint(SmorestBlueprint):
         return doc
 
     def paginated(
-        self, row: type[Schema], page: type[Schema] = pages.Page
+        self, row: type[Schema], page: type[Schema] = pages.Page, *, reads: str | None = None
     ) -> Callable[[View], View]:
-        """Wrap a view that takes a connection and the requested page, and returns rows."""
+        """Wrap a view that takes a connection and the requested page, and returns rows. reads: see
+        pages.paginated."""
 
         def decorate(view: View) -> View:
-            answered = self.response(200, row(many=True))(pages.paginated(view))
+            answered = self.response(200, row(many=True))(pages.paginated(view, reads))
             documented: View = self.arguments(page, location="query")(answered)
             return documented
 

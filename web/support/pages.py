@@ -8,7 +8,9 @@ from urllib.parse import urlencode
 from flask import request
 from marshmallow import fields
 
-from db.connections import autocommit
+from db.accounts.audit_log import audit
+from db.connections import autocommit, transaction
+from web.support.auth import acting
 from web.support.fields import QueryInteger, Schema
 
 MAX_LIMIT = 100
@@ -29,17 +31,21 @@ class PageByUUID(Page):
     )
 
 
-def paginated(view: Callable[..., Any]) -> Callable[..., Any]:
+def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..., Any]:
     """Call view(conn, page, …) for one row more than the page has, to know whether another follows.
 
-    The link repeats the other parameters of the query.
+    The link repeats the other parameters of the query. reads: the personal data that are read, for
+    the audit log: "offline payments read".
     """
 
     @wraps(view)
     def read_page(page: dict[str, Any], **path: Any) -> tuple[Any, int, dict[str, str]]:
         limit = page["limit"]
-        with autocommit() as conn:
+        with transaction(acting()) if reads else autocommit() as conn:
             rows = view(conn, page | {"limit": limit + 1}, **path)
+            if reads:
+                act = {"rows": len(rows[:limit]), "starting_after": str(page["starting_after"])}
+                audit(conn, reads, path.get("event_id"), act)
         if len(rows) <= limit:
             return rows, 200, {}
         last = {"starting_after": rows[limit - 1]["id"], "limit": limit}

@@ -29,5 +29,7 @@ begin
     end if;
     perform enqueue('import_plan', 'maintenance', null, jsonb_build_object('import_id', import_id),
         p_priority => 20);
+    perform audit('plan import started', null, jsonb_build_object('import_id', import_id, 'venue_id', venue.id,
+        'plan_id', p_plan, 'name', p_name), venue.organisation_id);
     outcome := 'started';
 end $$;

@@ -28,5 +28,7 @@ begin
         booking_state := 'confirmed';
     end if;
     perform audit('booking unfrozen', p_event,
-        jsonb_build_object('booking_id', p_booking, 'reason', p_reason));
+        jsonb_build_object('booking_id', p_booking,
+            'state', jsonb_build_object('from', b.state, 'to', booking_state)),
+        b.organisation_id, b.buyer_id, jsonb_build_object('reason', p_reason));
 end $$;

@@ -10,6 +10,6 @@ begin
         perform end_booking(p_booking.event_id, p_booking.id, '{review}', 'failed', p_code);
     end if;
     perform audit('review ended', p_booking.event_id, jsonb_build_object('booking_id', p_booking.id,
-            'payment_id', p_booking.payment_id, 'decision', p_decision, 'reason', p_reason,
-            'reasons', p_booking.review_reasons));
+            'payment_id', p_booking.payment_id, 'decision', p_decision, 'reasons', p_booking.review_reasons),
+        p_booking.organisation_id, p_booking.buyer_id, jsonb_build_object('reason', p_reason));
 end $$;

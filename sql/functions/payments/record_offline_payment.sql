@@ -59,8 +59,10 @@ begin
         return 'reference_used';
     end;
     perform audit('offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
-        p_paid.booking_id, 'payment_id', p_paid.id, 'reference', p_reference, 'amount', p_paid.amount,
-        'currency', p_paid.currency, 'late', p_late));
+        p_paid.booking_id, 'payment_id', p_paid.id, 'amount', p_paid.amount, 'currency', p_paid.currency,
+        'late', p_late), p_paid.organisation_id, (select buyer_id from bookings
+            where event_id = p_paid.event_id and id = p_paid.booking_id),
+        jsonb_build_object('reference', p_reference));
     return 'done';
 end $$;
 

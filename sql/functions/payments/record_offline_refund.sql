@@ -4,6 +4,7 @@ create or replace function record_offline_refund(
     p_event bigint, p_scope bigint, p_booking uuid, p_refund uuid, p_how text)
 returns text language plpgsql set enable_seqscan = off as $$
 declare
+    b bookings;
     r refunds;
     paid_by text;
 begin
@@ -11,7 +12,7 @@ begin
     perform enqueue('refund', 'payments', p_refund::text, jsonb_build_object('event_id', p_event,
         'booking_id', p_booking, 'refund_id', p_refund), p_event)
     from refunds where event_id = p_event and booking_id = p_booking and id = p_refund and state = 'pending';
-    perform from bookings
+    select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
     if found then
@@ -30,6 +31,7 @@ begin
     end if;
     insert into offline_refunds (refund_id, how, recorded_by) values (p_refund, p_how, acting());
     perform audit('offline refund paid', p_event, jsonb_build_object('booking_id', p_booking,
-        'refund_id', p_refund, 'how', p_how, 'amount', r.amount, 'currency', r.currency));
+        'refund_id', p_refund, 'amount', r.amount, 'currency', r.currency), b.organisation_id, b.buyer_id,
+        jsonb_build_object('how', p_how));
     return 'done';
 end $$;

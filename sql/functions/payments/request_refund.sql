@@ -67,4 +67,10 @@ begin
         from unnest(places, share_out(amount, costs)) r(place, cost);
     end if;
     perform keep_the_rest(p_event, array[paid.id]);
+    if p_cause = 'asked' then
+        perform audit('refund requested', p_event, jsonb_build_object('booking_id', p_booking, 'refund_id',
+            refund_id, 'amount', amount, 'currency', b.currency, 'returned', returned, 'resell', p_resell,
+            'booking_state', jsonb_build_object('from', b.state, 'to', booking_state)),
+            b.organisation_id, b.buyer_id, jsonb_build_object('reason', p_reason));
+    end if;
 end $$;

@@ -5,10 +5,11 @@ create or replace function settle_owed(
     out outcome text, out refund_id uuid)
 language plpgsql set enable_seqscan = off as $$
 declare
+    b bookings;
     r refunds;
     paid payments;
 begin
-    perform from bookings
+    select * into b from bookings
     where event_id = p_event and id = p_booking and (p_scope is null or organisation_id = p_scope)
     for update;
     if found then
@@ -34,4 +35,8 @@ begin
         update refund_items i set refund_id = settle_owed.refund_id where i.refund_id = p_refund;
     end if;
     perform resolve_owed(p_event, p_refund, coalesce(p_settlement, 'tried again'));
+    perform audit(case when p_settlement is null then 'refund tried again' else 'refund settled' end, p_event,
+        jsonb_build_object('booking_id', p_booking, 'refund_id', p_refund, 'new_refund_id',
+            nullif(settle_owed.refund_id, p_refund), 'amount', r.amount, 'currency', r.currency),
+        b.organisation_id, b.buyer_id, jsonb_build_object('settlement', p_settlement));
 end $$;

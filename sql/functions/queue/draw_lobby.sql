@@ -40,23 +40,3 @@ begin
     where event_id = p_event;
     return draw.list_count;
 end $$;
-
-/* Makes a block of HMAC-SHA256 (RFC 2104): the key, padded to 64 bytes, each byte XOR p_pad. The two blocks
-   are the same for all messages. With the core's sha256() no extension is needed. */
-create or replace function hmac_block(p_key bytea, p_pad integer) returns bytea
-language plpgsql immutable as $$
-declare
-    key constant bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
-    block bytea := decode(repeat(to_hex(p_pad), 64), 'hex');
-begin
-    for i in 0 .. length(key) - 1 loop
-        block := set_byte(block, i, get_byte(key, i) # p_pad);
-    end loop;
-    return block;
-end $$;
-
-/* Computes HMAC-SHA256. p_inner: the block with pad 54 (0x36); p_outer: the block with pad 92 (0x5c). */
-create or replace function hmac_sha256(p_inner bytea, p_outer bytea, p_message bytea) returns bytea
-language sql immutable parallel safe as $$
-    select sha256(p_outer || sha256(p_inner || p_message))
-$$;

@@ -160,7 +160,14 @@ WHERE e.id = %(event_id)s AND v.id = %(plan_version_id)s
 
 -- set_version --
 -- Pins a draft to another plan version; its prices are set afterwards.
-UPDATE events SET plan_version_id = %(plan_version_id)s WHERE id = %(event_id)s AND state = 'draft'
+UPDATE events e SET plan_version_id = %(version_id)s
+FROM events o WHERE e.id = %(event_id)s AND e.state = 'draft' AND o.id = e.id
+RETURNING o.plan_version_id AS old
+
+-- list_prices --
+-- The prices of an event, as the audit log has them.
+SELECT category, price, fee, tax_rate::float8 FROM event_categories
+WHERE event_id = %(event_id)s ORDER BY category
 
 -- move_event --
 -- Moves an event whose row is locked to another plan version.
@@ -188,10 +195,12 @@ WHERE l.event_id = %(event_id)s AND e.id = l.event_id
 RETURNING l.event_id AS id, l.weight, l.paused, l.in_flight_cap, l.admission_rate
 
 -- list_changes --
--- The changes to an event in the audit log, the latest first.
-SELECT id, at, actor, action, detail FROM audit_log
-WHERE event_id = %(event_id)s AND (%(starting_after)s = 0 OR id < %(starting_after)s)
-ORDER BY id DESC LIMIT %(limit)s
+-- The changes to an event in the audit log, the latest first; what was only read is left out.
+SELECT a.id, a.at, a.actor, a.action, a.detail || coalesce(p.personal, '{}') AS detail
+FROM audit_log a LEFT JOIN audit_personal p ON p.act_id = a.id
+WHERE a.event_id = %(event_id)s AND (%(starting_after)s = 0 OR a.id < %(starting_after)s)
+    AND a.action NOT LIKE '%% read'
+ORDER BY a.id DESC LIMIT %(limit)s
 
 -- block_seats --
 -- Blocks or unblocks seats: all or none.

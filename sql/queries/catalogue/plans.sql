@@ -76,7 +76,7 @@ GROUP BY e.id, v.version ORDER BY e.id
 -- lock_plan --
 -- Locks a plan within the scope, so that its versions are added one after the other. Rows that refer to it
 -- can be added meanwhile.
-SELECT id, name FROM plans
+SELECT id, organisation_id, name FROM plans
 WHERE id = %(plan_id)s AND (%(scope)s::bigint IS NULL OR organisation_id = %(scope)s)
 FOR NO KEY UPDATE
 

@@ -59,7 +59,7 @@ ORDER BY id DESC LIMIT %(limit)s
 
 -- get_address --
 -- Where the mails of a booking go. corrected: by the organiser, instead of to the buyer's own address.
-SELECT coalesce(c, u.email) AS email, c IS NOT NULL AS corrected
+SELECT coalesce(c, u.email) AS email, c IS NOT NULL AS corrected, b.buyer_id
 FROM bookings b JOIN buyers u ON u.id = b.buyer_id
 CROSS JOIN LATERAL booking_address(b.event_id, b.id) c
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s

@@ -11,11 +11,9 @@ DELETE FROM notification_inbox WHERE id IN (
     WHERE received_at < clock_timestamp() - make_interval(days => %(days)s)
     ORDER BY received_at LIMIT %(limit)s)
 
--- purge_audit_log --
--- Deletes old entries of the audit log.
-DELETE FROM audit_log WHERE id IN (
-    SELECT id FROM audit_log WHERE at < clock_timestamp() - make_interval(days => %(days)s)
-    ORDER BY at LIMIT %(limit)s)
+-- purge_acts --
+-- Deletes old acts of the audit log from the beginning of their chains; a row for each.
+SELECT purge_acts(%(days)s, %(limit)s) AS act_id
 
 -- purge_dead_letters --
 -- Deletes resolved dead letters, unless a difference refers to them.

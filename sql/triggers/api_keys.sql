@@ -1,0 +1,5 @@
+create or replace trigger api_keys_audit_added after insert on api_keys
+    for each row execute function audit_changes('key added', '', '=id', 'role', 'name');
+
+create or replace trigger api_keys_audit after update of revoked_at on api_keys
+    for each row execute function audit_changes('key revoked', '', '=id', '=name', 'revoked_at');
