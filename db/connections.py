@@ -30,7 +30,6 @@ Conn = Connection[DictRow]
 POOL_TIMEOUT = 3.0  # seconds
 TRY_AGAIN = 1.0  # seconds
 REFUSED = 60.0  # seconds
-RECENT = 0.1  # seconds
 
 TO_NOTICE_LOSS: dict[str, Any] = {
     "connect_timeout": 3,
@@ -221,7 +220,6 @@ class Kept:
         if Limits.statement or Limits.lock:
             _set_limits(self.conn, for_transaction=False)
         self.pool = of
-        self.used_at = 0.0
         self.listener = poll()
         self.listener.register(self.conn.fileno(), POLLIN)
 
@@ -230,13 +228,8 @@ class Kept:
             self.conn.close()
 
     def is_good(self) -> bool:
-        """Whether the server has not closed it, and the pool with the same settings is in use. What
-        worked a moment ago is not looked at again: each look lets another thread run."""
-        if self.conn.closed or self.pool.closed:
-            return False
-        now = monotonic()
-        is_recent, self.used_at = now - self.used_at < RECENT, now
-        return is_recent or not self.listener.poll(0)
+        """Whether the server has not closed it, and the pool with the same settings is in use."""
+        return not (self.conn.closed or self.pool.closed or self.listener.poll(0))
 
 
 class Own(local):
