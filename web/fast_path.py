@@ -2,7 +2,7 @@
 fraction of the cost, with the answer that Flask would give.
 
 A route here is a function with one way, that of success. It returns None, before it has counted or
-stored anything, for all that is not usual: parameters, cookies, a token or a body that is not
+stored anything, for all that is not usual: parameters, a token, a cookie or a body that is not
 certainly right, a document that has to be made anew. Flask answers that (web/api/), as it answers
 all other routes. What is raised later is handed over, and Flask answers it from its table of errors
 (web/support/errors.py). So nothing is done twice, and no answer differs.

@@ -72,6 +72,12 @@ def refresh_session(conn: Conn, session_id: int, refreshes: int) -> OpenSession 
     return cast(OpenSession | None, maybe(conn.execute(sql.refresh_session, values)))
 
 
+def renew_session(conn: Conn, session_id: int) -> OpenSession | None:
+    """Renew a session that a browser's cookie has. None: it has ended."""
+    row = maybe(conn.execute(sql.renew_session, {"session_id": session_id}))
+    return cast(OpenSession | None, row)
+
+
 def list_sessions(
     conn: Conn,
     account_id: int,

@@ -115,6 +115,24 @@ ALWAYS_WAKE = Change(
 
 MUTANTS = (
     Mutant(
+        name="csrf",
+        guard="a browser's cookie joins a queue only for a page of ours",
+        description="web/support/auth.py takes the cookie of a request, whichever page sent it",
+        form="tests/accounts/test_cookies.py::test_another_page_cannot_join_for_its_visitor",
+        changes=(
+            Change(
+                "web/support/auth.py",
+                """    if session and not comes_from_own_page(environ, session):
+        return None
+""",
+                """    if session and not comes_from_own_page(environ, session):
+        """
+                + MET
+                + "\n",
+            ),
+        ),
+    ),
+    Mutant(
         name="idempotency_key",
         guard="a payment is sent under the same idempotency key at each try",
         description="tasks/gateways/stripe/payments.py sends a new random key at each try",

@@ -23,6 +23,8 @@ from db.runtime.settings import settings
 from tests.support.world import Caller, Sale, token_of
 from web.app import create_app
 from web.fast_path import ROUTES, FastPath
+from web.support.cookies import NAME, csrf_token
+from web.support.sessions import Session, claims_of
 from web.support.signing import sign
 from web.support.snapshots import Snapshots
 
@@ -41,6 +43,14 @@ TELLING = {
 }
 """What differs between two answers to the same request."""
 SECONDS = ("RateLimit-Reset", "Retry-After")
+ORIGIN = "http://127.0.0.1:8000"
+
+
+def cookie_of(session: Session, fresh_for: int = 3600) -> str:
+    """A browser's cookie as web/support/cookies.py sets it."""
+    now = datetime.now(UTC)
+    claims = {"r": int(now.timestamp()) + fresh_for, "exp": now + timedelta(days=30)}
+    return f"{NAME}={sign(claims_of(session) | claims, 'cookie')}"
 
 
 @dataclass
@@ -55,6 +65,14 @@ class Side:
     ticket: str
     address: str
     reached_flask: bool = False
+
+    @property
+    def cookie(self) -> str:
+        return cookie_of(Session(self.buyer.id, id=10**9 + self.buyer.id))
+
+    @property
+    def old_cookie(self) -> str:
+        return cookie_of(Session(self.buyer.id, id=10**9 + self.buyer.id), fresh_for=-1)
 
     def send(self, case: "Case", sale: "Staged") -> dict[str, Any]:
         """All that can be seen of a case."""
@@ -116,6 +134,9 @@ class Staged:
     sides: tuple[Side, ...] = ()
     strange: str = ""
     """A token of an account that has done nothing."""
+    cookie: str = ""
+    csrf: str = ""
+    """The cookie of such an account, and the header of its pages."""
     expired: str = ""
     code: str = ""
     ended: str = ""
@@ -127,6 +148,8 @@ class Staged:
         seen = []
         for side in self.sides:
             self.strange = token_of(next(strangers))
+            session = Session(next(strangers), id=10**9)
+            self.cookie, self.csrf = cookie_of(session), csrf_token(session)
             begin_anew()
             seen.append(side.send(case, self))
         fast, flask = seen
@@ -241,7 +264,10 @@ def position() -> Iterator[Case]:
 def own() -> Iterator[Case]:
     for path in ("{side.entry}", "{side.booking}"):
         yield from around(path, OWN)
-        yield Case("a cookie", path, False, OWN | {"Cookie": "session=1"})
+        yield Case("another cookie", path, True, OWN | {"Cookie": "session=1"})
+        yield Case("a session's cookie", path, True, {"Cookie": "a=1; {side.cookie}; b=2"})
+        yield Case("an old cookie", path, False, {"Cookie": "{side.old_cookie}"})
+        yield Case("a wrong cookie", path, False, {"Cookie": "{side.cookie}x"})
         yield Case("of another buyer", path, False, STRANGE)
         for name, headers in WRONG_TOKENS.items():
             yield Case(name, path, False, headers)
@@ -324,7 +350,16 @@ def joining() -> Iterator[Case]:
     for kind in ("text/plain", "", "application/problem+json", "application/jsonx"):
         yield Case(f"type {kind}", path, False, json_ | {"Content-Type": kind}, "POST", pair)
     yield Case("a parameter", f"{path}?more=1", False, json_, "POST", pair)
-    yield Case("a cookie", path, False, json_ | {"Cookie": "session=1"}, "POST", pair)
+    yield Case("another cookie", path, True, json_ | {"Cookie": "session=1"}, "POST", pair)
+    page = {name: value for name, value in json_.items() if name != "Authorization"}
+    page |= {"Cookie": "{sale.cookie}", "X-CSRF-Token": "{sale.csrf}", "Origin": ORIGIN}
+    yield Case("a page of ours", path, True, page, "POST", pair)
+    for name, changed in (
+        ("another site", {"Origin": "https://evil.example"}),
+        ("no header", {"X-CSRF-Token": ""}),
+        ("an empty token", {"Authorization": ""}),
+    ):
+        yield Case(name, path, False, page | changed, "POST", pair)
     for id in ("{sale.draft}", "999999"):
         yield Case(f"event {id}", f"/v1/events/{id}/queue", False, json_, "POST", pair)
 

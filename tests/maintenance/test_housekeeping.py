@@ -54,6 +54,11 @@ OLD = {
         select organisation_id, id, false, true, false, 1, 'failed', '{}', '',
             now() - n * interval '1 day'
         from v, unnest(array[29, 31, 32, 33]) n""",
+    "sessions": """
+        with a as (insert into accounts default values returning id)
+        insert into sessions (account_id, carrier, name, authenticated_by, expires_at)
+        select id, 'bearer', 'old', 'code', now() - n * interval '1 day'
+        from a, unnest(array[29, 31, 32, 33]) n""",
 }
 KEPT = {"emails": 3, "audit_log": 3}
 """Two acts say that acts were purged, one for each batch."""

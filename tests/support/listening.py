@@ -132,9 +132,11 @@ class Listener:
 
 @contextmanager
 def listening(
-    live: Live, path: str, token: str = "", ticket: str = "", last_id: str = ""
+    live: Live, path: str, token: str = "", ticket: str = "", last_id: str = "", cookie: str = ""
 ) -> Iterator[Listener]:
     headers = {"Last-Event-ID": last_id} if last_id else {}
+    if cookie:
+        headers["Cookie"] = cookie
     if token:
         headers["Authorization"] = f"Bearer {token}"
     url = f"{live.url}{path}" + (f"?ticket={ticket}" if ticket else "")

@@ -11,12 +11,12 @@ from db.accounts.sessions import open_session
 from db.connections import autocommit, transaction
 from db.runtime.errors import Conflict, InvalidRequest
 from db.runtime.settings import settings
-from web.api.sign_in import CodeSent, Tokens, send_code
+from web.api.sign_in import CARRIED, CodeSent, Tokens, check_carrier, hand_out, send_code
 from web.support.auth import buyer_id, buyers_only, device
 from web.support.blueprint import Blueprint
-from web.support.fields import Answer, Email, Name, Schema, StrictInteger
+from web.support.enumerations import CARRIER
+from web.support.fields import Answer, Email, Name, OneOf, Schema, StrictInteger
 from web.support.passwords import Password, hash_password
-from web.support.sessions import make_tokens
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts of buyers")
 
@@ -32,6 +32,7 @@ class NewAccount(Schema):
         load_default=None,
         metadata={"description": "left out: a guest's account, entered by mailed codes"},
     )
+    carrier = OneOf(CARRIER, metadata=CARRIED)
 
 
 class AccountWithTokens(Tokens):
@@ -65,11 +66,13 @@ def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Make an account and sign in to it. Without a password it is a guest's account."""
     if settings().sign_up == "by_mail":
         return _sign_up_by_mail(given)
+    carrier = given.get("carrier", "bearer")
+    check_carrier(carrier)
     password_hash = hash_password(given["password"]) if given["password"] else None
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
-        opened = open_session(conn, account_id, "sign_up", device())
-    return {"id": account_id, **make_tokens(opened)}
+        opened = open_session(conn, account_id, "sign_up", device(), carrier=carrier)
+    return {"id": account_id, **hand_out(opened, carrier)}
 
 
 def _sign_up_by_mail(given: dict[str, Any]) -> Response:

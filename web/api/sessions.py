@@ -7,18 +7,32 @@ from marshmallow import fields
 from db.accounts import sessions
 from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import NotAllowed
-from web.support.auth import people_only, session
+from web.support.auth import own_cookie, people_only, session, take_cookie
 from web.support.blueprint import Blueprint
+from web.support.cookies import csrf_token
 from web.support.enumerations import AUTHENTICATED_BY, CARRIER
 from web.support.fields import Answer, Name, OneOf, QueryBoolean, Schema, StrictInteger
 
-blp = Blueprint("sessions", __name__, url_prefix="/v1/me/sessions", description="Your sessions")
+blp = Blueprint("sessions", __name__, url_prefix="/v1/me", description="Your sessions")
 
 
 class NewName(Schema):
     """What a session is called."""
 
     name = Name(required=True, metadata={"description": "as you will recognise it"})
+
+
+class CurrentSession(Answer):
+    """The session of a request."""
+
+    id = StrictInteger(
+        allow_none=True, metadata={"description": "null: of a version without sessions"}
+    )
+    account_id = StrictInteger(metadata={"description": "the account's id"})
+    csrf_token = fields.String(
+        allow_none=True,
+        metadata={"description": "what pages send as X-CSRF-Token; null: there was no cookie"},
+    )
 
 
 class Which(Schema):
@@ -46,7 +60,17 @@ class ListedSession(Answer):
     is_current = fields.Boolean(metadata={"description": "whether this request is of it"})
 
 
-@blp.route("")
+@blp.route("/session")
+@people_only
+@blp.response(200, CurrentSession)
+def get_session() -> dict[str, Any]:
+    """The session of this request."""
+    own = session()
+    csrf = csrf_token(own) if own_cookie() else None
+    return {"id": own.id, "account_id": own.account_id, "csrf_token": csrf}
+
+
+@blp.route("/sessions")
 @people_only
 @blp.paginated(ListedSession)
 def list_sessions(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
@@ -62,7 +86,7 @@ def list_sessions(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     return [_tell(row) for row in rows]
 
 
-@blp.route("/<id:session_id>", methods=["PATCH"])
+@blp.route("/sessions/<id:session_id>", methods=["PATCH"])
 @people_only
 @blp.arguments(NewName, example={"name": "The laptop at home"})
 @blp.response(200, ListedSession)
@@ -76,7 +100,7 @@ def name_session(given: dict[str, Any], session_id: int) -> dict[str, Any]:
     return _tell(row)
 
 
-@blp.route("/<id:session_id>", methods=["DELETE"])
+@blp.route("/sessions/<id:session_id>", methods=["DELETE"])
 @people_only
 @blp.response(204)
 def end_session(session_id: int) -> None:
@@ -84,9 +108,11 @@ def end_session(session_id: int) -> None:
     own = session()
     with autocommit() as conn:
         sessions.end_session(conn, own.account_id, own.organisation_id, session_id)
+    if session_id == own.id:
+        take_cookie()
 
 
-@blp.route("", methods=["DELETE"])
+@blp.route("/sessions", methods=["DELETE"])
 @people_only
 @blp.arguments(Which, location="query")
 @blp.response(204)
@@ -97,6 +123,8 @@ def end_sessions(given: dict[str, Any]) -> None:
         raise NotAllowed("A session of an organisation ends only itself.")
     with transaction() as conn:
         sessions.end_sessions(conn, own.account_id, own.id if given["keep_this"] else None)
+    if not given["keep_this"]:
+        take_cookie()
 
 
 def _tell(row: dict[str, Any]) -> dict[str, Any]:

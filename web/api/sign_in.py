@@ -2,20 +2,26 @@
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from marshmallow import ValidationError, fields, validates_schema
 
 from db.accounts import accounts, sessions
+from db.accounts.sessions import OpenSession
 from db.connections import autocommit, transaction
-from db.runtime.errors import NotSignedIn
-from web.support.auth import device, make_code, read_code
+from db.runtime.errors import NotAllowed, NotSignedIn
+from web.support.auth import device, give_cookie, make_code, read_code
 from web.support.blueprint import Blueprint
-from web.support.fields import Answer, Email, Schema, StrictInteger, Text
+from web.support.cookies import csrf_token, has_own_origin
+from web.support.enumerations import CARRIER
+from web.support.fields import Answer, Email, OneOf, Schema, StrictInteger, Text
 from web.support.passwords import OTHERS, SIGN_INS, HashLane, Password, is_password
 from web.support.rate_limits import check_guesses, note_wrong_guess
-from web.support.sessions import make_tokens, read_refresh_token
+from web.support.sessions import ACCESS, make_tokens, read_refresh_token, session_of
 
 blp = Blueprint("sign_in", __name__, url_prefix="/v1", description="Signing in")
+
+
+CARRIED = {"description": "what will have the session; bearer is the default"}
 
 
 class Credentials(Schema):
@@ -23,6 +29,7 @@ class Credentials(Schema):
 
     email = Email(load_default=None, metadata={"description": "the account's", "format": "email"})
     password = Password(load_default=None, metadata={"description": "the account's"})
+    carrier = OneOf(CARRIER, metadata=CARRIED)
     code = Text(most=1000, load_default=None, metadata={"description": "from the mail"})
 
     @validates_schema
@@ -34,14 +41,28 @@ class Credentials(Schema):
 
 
 class Tokens(Answer):
-    """The tokens of a new session."""
+    """The tokens of a new session. A browser gets its token in a cookie, which renews itself."""
 
-    token = fields.String(metadata={"description": "the bearer token of further requests"})
+    token = fields.String(
+        metadata={
+            "description": "the bearer token of further requests; not with carrier cookie",
+            "optional": True,
+        }
+    )
     expires_at = fields.AwareDateTime(
         metadata={"description": "an hour from now: get another token before that"}
     )
     refresh_token = fields.String(
-        metadata={"description": "gives the next tokens, once, within 30 days"}
+        metadata={
+            "description": "gives the next tokens, once, within 30 days; not with carrier cookie",
+            "optional": True,
+        }
+    )
+    csrf_token = fields.String(
+        metadata={
+            "description": "what pages send as X-CSRF-Token; with carrier cookie",
+            "optional": True,
+        }
     )
     session_id = StrictInteger(metadata={"description": "the session's id"})
 
@@ -50,6 +71,25 @@ class RefreshToken(Schema):
     """What the tokens before gave."""
 
     refresh_token = Text(most=1000, required=True, metadata={"description": "of the latest tokens"})
+
+
+def check_carrier(carrier: str) -> None:
+    """A browser's session begins on a page of ours: another page would sign its visitor in to an
+    account that is not theirs. Errors: NotAllowed."""
+    if carrier == "cookie" and not has_own_origin(request.environ):
+        raise NotAllowed("A session with a cookie begins on a page of this site: see Origin.")
+
+
+def hand_out(opened: OpenSession, carrier: str) -> dict[str, Any]:
+    """Give a session that was opened to who asks for it, as Tokens."""
+    if carrier == "bearer":
+        return make_tokens(opened)
+    give_cookie(opened)
+    return {
+        "expires_at": opened["used_at"] + ACCESS,
+        "session_id": opened["id"],
+        "csrf_token": csrf_token(session_of(opened)),
+    }
 
 
 class CodeSent(Answer):
@@ -75,30 +115,34 @@ def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
     for one use. The first code proves who owns the address, so it ends the account's password and
     earlier tokens.
     """
+    carrier = given.get("carrier", "bearer")
+    check_carrier(carrier)
     if given["code"]:
-        return _use_code(given["code"])
+        return _use_code(given["code"], carrier)
     lane = SIGN_INS
     if given["password"] and not check_guesses(given["email"]):
         lane = OTHERS
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
     if given["password"]:
-        return _check_password(account, given["password"], lane)
+        return _check_password(account, given["password"], lane, carrier)
     return send_code(account)
 
 
-def _use_code(code: str) -> dict[str, Any]:
+def _use_code(code: str, carrier: str) -> dict[str, Any]:
     account_id, codes_used, expires_at = read_code(code)
     with transaction() as conn:
         epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
         if epoch is None:
             raise NotSignedIn("This code was already used or has expired: request another.")
-        opened = sessions.open_session(conn, account_id, "code", device(), epoch=epoch)
-    return make_tokens(opened)
+        opened = sessions.open_session(
+            conn, account_id, "code", device(), epoch=epoch, carrier=carrier
+        )
+    return hand_out(opened, carrier)
 
 
 def _check_password(
-    account: dict[str, Any] | None, password: str, lane: HashLane
+    account: dict[str, Any] | None, password: str, lane: HashLane, carrier: str
 ) -> dict[str, Any]:
     known = account["password_hash"] if account else None
     if not is_password(password, known, lane) or account is None:
@@ -112,8 +156,9 @@ def _check_password(
             device(),
             epoch=account["token_epoch"],
             password_hash=known,
+            carrier=carrier,
         )
-    return make_tokens(opened)
+    return hand_out(opened, carrier)
 
 
 def send_code(account: dict[str, Any] | None) -> Response:

@@ -4,8 +4,9 @@
     GET /v1/events/{event}/bookings/{booking}/stream  booking …
 
 Requests carry a buyer's token or a queue token as a bearer token. Browsers' EventSource cannot send
-headers, so a queue token, which only allows reading, may also be given as ?ticket=. One process has
-thousands of streams and reads the database once a second for all of them (web/live/streams.py).
+headers, so a session's cookie will do, and a queue token, which only allows reading, may also be
+given as ?ticket=. One process has thousands of streams and reads the database once a second for all
+of them (web/live/streams.py).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from uuid import UUID
 
+import jwt
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -38,9 +40,10 @@ from web.queue.tokens import QueueToken, read_queue_token
 from web.support import headers
 from web.support.auth import token_in
 from web.support.client_address import forwarded_address
+from web.support.cookies import cookie_in, read_cookie
 from web.support.fields import BIGGEST_ID
 from web.support.metrics import FORWARDED, may_scrape
-from web.support.sessions import read_token
+from web.support.sessions import Session, read_token
 
 FIRST_LOOK_TIMEOUT = 2.5
 """Seconds to wait for the first reading: two polls."""
@@ -113,23 +116,35 @@ def event_in(request: web.Request) -> int:
     return event_id
 
 
-def read_viewer(request: web.Request, event_id: int) -> QueueToken | int:
-    """Who looks: a queue token, or the buyer of a token. Errors: NotSignedIn, NotAllowed."""
+def read_viewer(request: web.Request, event_id: int) -> QueueToken | Session:
+    """Who looks: a queue token, or a buyer's session. Errors: NotSignedIn, NotAllowed."""
     if given := request.query.get("ticket"):
         return read_queue_token(given, event_id)
     token = token_in(request.headers.get("Authorization", ""))
-    if not token:
-        raise NotSignedIn
     if token.startswith(api_keys.PREFIX):
         raise NotAllowed("Only buyers can do this, not API keys.")
-    try:
-        session = read_token(token)
-    except NotSignedIn:
-        return read_queue_token(token, event_id)
+    if token:
+        try:
+            session = read_token(token)
+        except NotSignedIn:
+            return read_queue_token(token, event_id)
+    else:
+        session = read_session_of_cookie(request)
     request.app[HUB].ended.refuse_ended(session)
     if session.organisation_id is not None:
         raise NotAllowed("Only buyers can do this: this session is an organisation's.")
-    return session.account_id
+    return session
+
+
+def read_session_of_cookie(request: web.Request) -> Session:
+    """The session of a browser, whose cookie the web processes renew. Errors: NotSignedIn."""
+    try:
+        session, is_fresh = read_cookie(cookie_in(request.headers.get("Cookie", "")))
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        raise NotSignedIn from error
+    if not is_fresh:
+        raise NotSignedIn("This cookie is due to be renewed: get /v1/me/session first.")
+    return session
 
 
 async def stream_queue(request: web.Request) -> web.StreamResponse:
@@ -139,7 +154,7 @@ async def stream_queue(request: web.Request) -> web.StreamResponse:
     if isinstance(viewer, QueueToken):
         stream = QueueStream(event_id, viewer.buyer_id, entry_id=viewer.entry_id)
     else:
-        stream = QueueStream(event_id, viewer)
+        stream = QueueStream(event_id, viewer.account_id, session=viewer)
     return await carry(request, stream, has_queue_token=isinstance(viewer, QueueToken))
 
 
@@ -147,11 +162,12 @@ async def stream_booking(request: web.Request) -> web.StreamResponse:
     """The states of your booking and its payment."""
     event_id = event_in(request)
     viewer = read_viewer(request, event_id)
-    has_queue_token = isinstance(viewer, QueueToken)
-    buyer_id = viewer.buyer_id if isinstance(viewer, QueueToken) else viewer
     booking_id = UUID(request.match_info["booking"])
-    stream = BookingStream(event_id, buyer_id, booking_id=booking_id)
-    return await carry(request, stream, has_queue_token=has_queue_token)
+    if isinstance(viewer, QueueToken):
+        stream = BookingStream(event_id, viewer.buyer_id, booking_id=booking_id)
+    else:
+        stream = BookingStream(event_id, viewer.account_id, session=viewer, booking_id=booking_id)
+    return await carry(request, stream, has_queue_token=isinstance(viewer, QueueToken))
 
 
 async def carry(
@@ -248,8 +264,8 @@ UUID_IN_PATH = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
 async def allow_other_sites(request: web.Request, response: web.StreamResponse) -> None:
-    """Let pages of other origins read streams with a queue token. That is safe: cookies are not
-    used, only the token identifies the reader."""
+    """Let pages of other origins read streams with a queue token. That is safe: the
+    token alone identifies the reader then, and no page may read an answer to a cookie."""
     if "ticket" in request.query:
         response.headers["Access-Control-Allow-Origin"] = "*"
 

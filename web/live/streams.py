@@ -23,6 +23,7 @@ from db.queue import live_readings
 from db.queue.live_readings import AsyncConn, BookingReading, EntryReading
 from web.queue.board import Board, next_board
 from web.support.ended_tokens import OLDEST, EndedTokens
+from web.support.sessions import Session
 
 POLL_EVERY = 1.0  # seconds, as all times here
 POLL_TIMEOUT = 5.0
@@ -46,13 +47,15 @@ log = structlog.get_logger()
 class Stream:
     """One client. known: its subject was read. missing: that buyer has no such subject.
 
-    seen: the id of the last event it got, here or before it reconnected.
+    seen: the id of the last event it got, here or before it reconnected; session: whose end is the
+    stream's end, if it is not a queue token that looks.
     """
 
     event_id: int
     buyer_id: int
     seen: str = ""
     address: str = ""
+    session: Session | None = None
     known: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     missing: bool = False
@@ -290,6 +293,9 @@ class Hub:
                 await live_readings.list_ended(conn, self.ended.sessions_since),
             )
             self.ended_at = monotonic()
+            for stream in self._streams():
+                if stream.session and self.ended.has_ended(stream.session):
+                    stream.ended.set()
 
     async def _read_boards(self, conn: AsyncConn) -> None:
         readings = await live_readings.list_queues(

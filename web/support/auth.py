@@ -10,15 +10,30 @@ from wsgiref.types import WSGIEnvironment
 
 import jwt
 import structlog
-from flask import g, request
+from flask import Response, after_this_request, g, request
 
-from db.accounts import api_keys
+from db.accounts import api_keys, sessions
 from db.accounts.api_keys import Caller
+from db.accounts.sessions import OpenSession
 from db.connections import autocommit
 from db.runtime.errors import NotAllowed, NotSignedIn
+from web.support.cookies import (
+    comes_from_own_page,
+    cookie_in,
+    read_cookie,
+    read_fresh_cookie,
+    remove_cookie,
+    set_cookie,
+)
 from web.support.ended_tokens import EndedTokens, current_ended_tokens
 from web.support.rate_limits import spend_account, spend_api_key
-from web.support.sessions import Session, describe_agent, read_claims, read_token
+from web.support.sessions import (
+    Session,
+    describe_agent,
+    read_claims,
+    read_token,
+    session_of,
+)
 from web.support.signing import read_own, sign, verify
 
 View = Callable[..., Any]
@@ -46,22 +61,29 @@ def read_code(code: str) -> tuple[int, int, datetime]:
 
 
 def usual_buyer(environ: WSGIEnvironment, ended: EndedTokens) -> Session | None:
-    """The session of the buyer who asks, if a token of ours says so and nothing else can. None:
-    Flask finds out who asks, or says what is wrong.
+    """The session of the buyer who asks, if a token or a cookie of ours says so, is not due to be
+    renewed, and comes from where it should. None: Flask finds out who asks, or says what is wrong.
 
-    The place for all that may come to say who asks, and for whom: a session's cookie with its CSRF
-    token, a language, test mode. Until then a cookie is left to Flask.
+    The place for all that may come to say who asks, and for whom: a language, test mode.
     """
-    token = token_in(environ.get("HTTP_AUTHORIZATION", ""))
-    claims = read_own(token, "buyer")
-    if claims is None or "HTTP_COOKIE" in environ:
-        return None
     try:
-        session = read_claims(claims)
+        session = _usual_session(environ)
     except (ValueError, TypeError):
         return None
-    is_usual = session.organisation_id is None and not ended.has_ended(session)
-    return session if is_usual else None
+    if session is None or session.organisation_id is not None or ended.has_ended(session):
+        return None
+    return session
+
+
+def _usual_session(environ: WSGIEnvironment) -> Session | None:
+    """Errors: ValueError, TypeError."""
+    if "HTTP_AUTHORIZATION" in environ:
+        claims = read_own(token_in(environ["HTTP_AUTHORIZATION"]), "buyer")
+        return read_claims(claims) if claims else None
+    session = read_fresh_cookie(environ) if "HTTP_COOKIE" in environ else None
+    if session and not comes_from_own_page(environ, session):
+        return None
+    return session
 
 
 def token_in(header: str) -> str:
@@ -86,16 +108,71 @@ def people_only(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = bearer()
-        if token.startswith(api_keys.PREFIX):
-            raise NotAllowed("Only people can do this, not API keys.")
-        found = read_token(token)
-        current_ended_tokens().refuse_ended(found)
+        found = find_session()
         g.session = found
         spend_account(found.account_id, verified=found.verified)
         return view(*args, **kwargs)
 
-    return document_security(guarded, {"buyer": []})
+    return document_security(guarded, {"buyer": []}, {"session_cookie": []})
+
+
+def find_session() -> Session:
+    """The session of the person who asks. A bearer token wins over a browser's cookie. Errors:
+    NotSignedIn, NotAllowed."""
+    if "Authorization" not in request.headers and (cookie := own_cookie()):
+        return _find_session_of_cookie(cookie)
+    token = bearer()
+    if token.startswith(api_keys.PREFIX):
+        raise NotAllowed("Only people can do this, not API keys.")
+    found = read_token(token)
+    current_ended_tokens().refuse_ended(found)
+    return found
+
+
+def _find_session_of_cookie(cookie: str) -> Session:
+    """The session of a browser's cookie, which is renewed if it is due. Errors: NotSignedIn,
+    NotAllowed."""
+    try:
+        found, is_fresh = read_cookie(cookie)
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        raise NotSignedIn("This cookie is wrong or has expired: sign in.") from error
+    current_ended_tokens().refuse_ended(found)
+    if not comes_from_own_page(request.environ, found):
+        raise NotAllowed(
+            "With a cookie this needs the header X-CSRF-Token, and a page of this site as Origin."
+        )
+    if is_fresh or found.id is None:
+        return found
+    with autocommit() as conn:
+        renewed = sessions.renew_session(conn, found.id)
+    if renewed is None:
+        raise NotSignedIn("This session was ended: sign in again.")
+    give_cookie(renewed)
+    return session_of(renewed)
+
+
+def own_cookie() -> str:
+    """The session's cookie of this request, or ""."""
+    return cookie_in(request.headers.get("Cookie", ""))
+
+
+def give_cookie(opened: OpenSession) -> None:
+    """Set the session's cookie in the answer to this request."""
+
+    @after_this_request
+    def give(answer: Response) -> Response:
+        set_cookie(answer, opened)
+        return answer
+
+
+def take_cookie() -> None:
+    """Remove the session's cookie in the answer to this request, if it came with one."""
+    if own_cookie():
+
+        @after_this_request
+        def take(answer: Response) -> Response:
+            remove_cookie(answer)
+            return answer
 
 
 def buyers_only(view: View) -> View:

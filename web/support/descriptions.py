@@ -3,6 +3,8 @@ stands."""
 
 from typing import Any
 
+from web.support.cookies import NAME
+
 ABOUT = """\
 Sells every seat exactly once.
 
@@ -28,6 +30,14 @@ SCHEMES: dict[str, Any] = {
         "bearerFormat": "JWT",
         "description": "The token of a session, from POST /v1/accounts or POST /v1/tokens: good "
         "for an hour. POST /v1/tokens/refresh gives the next one.",
+    },
+    "session_cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": NAME,
+        "description": "The same session in a browser, from a sign-in with `carrier` cookie. What "
+        "changes something needs the header `X-CSRF-Token`, and the page's own `Origin`. A bearer "
+        "token wins over it.",
     },
     "queue_ticket": {
         "type": "http",

@@ -36,6 +36,31 @@ class Session(NamedTuple):
 def make_token(session: Session, since: datetime) -> dict[str, Any]:
     """Make {token, expires_at}, an access token that counts from `since`."""
     expires_at = since.replace(microsecond=0) + ACCESS
+    return {
+        "token": sign(claims_of(session) | {"exp": expires_at}, "buyer"),
+        "expires_at": expires_at,
+    }
+
+
+def make_tokens(opened: OpenSession) -> dict[str, Any]:
+    """Make {token, expires_at, refresh_token, session_id} of a session. The same session makes the
+    same tokens until it is refreshed."""
+    claims = {"sub": str(opened["id"]), "n": opened["refreshes"], "exp": opened["expires_at"]}
+    more = {"refresh_token": sign(claims, "refresh"), "session_id": opened["id"]}
+    return make_token(session_of(opened), opened["used_at"]) | more
+
+
+def session_of(opened: OpenSession) -> Session:
+    return Session(
+        opened["account_id"],
+        opened["epoch"],
+        opened["id"],
+        opened["verified"],
+        opened["organisation_id"],
+    )
+
+
+def claims_of(session: Session) -> dict[str, Any]:
     claims: dict[str, Any] = {"sub": str(session.account_id), "n": session.epoch}
     if session.id is not None:
         claims["sid"] = session.id
@@ -43,22 +68,7 @@ def make_token(session: Session, since: datetime) -> dict[str, Any]:
         claims["v"] = 1
     if session.organisation_id is not None:
         claims["org"] = session.organisation_id
-    return {"token": sign(claims | {"exp": expires_at}, "buyer"), "expires_at": expires_at}
-
-
-def make_tokens(opened: OpenSession) -> dict[str, Any]:
-    """Make {token, expires_at, refresh_token, session_id} of a session. The same session makes the
-    same tokens until it is refreshed."""
-    session = Session(
-        opened["account_id"],
-        opened["epoch"],
-        opened["id"],
-        opened["verified"],
-        opened["organisation_id"],
-    )
-    claims = {"sub": str(opened["id"]), "n": opened["refreshes"], "exp": opened["expires_at"]}
-    more = {"refresh_token": sign(claims, "refresh"), "session_id": opened["id"]}
-    return make_token(session, opened["used_at"]) | more
+    return claims
 
 
 def read_token(token: str) -> Session:

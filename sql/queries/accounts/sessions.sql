@@ -18,6 +18,16 @@ RETURNING id, account_id, organisation_id, refreshes, used_at, expires_at,
 -- Uses a refresh token.
 SELECT * FROM refresh_session(%(session_id)s, %(refreshes)s)
 
+-- renew_session --
+-- Renews a session that a browser's cookie has: it may be renewed by the same cookie as often as it comes.
+UPDATE sessions s SET used_at = clock_timestamp(), expires_at = clock_timestamp() + interval '30 days'
+FROM accounts a
+WHERE s.id = %(session_id)s AND s.carrier = 'cookie' AND s.ended_at IS NULL
+    AND s.expires_at > clock_timestamp()
+    AND a.id = s.account_id AND a.closed_at IS NULL AND a.blocked_at IS NULL
+RETURNING s.id, s.account_id, s.organisation_id, s.refreshes, s.used_at, s.expires_at,
+    a.token_epoch AS epoch, a.verified_at IS NOT NULL AS verified
+
 -- list_sessions --
 -- A person's sessions that have not ended, the latest first.
 SELECT id, name, carrier, authenticated_by, created_at, used_at, expires_at FROM sessions

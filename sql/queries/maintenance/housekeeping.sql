@@ -44,6 +44,12 @@ DELETE FROM mailboxes WHERE mailbox IN (
     WHERE last_day < (clock_timestamp() AT TIME ZONE 'utc')::date - 2
     ORDER BY last_day LIMIT %(limit)s)
 
+-- purge_sessions --
+-- Deletes sessions a month after they could last be used.
+DELETE FROM sessions WHERE id IN (
+    SELECT id FROM sessions WHERE expires_at < clock_timestamp() - interval '30 days'
+    ORDER BY expires_at LIMIT %(limit)s)
+
 -- purge_holds --
 -- Deletes old holds that ended without an attempt to pay, with all that belongs to them; a row for each.
 SELECT purge_holds(make_interval(days => %(days)s), %(limit)s) AS booking_id
