@@ -2,18 +2,19 @@
 several of one gateway account in a message, they go the usual way as a group.
 
 The usual way: a card is authorised, the booking secured, the payment captured, the tickets issued.
-Calls to the gateway are made side by side, and one transaction records the answers. It takes its
-locks in one order: tasks by id, bookings by key, payments by id, seats by number. If the worker
-dies, it dies over the whole group; each task is then sent alone, and finds what was begun.
+Calls to the gateway are made side by side. A transaction records the answers that have come, and
+another one those that come later. It takes its locks in one order: tasks by id, bookings by key,
+payments by id, seats by number. If the worker dies, it dies over the whole group; each task is then
+sent alone, and finds what was begun.
 
 A member of which anything is unusual leaves the group and goes on alone: another step is due, it
-was declined or its outcome is unknown, the bank asks the buyer, the sum differs, there is no slot
-for its call, or its answer comes later than those of the others. If the transaction of the group
-fails, all of them go on alone, so that only the one fails that is the cause.
+was declined or its outcome is unknown, the bank asks the buyer, the sum differs, or there is no
+slot for its call. If the transaction of the group fails, all of them go on alone, so that only the
+one fails that is the cause.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from db.runtime.faults import reach
 from tasks import bookings
 from tasks.durable.actors import durable
 from tasks.durable.leases import Lease, stop_if_told
-from tasks.durable.side_by_side import Beside, Round, beside
+from tasks.durable.side_by_side import Beside, Returns, beside
 from tasks.gateways.registry import FOR_GROUPS
 from tasks.unexpected_payments import is_as_asked
 
@@ -61,9 +62,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Answered(Member):
-    """A member, and what the gateway answered to its call."""
+    """A member, and what the gateway answered to its call in a step."""
 
     outcome: PaymentOutcome
+    step: "Step"
 
 
 Recorded = tuple[set[UUID], list[Member]]
@@ -93,12 +95,16 @@ class Group:
 
     lease: Lease
     others: Beside
+    answers: Returns[Answered] = field(default_factory=Returns)
 
     def advance(self) -> None:
-        """Go the usual way with those of the bookings that are left at each step."""
-        members = self.begin()
-        for step in (AUTHORISE, CAPTURE):
-            members = self.record(step, self.ask(step, members))
+        """Go the usual way with the bookings, with each as soon as its answers are there."""
+        self.ask(AUTHORISE, self.begin())
+        while answered := self.answers.take():
+            for step in (CAPTURE, AUTHORISE):
+                members = self.record(step, [each for each in answered if each.step is step])
+                self.ask(CAPTURE, members)
+            self.others.keep(len(self.others.running()) + len(self.answers.back))
 
     def begin(self) -> list[Member]:
         """Mark first attempts to pay as sent: these are the members. The other tasks go on alone,
@@ -109,17 +115,16 @@ class Group:
         self.go_on_alone([self.lease.of([task]) for task in rest])
         return members
 
-    def ask(self, step: Step, members: Sequence[Member]) -> list[Answered]:
-        """Make the call for each member, side by side; the usual answers that come in time."""
+    def ask(self, step: Step, members: Sequence[Member]) -> None:
+        """Make the call for each member, side by side."""
         due = [member for member in members if is_due(step, member.progress)]
         slots = self.attempt(take_slots, step, due) if due else []
         if slots is None:
             due, slots = [], []
         self.go_on_alone([member.lease for member in members if member not in due])
-        in_time = Round[Answered](len(due))
         for member, slot in zip(due, slots, strict=True):
-            self.others.start(take_part, member.lease, step, member.progress, slot, in_time)
-        return in_time.end()
+            self.answers.expect()
+            self.others.start(take_part, member.lease, step, member.progress, slot, self.answers)
 
     def record(self, step: Step, answered: Sequence[Answered]) -> list[Member]:
         """Record the answers in one transaction; the members that go on. The answers of bookings
@@ -220,21 +225,20 @@ def take_part(
     step: Step,
     progress: PaymentProgress,
     slot: Slot | None,
-    in_time: Round[Answered],
+    answers: Returns[Answered],
 ) -> None:
-    """Make one member's call, in a thread of its own. An answer that is not the usual one, or that
-    comes too late for the group, is recorded alone."""
+    """Make one member's call, in a thread of its own. An answer that is not the usual one is
+    recorded alone."""
     try:
         outcome = step.ask(lease, progress, slot)
     except BaseException:
-        in_time.step_out()
+        answers.come_back()
         raise
     if outcome.state == step.usual and is_as_asked(progress, outcome):
-        if in_time.hand_in(Answered(lease, progress, outcome)):
-            return
+        answers.come_back(Answered(lease, progress, outcome, step))
     else:
-        in_time.step_out()
-    settle_alone(lease, step, progress, outcome)
+        answers.come_back()
+        settle_alone(lease, step, progress, outcome)
 
 
 def settle_alone(
@@ -275,7 +279,7 @@ def issue(conn: Conn, lease: Lease, answered: Sequence[Answered]) -> Recorded:
     """Confirm the bookings of captured payments: seats sold, tickets made, e-mails on their way."""
     issued = payments.issue_group(conn, [(each.progress, each.outcome) for each in answered])
     if issued:
-        lease.of(tasks_of(answered, issued)).finish(conn)
+        lease.of(tasks_of(answered, issued)).finish(conn, for_good=True)
     return issued, []
 
 

@@ -276,10 +276,12 @@ def settle_capture(lease: Lease, progress: PaymentProgress, outcome: PaymentOutc
 
 
 def issue(lease: Lease, conn: Conn, progress: PaymentProgress) -> None:
-    """Confirm the booking of a captured payment: seats sold, tickets made, an e-mail on its way."""
+    """Confirm the booking of a captured payment: seats sold, tickets made, an e-mail on its way.
+    A confirmed booking has no step: what notifications asked for meanwhile is done.
+    """
     if not ensure_secured(conn, progress) or not payments.confirm_booking(conn, progress):
         raise MovedOn
-    lease.finish(conn)
+    lease.finish(conn, for_good=True)
 
 
 # Compensations, in reverse order. Seats are released only when no payment can still succeed.

@@ -111,8 +111,9 @@ def renew(conn: Conn, ids: list[int], token: UUID, seconds: float, *, progress: 
     conn.execute(sql.renew, values)
 
 
-def finish(conn: Conn, ids: Iterable[int], token: UUID) -> None:
-    conn.execute(sql.finish, {"ids": list(ids), "token": token})
+def finish(conn: Conn, ids: Iterable[int], token: UUID, *, for_good: bool = False) -> None:
+    """Delete tasks that are done. for_good: also those that were marked to run again."""
+    conn.execute(sql.finish, {"ids": list(ids), "token": token, "for_good": for_good})
 
 
 def resolve(conn: Conn, ids: list[int]) -> None:

@@ -277,13 +277,13 @@ MUTANTS = (
         changes=(
             Change(
                 "tasks/durable/leases.py",
-                """        outbox.finish(conn, self.ids if ids is None else ids, self.token)
-        reach("after deletion")
-        if self.policy.keep""",
-                """        with transaction() as first:
-            outbox.finish(first, self.ids if ids is None else ids, self.token)
-        reach("after deletion")
-        if self.policy.keep""",
+                "        outbox.finish(conn, self.ids if ids is None else ids, self.token,"
+                " for_good=for_good)\n"
+                '        reach("after deletion")\n        if self.policy.keep',
+                "        with transaction() as first:\n"
+                "            outbox.finish(first, self.ids if ids is None else ids, self.token,"
+                " for_good=for_good)\n"
+                '        reach("after deletion")\n        if self.policy.keep',
             ),
             Change(
                 "sql/queries/durable/outbox.sql",
@@ -302,11 +302,13 @@ MUTANTS = (
         changes=(
             Change(
                 "sql/queries/durable/outbox.sql",
-                "%(token)s AND NOT again\n",
+                "%(token)s AND (NOT again OR %(for_good)s)\n",
                 "%(token)s AND (NOT again OR nextval('met') > 0)\n",
             ),
             Change(
-                "sql/queries/durable/outbox.sql", "%(token)s AND again\n", "%(token)s AND false\n"
+                "sql/queries/durable/outbox.sql",
+                "%(token)s AND again AND NOT %(for_good)s\n",
+                "%(token)s AND false\n",
             ),
         ),
     ),
@@ -320,7 +322,7 @@ MUTANTS = (
             Change(
                 "tasks/booking_groups.py",
                 "        outcome = step.ask(lease, progress, slot)\n",
-                f"        {MET}\n        first = in_time.__dict__.setdefault('first', progress)\n"
+                f"        {MET}\n        first = answers.__dict__.setdefault('first', progress)\n"
                 "        outcome = step.ask(lease, __import__('dataclasses').replace(progress,"
                 " payment_id=first.payment_id), slot)\n",
             ),

@@ -136,9 +136,12 @@ class Lease:
         """The lease of some of the tasks, which end or fail by themselves."""
         return Lease(self.token, list(tasks), self.policy)
 
-    def finish(self, conn: Conn, ids: list[int] | None = None) -> None:
-        """Delete the tasks, or those of them with these ids, in the transaction of their effect."""
-        outbox.finish(conn, self.ids if ids is None else ids, self.token)
+    def finish(self, conn: Conn, ids: list[int] | None = None, *, for_good: bool = False) -> None:
+        """Delete the tasks, or those of them with these ids, in the transaction of their effect.
+
+        for_good: this effect leaves nothing to do, whatever has asked for another run until now.
+        """
+        outbox.finish(conn, self.ids if ids is None else ids, self.token, for_good=for_good)
         reach("after deletion")
         if self.policy.keep and any(task.failures for task in self.tasks):
             outbox.resolve(conn, self.ids)

@@ -1,8 +1,8 @@
 """Work side by side: threads beside that of a message, one for each task that makes a call.
 
-In a round such threads do the same thing at the same time. The message's thread takes what they
-hand in until shortly after the first of them. A thread that is later, or has nothing of the usual
-kind, goes on alone with its task. So one slow call delays no other task.
+What they bring back the message's thread takes as it comes, several at a time: it waits for more
+only for a moment after each. So one slow call delays no other task, and the busier the machine is,
+the more come together. A thread that brings nothing of the usual kind goes on alone with its task.
 """
 
 import threading
@@ -28,8 +28,11 @@ THREADS = 100
 FULL = 0.5
 """Seconds until a task is tried again for which no thread was free."""
 
-WINDOW = 0.05
-"""Seconds after the first answer for which a round waits for the others."""
+GAP = 0.05
+"""Seconds for which the next of those that are out is waited for: one of them may be slow."""
+
+WINDOW = 0.15
+"""Seconds after the first for which others are waited for at most."""
 
 T = TypeVar("T")
 
@@ -64,8 +67,18 @@ room = Room(THREADS)
 class Beside:
     """What goes on in threads beside that of a message, and ends before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int) -> None:
+        self.places = places  # threads that no other message has
         self.futures: list[Future[None]] = []
+
+    def running(self) -> list[Future[None]]:
+        return [future for future in self.futures if not future.done()]
+
+    def keep(self, places: int) -> None:
+        """Leave the others of its threads to other messages."""
+        more = max(0, self.places - places)
+        self.places -= more
+        room.give_back(more)
 
     def start(self, work: Callable[..., None], lease: Lease, *args: Any) -> None:
         """Begin work for some of the message's tasks. If it fails, only these have failed."""
@@ -79,14 +92,14 @@ def beside(lease: Lease) -> Iterator[tuple[Lease, Beside]]:
     block ends when all threads have ended. Those that still run when nothing more is begun keep a
     thread each: a slow call does not keep those of the others."""
     count = room.take(len(lease.tasks))
-    others = Beside()
+    others = Beside(count)
     try:
         if count < len(lease.tasks):
             record_failure(lease.of(lease.tasks[count:]), TryLater(FULL, "no thread is free"))
         yield lease.of(lease.tasks[:count]), others
     finally:
-        late = [future for future in others.futures if not future.done()][-count:]
-        room.give_back(count - len(late))
+        late = others.running()[-others.places :] if others.places else []
+        others.keep(len(late))
         for future in late:
             future.add_done_callback(lambda _: room.give_back(1))
         wait(others.futures)
@@ -106,36 +119,37 @@ def carry_out(work: Callable[..., None], lease: Lease, *args: Any) -> None:
                 log.warning("failure not recorded", error=f"{type(why).__name__}: {why}")
 
 
-class Round(Generic[T]):
-    """What some threads hand in, until shortly after the first of them."""
+class Returns(Generic[T]):
+    """What threads bring back."""
 
-    def __init__(self, members: int) -> None:
-        self.out = members
-        self.taken: list[T] = []
-        self.is_open = True
+    def __init__(self) -> None:
+        self.out = 0
+        self.back: list[T] = []
         self.changed = threading.Condition()
 
-    def hand_in(self, what: T) -> bool:
-        """False: the round has ended without it."""
+    def expect(self) -> None:
+        """One more thread is out."""
         with self.changed:
-            if self.is_open:
-                self.taken.append(what)
-                self.out -= 1
-                self.changed.notify_all()
-            return self.is_open
+            self.out += 1
 
-    def step_out(self) -> None:
-        """Hand in nothing."""
+    def come_back(self, *brought: T) -> None:
+        """A thread is back, with something or with nothing."""
         with self.changed:
             self.out -= 1
+            self.back += brought
             self.changed.notify_all()
 
-    def end(self) -> list[T]:
-        """Wait for what is handed in, and take no more."""
+    def take(self) -> list[T]:
+        """Wait for what is brought next, and shortly for more. Nothing: none is out any more."""
         with self.changed:
-            self.changed.wait_for(lambda: self.taken or self.out <= 0)
+            self.changed.wait_for(lambda: self.back or self.out == 0)
             until = time.monotonic() + WINDOW
-            while self.out > 0 and (left := until - time.monotonic()) > 0:
-                self.changed.wait(left)
-            self.is_open = False
-            return self.taken
+            while self.out > 0 and self.one_is_back(min(GAP, until - time.monotonic())):
+                pass
+            brought, self.back = self.back, []
+            return brought
+
+    def one_is_back(self, seconds: float) -> bool:
+        """Wait for another one. False: none came in so many seconds."""
+        out = self.out
+        return seconds > 0 and self.changed.wait_for(lambda: self.out < out, seconds)

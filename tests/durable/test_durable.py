@@ -385,6 +385,20 @@ def test_one_that_is_told_again_while_it_runs_runs_again(shop: Running) -> None:
         wait_until(lambda: len(script.runs) == 2 and done(shop)())
 
 
+def test_one_that_is_told_again_while_a_worker_has_it_gets_no_message_meanwhile(
+    shop: Running,
+) -> None:
+    """The message would find the task leased."""
+    task = add(shop, key="only")
+    due = "select resend_at <= clock_timestamp() as due from outbox"
+    lease = take_lease([task], policies["probe"])
+    shop.conn.execute("update outbox set resend_at = clock_timestamp() + interval '15 s'")
+    add(shop, key="only")
+    assert not one(shop.conn.execute(due))["due"]
+    finish(lease)
+    assert one(shop.conn.execute(due))["due"]
+
+
 def test_being_told_again_ends_a_wait(shop: Running) -> None:
     """A notification need not wait until a backoff is over."""
     task = add(shop, key="only")

@@ -17,9 +17,12 @@ from psycopg.errors import SerializationFailure
 from db.connections import one
 from db.durable import outbox
 from db.runtime.logs import bind_trace
+from tasks.durable import side_by_side
+from tests.support.notifying import news
 from tests.support.running import Running
 from tests.support.theatre import another, build_theatre
 from tests.support.waiting import wait_until
+from web.api.gateway_notifications import store
 
 CREATE, CAPTURE = "POST /v1/payment_intents", "POST /v1/payment_intents/{id}/capture"
 NAMES = ("alice", "bob", "charlie", "dora", "emil")
@@ -63,6 +66,15 @@ def advance_all(running: Running) -> None:
     with beside(lease) as (now, others):
         assert now.ids == lease.ids
         Group(now, others).advance()
+
+
+def answers_of(group: Any, step: Any, members: Any) -> list[Any]:
+    """The answers to the calls of one step, however far apart they come."""
+    group.ask(step, members)
+    answered = []
+    while some := group.answers.take():
+        answered += some
+    return answered
 
 
 def states(running: Running, bookings: list[UUID]) -> list[str]:
@@ -179,8 +191,31 @@ def test_a_slow_call_delays_no_other(running: Running, call: str) -> None:
     group.start()
     wait_until(lambda: states(running, bookings).count("confirmed") >= 3 or not group.is_alive())
     assert group.is_alive(), "the slow one is still out"
+    assert side_by_side.room.free == side_by_side.THREADS - 1
     group.join()
     assert states(running, bookings) == ["confirmed"] * 4
+    running.check()
+
+
+def test_what_notifications_ask_for_meanwhile_is_done_with_the_confirmation(
+    running: Running,
+) -> None:
+    """No task is left to find out what its own worker has recorded."""
+    from tasks.booking_groups import AUTHORISE, Group
+    from tasks.booking_groups import CAPTURE as CAPTURING
+    from tasks.durable.side_by_side import beside
+
+    bookings = paying(running, *["pm_card_visa"] * 3)
+    with beside(lease_all(running)) as (now, others):
+        group = Group(now, others)
+        members = group.begin()
+        for booking in bookings:
+            payment = running.booking(booking)["payment_id"]
+            assert store(news(payment, "authorised")) == "news"
+        for step in (AUTHORISE, CAPTURING):
+            members = group.record(step, answers_of(group, step, members))
+    assert states(running, bookings) == ["confirmed"] * 3
+    assert running.tasks() == []
     running.check()
 
 
@@ -200,7 +235,7 @@ def test_a_lost_lease_costs_no_other_its_record(running: Running) -> None:
         from tasks.booking_groups import CAPTURE as CAPTURING
 
         for step in (AUTHORISE, CAPTURING):
-            members = group.record(step, group.ask(step, members))
+            members = group.record(step, answers_of(group, step, members))
     assert states(running, bookings) == ["confirmed", "confirmed", "authorising", "confirmed"]
     assert transactions(running) == 2
     payment = running.payment(running.booking(bookings[2])["payment_id"])
@@ -217,9 +252,10 @@ def test_a_booking_given_up_meanwhile_is_voided_alone(running: Running) -> None:
     lease = lease_all(running)
     with beside(lease) as (_, others):
         group = Group(lease, others)
-        answered = group.ask(AUTHORISE, group.begin())
+        answered = answers_of(group, AUTHORISE, group.begin())
         assert running.cancel(bookings[0]) == "authorising"
-        group.record(CAPTURING, group.ask(CAPTURING, group.record(AUTHORISE, answered)))
+        secured = group.record(AUTHORISE, answered)
+        group.record(CAPTURING, answers_of(group, CAPTURING, secured))
     assert states(running, bookings)[1:] == ["confirmed"] * 2
     with running.work():
         running.wait_for(bookings[0], "cancelled")

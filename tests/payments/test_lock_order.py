@@ -62,6 +62,21 @@ def test_a_notification_comes_while_its_payment_is_recorded(running: Running) ->
         assert told.result() == "news"
 
 
+def test_what_is_recorded_while_its_notification_waits_is_no_news(running: Running) -> None:
+    """So the task that is ending does not run once more to find out what it knows."""
+    booking = running.sale.hold("alice")
+    payment = running.pay(booking)
+    about = news(payment, "authorised")
+    record = "update payments set state = 'authorised', gateway_ref = 'pi_1' where id = %s"
+    with recording(running, booking) as worker, beside(lambda: store(about)) as told:
+        wait_until(lambda: is_waited_for(worker))
+        worker.execute(record, [payment])
+        worker.execute("delete from outbox where key = %s", [str(booking)])
+        worker.commit()
+        assert told.result() == "no_news"
+    assert running.tasks() == []
+
+
 def test_a_payment_begins_while_a_task_of_its_booking_ends(running: Running) -> None:
     booking = running.sale.hold("alice")
     running.conn.execute("select wake_sagas(event_id, array[id]) from bookings")

@@ -10,7 +10,7 @@ import pytest
 from db.durable.outbox import Task
 from tasks.durable import side_by_side
 from tasks.durable.leases import Lease, Policy
-from tasks.durable.side_by_side import Room, beside
+from tasks.durable.side_by_side import Returns, Room, beside
 from tests.support.waiting import wait_until
 
 
@@ -53,3 +53,27 @@ def test_a_late_one_keeps_its_own_thread_and_no_other(room: Room) -> None:
         finally:
             over.set()
         group.result()
+
+
+def test_what_comes_late_is_taken_later_and_nothing_is_waited_for_in_between() -> None:
+    returns = Returns[str]()
+    for _ in range(4):
+        returns.expect()
+    returns.come_back("first")
+    returns.come_back()
+    assert returns.take() == ["first"], "two are still out"
+    returns.come_back("slow")
+    returns.come_back("slower")
+    assert returns.take() == ["slow", "slower"]
+    assert returns.take() == []
+
+
+def test_places_that_are_not_needed_are_given_back_while_a_late_one_is_out(room: Room) -> None:
+    over = threading.Event()
+    with beside(lease(3)) as (now, others):
+        for number, task in enumerate(now.tasks):
+            others.start(work, now.of([task]), over, number == 0)
+        wait_until(lambda: len(others.running()) == 1)
+        others.keep(1)
+        assert room.free == 2
+        over.set()

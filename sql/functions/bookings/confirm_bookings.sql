@@ -3,7 +3,8 @@
    secure_booking. */
 create or replace function confirm_bookings(p_event bigint, p_bookings uuid[], p_payments uuid[])
 returns uuid[] language plpgsql
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 declare
     confirmed uuid[];
 begin

@@ -1,7 +1,7 @@
 /* Says whether an attempt may be sent to the gateway now: see decline_room. An attempt that was sent before is
    only asked about again. */
 create or replace function admit_attempt(p_event bigint, p_payment uuid, p_limits jsonb) returns text
-language plpgsql as $$
+language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     p payments;
     buyer bigint;

@@ -10,7 +10,8 @@ create or replace function decline_room(
     p_event bigint, p_buyer bigint, p_address bytea, p_limits jsonb, p_self uuid default null,
     p_sent uuid[] default '{}')
 returns text language plpgsql stable
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 declare
     verdict text;
 begin
@@ -69,8 +70,8 @@ $$;
 /* Whether so many of the latest 200 payments of an event were declined that cards are being tested. */
 create or replace function is_tested(p_event bigint, p_limit jsonb) returns boolean
 language sql stable set enable_seqscan = off as $$
-    select count(*) filter (where counts_as_decline(x.attempt)) >= (p_limit ->> 0)::integer
-    from (select p as attempt from payments p
+    select count(*) filter (where x.declined) >= (p_limit ->> 0)::integer
+    from (select counts_as_decline(p) as declined from payments p
           where p.event_id = p_event and p.created_at > clock_timestamp() - decline_window(p_limit)
           order by p.created_at desc limit 200) x
 $$;

@@ -3,7 +3,8 @@
    for its own task to look at. Returns the other payments. */
 create or replace function issue_group(p_outcomes jsonb) returns setof uuid
 language plpgsql
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 declare
     members constant jsonb := lock_members(p_outcomes, 'secured');
     recorded constant uuid[] := array(select record_outcomes(members));

@@ -11,7 +11,8 @@ returns table (
     first_sent_at timestamptz, last_sent_at timestamptz, gateway_ref text, key_too_old boolean,
     just_sent boolean, overdue boolean, lapsing boolean, too_late boolean, gateway_gone boolean)
 language sql stable
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
     select b.event_id, b.id, b.state, b.reason, b.buyer_id, b.total, b.currency, p.id, p.state,
         p.gateway_account_id, a.provider, p.method, can_be_authorised(p.method), p.amount, p.currency, p.params,
         p.idempotency_n, p.first_sent_at, p.updated_at, p.gateway_ref,

@@ -64,13 +64,13 @@ begin
                 and p.created_at > p_since and counts_as_decline(p)
             limit p_most + 1) x;
     when 'card_declines' then
-        select count(*) filter (where counts_as_decline(used.attempt)) into found_to_be
-        from (select p as attempt from payments p
+        select count(*) filter (where used.declined) into found_to_be
+        from (select counts_as_decline(p) as declined from payments p
               where p.card_fingerprint = p_paid.card_fingerprint and p.created_at > p_since
               order by p.created_at desc limit 500) used;
     when 'address_declines' then
-        select count(*) filter (where counts_as_decline(used.attempt)) into found_to_be
-        from (select p as attempt from payments p
+        select count(*) filter (where used.declined) into found_to_be
+        from (select counts_as_decline(p) as declined from payments p
               where p.address_hash = p_paid.address_hash and p.created_at > p_since
               order by p.created_at desc limit 500) used;
     when 'gateway_review' then

@@ -3,7 +3,8 @@
    payments that were recorded. */
 create or replace function record_outcomes(p_outcomes jsonb) returns setof uuid
 language plpgsql
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 begin
     perform from payments
     where id = any (array(select (o ->> 'payment_id')::uuid from jsonb_array_elements(p_outcomes) o))

@@ -4,7 +4,8 @@
    bookings now: 'secured' or 'review'. */
 create or replace function secure_group(p_outcomes jsonb)
 returns table (payment_id uuid, became text) language plpgsql
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
     members constant jsonb := lock_members(p_outcomes, 'authorising');

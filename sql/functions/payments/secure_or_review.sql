@@ -2,7 +2,7 @@
    cannot expire either. The review ends a day before the authorisation lapses, or when the event begins.
    Returns the booking's state now; null: another transaction was first, and nothing was changed. */
 create or replace function secure_or_review(p_event bigint, p_booking uuid, p_payment uuid)
-returns text language plpgsql as $$
+returns text language plpgsql set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     reasons constant jsonb := (select r.reasons from reasons_for_review(array[p_event], array[p_payment]) r);
     time_to_capture constant interval := '1 day';

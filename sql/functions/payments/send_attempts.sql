@@ -3,7 +3,8 @@
    The arrays belong together. */
 create or replace function send_attempts(p_events bigint[], p_payments uuid[], p_limits jsonb)
 returns setof uuid language plpgsql
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan as $$
 declare
     attempt record;
     sent uuid[] := '{}';

@@ -4,7 +4,8 @@
    signed too long ago; 'archived': its booking has to be restored first, and nothing was done.
 
    Tasks are enqueued before anything is locked, because a worker locks its task before the payment. So the
-   payment is read first and locked last. The lock keeps it from being archived: the archive either sees the
+   payment is read first and locked last. A saga that is recording just now is waited for: what it records
+   is no news any more. The lock keeps it from being archived: the archive either sees the
    task, or was first, and then the payment is not found. If the payment has changed so that another task is
    due, the transaction is rolled back and begins again.
    p_signed_at: seconds since 1970. p_tolerance: seconds. p_account: the gateway's own id of the account;
@@ -40,6 +41,14 @@ begin
     end if;
 
     perform set_config('usher.trace', coalesce(p_trace, ''), true);
+    if actor = 'advance' then
+        perform from outbox o where o.actor = 'advance' and o.key = mine.booking_id::text for update;
+        select p.* into mine from payments p where p.id = mine.id;
+        perform check_woken(mine.id is not null and coalesce(task_of_payment(mine.state, p_says), actor) = actor);
+        if task_of_payment(mine.state, p_says) is null then
+            return 'no_news';
+        end if;
+    end if;
     if actor is not null then
         perform enqueue(actor, 'payments', case actor when 'advance' then mine.booking_id else mine.id end::text,
             jsonb_build_object('event_id', mine.event_id, 'booking_id', mine.booking_id)

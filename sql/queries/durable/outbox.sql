@@ -104,15 +104,15 @@ WHERE id = ANY (%(ids)s) AND lease_token = %(token)s
 
 -- finish --
 -- Deletes tasks that are done, in the transaction of their effect. A task that was marked to run again
--- stays and is due at once.
+-- stays and is due at once, unless nothing can be left for it to do (%(for_good)s).
 WITH done AS (
     DELETE FROM outbox
-    WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND NOT again
+    WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND (NOT again OR %(for_good)s)
 )
 UPDATE outbox
 SET lease_token = NULL, lease_until = NULL, again = false, put_off = false, claims = 0, failures = 0, sends = 0,
     run_at = clock_timestamp(), resend_at = clock_timestamp()
-WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND again
+WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND again AND NOT %(for_good)s
 
 -- resolve --
 -- Resolves the dead letters of tasks that were kept and are done now.
