@@ -731,6 +731,7 @@ CREATE TABLE notification_inbox (
     CONSTRAINT notification_inbox_pkey PRIMARY KEY (id)
 );
 CREATE INDEX notification_inbox_age ON notification_inbox USING btree (received_at);
+CREATE INDEX notification_inbox_payment ON notification_inbox USING btree (payment_id) WHERE payment_id IS NOT NULL;
 
 CREATE TABLE payments (
     id uuid NOT NULL DEFAULT uuid7(),
@@ -1202,6 +1203,7 @@ CREATE TABLE emails (
     CONSTRAINT emails_state_check CHECK (state = ANY (ARRAY['pending'::text, 'sent'::text, 'skipped'::text, 'failed'::text]))
 ) WITH (fillfactor=80);
 CREATE INDEX emails_age ON emails USING btree (created_at) WHERE booking_id IS NULL;
+CREATE INDEX emails_buyer ON emails USING btree (buyer_id) WHERE booking_id IS NULL;
 CREATE INDEX emails_of_refunds ON emails USING btree (event_id, booking_id) WHERE refund_id IS NOT NULL;
 CREATE UNIQUE INDEX emails_one_per_booking ON emails USING btree (event_id, booking_id, template) WHERE refund_id IS NULL AND postponement IS NULL;
 CREATE UNIQUE INDEX emails_one_per_postponement ON emails USING btree (event_id, booking_id, postponement) WHERE postponement IS NOT NULL;
@@ -1358,3 +1360,17 @@ CREATE TABLE purged_holds (
     CONSTRAINT purged_holds_check CHECK (seats >= bookings),
     CONSTRAINT purged_holds_state_check CHECK (state = ANY (ARRAY['expired'::text, 'cancelled'::text]))
 );
+
+CREATE TABLE erasures (
+    account_id bigint NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    because text[] NOT NULL DEFAULT '{}'::text[],
+    checked_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    erased_at timestamp with time zone,
+    CONSTRAINT erasures_pkey PRIMARY KEY (account_id),
+    CONSTRAINT erasures_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT erasures_because_check CHECK (because <@ ARRAY['booking_under_way'::text, 'waiting_in_a_queue'::text, 'payment_under_way'::text, 'money_owed'::text, 'dispute_open'::text, 'ticket_valid'::text, 'member'::text]),
+    CONSTRAINT erasures_check CHECK (erased_at IS NULL OR because = '{}'::text[])
+);
+CREATE INDEX erasures_open ON erasures USING btree (checked_at) WHERE erased_at IS NULL;

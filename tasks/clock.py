@@ -19,6 +19,7 @@ from db.accounts import audit_log
 from db.bookings import archives, bookings
 from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
+from db.maintenance import personal_data
 from db.payments import circuits, receipts, reconciliations, reviews
 from db.queue import lanes
 from tasks import lobbies
@@ -95,6 +96,14 @@ def chain_acts(conn: Conn, tick: datetime) -> dict[str, int]:
     return {"chained": audit_log.chain_acts(conn, ACTS_AT_ONCE)}
 
 
+ERASED_AT_ONCE = 20
+
+
+def erase_accounts(conn: Conn, tick: datetime) -> dict[str, int]:
+    """Erase personal data whose erasure was postponed, where nothing is under way any more."""
+    return {"erased": personal_data.erase_due(conn, ERASED_AT_ONCE)}
+
+
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
     """Enqueue a task for each event that may be archived."""
     due = archives.list_due(conn, ARCHIVED_AT_ONCE)
@@ -149,6 +158,7 @@ JOBS: dict[str, Job] = {
     "ensure_partitions": Job(timedelta(days=1), lambda conn, tick: jobs.ensure_partitions(conn)),
     "drop_partitions": Job(timedelta(days=1), enqueue("drop_partitions"), enqueues=True),
     "purge": Job(timedelta(hours=1), enqueue("purge"), enqueues=True),
+    "erase_accounts": Job(timedelta(minutes=10), erase_accounts, apart=True),
     "archive": Job(timedelta(hours=1), begin_archives, apart=True),
     "statistics": Job(
         timedelta(days=1),

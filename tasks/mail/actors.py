@@ -22,6 +22,8 @@ ONLY_WHILE = {
 }
 """The states of a booking in which a mail of this template still applies and is sent."""
 
+ERASED = "@erased.invalid"
+"""The domain of accounts whose personal data were erased (erase_person)."""
 FULL = "its mailbox has had too many mails"
 
 
@@ -51,8 +53,10 @@ def send_email(lease: Lease) -> None:
 
 
 def still_applies(mail: Email) -> bool:
-    """Whether the booking is still in a state for this mail, such as a reminder to pay, and no
-    later postponement has a mail of its own."""
+    """Whether there is still a person to read it, the booking is still in a state for this mail,
+    such as a reminder to pay, and no later postponement has a mail of its own."""
+    if mail.email.endswith(ERASED):
+        return False
     states = ONLY_WHILE.get(mail.template)
     if states is None:
         return True

@@ -15,6 +15,8 @@ from tests.support.world import Answer, Caller, Sale, backstage
 NOT_EXECUTED = {
     "decideReview": "needs a payment that the gateway authorised",
     "discardDeadLetter": "needs a task that was given up",
+    "eraseAccount": "needs an account that is no longer used",
+    "eraseOwnData": "the buyer goes on",
     "expectTotal": "needs an entry that said what it expects",
     "dismissFraudWarning": "needs a card's issuer that warns",
     "givePublicValue": "needs a lobby that has closed",

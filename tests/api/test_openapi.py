@@ -235,14 +235,17 @@ def test_every_body_has_an_example_that_it_allows(document: Document) -> None:
 
 NONSENSE = "01890000-0000-7000-8000-000000000000"
 HARMLESS = (
+    "exportOwnData",
     "getMe",
     "getSession",
+    "getOwnErasure",
     "listSessions",
     "endSessions",
     "listBookings",
     "listVenues",
     "listEvents",
     "listReceipts",
+    "withdrawOwnErasure",
 )
 
 

@@ -161,10 +161,12 @@ def test_an_address_is_good_after_the_secret_has_changed(
 ) -> None:
     _, url = sent_to_bank(tosca, alice, conn)
     old = settings()
-    changed = replace(old, secret_key="another one that is long enough too", old_secret_keys="")
+    changed = replace(
+        old, secret_key="another one that is long enough too", secret_key_fallbacks=""
+    )
     monkeypatch.setattr(signing, "settings", lambda: changed)
     assert look(anybody, url).status_code == 404
-    both = replace(changed, old_secret_keys=old.secret_key)
+    both = replace(changed, secret_key_fallbacks=old.secret_key)
     monkeypatch.setattr(signing, "settings", lambda: both)
     assert look(anybody, url).status_code == 200
 

@@ -16,7 +16,15 @@ OF_BUYERS = {"booking_id", "entry_id", "session_id"}
 """Parameters that name what one buyer has; the other ids are public, or an organisation's."""
 
 REFUSED = {401, 403}
-LAST = ("closeEvent", "cancelEvent", "cancelBooking", "leaveQueue", "endSession", "endSessions")
+LAST = (
+    "closeEvent",
+    "cancelEvent",
+    "cancelBooking",
+    "leaveQueue",
+    "endSession",
+    "endSessions",
+    "eraseOwnData",
+)
 PROVEN_BY_BODY = {"refreshTokens"}
 """Operations whose body says who asks; the example's proves nothing."""
 
@@ -48,7 +56,7 @@ def tells_roles(operation: Operation) -> bool:
 def steps(document: Document, roles: dict[str, Role]) -> Iterator[tuple[Operation, str]]:
     """Who is refused comes first, and what ends a sale comes last."""
     operations = [op for op in document.operations.values() if not op.is_live]
-    operations.sort(key=lambda op: (op.id in LAST, op.method != "GET"))
+    operations.sort(key=lambda op: (op.id in LAST and 1 + LAST.index(op.id), op.method != "GET"))
     for operation in operations:
         for name in roles:
             yield operation, name

@@ -16,6 +16,7 @@ SCHEMA = (ROOT / "sql" / "schema.sql").read_text()
 COLUMNS = {
     "sessions_carrier": e.CARRIER,
     "sessions_authenticated_by": e.AUTHENTICATED_BY,
+    "erasures_because": e.ERASURE_REASON,
     "events_state": e.EVENT_STATE,
     "entries_state": e.ENTRY_STATE,
     "entries_pass_state": e.PASS_STATE,

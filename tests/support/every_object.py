@@ -15,7 +15,7 @@ from flask import Flask
 from db.catalogue import plan_imports
 from db.catalogue.plan_imports import Wanted
 from db.connections import Conn, one
-from tests.support.world import Caller, Sale, backstage, in_hours, path_of
+from tests.support.world import Caller, Sale, backstage, in_hours, path_of, sign_up
 from web.support.signing import sign
 
 LETTER = """
@@ -93,6 +93,7 @@ def every_object(
         "version_id": tosca.plan["version_id"],
         "import_id": add_import(conn, tosca),
         "organisation_id": opera.id,
+        "account_id": sign_up(app.test_client(), "donna").id,
         "booking_id": booking,
         "entry_id": joined["id"],
         "ticket_id": second["id"],

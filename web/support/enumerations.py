@@ -52,6 +52,26 @@ AUTHENTICATED_BY = Enumeration(
         "oidc": "an organisation's identity provider",
     },
 )
+ERASURE_STATE = Enumeration(
+    "ErasureState",
+    {
+        "none": "it was not requested",
+        "erased": "the person's data are gone",
+        "postponed": "something is under way; it is done when that has ended",
+    },
+)
+ERASURE_REASON = Enumeration(
+    "ErasureReason",
+    {
+        "booking_under_way": "seats are held or being paid",
+        "waiting_in_a_queue": "a place in a queue may still get seats",
+        "payment_under_way": "the gateway has not said what became of a payment",
+        "money_owed": "a refund is on its way, or failed and is owed",
+        "dispute_open": "the bank may ask about a payment",
+        "ticket_valid": "a ticket is for an event that is not over",
+        "member": "the person works in an organisation",
+    },
+)
 EVENT_STATE = Enumeration(
     "EventState",
     {

@@ -21,6 +21,7 @@ REASON = Enumeration(
         "address_not_verified": "sign in by a mailed code first",
         "after_start": "it is later than the beginning of the event",
         "already_cancelled": "the event was cancelled before",
+        "already_erased": "the personal data are erased",
         "already_paid": "the booking is marked as paid under another reference",
         "already_released": "the places kept for wheelchairs are released",
         "already_resolved": "the dead letter is closed",

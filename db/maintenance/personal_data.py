@@ -1,0 +1,68 @@
+"""Personal data of an account: what is kept, and how it is erased.
+
+Erasing leaves bookings as figures. It waits while something is under way: see erasure_blocks.sql.
+db/maintenance/personal_columns.py says of each column what becomes of it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from db.accounts.audit_log import audit
+from db.connections import Conn, maybe, one
+from db.queries import load
+from db.runtime.errors import Conflict, NotFound
+
+sql = load("maintenance/personal_data")
+
+BOOKINGS_AT_ONCE = 500
+"""Bookings in one document of an export."""
+
+
+def request_erasure(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Erase an account's personal data, now or as soon as nothing is under way; see get_erasure.
+
+    Errors: NotFound.
+    """
+    row = one(conn.execute(sql.request_erasure, {"account_id": account_id}))
+    if row["state"] is None:
+        raise NotFound
+    return get_erasure(conn, account_id)
+
+
+def get_erasure(conn: Conn, account_id: int) -> dict[str, Any]:
+    """{state: 'none' (it was not requested), 'postponed' or 'erased', because: why it waits,
+    requested_at, checked_at, erased_at}. Errors: NotFound.
+    """
+    row = maybe(conn.execute(sql.get_erasure, {"account_id": account_id}))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def withdraw_erasure(conn: Conn, account_id: int) -> None:
+    """Take a postponed erasure back, if there is one. Errors: NotFound; Conflict already_erased."""
+    if get_erasure(conn, account_id)["state"] == "erased":
+        raise Conflict("The personal data are erased.", "already_erased")
+    if maybe(conn.execute(sql.withdraw_erasure, {"account_id": account_id})) is not None:
+        audit(conn, "erasure withdrawn", None, {}, account_id=account_id)
+
+
+def erase_due(conn: Conn, limit: int) -> int:
+    """Try postponed erasures again; return how many were done."""
+    return int(one(conn.execute(sql.erase_due, {"limit": limit}))["erased"])
+
+
+def export_account(
+    conn: Conn, account_id: int, starting_after: UUID | None = None
+) -> dict[str, Any]:
+    """What is kept about a person: {account, person, bookings: documents of at most
+    BOOKINGS_AT_ONCE, receipts, other_addresses, other_mails, acts, next: the booking to go on
+    after, or None if that is all}. The export is an act. Errors: NotFound.
+    """
+    values = {"account_id": account_id, "starting_after": starting_after}
+    row = one(conn.execute(sql.export_account, values | {"limit": BOOKINGS_AT_ONCE}))
+    if row["document"] is None:
+        raise NotFound
+    audit(conn, "personal data read", None, {}, account_id=account_id)
+    document: dict[str, Any] = row["document"]
+    return document

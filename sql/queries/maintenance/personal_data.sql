@@ -1,0 +1,21 @@
+-- request_erasure --
+-- Erases an account's personal data, now or as soon as nothing is under way.
+SELECT state, because FROM request_erasure(%(account_id)s)
+
+-- get_erasure --
+-- The wish to have an account's personal data erased, or that there is none.
+SELECT CASE WHEN e.account_id IS NULL THEN 'none' WHEN e.erased_at IS NULL THEN 'postponed' ELSE 'erased' END
+    AS state, coalesce(e.because, '{}') AS because, e.requested_at, e.checked_at, e.erased_at
+FROM accounts a LEFT JOIN erasures e ON e.account_id = a.id WHERE a.id = %(account_id)s
+
+-- withdraw_erasure --
+-- Withdraws a wish that waits.
+DELETE FROM erasures WHERE account_id = %(account_id)s AND erased_at IS NULL RETURNING account_id
+
+-- erase_due --
+-- Tries postponed erasures again.
+SELECT erase_due(%(limit)s) AS erased
+
+-- export_account --
+-- What is kept about an account's person.
+SELECT export_account(%(account_id)s, %(starting_after)s, %(limit)s) AS document
