@@ -182,6 +182,23 @@ CREATE TABLE audit_chain (
     CONSTRAINT audit_chain_organisation_id_check CHECK (organisation_id >= 0)
 );
 
+CREATE TABLE mailed_codes (
+    request_sha256 bytea NOT NULL,
+    purpose text NOT NULL,
+    account_id bigint NOT NULL,
+    mailbox bigint NOT NULL,
+    code_sha256 bytea NOT NULL,
+    tries smallint NOT NULL DEFAULT 0,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamp with time zone,
+    CONSTRAINT mailed_codes_pkey PRIMARY KEY (request_sha256, purpose),
+    CONSTRAINT mailed_codes_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT mailed_codes_purpose_check CHECK (purpose = ANY (ARRAY['sign_in'::text, 'old_address'::text, 'new_address'::text, 'merge'::text])),
+    CONSTRAINT mailed_codes_tries_check CHECK (tries >= 0 AND tries <= 5)
+);
+CREATE INDEX mailed_codes_age ON mailed_codes USING btree (created_at);
+CREATE INDEX mailed_codes_mailbox ON mailed_codes USING btree (mailbox, created_at);
+
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */
 

@@ -40,6 +40,7 @@ from web.api import (
 from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
 from web.pages import payment_result
+from web.pages import sign_in as sign_in_page
 from web.queue import board
 from web.support import ended_tokens, headers, metrics, openapi, rate_limits
 from web.support.blueprint import MAX_BODY, refuse_other_bodies
@@ -106,6 +107,7 @@ def create_app() -> Flask:
     rate_limits.limit_requests(app)
     app.register_blueprint(health.blp)
     app.register_blueprint(payment_result.blp)
+    app.register_blueprint(sign_in_page.blp)
     serve_fast_path(app, served)
     fast_path.serve_fast_path(app)
     rate_limits.trust_proxies(app)

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, TypedDict, cast
 
 from psycopg.errors import UniqueViolation
-from psycopg.types.json import Jsonb
 
 from db.connections import Conn, many, maybe, one
 from db.queries import load
@@ -40,8 +39,7 @@ def find_or_add(conn: Conn, email: str, name: str) -> int:
 
 def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
     """Find an account that may sign in, by its address in upper or lower case: {id, password_hash,
-    token_epoch, codes_used, now}. now is the database's time.
-    """
+    token_epoch}."""
     return maybe(conn.execute(sql.find_account, {"email": email}))
 
 
@@ -53,14 +51,9 @@ def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
     return row
 
 
-def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime) -> int | None:
-    """Prove by a code that the account's address is read, and return the epoch of its tokens.
-    codes_used: how many codes of the account had been used when this one was made. None: it was
-    used or has expired, or the account is closed or blocked.
-    """
-    values = {"account_id": account_id, "codes_used": codes_used, "expires_at": expires_at}
-    if maybe(conn.execute(sql.use_code, values)) is None:
-        return None
+def verify_account(conn: Conn, account_id: int) -> int:
+    """Note that a person has proven to read the account's mail, and return the epoch of its tokens:
+    the first time all of them end, and the password."""
     conn.execute(sql.verify_account, {"account_id": account_id})
     return int(one(conn.execute(sql.get_epoch, {"account_id": account_id}))["token_epoch"])
 
@@ -68,12 +61,6 @@ def use_code(conn: Conn, account_id: int, codes_used: int, expires_at: datetime)
 def list_epochs(conn: Conn, since: datetime | None) -> list[EpochReading]:
     """Accounts whose token epoch was raised since then."""
     return cast(list[EpochReading], many(conn.execute(sql.list_epochs, {"since": since})))
-
-
-def send_sign_in_code(conn: Conn, account_id: int, code: str) -> None:
-    """Write the e-mail with the code, unless there was one within the last minute."""
-    values = {"account_id": account_id, "context": Jsonb({"code": code})}
-    conn.execute(sql.send_sign_in_code, values)
 
 
 def list_typed_addresses(conn: Conn) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),
         "plan_imports": (psycopg.sql.SQL(sql.purge_plan_imports), 0),
         "sessions": (psycopg.sql.SQL(sql.purge_sessions), 0),
+        "mailed_codes": (psycopg.sql.SQL(sql.purge_mailed_codes), 0),
         "holds": (psycopg.sql.SQL(sql.purge_holds), keep.retention_holds),
     }
 

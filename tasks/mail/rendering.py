@@ -23,6 +23,7 @@ from db.runtime.settings import settings
 def render(mail: Email) -> tuple[str, str, str]:
     """Render a mail as (subject, text, HTML)."""
     values = {"mail": mail, "booking": mail.booking, "seats": mail.seats or [], **mail.context}
+    values["public_url"] = settings().public_url.rstrip("/")
     values["link"] = f"{settings().public_url}/v1/events/{mail.event_id}/bookings"
     plain = environment().get_template(f"{mail.template}.txt").render(values)
     subject, _, text = plain.partition("\n")

@@ -59,6 +59,12 @@ OLD = {
         insert into sessions (account_id, carrier, name, authenticated_by, expires_at)
         select id, 'bearer', 'old', 'code', now() - n * interval '1 day'
         from a, unnest(array[29, 31, 32, 33]) n""",
+    "mailed_codes": """
+        with a as (insert into accounts default values returning id)
+        insert into mailed_codes (request_sha256, purpose, account_id, mailbox, code_sha256,
+            created_at)
+        select n::text::bytea, 'sign_in', id, 1, '', now() - n * interval '1 hour'
+        from a, unnest(array[23, 25, 26, 27]) n""",
 }
 KEPT = {"emails": 3, "audit_log": 3}
 """Two acts say that acts were purged, one for each batch."""

@@ -139,7 +139,7 @@ def everybody(
         "an unknown word": "nonsense",
         "a forged token": (alice.token or "")[:-6] + "AAAAAA",
         "an expired token": sign(mine | {"exp": now - timedelta(minutes=1)}, "buyer"),
-        "a sign-in code": sign(mine | tomorrow, "sign-in"),
+        "a refresh token": sign(mine | tomorrow, "refresh"),
         "a ticket of another queue": sign(elsewhere | tomorrow, "queue"),
         "an unknown key": "usk_" + "0" * 43,
     }

@@ -17,6 +17,7 @@ from web.support.blueprint import Blueprint
 from web.support.enumerations import CARRIER
 from web.support.fields import Answer, Email, Name, OneOf, Schema, StrictInteger
 from web.support.passwords import Password, hash_password
+from web.support.rate_limits import spend_code
 
 blp = Blueprint("accounts", __name__, url_prefix="/v1", description="Accounts of buyers")
 
@@ -64,10 +65,10 @@ class Me(Answer):
 @blp.conflicts("account_exists")
 def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Make an account and sign in to it. Without a password it is a guest's account."""
-    if settings().sign_up == "by_mail":
-        return _sign_up_by_mail(given)
     carrier = given.get("carrier", "bearer")
     check_carrier(carrier)
+    if settings().sign_up == "by_mail":
+        return _sign_up_by_mail(given, carrier)
     password_hash = hash_password(given["password"]) if given["password"] else None
     with transaction() as conn:
         account_id = accounts.add_account(conn, given["email"], given["name"], password_hash)
@@ -75,20 +76,21 @@ def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     return {"id": account_id, **hand_out(opened, carrier)}
 
 
-def _sign_up_by_mail(given: dict[str, Any]) -> Response:
+def _sign_up_by_mail(given: dict[str, Any], carrier: str) -> Response:
     """Make the account if there is none, and mail a code to its address. The answer is the same for
     all addresses. A password would tell, too: it signs in only where the account is new.
     """
     if given["password"]:
         message = "Accounts are proved by mail here, and have no password."
         raise InvalidRequest(message, path="password")
+    spend_code(given["email"])
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
         if account is None:
             with suppress(Conflict):  # a closed account, or another request was first
                 accounts.add_account(conn, given["email"], given["name"], None)
             account = accounts.find_account(conn, given["email"])
-    return send_code(account)
+    return send_code(account, carrier)
 
 
 @blp.route("/me")

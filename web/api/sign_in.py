@@ -5,17 +5,24 @@ from typing import Any
 from flask import Response, jsonify, request
 from marshmallow import ValidationError, fields, validates_schema
 
-from db.accounts import accounts, sessions
+from db.accounts import accounts, codes, sessions
+from db.accounts.codes import MailedCode, make_code, plain_code
 from db.accounts.sessions import OpenSession
 from db.connections import autocommit, transaction
 from db.runtime.errors import NotAllowed, NotSignedIn
-from web.support.auth import device, give_cookie, make_code, read_code
+from web.support.auth import device, give_cookie
 from web.support.blueprint import Blueprint
-from web.support.cookies import csrf_token, has_own_origin
+from web.support.cookies import REQUEST_NAME, csrf_token, has_own_origin, set_request_cookie
 from web.support.enumerations import CARRIER
 from web.support.fields import Answer, Email, OneOf, Schema, StrictInteger, Text
 from web.support.passwords import OTHERS, SIGN_INS, HashLane, Password, is_password
-from web.support.rate_limits import check_guesses, note_wrong_guess
+from web.support.rate_limits import (
+    check_codes,
+    check_guesses,
+    note_wrong_code,
+    note_wrong_guess,
+    spend_code,
+)
 from web.support.sessions import ACCESS, make_tokens, read_refresh_token, session_of
 
 blp = Blueprint("sign_in", __name__, url_prefix="/v1", description="Signing in")
@@ -25,12 +32,15 @@ CARRIED = {"description": "what will have the session; bearer is the default"}
 
 
 class Credentials(Schema):
-    """An e-mail address with a password; the address alone, to get a code; or a code."""
+    """An e-mail address with a password; the address alone, to get a code; or the code."""
 
     email = Email(load_default=None, metadata={"description": "the account's", "format": "email"})
     password = Password(load_default=None, metadata={"description": "the account's"})
+    code = Text(most=20, load_default=None, metadata={"description": "six digits, from the mail"})
+    request = Text(
+        most=100, metadata={"description": "from the answer to the request for the code"}
+    )
     carrier = OneOf(CARRIER, metadata=CARRIED)
-    code = Text(most=1000, load_default=None, metadata={"description": "from the mail"})
 
     @validates_schema
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:
@@ -38,6 +48,8 @@ class Credentials(Schema):
             raise ValidationError("Send an e-mail address, with or without a password, or a code.")
         if given.get("code") and given.get("password"):
             raise ValidationError("A code needs no password.")
+        if given.get("request") and not given.get("code"):
+            raise ValidationError("request comes with a code.")
 
 
 class Tokens(Answer):
@@ -96,6 +108,9 @@ class CodeSent(Answer):
     """A sign-in code is on its way, if there is such an account."""
 
     sent = fields.Boolean(metadata={"description": "true, whether there is an account or not"})
+    request = fields.String(
+        metadata={"description": "send it with the code; a browser also has it in a cookie"}
+    )
 
 
 @blp.route("/tokens", methods=["POST"])
@@ -111,34 +126,41 @@ class CodeSent(Answer):
 )
 @blp.alt_response(401, "UNAUTHORIZED")
 def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
-    """Sign in with a password, request a code by e-mail, or sign in with that code. A code is good
-    for one use. The first code proves who owns the address, so it ends the account's password and
-    earlier tokens.
+    """Sign in with a password, request a code by e-mail, or sign in with that code, within ten
+    minutes, where it was asked for. A code is good for five tries and one use, and a mailbox gets
+    six an hour. The first one proves who owns the address, so it ends the account's password and
+    earlier sessions.
     """
     carrier = given.get("carrier", "bearer")
     check_carrier(carrier)
     if given["code"]:
-        return _use_code(given["code"], carrier)
+        secret = given.get("request") or request.cookies.get(REQUEST_NAME, "")
+        return hand_out(sign_in_by_code(secret, given["code"], "code", carrier), carrier)
     lane = SIGN_INS
     if given["password"] and not check_guesses(given["email"]):
         lane = OTHERS
+    if not given["password"]:
+        spend_code(given["email"])
     with autocommit() as conn:
         account = accounts.find_account(conn, given["email"])
     if given["password"]:
         return _check_password(account, given["password"], lane, carrier)
-    return send_code(account)
+    return send_code(account, carrier)
 
 
-def _use_code(code: str, carrier: str) -> dict[str, Any]:
-    account_id, codes_used, expires_at = read_code(code)
+def sign_in_by_code(secret: str, code: str, authenticated_by: str, carrier: str) -> OpenSession:
+    """Open a session by a mailed code. Errors: NotSignedIn, TooMany."""
+    check_codes()
     with transaction() as conn:
-        epoch = accounts.use_code(conn, account_id, codes_used, expires_at)
-        if epoch is None:
-            raise NotSignedIn("This code was already used or has expired: request another.")
-        opened = sessions.open_session(
-            conn, account_id, "code", device(), epoch=epoch, carrier=carrier
-        )
-    return hand_out(opened, carrier)
+        tried = MailedCode(secret, plain_code(code))
+        account_id = codes.try_code(conn, "sign_in", tried)
+        if account_id is not None:
+            epoch = accounts.verify_account(conn, account_id)
+            return sessions.open_session(
+                conn, account_id, authenticated_by, device(), epoch=epoch, carrier=carrier
+            )
+    note_wrong_code()
+    raise NotSignedIn("This code is wrong or has expired, or was not asked for here.")
 
 
 def _check_password(
@@ -161,13 +183,16 @@ def _check_password(
     return hand_out(opened, carrier)
 
 
-def send_code(account: dict[str, Any] | None) -> Response:
+def send_code(account: dict[str, Any] | None, carrier: str) -> Response:
+    """Mail a code to an account, and answer alike whether there is one."""
+    made = make_code()
     if account:
-        code = make_code(account["id"], account["codes_used"], account["now"])
         with transaction() as conn:
-            accounts.send_sign_in_code(conn, account["id"], code)
-    answer = jsonify({"sent": True})
+            codes.mail_code(conn, account["id"], "sign_in", made)
+    answer = jsonify({"sent": True, "request": made.request})
     answer.status_code = 202
+    if carrier == "cookie":
+        set_request_cookie(answer, made.request)
     return answer
 
 

@@ -3,7 +3,6 @@ API key."""
 
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any, cast
 from wsgiref.types import WSGIEnvironment
@@ -34,30 +33,9 @@ from web.support.sessions import (
     read_token,
     session_of,
 )
-from web.support.signing import read_own, sign, verify
+from web.support.signing import read_own
 
 View = Callable[..., Any]
-
-CODE_LIVES = timedelta(minutes=15)
-
-
-def make_code(account_id: int, codes_used: int, now: datetime) -> str:
-    """Make a sign-in code for an e-mail. now: the database's time, since the process that reads the
-    code may have another clock.
-    """
-    return sign({"sub": str(account_id), "n": codes_used, "exp": now + CODE_LIVES}, "sign-in")
-
-
-def read_code(code: str) -> tuple[int, int, datetime]:
-    """Verify a sign-in code; return its account, count and expiry. It may be used or expired
-    already. Errors: NotSignedIn.
-    """
-    try:
-        claims = verify(code, "sign-in", [], check_time=False)
-        expires_at = datetime.fromtimestamp(int(claims["exp"]), UTC)
-        return int(claims["sub"]), int(claims.get("n", 0)), expires_at
-    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
-        raise NotSignedIn("This code is wrong or has expired.") from error
 
 
 def usual_buyer(environ: WSGIEnvironment, ended: EndedTokens) -> Session | None:

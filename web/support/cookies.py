@@ -27,9 +27,11 @@ from db.runtime.settings import settings
 from web.support.sessions import ACCESS, Session, claims_of, read_claims, session_of
 from web.support.signing import key_for, read_own, sign, verify
 
-NAME = "__Host-usher"
-"""With this prefix a browser takes it from this host alone, over https or from localhost."""
+NAME, REQUEST_NAME = "__Host-usher", "__Host-usher-code"
+"""Of a session; and of the secret of a request for a code. With this prefix a browser takes them
+from this host alone, over https or from localhost."""
 COOKIE = re.compile(rf"(?:^|;) *{NAME}=([A-Za-z0-9._-]+)")
+CODE_SECONDS = 600
 SAFE = {"GET", "HEAD", "OPTIONS"}
 """Methods that change nothing."""
 
@@ -46,6 +48,17 @@ def set_cookie(answer: Response, opened: OpenSession) -> None:
 
 def remove_cookie(answer: Response) -> None:
     answer.delete_cookie(NAME, secure=True, httponly=True, samesite="Lax")
+
+
+def set_request_cookie(answer: Response, secret: str) -> None:
+    """Give the browser the secret with which the mailed code has to come back."""
+    answer.set_cookie(
+        REQUEST_NAME, secret, max_age=CODE_SECONDS, secure=True, httponly=True, samesite="Lax"
+    )
+
+
+def remove_request_cookie(answer: Response) -> None:
+    answer.delete_cookie(REQUEST_NAME, secure=True, httponly=True, samesite="Lax")
 
 
 def cookie_in(header: str) -> str:

@@ -33,6 +33,7 @@ TABLE: dict[str, dict[str, str]] = {
         "mailbox_at_address": "10 per 15 minutes",
         "wrong_at_address": "60 per 15 minutes",
     },
+    "code": {"mailbox_at_address": "3 per hour", "wrong_at_address": "30 per hour"},
     "join": {"account": "10 per minute", "address": "600 per minute"},
     "leave": {"account": "10 per minute", "address": "600 per minute"},
     "pass": {"account": "20 per minute", "address": "600 per minute"},
@@ -71,6 +72,7 @@ CLASSES = {
     "accounts.add_account": "sign_up",
     "sign_in.add_token": "sign_in",
     "sign_in.refresh_tokens": "sign_in",
+    "sign_in_page.sign_in": "sign_in",
     "queue.join_queue": "join",
     "queue.leave_queue": "leave",
     "queue.take_pass": "pass",
@@ -362,6 +364,27 @@ def note_wrong_guess() -> None:
     if (limiter := current_limiter()) and not limiter.is_unlimited(client()):
         with suppress(TooMany):  # the next one is refused
             limiter.spend("password", {"wrong_at_address": client()})
+
+
+def spend_code(mailbox: str) -> None:
+    """Count a code that is asked for, by the mailbox and the address: a stranger who asks for codes
+    at one address leaves others of the mailbox's six an hour to its owner. Errors: TooMany."""
+    if (limiter := current_limiter()) and not limiter.is_unlimited(client()):
+        limiter.spend("code", {"mailbox_at_address": f"{mailbox.casefold()} {client()}"})
+
+
+def check_codes() -> None:
+    """Refuse to try a code for an address that has sent too many wrong ones, of whichever accounts.
+    Errors: TooMany."""
+    if limiter := current_limiter():
+        limiter.check("code", {"wrong_at_address": client()})
+
+
+def note_wrong_code() -> None:
+    """Count a wrong code of this request's address."""
+    if (limiter := current_limiter()) and not limiter.is_unlimited(client()):
+        with suppress(TooMany):  # the next one is refused
+            limiter.spend("code", {"wrong_at_address": client()})
 
 
 def refuse(error: TooMany) -> Response:

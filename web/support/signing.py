@@ -22,10 +22,10 @@ import orjson
 from db.runtime.settings import settings
 
 Purpose = Literal[
-    "buyer", "refresh", "cookie", "csrf", "sign-in", "queue", "pass", "address", "payment-result"
+    "buyer", "refresh", "cookie", "csrf", "queue", "pass", "address", "payment-result"
 ]
 """An access token, a refresh token, a browser's cookie and what its pages prove themselves by, a
-sign-in code, a queue token, a pass, the hash of an address, the page after a payment."""
+queue token, a pass, the hash of an address, the page after a payment."""
 
 
 def key_for(purpose: Purpose, secret: str = "") -> bytes:

@@ -10,10 +10,10 @@ returns setof record language sql immutable as $$
         (false, '{needed,notice}', 10, interval '1 h'),
         (false, '{needed,notice}', 20, interval '1 day'),
         (false, '{notice}', 3, interval '1 h'),
-        (false, '{code}', 5, interval '15 min'),
+        (false, '{code}', 6, interval '1 h'),
         (true, '{code,needed,notice}', 20, interval '30 s'),
         (true, '{needed,notice}', 100, interval '1 h'),
-        (true, '{code}', 5, interval '15 min')
+        (true, '{code}', 6, interval '1 h')
     ) l(verified, kinds, most, period)
     where l.verified = p_verified
 $$;

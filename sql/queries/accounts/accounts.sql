@@ -9,7 +9,7 @@ RETURNING id
 
 -- find_account --
 -- An account by its address in upper or lower case. One that was closed or blocked is not found.
-SELECT a.id, a.password_hash, a.token_epoch, a.codes_used, clock_timestamp() AS now
+SELECT a.id, a.password_hash, a.token_epoch
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL AND a.blocked_at IS NULL
 
@@ -18,13 +18,6 @@ WHERE lower(b.email) = lower(%(email)s) AND a.closed_at IS NULL AND a.blocked_at
 SELECT b.id, b.name, b.email
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE b.id = %(account_id)s AND a.closed_at IS NULL
-
--- use_code --
--- Counts a code as used. No row: it was used before or has expired, or the account was closed or blocked.
-UPDATE accounts SET codes_used = codes_used + 1
-WHERE id = %(account_id)s AND codes_used = %(codes_used)s AND closed_at IS NULL AND blocked_at IS NULL
-    AND %(expires_at)s > clock_timestamp()
-RETURNING id
 
 -- verify_account --
 -- Notes that a person reads the mail of the account's address.
@@ -38,20 +31,6 @@ SELECT token_epoch FROM accounts WHERE id = %(account_id)s
 -- Accounts whose token epoch was raised since then. Older ones are left out: their tokens have expired.
 SELECT id, token_epoch, tokens_ended_at FROM accounts
 WHERE tokens_ended_at > greatest(%(since)s::timestamptz, clock_timestamp() - interval '31 days')
-
--- send_sign_in_code --
--- Writes the e-mail with a code, and the task that sends it; at most one a minute for each account.
-WITH account AS (
-    UPDATE accounts SET code_sent_at = clock_timestamp()
-    WHERE id = %(account_id)s
-        AND (code_sent_at IS NULL OR code_sent_at < clock_timestamp() - interval '1 min')
-    RETURNING id
-), email AS (
-    INSERT INTO emails (buyer_id, template, context)
-    SELECT id, 'sign_in', %(context)s FROM account
-    RETURNING id
-)
-SELECT enqueue('send_email', 'mail', NULL, jsonb_build_object('email_id', id)) FROM email
 
 -- list_typed_addresses --
 -- Buyers whose address is as it was typed. Who proved to read the mailbox comes first, then who was first.

@@ -50,6 +50,12 @@ DELETE FROM sessions WHERE id IN (
     SELECT id FROM sessions WHERE expires_at < clock_timestamp() - interval '30 days'
     ORDER BY expires_at LIMIT %(limit)s)
 
+-- purge_mailed_codes --
+-- Deletes codes that do not count for any limit any more.
+DELETE FROM mailed_codes WHERE (request_sha256, purpose) IN (
+    SELECT request_sha256, purpose FROM mailed_codes
+    WHERE created_at < clock_timestamp() - interval '1 day' ORDER BY created_at LIMIT %(limit)s)
+
 -- purge_holds --
 -- Deletes old holds that ended without an attempt to pay, with all that belongs to them; a row for each.
 SELECT purge_holds(make_interval(days => %(days)s), %(limit)s) AS booking_id
