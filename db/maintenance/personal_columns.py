@@ -78,6 +78,7 @@ NOT_PERSONAL = {
     "lane_wakes": "kind",
     "legal_moves": "noun old_state new_state",
     "mailboxes": "kinds",
+    "mailed_codes": "request_sha256 purpose code_sha256",
     "notification_inbox": "id type",
     "offline_payments": "currency recorded_by",
     "offline_refunds": "recorded_by",

@@ -11,6 +11,7 @@ begin
     where id = p_account;
     perform end_sessions(p_account);
     update sessions set name = 'erased' where account_id = p_account;
+    delete from mailed_codes where account_id = p_account;
     delete from audit_personal where account_id = p_account;
     delete from account_keys where account_id = p_account;
 end $$;
