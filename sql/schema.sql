@@ -77,6 +77,7 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_codes_used_check CHECK (codes_used >= 0),
     CONSTRAINT accounts_token_epoch_check CHECK (token_epoch >= 0)
 );
+CREATE INDEX accounts_closed ON accounts USING btree (closed_at) WHERE closed_at IS NOT NULL AND erased_at IS NULL;
 CREATE INDEX accounts_tokens_ended ON accounts USING btree (tokens_ended_at) WHERE tokens_ended_at IS NOT NULL;
 
 CREATE TABLE buyers (

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.world",
     "tests.support.document",
     "tests.support.every_object",
+    "tests.support.personal",
     "tests.support.listening",
     "tests.support.sites",
     "tests.support.running",

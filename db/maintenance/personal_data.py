@@ -11,6 +11,7 @@ from db.accounts.audit_log import audit
 from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
+from db.runtime.settings import settings
 
 sql = load("maintenance/personal_data")
 
@@ -48,8 +49,10 @@ def withdraw_erasure(conn: Conn, account_id: int) -> None:
 
 
 def erase_due(conn: Conn, limit: int) -> int:
-    """Try postponed erasures again; return how many were done."""
-    return int(one(conn.execute(sql.erase_due, {"limit": limit}))["erased"])
+    """Try postponed erasures again, and those of accounts that were closed long enough ago; return
+    how many were done."""
+    values = {"limit": limit, "days": settings().retention_closed}
+    return int(one(conn.execute(sql.erase_due, values))["erased"])
 
 
 def export_account(

@@ -101,6 +101,8 @@ class Settings:
     archived."""
     retention_audit: int = 1100
     """Days that the audit log is kept."""
+    retention_closed: int = 30
+    """Days after an account was closed until its personal data are erased."""
     retention_inbox: int = 60
     """Days that notifications are kept; longer than the gateway repeats them."""
     retention_letters: int = 180

@@ -1,94 +1,16 @@
 """What is kept of a buyer is exported whole, and erased whole: also from the archive."""
 
-from uuid import UUID
-
 import pytest
-from psycopg.types.json import Jsonb
 
 from db.accounts import audit_log
 from db.connections import Conn, one, transaction
 from db.maintenance import personal_data
 from db.maintenance.personal_columns import ERASED
 from tests.support.archiving import move_all
-from tests.support.every_object import EveryObject
+from tests.support.personal import ADDRESS, NAME, dump, traces
 from tests.support.world import Caller, Sale, backstage
 
-NAME, ADDRESS = "Zerlina Quux", "zerlina.quux@example.org"
-MARK = f"{NAME} {ADDRESS}"
 YES = {"understood": True}
-
-
-def dump(conn: Conn) -> str:
-    """All rows of all tables, as a dump of the database has them."""
-    tables = conn.execute(
-        """select oid::regclass::text as name from pg_class
-           where relnamespace = 'public'::regnamespace and relkind = 'r'"""
-    ).fetchall()
-    parts = []
-    for table in tables:
-        with conn.cursor().copy(f"copy {table['name']} to stdout".encode()) as copy:
-            parts.append(f"== {table['name']}\n" + b"".join(map(bytes, copy)).decode())
-    return "\n".join(parts)
-
-
-def traces(conn: Conn) -> list[str]:
-    """Lines of a dump that name the buyer, also as a part of an address or in bytes."""
-    hidden = (NAME.encode().hex(), ADDRESS.encode().hex(), "quux", "zerlina")
-    return [line for line in dump(conn).splitlines() if any(h in line.lower() for h in hidden)]
-
-
-@pytest.fixture
-def zerlina(
-    every_object: EveryObject, tosca: Sale, alice: Caller, opera: Caller, conn: Conn
-) -> Caller:
-    """alice has another name, and whatever can hold it does."""
-    conn.execute("update buyers set name = %s, email = %s where id = %s", [NAME, ADDRESS, alice.id])
-    path = every_object.fill(f"{tosca.path}/bookings/{{booking_id}}")
-    corrected = opera.call("PUT", f"{path}/address", {"email": f"at.{ADDRESS}"})
-    assert corrected.status_code == 200, corrected.text
-    mark(conn, alice.id, UUID(every_object.ids["booking_id"]))
-    backstage(tosca, conn).number_receipts()
-    return alice
-
-
-def mark(conn: Conn, account: int, booking: UUID) -> None:
-    """Write the buyer's name wherever rows of the buyer can hold it."""
-    values = {"account": account, "booking": booking, "mark": MARK, "json": Jsonb({"was": MARK})}
-    for statement in MARKS.split(";"):
-        conn.execute(statement.encode(), values)
-
-
-MARKS = """
-    update accounts set password_hash = %(mark)s, blocked_at = now(), blocked_reason = %(mark)s
-    where id = %(account)s;
-    update sessions set name = %(mark)s where account_id = %(account)s;
-    update emails set context = %(json)s, last_error = %(mark)s where buyer_id = %(account)s;
-    insert into emails (buyer_id, template, context) values (%(account)s, 'sign_in', %(json)s);
-    update payments set params = %(json)s, next_action = %(json)s, client_secret = %(mark)s,
-        failure_message = %(mark)s, address_hash = convert_to(%(mark)s, 'UTF8'),
-        card_fingerprint = %(mark)s, card_country = %(mark)s, card_checks = %(json)s,
-        risk_message = %(mark)s where booking_id = %(booking)s;
-    update refunds set reason = %(mark)s, params = %(json)s, failure_message = %(mark)s,
-        state = 'succeeded' where booking_id = %(booking)s;
-    insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state,
-        settled_at, settlement)
-    select id, event_id, booking_id, 1, currency, %(mark)s, 'failed', now(), %(mark)s from payments
-    where booking_id = %(booking)s;
-    insert into offline_payments (payment_id, gateway_account_id, reference, amount, currency,
-        received_at, recorded_by)
-    select id, gateway_account_id, %(mark)s, amount, currency, now(), 'organiser:1' from payments
-    where booking_id = %(booking)s;
-    insert into offline_refunds (refund_id, how, recorded_by)
-    select id, %(mark)s, 'organiser:1' from refunds where booking_id = %(booking)s;
-    insert into notification_inbox (id, type, payment_id, payload)
-    select 'evt_1', 'charge.succeeded', id, %(json)s from payments where booking_id = %(booking)s;
-    insert into dead_letters (task_id, actor, queue, args, reason, claims, errors, created_at,
-        resolved_at, resolution, buyer_id, booking_id)
-    values (9, 'send_email', 'mail', '{}', %(mark)s, 1, jsonb_build_array(%(mark)s::text), now(),
-        now(), %(mark)s, %(account)s, %(booking)s);
-    insert into idempotency_keys (principal, route, key, request_sha256, status, response)
-    values ('buyer:' || %(account)s, 'POST /v1/x', '1', '', 201, %(json)s);
-    select audit('tried', null, '{}', null, %(account)s, %(json)s)"""
 
 
 def is_over(conn: Conn) -> None:
@@ -231,6 +153,15 @@ def test_an_erasure_that_waits_can_be_taken_back(tosca: Sale, alice: Caller, con
     assert alice.get("/v1/me/erasure").json["state"] == "none"
     conn.execute("update bookings set state = 'cancelled', ended_at = now()")
     assert erase_due() == 0
+
+
+def test_a_closed_account_is_erased_after_a_month(alice: Caller, bob: Caller, conn: Conn) -> None:
+    closed = "update accounts set closed_at = now() - %s * interval '1 day' where id = %s"
+    conn.execute(closed, [29, alice.id])
+    conn.execute(closed, [31, bob.id])
+    assert erase_due() == 1
+    (left,) = conn.execute("select id from accounts where erased_at is null").fetchall()
+    assert left["id"] == alice.id
 
 
 def test_an_operator_erases_and_an_organisation_cannot(

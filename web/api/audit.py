@@ -55,7 +55,7 @@ class Act(Answer):
 
 @blp.route("/audit")
 @operators_only
-@blp.paginated(Act, AuditPage)
+@blp.paginated(Act, AuditPage, reads="audit log read")
 def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Acts of all organisations and of operators, latest first."""
     return audit_log.list_acts(conn, **page)
@@ -63,7 +63,7 @@ def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 
 @blp.route("/organisations/<id:organisation_id>/audit")
 @organisations_only
-@blp.paginated(Act, AuditPage)
+@blp.paginated(Act, AuditPage, reads="audit log read")
 def list_acts(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Acts of an organisation, and of operators in it, latest first."""
     get_organisation(conn, caller().scope, organisation_id)

@@ -4,7 +4,8 @@ from typing import Any
 
 from marshmallow import fields, post_load
 
-from db.connections import Conn, autocommit, transaction
+from db.accounts.audit_log import audit
+from db.connections import Conn, transaction
 from db.durable import dead_letters
 from web.support.auth import caller, operators_only
 from web.support.blueprint import Blueprint
@@ -159,7 +160,7 @@ class Discard(Schema):
 
 @blp.route(LETTERS)
 @operators_only
-@blp.paginated(Letter, LetterPage)
+@blp.paginated(Letter, LetterPage, reads="dead letters read")
 def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Dead letters, latest first."""
     limit, state = page.pop("limit"), page.pop("state")
@@ -172,8 +173,10 @@ def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 @blp.response(200, LetterInFull)
 def get_dead_letter(letter_id: int) -> dict[str, Any]:
     """A dead letter with every attempt and the worker that made it."""
-    with autocommit() as conn:
-        return dead_letters.get_dead_letter(conn, letter_id)
+    with transaction(caller().name) as conn:
+        letter = dead_letters.get_dead_letter(conn, letter_id)
+        audit(conn, "dead letters read", letter["event_id"], {"dead_letter": letter_id})
+        return letter
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>/retry", methods=["POST"])

@@ -116,7 +116,7 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 @blp.route("/changes")
 @organisations_only
-@blp.paginated(Change)
+@blp.paginated(Change, reads="changes read")
 def list_sale_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
     """Changes of the sale, latest first: pause, weight, caps, rate, state."""
     return events.list_changes(conn, caller().scope, event_id, **page)

@@ -152,7 +152,7 @@ def list_payments_in_doubt(conn: Conn, page: dict[str, Any]) -> list[dict[str, A
 
 @blp.route("/emails-in-trouble")
 @operators_only
-@blp.paginated(Mail, MailPage)
+@blp.paginated(Mail, MailPage, reads="refused mails read")
 def list_unsent_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """E-mails that were refused or are not sent yet, latest first."""
     return emails.list_troubled(conn, **page)

@@ -98,7 +98,7 @@ def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any
 
 @blp.route("/receipts")
 @organisations_only
-@blp.paginated(IssuedReceipt, ReceiptsPage)
+@blp.paginated(IssuedReceipt, ReceiptsPage, reads="receipts read")
 def list_receipts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """The documents of your organisation, in number order."""
     organisation_id = caller().scope or page["organisation_id"]

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from db.connections import Conn, autocommit, transaction
+from db.accounts.audit_log import audit
+from db.connections import Conn, transaction
 from db.payments import refunds
 from web.api.wishes import MOST_SEATS
 from web.support.auth import caller, organisations_only
@@ -141,13 +142,15 @@ def request_refund(
 @blp.response(200, BookingBalance)
 def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """A booking's refunds, latest first, and its balance."""
-    with autocommit() as conn:
-        return refunds.list_refunds(conn, caller().scope, event_id, booking_id)
+    with transaction(caller().name) as conn:
+        found = refunds.list_refunds(conn, caller().scope, event_id, booking_id)
+        audit(conn, "refunds read", event_id, {"booking_id": str(booking_id)})
+        return found
 
 
 @blp.route("/refunds")
 @organisations_only
-@blp.paginated(Refund, RefundPage)
+@blp.paginated(Refund, RefundPage, reads="refunds read")
 def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's refunds, latest first; with owed=true only those that buyers are still owed."""
     return refunds.list_event_refunds(conn, caller().scope, event_id, **page)

@@ -9,8 +9,8 @@ from flask import request
 from marshmallow import fields
 
 from db.accounts.audit_log import audit
-from db.connections import autocommit, transaction
-from web.support.auth import acting
+from db.connections import Conn, autocommit, transaction
+from web.support.auth import acting, caller
 from web.support.fields import QueryInteger, Schema
 
 MAX_LIMIT = 100
@@ -44,8 +44,7 @@ def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..
         with transaction(acting()) if reads else autocommit() as conn:
             rows = view(conn, page | {"limit": limit + 1}, **path)
             if reads:
-                act = {"rows": len(rows[:limit]), "starting_after": str(page["starting_after"])}
-                audit(conn, reads, path.get("event_id"), act)
+                _note_reading(conn, reads, path, rows[:limit])
         if len(rows) <= limit:
             return rows, 200, {}
         last = {"starting_after": rows[limit - 1]["id"], "limit": limit}
@@ -53,3 +52,10 @@ def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..
         return rows[:limit], 200, {"Link": f'<{request.path}?{following}>; rel="next"'}
 
     return read_page
+
+
+def _note_reading(conn: Conn, reads: str, path: dict[str, Any], rows: list[Any]) -> None:
+    """Write to the audit log what was read, and of whom if it is of one organisation."""
+    owner = path.get("organisation_id") or caller().scope
+    act = {"rows": len(rows), "query": request.args.to_dict()}
+    audit(conn, reads, path.get("event_id"), act, organisation_id=owner)

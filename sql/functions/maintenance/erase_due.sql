@@ -1,11 +1,16 @@
 /* Tries erasures that were postponed again, at most p_limit, those first that were not looked at for longest;
-   returns how many were done. */
-create or replace function erase_due(p_limit integer) returns integer language plpgsql as $$
+   accounts that were closed p_days ago join them. Returns how many were done. */
+create or replace function erase_due(p_limit integer, p_days integer) returns integer language plpgsql as $$
 declare
     account bigint;
     why text[];
     done integer := 0;
 begin
+    insert into erasures (account_id, requested_by, checked_at)
+    select id, acting(), '-infinity' from accounts
+    where closed_at < clock_timestamp() - make_interval(days => p_days) and erased_at is null
+    order by closed_at limit p_limit
+    on conflict do nothing;
     for account in
         select account_id from erasures where erased_at is null
         order by checked_at limit p_limit for update skip locked

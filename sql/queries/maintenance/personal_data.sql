@@ -13,8 +13,8 @@ FROM accounts a LEFT JOIN erasures e ON e.account_id = a.id WHERE a.id = %(accou
 DELETE FROM erasures WHERE account_id = %(account_id)s AND erased_at IS NULL RETURNING account_id
 
 -- erase_due --
--- Tries postponed erasures again.
-SELECT erase_due(%(limit)s) AS erased
+-- Tries postponed erasures again, and begins those of accounts that were closed long ago.
+SELECT erase_due(%(limit)s, %(days)s) AS erased
 
 -- export_account --
 -- What is kept about an account's person.
