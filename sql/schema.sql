@@ -1386,9 +1386,12 @@ CREATE TABLE erasures (
     because text[] NOT NULL DEFAULT '{}'::text[],
     checked_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     erased_at timestamp with time zone,
+    sweep_at timestamp with time zone,
     CONSTRAINT erasures_pkey PRIMARY KEY (account_id),
     CONSTRAINT erasures_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
     CONSTRAINT erasures_because_check CHECK (because <@ ARRAY['booking_under_way'::text, 'waiting_in_a_queue'::text, 'payment_under_way'::text, 'money_owed'::text, 'dispute_open'::text, 'ticket_valid'::text, 'member'::text]),
-    CONSTRAINT erasures_check CHECK (erased_at IS NULL OR because = '{}'::text[])
+    CONSTRAINT erasures_check CHECK (erased_at IS NULL OR because = '{}'::text[]),
+    CONSTRAINT erasures_check1 CHECK (sweep_at IS NULL OR erased_at IS NOT NULL)
 );
 CREATE INDEX erasures_open ON erasures USING btree (checked_at) WHERE erased_at IS NULL;
+CREATE INDEX erasures_sweep ON erasures USING btree (sweep_at) WHERE sweep_at IS NOT NULL;

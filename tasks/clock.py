@@ -100,8 +100,10 @@ ERASED_AT_ONCE = 20
 
 
 def erase_accounts(conn: Conn, tick: datetime) -> dict[str, int]:
-    """Erase personal data whose erasure was postponed, where nothing is under way any more."""
-    return {"erased": personal_data.erase_due(conn, ERASED_AT_ONCE)}
+    """Erase personal data whose erasure was postponed, where nothing is under way any more, and
+    what came in after an erasure."""
+    erased = personal_data.erase_due(conn, ERASED_AT_ONCE)
+    return {"erased": erased, "swept": personal_data.sweep_erased(conn, ERASED_AT_ONCE)}
 
 
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:

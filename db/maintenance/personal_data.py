@@ -55,6 +55,11 @@ def erase_due(conn: Conn, limit: int) -> int:
     return int(one(conn.execute(sql.erase_due, values))["erased"])
 
 
+def sweep_erased(conn: Conn, limit: int) -> int:
+    """Erase what came in about accounts after their erasure; return how many were looked at."""
+    return int(one(conn.execute(sql.sweep_erased, {"limit": limit}))["swept"])
+
+
 def export_account(
     conn: Conn, account_id: int, starting_after: UUID | None = None
 ) -> dict[str, Any]:

@@ -82,6 +82,32 @@ def test_no_trace_is_left_in_the_archive_and_none_comes_back_from_it(
     assert traces(conn) == []
 
 
+def test_what_comes_in_after_an_erasure_is_swept(zerlina: Caller, conn: Conn) -> None:
+    """A notification of the gateway that was late; looked for again and again, ever more seldom."""
+    is_over(conn)
+    zerlina.post("/v1/me/erasure", YES)
+    conn.execute(
+        """insert into notification_inbox (id, type, payment_id, payload)
+           select 'evt_2', 'charge.updated', id, '{"name": "Zerlina Quux"}' from payments""",
+    )
+    assert len(traces(conn)) == 1
+    assert sweep(conn) == 0, "an hour later"
+    conn.execute("update erasures set sweep_at = now() - interval '1 s'")
+    assert sweep(conn) == 1
+    assert traces(conn) == []
+    conn.execute("update erasures set sweep_at = now(), erased_at = now() - interval '3 days'")
+    assert sweep(conn) == 1
+    next_sweep = "select sweep_at between now() + '71 h' and now() + '73 h' as well from erasures"
+    assert one(conn.execute(next_sweep))["well"]
+    conn.execute("update erasures set sweep_at = now(), erased_at = now() - interval '91 days'")
+    assert sweep(conn) == 1
+    assert one(conn.execute("select sweep_at from erasures"))["sweep_at"] is None
+
+
+def sweep(conn: Conn) -> int:
+    return personal_data.sweep_erased(conn, 10)
+
+
 def test_an_account_that_has_the_address_later_is_another(zerlina: Caller, conn: Conn) -> None:
     is_over(conn)
     zerlina.post("/v1/me/erasure", YES)

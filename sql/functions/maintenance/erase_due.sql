@@ -18,7 +18,8 @@ begin
         why := erase_account(account);
         update erasures
         set because = why, checked_at = clock_timestamp(),
-            erased_at = case why when '{}' then clock_timestamp() end
+            erased_at = case why when '{}' then clock_timestamp() end,
+            sweep_at = case why when '{}' then clock_timestamp() + interval '1 h' end
         where account_id = account;
         done := done + (why = '{}')::integer;
     end loop;

@@ -16,6 +16,10 @@ DELETE FROM erasures WHERE account_id = %(account_id)s AND erased_at IS NULL RET
 -- Tries postponed erasures again, and begins those of accounts that were closed long ago.
 SELECT erase_due(%(limit)s, %(days)s) AS erased
 
+-- sweep_erased --
+-- Erases what came in about accounts after their erasure.
+SELECT sweep_erased(%(limit)s) AS swept
+
 -- export_account --
 -- What is kept about an account's person.
 SELECT export_account(%(account_id)s, %(starting_after)s, %(limit)s) AS document

@@ -1,0 +1,67 @@
+/* Erases what an account's bookings, payments, mails and kept answers hold, in the tables and in the archive. The
+   caller has locked the bookings. */
+create or replace function erase_bookings(p_account bigint) returns void
+language plpgsql set enable_seqscan = off as $$
+declare
+    part record;
+begin
+    update emails m set state = 'skipped' from bookings b
+    where b.buyer_id = p_account and m.event_id = b.event_id and m.booking_id = b.id and m.state = 'pending';
+    update emails set state = case state when 'pending' then 'skipped' else state end, context = '{}',
+        last_error = null
+    where buyer_id = p_account and booking_id is null;
+    delete from booking_addresses a using bookings b
+    where b.buyer_id = p_account and a.event_id = b.event_id and a.booking_id = b.id;
+    update dead_letters l set errors = '[]', reason = 'erased', resolution = 'erased'
+    where l.resolved_at is not null and (l.buyer_id = p_account or l.booking_id in (
+        select id from bookings where buyer_id = p_account));
+    update notification_inbox n set payload = '{}'
+    from bookings b join payments p on p.event_id = b.event_id and p.booking_id = b.id
+    where b.buyer_id = p_account and n.payment_id = p.id;
+    update notification_inbox n set payload = '{}'
+    from archived_bookings b join archived_payments p on p.event_id = b.event_id and p.booking_id = b.id
+    where b.buyer_id = p_account and n.payment_id = p.payment_id;
+    for part in
+        select of_table, of_event, condition,
+            (select string_agg(quote_ident(c), ', ') from jsonb_object_keys(replaced) c) as columns,
+            (select string_agg('r.' || quote_ident(c), ', ') from jsonb_object_keys(replaced) c) as picked
+        from archive_parts(), erased_values(of_table, '{}') replaced
+        where replaced is not null
+    loop
+        execute format('update %1$I x set (%2$s) = (
+                select %3$s from jsonb_populate_record(x, erased_values(%1$L, to_jsonb(x))) r)
+            from bookings b where b.buyer_id = $1 and %4$s', part.of_table, part.columns, part.picked,
+            part_condition(part.of_event, part.condition)) using p_account;
+    end loop;
+    update receipts r set breakdown = r.breakdown || '{"reason": ""}'
+    from (select event_id, id from bookings where buyer_id = p_account
+          union all select event_id, id from archived_bookings where buyer_id = p_account) b
+    where r.event_id = b.event_id and r.booking_id = b.id and r.breakdown ? 'reason';
+    delete from idempotency_keys where principal = 'buyer:' || p_account;
+    update archived_bookings set document = document || erased_parts(document) where buyer_id = p_account;
+end $$;
+
+/* Returns the parts of a booking's document in the archive that hold personal data, without them. */
+create or replace function erased_parts(p_document jsonb) returns jsonb language sql stable as $$
+    select coalesce(jsonb_object_agg(part, (
+        select coalesce(jsonb_agg(x || erased_values(of_table, x)), '[]')
+        from jsonb_array_elements(p_document -> part) x)), '{}')
+    from archive_parts()
+    where erased_values(of_table, '{}') is not null and p_document ? part
+$$;
+
+/* Returns the values that take the place of personal ones in a row; null: the table has none. */
+create or replace function erased_values(p_table text, p_row jsonb) returns jsonb
+language sql immutable as $$
+    select case p_table
+        when 'emails' then '{"context": {}, "last_error": null}'::jsonb
+        when 'refunds' then jsonb_build_object('reason', '', 'params', '{}'::jsonb, 'failure_message', null,
+            'settlement', case when p_row ->> 'settlement' is not null then 'erased' end)
+        when 'offline_payments' then jsonb_build_object('reference',
+            case when p_row ->> 'reference' is not null then 'erased ' || (p_row ->> 'payment_id') end)
+        when 'offline_refunds' then '{"how": "erased"}'
+        when 'payments' then '{"params": {}, "next_action": null, "client_secret": null,
+            "failure_message": null, "address_hash": null, "card_fingerprint": null, "card_country": null,
+            "card_checks": null, "risk_message": null}'
+    end
+$$;
