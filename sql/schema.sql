@@ -16,6 +16,8 @@ CREATE TABLE organisations (
     holds_free smallint NOT NULL DEFAULT 3,
     holds_most smallint NOT NULL DEFAULT 6,
     holds_wait_seconds integer NOT NULL DEFAULT 900,
+    suspended_at timestamp with time zone,
+    suspension text,
     CONSTRAINT organisations_pkey PRIMARY KEY (id),
     CONSTRAINT organisations_address_check CHECK (length(address) <= 500),
     CONSTRAINT organisations_holds_free_check CHECK (holds_free >= 0 AND holds_free <= 100),
@@ -25,6 +27,8 @@ CREATE TABLE organisations (
     CONSTRAINT organisations_return_urls_check CHECK (cardinality(return_urls) <= 20),
     CONSTRAINT organisations_review_ends_check CHECK (review_ends = ANY (ARRAY['reject'::text, 'approve'::text])),
     CONSTRAINT organisations_review_seconds_check CHECK (review_seconds >= 60 AND review_seconds <= 518400),
+    CONSTRAINT organisations_suspended CHECK ((suspended_at IS NULL) = (suspension IS NULL)),
+    CONSTRAINT organisations_suspension_check CHECK (length(suspension) >= 1 AND length(suspension) <= 500),
     CONSTRAINT organisations_vat_id_check CHECK (length(vat_id) <= 40)
 );
 
@@ -35,12 +39,27 @@ CREATE TABLE gateway_accounts (
     external_account text,
     statement_descriptor text,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    mode text NOT NULL DEFAULT 'live'::text,
+    access text NOT NULL DEFAULT 'platform'::text,
+    real_account_id bigint NOT NULL,
+    state text NOT NULL DEFAULT 'active'::text,
+    refusal text,
+    keys_checked_at timestamp with time zone,
     CONSTRAINT gateway_accounts_pkey PRIMARY KEY (id),
     CONSTRAINT gateway_accounts_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT gateway_accounts_real_account_id_fkey FOREIGN KEY (real_account_id) REFERENCES gateway_accounts(id),
+    CONSTRAINT gateway_accounts_access_check CHECK (access = ANY (ARRAY['platform'::text, 'connected'::text, 'own_keys'::text])),
+    CONSTRAINT gateway_accounts_connected CHECK (access <> 'connected'::text OR external_account IS NOT NULL),
+    CONSTRAINT gateway_accounts_external CHECK (access = 'platform'::text OR provider = 'stripe'::text),
+    CONSTRAINT gateway_accounts_mode_check CHECK (mode = ANY (ARRAY['live'::text, 'test'::text])),
     CONSTRAINT gateway_accounts_provider_check CHECK (provider = ANY (ARRAY['stripe'::text, 'offline'::text])),
+    CONSTRAINT gateway_accounts_refusal CHECK ((state = 'refused'::text) <= (refusal IS NOT NULL)),
+    CONSTRAINT gateway_accounts_state_check CHECK (state = ANY (ARRAY['checking'::text, 'active'::text, 'refused'::text])),
     CONSTRAINT gateway_accounts_statement_descriptor_check CHECK (length(statement_descriptor) >= 5 AND length(statement_descriptor) <= 22)
 );
 CREATE UNIQUE INDEX gateway_accounts_one_offline ON gateway_accounts USING btree (organisation_id) WHERE provider = 'offline'::text;
+CREATE UNIQUE INDEX gateway_accounts_one_real ON gateway_accounts USING btree (provider, mode, COALESCE(external_account, ''::text)) WHERE real_account_id = id AND provider <> 'offline'::text AND (access = 'platform'::text OR external_account IS NOT NULL);
+CREATE INDEX gateway_accounts_real ON gateway_accounts USING btree (real_account_id);
 
 CREATE TABLE api_keys (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -710,9 +729,11 @@ CREATE TABLE outages (
     gateway_account_id bigint NOT NULL,
     opened_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamp with time zone,
+    reason text NOT NULL DEFAULT 'away'::text,
     CONSTRAINT outages_pkey PRIMARY KEY (gateway_account_id, opened_at),
     CONSTRAINT outages_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
-    CONSTRAINT outages_check CHECK (closed_at >= opened_at)
+    CONSTRAINT outages_check CHECK (closed_at >= opened_at),
+    CONSTRAINT outages_reason_check CHECK (reason = ANY (ARRAY['away'::text, 'key_refused'::text]))
 );
 CREATE UNIQUE INDEX outages_one_open ON outages USING btree (gateway_account_id) WHERE closed_at IS NULL;
 
@@ -1107,6 +1128,51 @@ CREATE TABLE postponements (
     CONSTRAINT postponements_give_back CHECK (give_back_until > requested_at AND give_back_until <= new_starts_at),
     CONSTRAINT postponements_number_check CHECK (number > 0),
     CONSTRAINT postponements_reason_check CHECK (length(reason) <= 500)
+);
+
+CREATE TABLE balance_transactions (
+    gateway_account_id bigint NOT NULL,
+    id text NOT NULL,
+    type text NOT NULL,
+    source text,
+    payment_ref text,
+    amount bigint NOT NULL,
+    fee bigint NOT NULL,
+    currency character(3) NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    available_at timestamp with time zone NOT NULL,
+    payout_ref text,
+    CONSTRAINT balance_transactions_pkey PRIMARY KEY (gateway_account_id, id),
+    CONSTRAINT balance_transactions_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id)
+);
+CREATE INDEX balance_transactions_payment ON balance_transactions USING btree (gateway_account_id, payment_ref);
+CREATE INDEX balance_transactions_payout ON balance_transactions USING btree (gateway_account_id, payout_ref);
+
+CREATE TABLE payouts (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    gateway_account_id bigint NOT NULL,
+    gateway_ref text NOT NULL,
+    amount bigint NOT NULL,
+    currency character(3) NOT NULL,
+    state text NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    arrives_at timestamp with time zone NOT NULL,
+    failure text,
+    read_at timestamp with time zone,
+    CONSTRAINT payouts_pkey PRIMARY KEY (id),
+    CONSTRAINT payouts_gateway_account_id_gateway_ref_key UNIQUE (gateway_account_id, gateway_ref),
+    CONSTRAINT payouts_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
+    CONSTRAINT payouts_state_check CHECK (state = ANY (ARRAY['pending'::text, 'in_transit'::text, 'paid'::text, 'failed'::text, 'canceled'::text]))
+);
+
+CREATE TABLE balance_readings (
+    gateway_account_id bigint NOT NULL,
+    read_until timestamp with time zone NOT NULL,
+    window_to timestamp with time zone,
+    cursor text,
+    CONSTRAINT balance_readings_pkey PRIMARY KEY (gateway_account_id),
+    CONSTRAINT balance_readings_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
+    CONSTRAINT balance_readings_check CHECK (cursor IS NULL OR window_to IS NOT NULL)
 );
 
 

@@ -20,7 +20,7 @@ from db.bookings import archives, bookings
 from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
 from db.maintenance import personal_data
-from db.payments import circuits, receipts, reconciliations, reviews
+from db.payments import circuits, payouts, receipts, reconciliations, reviews
 from db.queue import lanes
 from tasks import lobbies
 from tasks.durable.process import run_until_stopped
@@ -152,6 +152,7 @@ JOBS: dict[str, Job] = {
     "reconcile_days": Job(
         reconciliations.DAYS_EVERY, lambda conn, tick: reconciliations.start_days(conn)
     ),
+    "read_balances": Job(payouts.READ_EVERY, lambda conn, tick: payouts.start_readings(conn)),
     "audit_changes": Job(timedelta(seconds=10), enqueue("audit_changes"), enqueues=True),
     "audit_findings": Job(timedelta(minutes=1), enqueue("audit_findings"), enqueues=True),
     "audit_whole": Job(

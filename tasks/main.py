@@ -2,11 +2,13 @@
 
 from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
+from tasks.balances import read_balance
 from tasks.booking_groups import advance
 from tasks.disputes import freeze_for_fraud_warning, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker
 from tasks.event_cancellations import cancel_event
+from tasks.gateways.merchants import check_merchant
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
 from tasks.mail.actors import send_email
@@ -32,6 +34,7 @@ __all__ = [
     "audit_whole",
     "broker",
     "cancel_event",
+    "check_merchant",
     "drain",
     "drop_partitions",
     "freeze_for_fraud_warning",
@@ -40,6 +43,7 @@ __all__ = [
     "number_receipts",
     "probe_gateway",
     "purge",
+    "read_balance",
     "reconcile",
     "refund",
     "send_email",

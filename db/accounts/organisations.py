@@ -5,7 +5,7 @@ from typing import Any
 
 from db.connections import Conn, maybe
 from db.queries import load
-from db.runtime.errors import NotFound
+from db.runtime.errors import Conflict, NotFound
 
 sql = load("accounts/organisations")
 
@@ -13,7 +13,10 @@ CHANGEABLE = ("name", "address", "vat_id", "return_urls")
 
 
 def get_organisation(conn: Conn, scope: int | None, organisation_id: int) -> dict[str, Any]:
-    """Return {id, name, address, vat_id, return_urls}. Errors: NotFound."""
+    """Return {id, name, address, vat_id, return_urls, suspended_at, suspension}.
+
+    Errors: NotFound.
+    """
     _check_scope(scope, organisation_id)
     row = maybe(conn.execute(sql.get_organisation, {"organisation_id": organisation_id}))
     if row is None:
@@ -32,6 +35,33 @@ def change_organisation(
     if row is None:
         raise NotFound
     return row
+
+
+def suspend(conn: Conn, organisation_id: int, reason: str) -> dict[str, Any]:
+    """Suspend an organisation: it sells nothing, and pays nothing out by hand. One that was
+    suspended before gets this reason. Errors: NotFound."""
+    return _set_suspension(conn, organisation_id, reason)
+
+
+def lift_suspension(conn: Conn, organisation_id: int) -> dict[str, Any]:
+    """Errors: NotFound."""
+    return _set_suspension(conn, organisation_id, None)
+
+
+def _set_suspension(conn: Conn, organisation_id: int, reason: str | None) -> dict[str, Any]:
+    values = {"organisation_id": organisation_id, "reason": reason}
+    if maybe(conn.execute(sql.set_suspension, values)) is None:
+        raise NotFound
+    return get_organisation(conn, None, organisation_id)
+
+
+def refuse_suspended(conn: Conn, scope: int | None) -> None:
+    """Refuse an act of an organisation that is suspended; operators may do it for the buyers' sake.
+
+    Errors: Conflict `suspended`.
+    """
+    if scope is not None and get_organisation(conn, scope, scope)["suspended_at"] is not None:
+        raise Conflict("An operator has suspended the organisation.", "suspended")
 
 
 def _check_scope(scope: int | None, organisation_id: int) -> None:

@@ -7,6 +7,7 @@ An event's bookings are moved piece by piece, each with all its rows as one docu
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from db.connections import Conn, one
@@ -38,11 +39,16 @@ def move_piece(conn: Conn, event_id: int, limit: int) -> Piece:
 
 
 def restore_payment(
-    conn: Conn, payment_id: UUID | None, gateway_ref: str | None, account: str | None
+    conn: Conn,
+    payment_id: UUID | None,
+    gateway_ref: str | None,
+    account: str | None,
+    signer: int | None = None,
 ) -> bool:
     """Restore the booking of a payment of an account at the gateway; False: it is not in an
-    archive."""
-    values = {"payment_id": payment_id, "gateway_ref": gateway_ref, "account": account}
+    archive. account, signer: as a notification has them."""
+    values: dict[str, Any] = {"payment_id": payment_id, "gateway_ref": gateway_ref}
+    values |= {"account": account, "signer": signer}
     return bool(one(conn.execute(sql.restore_payment, values))["restored"])
 
 

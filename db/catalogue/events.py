@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
+from db.accounts import organisations
 from db.accounts.audit_log import audit
 from db.accounts.organisations import get_organisation
 from db.catalogue.currencies import find_currency
@@ -381,12 +382,14 @@ def open_sale(conn: Conn, scope: int | None, event_id: int) -> None:
     """Change the state from draft or closed to on_sale; an event on sale stays so. Opening it for
     the first time makes its seats.
 
-    Errors: NotFound; Conflict sale_over, cancelled, or a reason of WRONG, since the time has passed
-    and limits may have changed since the event was set; of payment methods InvalidRequest.
+    Errors: NotFound; Conflict sale_over, cancelled, suspended, or a reason of WRONG, since the time
+    has passed and limits may have changed since the event was set; of payment methods
+    InvalidRequest.
     """
     event = _lock(conn, scope, event_id)
     if event["state"] == "cancelled":
         raise Conflict("The event was cancelled.", "cancelled")
+    organisations.refuse_suspended(conn, event["organisation_id"])
     if event["over"]:
         raise Conflict("The sale is over: off_sale_at has passed.", "sale_over")
     if wrong := _find_wrong(conn, event_id, begins=event["state"] == "draft"):

@@ -95,6 +95,7 @@ def _trouble_gauges(conn: Conn) -> Iterator[Gauge]:
     for row in conn.execute(sql.list_outages):
         labels = {"gateway_account": str(row["gateway_account_id"])}
         yield Gauge("outage_seconds", labels, row["age"])
+        yield Gauge("gateway_key_refused", labels, row["reason"] == "key_refused")
     for row in conn.execute(sql.measure_server):
         yield Gauge("database_bytes", {}, row["bytes"])
         yield Gauge("oldest_snapshot_seconds", {}, row["snapshot"])

@@ -91,6 +91,18 @@ def open_circuit(conn: Conn, account_id: int, probe: int | None = None) -> bool:
     return bool(one(conn.execute(sql.open_circuit, values))["done"])
 
 
+def refuse_key(conn: Conn, account_id: int) -> bool:
+    """Open the circuit: the gateway does not accept the account's key. False: it was open."""
+    pace = settings().task_pace
+    seconds = {"open_seconds": OPEN_SECONDS * pace, "longest": LONGEST_OPEN_SECONDS * pace}
+    return bool(one(conn.execute(sql.refuse_key, {"account_id": account_id} | seconds))["done"])
+
+
+def end_refusal(conn: Conn, account_id: int) -> None:
+    """Let a probe find out at once whether the account's new key is accepted."""
+    conn.execute(sql.end_refusal, {"account_id": account_id})
+
+
 def close_circuit(conn: Conn, account_id: int, probe: int) -> bool:
     """Close the circuit after a probe succeeded. False: another probe came after it."""
     values = {"account_id": account_id, "probe": probe}

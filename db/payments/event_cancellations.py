@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from db.accounts import organisations
 from db.connections import Conn, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -23,8 +24,9 @@ def cancel_event(
 ) -> dict[str, Any]:
     """Cancel an event for good, and return the cancellation, see get_cancellation.
 
-    Errors: NotFound; Conflict already_cancelled or archived.
+    Errors: NotFound; Conflict already_cancelled, archived or suspended.
     """
+    organisations.refuse_suspended(conn, scope)
     values = {"event_id": event_id, "scope": scope, "reason": reason, "with_fees": with_fees}
     outcome = one(conn.execute(sql.start_cancellation, values))["outcome"]
     if outcome == "no_event":

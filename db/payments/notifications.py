@@ -22,7 +22,9 @@ class Notification:
     """A notification, in Usher's words.
 
     signed_at: when the gateway signed it, in seconds since 1970. payload: the JSON text to be
-    stored. account: the gateway's own id of the account that it comes from; None: that of our key.
+    stored. account: the gateway's own id of the connected account that it comes from; None: that of
+    our key. signer: the gateway account whose own secret has signed it, which alone it can be
+    about; None: the platform's.
     says: the state of the payment; None: it says none. refund_id, refund_gateway_ref: the refund
     that it is about, if there is one; refund_says: the refund's state. object_id: the gateway's id
     of the object that it is about.
@@ -40,6 +42,7 @@ class Notification:
     refund_id: UUID | None = None
     refund_gateway_ref: str | None = None
     refund_says: str | None = None
+    signer: int | None = None
 
 
 def is_recent(conn: Conn, signed_at: int) -> bool:
@@ -64,4 +67,4 @@ def take_notification(conn: Conn, notification: Notification) -> Taken:
 
 def restore_booking(conn: Conn, about: Notification) -> None:
     """Restore the archived booking of a notification's payment."""
-    archives.restore_payment(conn, about.payment_id, about.gateway_ref, about.account)
+    archives.restore_payment(conn, about.payment_id, about.gateway_ref, about.account, about.signer)

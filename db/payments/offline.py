@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from db.accounts import organisations
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
 from db.payments import payments, refunds
@@ -68,8 +69,9 @@ def record_refund(
 ) -> dict[str, Any]:
     """Mark a refund as paid, and return it, see list_refunds.
 
-    Errors: NotFound; Conflict not_offline or not_pending.
+    Errors: NotFound; Conflict not_offline, not_pending or suspended.
     """
+    organisations.refuse_suspended(conn, scope)
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     values |= {"refund_id": refund_id, "how": how}
     outcome = one(conn.execute(sql.record_offline_refund, values))["outcome"]

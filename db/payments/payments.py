@@ -128,6 +128,7 @@ def _start_payment(conn: Conn, values: dict[str, Any]) -> dict[str, Any]:
 REFUSALS = {
     "payment_in_progress": "An earlier attempt to pay is still under way: wait for its outcome.",
     "not_held": "Only a held booking can be paid for.",
+    "suspended": "The organisation does not sell at the moment.",
     "deadline_passed": "The time to pay is over; the seats are being released.",
     "no_such_method": "The event takes no such payment: see its payment_methods, offline_seconds.",
     "method_too_slow": "The event begins before this payment would be sure: choose another method.",

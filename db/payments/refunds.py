@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from db.accounts import organisations
 from db.bookings import archives
 from db.catalogue import events
 from db.connections import Conn, many, maybe, one
@@ -63,8 +64,10 @@ def request_refund(
     asked: {tickets: ids or None, amount: minor units or None, with_fees, resell, reason}.
     Returns {refund: see list_refunds, None if no money is refunded; booking_state; returned: ids
     of the tickets that are void now}.
-    Errors: NotFound; Conflict disputed, not_confirmed or more_than_captured; InvalidRequest.
+    Errors: NotFound; Conflict disputed, not_confirmed, more_than_captured or suspended;
+    InvalidRequest.
     """
+    organisations.refuse_suspended(conn, scope)
     values = asked | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     row = one(conn.execute(sql.request_refund, values))
     if row["outcome"] == "no_booking":
@@ -109,9 +112,10 @@ def settle_owed(
 ) -> dict[str, Any]:
     """Settle an owed refund that was paid otherwise; settlement None: try it again, as another one.
 
-    Returns the other refund, or the settled one. Errors: NotFound; Conflict not_owed or
-    more_than_captured.
+    Returns the other refund, or the settled one. Errors: NotFound; Conflict not_owed,
+    more_than_captured or suspended.
     """
+    organisations.refuse_suspended(conn, scope)
     values: dict[str, Any] = {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     values |= {"refund_id": refund_id, "settlement": settlement}
     row = one(conn.execute(sql.settle_owed, values))

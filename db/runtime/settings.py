@@ -30,7 +30,7 @@ class Settings:
     key of its own that is derived from it."""
     stripe_api_key: str
     stripe_webhook_secret: str
-    """whsec_… of the endpoint that points at /webhooks/stripe."""
+    """whsec_… of the endpoint that points at /webhooks/stripe; several are separated by commas."""
     smtp_url: str
     """smtp://[user:password@]host:port, or smtps://…"""
     database_pooler: str = "off"
@@ -49,6 +49,8 @@ class Settings:
     """host:port at which the live process listens."""
     live_streams: int = 10_000
     """The most streams that one live process carries; each needs a file descriptor."""
+    stripe_test_api_key: str = ""
+    """sk_test_… of the platform, for organisations in test mode without keys of their own."""
     stripe_api_base: str = "https://api.stripe.com"
     log_level: str = "info"
     pool_size: int = 8

@@ -36,7 +36,6 @@ ANSWERS = (
     stripe.InvalidRequestError,
     stripe.RateLimitError,
     stripe.IdempotencyError,
-    stripe.AuthenticationError,
     stripe.PermissionError,
 )
 """Errors that only a working gateway gives."""
@@ -66,12 +65,22 @@ def calling(account_id: int, slot: Slot) -> Iterator[None]:
 
 
 def is_answer(error: BaseException) -> bool:
-    """Whether the gateway answered at all. 409: a request with this key is under way."""
+    """Whether the gateway answered at all, and accepts our key. 409: a request under this
+    idempotency key is under way."""
+    if is_access_lost(error):
+        return False
     if isinstance(error, ANSWERS):
         return True
     return isinstance(error, stripe.StripeError) and (
         error.http_status == 409 or is_replay(error.headers)
     )
+
+
+def is_access_lost(error: BaseException) -> bool:
+    """Whether the gateway does not accept our key for the account at all."""
+    if isinstance(error, stripe.PermissionError):
+        return getattr(error.error, "code", None) == "account_invalid"
+    return isinstance(error, stripe.AuthenticationError)
 
 
 def is_replay(headers: Mapping[str, str] | None) -> bool:

@@ -4,11 +4,13 @@ Every call is outside any transaction. A change that may happen only once can be
 and still happens once. Errors: tasks/gateways/errors.py, and TryLater when nothing was done.
 """
 
+from datetime import datetime
 from typing import Protocol
 
 from db.payments import payments, refunds
 from db.payments.circuits import Slot
 from db.payments.disputes import Case, Dispute
+from db.payments.payouts import Payout, Reading, Transaction
 from db.payments.reconciliations import Page, Run, Thing
 from tasks.gateways import offline
 from tasks.gateways.stripe import lists
@@ -79,6 +81,18 @@ class Books(Protocol):
     def find_dispute(self, run: Run, gateway_ref: str) -> Thing | None: ...
 
 
+class Balances(Protocol):
+    """What a gateway did with an account's money: an adapter's module has these functions."""
+
+    def list_balance(self, reading: Reading) -> tuple[list[Transaction], str | None]:
+        """A page of transactions, beginning at the reading's cursor, and the next cursor."""
+
+    def list_payouts(self, reading: Reading, since: datetime) -> list[Payout]: ...
+    def list_of_payout(
+        self, reading: Reading, payout_ref: str, cursor: str | None
+    ) -> tuple[list[Transaction], str | None]: ...
+
+
 class Paid(Protocol):
     """Anything with the provider through which it is paid."""
 
@@ -92,6 +106,15 @@ FOR_GROUPS: dict[str, ForGroups] = {"stripe": stripe}
 """By gateway_accounts.provider."""
 BOOKS: dict[str, Books] = {"stripe": lists}
 """By gateway_accounts.provider; only gateways that have lists."""
+
+
+BALANCES: Balances = lists
+"""Of accounts at Stripe, the only gateway that keeps money."""
+
+
+def balances_of(reading: Reading) -> Balances:
+    """The balance of a reading's account."""
+    return BALANCES
 
 
 def gateway_of(paid: Paid) -> Gateway:

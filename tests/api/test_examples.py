@@ -24,6 +24,7 @@ NOT_EXECUTED = {
     "moveEvent": "needs a second version of the plan",
     "settleRefund": "needs a refund that failed",
     "receiveNotification": "the gateway's own, and signed",
+    "receiveAccountNotification": "the gateway's own, and signed",
     "refreshTokens": "needs the token of a sign-in",
 }
 """What the tests of these operations send instead."""
@@ -64,6 +65,16 @@ def set_up(script: Script, opera: Caller) -> None:
     script.ids["event_id"] = script.call(opera, "addEvent").json["id"]
     script.call(opera, "changeEvent")
     assert script.call(opera, "openEvent").json["state"] == "on_sale"
+
+
+def connect(script: Script, opera: Caller, operator: Caller) -> None:
+    """The organisation's own account at the gateway, and what an operator may do about it."""
+    script.ids["account_id"] = script.call(opera, "addGatewayAccount").json["id"]
+    for name in ("offerGatewayKey", "setWebhookSecret", "checkGatewayAccount"):
+        script.call(opera, name)
+    assert script.call(opera, "getGatewayAccount").json["state"] == "checking"
+    script.call(operator, "suspendOrganisation")
+    assert script.call(operator, "liftSuspension").json["suspension"] is None
 
 
 def look(script: Script, anybody: Caller) -> None:
@@ -156,6 +167,7 @@ def test_the_examples_sell_a_hall(
     give_back(script, opera, buyer)
     sell_at_counter(script, opera)
     announce(script, opera, conn)
+    connect(script, opera, operator)
     control(script, opera, operator)
     assert with_examples(script.document) - script.executed == set(NOT_EXECUTED)
 

@@ -222,8 +222,11 @@ def test_news_of_another_account_does_not_touch_ours(
     other = event | ({"account": "acct_other"} if ours == "stripe" else {})
     assert send(anybody, other).json == {"received": True}
     assert (tasks(conn), stored(conn)) == ([], 0)
-    conn.execute("UPDATE gateway_accounts SET provider = 'stripe', external_account = %s",
-                 [other.get("account")])  # fmt: skip
+    conn.execute(
+        "UPDATE gateway_accounts SET provider = 'stripe', external_account = %s,"
+        " access = CASE WHEN %s::text IS NULL THEN 'platform' ELSE 'connected' END",
+        [other.get("account")] * 2,
+    )
     send(anybody, other)
     assert (len(tasks(conn)), stored(conn)) == (1, 1)
 

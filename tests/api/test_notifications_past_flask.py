@@ -77,8 +77,10 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether notifications were taken before Flask."""
     found: list[bool] = []
 
-    def take(body: bytes, header: str, real: Any = fast_path.take_at_once) -> bool:
-        found.append(real(body, header))
+    def take(
+        body: bytes, header: str, signer: int | None, real: Any = fast_path.take_at_once
+    ) -> bool:
+        found.append(real(body, header, signer))
         return found[-1]
 
     monkeypatch.setattr(fast_path, "take_at_once", take)

@@ -310,6 +310,8 @@ def test_an_organisations_settings_are_its_own(
         "address": "Opernplatz 1\n10117 Berlin",
         "vat_id": "DE 123",
         "return_urls": [],
+        "suspended_at": None,
+        "suspension": None,
     }
     (act,) = conn.execute("select detail from audit_log where action = 'organisation changed'")
     assert act["detail"] == {

@@ -273,6 +273,7 @@ def test_a_crowd_of_one_gateway_account_does_not_stand_before_others(running: Ru
     from tasks.relay import SHARE, relay_once
 
     crowded, other = running.sale, build_theatre(running.conn, {1: ["."]})
+    other.sell_through_own_account()
     due_of(running, crowded.event, 600)
     due_of(running, other.event, 3)
     relay_once()

@@ -104,9 +104,9 @@ from tasks.gateways.errors import UnknownOutcome
 for _ in range({times}):
     try:
         stripe.call(
-            stripe.Account({account}),
+            account := stripe.Account({account}),
             "list",
-            lambda: stripe.client().v1.payment_intents.list(),
+            lambda: stripe.client(account).v1.payment_intents.list(),
         )
         print("answered")
     except (UnknownOutcome, GatewayAway) as error:

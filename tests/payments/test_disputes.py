@@ -10,6 +10,7 @@ from db.bookings import bookings
 from db.connections import Conn, transaction
 from db.payments import disputes
 from db.runtime.errors import Conflict, NotFound
+from tests.support.dashboard import dashboard
 from tests.support.notifying import news
 from tests.support.paying import DISPUTED, PRICE, confirmed
 from tests.support.refunding import ask, cancel, carry_out, is_over, progress, refund, tickets
@@ -30,10 +31,8 @@ def told(running: Running, booking: UUID, dispute: str) -> None:
 
 def at_gateway(running: Running, booking: UUID) -> str:
     """The dispute of a booking's payment, as the gateway knows it."""
-    from tasks.gateways.stripe import client
-
     payment = running.payment(running.booking(booking)["payment_id"])
-    page = client.client().v1.disputes.list({"payment_intent": str(payment["gateway_ref"])})
+    page = dashboard().v1.disputes.list({"payment_intent": str(payment["gateway_ref"])})
     return str(page.data[0].id)
 
 

@@ -20,8 +20,9 @@ from db.runtime.settings import settings
 from ops.local.supervisor import ROOT
 from tasks.durable import shutdown
 from tasks.gateways.errors import NothingHappened, Refused
-from tasks.gateways.stripe import client
+from tasks.gateways.stripe import accounts, connections
 from tasks.gateways.stripe import payments as gateway
+from tasks.gateways.stripe.client import LONGEST_WAIT
 from tests.support.gateway_calls import begun
 from tests.support.running import Running
 from tests.support.waiting import wait_until
@@ -69,7 +70,7 @@ def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
     with monkeypatch.context() as patch:
         patch.setenv("STRIPE_API_KEY", "a wrong one")
         settings.cache_clear()
-        client.client.cache_clear()
+        accounts.forget_all()
         with running.work():
             wait_until(lambda: running.tasks()[0]["errors"])
     (task,) = running.tasks()
@@ -79,7 +80,7 @@ def test_a_key_that_is_not_accepted_is_our_trouble_not_the_buyers(
     assert running.booking(booking)["state"] == "authorising"
     assert "STRIPE_API_KEY" in capsys.readouterr().out
     settings.cache_clear()
-    client.client.cache_clear()
+    accounts.forget_all()
     running.conn.execute("update outbox set run_at = now(), resend_at = now()")
     with running.work():
         running.wait_for(booking, "confirmed")
@@ -110,7 +111,7 @@ def test_its_patience_fits_into_a_worker_s_last_seconds() -> None:
     every second whether it was told to."""
     procfile = (ROOT / "Procfile").read_text()
     assert procfile.count("--worker-shutdown-timeout 22000") == 3
-    assert min(shutdown.TIME, circuits.PROBE) > client.LONGEST_WAIT + 3 + 10
+    assert min(shutdown.TIME, circuits.PROBE) > LONGEST_WAIT + 3 + 10
     assert shutdown.TIME < 22
 
 
@@ -136,11 +137,11 @@ def test_a_proxy_is_read_as_operators_write_it(
     for name in ("no_proxy", "NO_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", named)
-    through = client.connections("https://api.stripe.example")
+    through = connections.connections("https://api.stripe.example")
     assert isinstance(through, urllib3.ProxyManager) and str(through.proxy) == address
     assert through.proxy_headers == sent
     monkeypatch.setenv("NO_PROXY", ".stripe.example")
-    assert type(client.connections("https://api.stripe.example")) is urllib3.PoolManager
+    assert type(connections.connections("https://api.stripe.example")) is urllib3.PoolManager
 
 
 @pytest.mark.processes

@@ -6,6 +6,7 @@ import pytest
 
 from db.payments import refunds
 from db.runtime.errors import Conflict, InvalidRequest, NotFound
+from tests.support.dashboard import dashboard
 from tests.support.gateway_calls import at_once
 from tests.support.mails import body
 from tests.support.paying import confirmed
@@ -363,11 +364,9 @@ def test_a_lost_reply_is_not_believed_when_it_is_repeated(running: Running) -> N
 
 def test_a_wrong_key_is_no_verdict_on_the_refund(running: Running) -> None:
     """Refused for our rights' sake: it stays pending, and a person is called."""
-    from tasks.gateways.stripe import client
-
     booking = confirmed(running)
     answer = ask(running, booking)
-    client.client().v1.refunds.create(
+    dashboard().v1.refunds.create(
         {"payment_intent": str(refund(running, answer["id"])["params"]["payment_intent"])},
         {"idempotency_key": f"{answer['id']}:1"},
     )

@@ -11,6 +11,7 @@ from db.connections import Conn, one, transaction
 from db.payments import reviews
 from db.runtime.errors import Conflict, NotFound
 from db.runtime.settings import settings
+from tests.support.dashboard import dashboard
 from tests.support.paying import (
     PRICE,
     THREE_DS,
@@ -251,12 +252,10 @@ def test_a_decision_while_news_are_looked_at_is_not_lost(running: Running) -> No
 
 
 def test_money_that_somebody_took_at_the_gateway_counts_as_approved(running: Running) -> None:
-    from tasks.gateways.stripe import client
-
     booking = reviewed(running)
     payment = running.booking(booking)["payment_id"]
     gateway_ref = running.payment(payment)["gateway_ref"]
-    client.client().v1.payment_intents.capture(gateway_ref)
+    dashboard().v1.payment_intents.capture(gateway_ref)
     running.notify(payment, "captured")
     with running.work():
         running.wait_for(booking, "confirmed")

@@ -203,7 +203,9 @@ def test_the_gateway_s_own_limits_are_kept(running: Running) -> None:
     def work() -> None:
         for _ in range(10):
             with suppress(Refused):
-                call(account, "cancel", lambda: client().v1.payment_intents.cancel("pi_none"))
+                call(
+                    account, "cancel", lambda: client(account).v1.payment_intents.cancel("pi_none")
+                )
 
     try:
         given = at_once(*[work] * 8)
@@ -221,7 +223,7 @@ def test_a_refusal_for_calling_too_often_makes_all_pause(running: Running) -> No
     try:
         for expected in (None, "rate limited"):
             try:
-                call(account, "list", lambda: client().v1.payment_intents.list({"limit": 1}))
+                call(account, "list", lambda: client(account).v1.payment_intents.list({"limit": 1}))
             except TryLater as error:
                 assert expected and expected in str(error)
     finally:
@@ -237,7 +239,7 @@ def test_each_page_of_a_list_has_its_slot(
         stripe_payments.authorise(progress := begun(running, running.sale.hold(name)))
 
     def found(by: Priority) -> int:
-        first = client().v1.payment_intents.list
+        first = client(progress).v1.payment_intents.list
         return len(list(pages(progress, "list", lambda: first({"limit": 1}), by)))
 
     assert found(PATIENT) == 3

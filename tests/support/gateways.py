@@ -23,6 +23,7 @@ from db.payments.payments import PaymentOutcome, PaymentProgress
 from db.payments.refunds import RefundProgress
 from db.runtime.settings import settings
 from ops.local.servers import free_port
+from tests.support.dashboard import dashboard
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
@@ -107,9 +108,8 @@ class Subject:
 
     @property
     def client(self) -> stripe.StripeClient:
-        from tasks.gateways.stripe import client
 
-        return client.client()
+        return dashboard()
 
 
 class Imitation(Subject):
@@ -202,12 +202,12 @@ def case(**but: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 def gateway(
     request: pytest.FixtureRequest, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Subject]:
-    from tasks.gateways.stripe import client
+    from tasks.gateways.stripe import accounts
 
     if request.param == "localstripe":
         monkeypatch.setenv("STRIPE_API_BASE", request.getfixturevalue("imitation"))
         settings.cache_clear()
-        client.client.cache_clear()
+        accounts.forget_all()
     yield SUBJECTS[request.param](running)
 
 

@@ -10,16 +10,19 @@ from uuid import UUID, uuid4
 from stripe import StripeObject, WebhookSignature
 
 from db.payments.notifications import Notification
+from tests.support.dashboard import dashboard
 from tests.support.world import WEBHOOK_SECRET, Answer, Caller
 
 PATH = "/webhooks/stripe"
 
 
-def send(caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET) -> Answer:
+def send(
+    caller: Caller, event: Any, *, age: int = 0, secret: str = WEBHOOK_SECRET, path: str = PATH
+) -> Answer:
     body = json.dumps(event)
     moment = int(time.time()) - age
     signature = WebhookSignature._compute_signature(f"{moment}.{body}", secret)
-    return deliver(caller, body.encode(), f"t={moment},v1={signature}")
+    return deliver(caller, body.encode(), f"t={moment},v1={signature}", path)
 
 
 def send_bytes(caller: Caller, body: bytes) -> Answer:
@@ -29,9 +32,9 @@ def send_bytes(caller: Caller, body: bytes) -> Answer:
     return deliver(caller, body, f"t={moment},v1={'0' * 64},v1={signed.hexdigest()},v0=x")
 
 
-def deliver(caller: Caller, body: bytes, signature: str) -> Answer:
+def deliver(caller: Caller, body: bytes, signature: str, path: str = PATH) -> Answer:
     headers = {"Stripe-Signature": signature}
-    return caller.post(PATH, data=body, content_type="application/json", headers=headers)
+    return caller.post(path, data=body, content_type="application/json", headers=headers)
 
 
 def news(
@@ -45,9 +48,8 @@ def news(
 
 def tell(anybody: Caller) -> set[str]:
     """Deliver all that has happened at the gateway, newest first; the types."""
-    from tasks.gateways.stripe import client
 
-    page = client.client().v1.events.list({"limit": 100})
+    page = dashboard().v1.events.list({"limit": 100})
     for event in page.data:
         assert send(anybody, plain(event)).status_code == 200
     return {str(event.type) for event in page.data}

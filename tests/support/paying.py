@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from tests.support.dashboard import dashboard
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
@@ -48,10 +49,8 @@ def approved(running: Running, booking: UUID) -> UUID:
 
 def capture(running: Running, payment: UUID, amount: int = PRICE) -> None:
     """Somebody takes the money at the gateway, past us."""
-    from tasks.gateways.stripe import client
-
     gateway_ref = str(running.payment(payment)["gateway_ref"])
-    client.client().v1.payment_intents.capture(gateway_ref, {"amount_to_capture": amount})
+    dashboard().v1.payment_intents.capture(gateway_ref, {"amount_to_capture": amount})
 
 
 def fail(running: Running, booking: UUID, payment: UUID) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from db.connections import transaction
 from db.payments import reconciliations
+from tests.support.dashboard import dashboard as client
 from tests.support.running import Running
 from tests.support.waiting import wait_until
 
@@ -14,10 +15,8 @@ AGE = "update {} set updated_at = updated_at - interval '1 hour'"
 
 
 def dashboard() -> Any:
-    """Stripe's client, as somebody else uses it who has the account."""
-    from tasks.gateways.stripe import client
-
-    return client.client().v1
+    """Stripe's client, as another program uses it that has the account."""
+    return client().v1
 
 
 def age(running: Running) -> None:

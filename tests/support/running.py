@@ -222,9 +222,9 @@ def running(
     monkeypatch.setenv("TASK_PACE", PACE)
     settings.cache_clear()
     from tasks.gateways import circuit_breaker
-    from tasks.gateways.stripe import client
+    from tasks.gateways.stripe import accounts
 
-    client.client.cache_clear()
+    accounts.forget_all()
     circuit_breaker.troubled.clear()
     pool()
     return Running(conn, build_evening(conn), gateway_sandbox, catcher_process)

@@ -329,6 +329,14 @@ class Theatre:
             from payments where booking_id = %s"""
         self.conn.execute(query, [booking])
 
+    def sell_through_own_account(self) -> None:
+        """The organisation has an account of its own at the gateway, and not the platform's."""
+        query = """
+            update gateway_accounts
+            set access = 'own_keys', external_account = 'acct_' || id, real_account_id = id
+            where id in (select gateway_account_id from events where id = %s)"""
+        self.conn.execute(query, [self.event])
+
     def number_receipts(self) -> None:
         """Those that are due by now."""
         self.conn.execute("select number_receipts(%s, 500)", [self.organisation])

@@ -27,6 +27,7 @@ from db.runtime.logs import configure_logs
 from db.runtime.settings import Settings, settings
 from tests.support.theatre import Theatre
 from web.app import SECONDS, create_app
+from web.notifications import signers
 from web.support.sessions import Session, make_token
 from web.support.snapshots import Snapshots
 
@@ -112,6 +113,7 @@ def app(configured: dict[str, str]) -> Flask:
     for snapshots in app.extensions.values():
         if isinstance(snapshots, Snapshots):
             snapshots._kept.clear()
+    signers._known.clear()
     configure_logs("web")
     return app
 

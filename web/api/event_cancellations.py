@@ -53,7 +53,7 @@ class Cancellation(Answer):
 @organisations_only
 @blp.arguments(NewCancellation, example={"reason": "The tenor is ill.", "with_fees": True})
 @blp.idempotent(Cancellation, 202)
-@blp.conflicts("already_cancelled", "archived")
+@blp.conflicts("already_cancelled", "archived", "suspended")
 def cancel_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
     """Cancel an event for good: its queue and holds end, and all bookings are refunded."""
     return event_cancellations.cancel_event(conn, caller().scope, event_id, **given)

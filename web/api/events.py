@@ -147,7 +147,9 @@ class NewEvent(EventFields):
         least=1,
         load_default=None,
         allow_none=True,
-        metadata={"description": "who takes the money; null: the organisation's first account"},
+        metadata={
+            "description": "who takes the money; null: the organisation's last active account"
+        },
     )
     starts_at = Timestamp(required=True)
     on_sale_at = Timestamp(required=True)
@@ -416,6 +418,7 @@ def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
     "not_a_multiple",
     "sale_after_start",
     "sale_over",
+    "suspended",
     "sale_too_long",
     "starts_in_the_past",
     "too_little",

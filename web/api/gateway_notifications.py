@@ -28,6 +28,7 @@ from web.notifications.reading import (
     read_notification,
     read_signature,
 )
+from web.notifications.signers import secrets_of
 from web.support.blueprint import Blueprint
 from web.support.fields import Answer
 from web.support.transactions import retried
@@ -63,16 +64,31 @@ def receive_notification() -> Any:
     """Receive a notification of the gateway: the signature of the raw bytes is verified. One that
     goes further than what is known is stored, and starts a task that reads its object at the
     gateway."""
+    return receive(None)
+
+
+@blp.route("/webhooks/stripe/<id:account_id>", methods=["POST"])
+@blp.doc(requestBody=BODY, security=[{"gateway_signature": []}])
+@blp.response(200, Received)
+def receive_account_notification(account_id: int) -> Any:
+    """Receive a notification for an account that has keys of its own, signed with its own secret.
+    It counts within this account alone, whatever it says."""
+    return receive(account_id)
+
+
+def receive(signer: int | None) -> Any:
     request.max_content_length = MAX_BODY
     body = request.get_data()
-    signed_at = read_signature(body, request.headers.get("Stripe-Signature", ""))
+    signed_at = read_signature(
+        body, request.headers.get("Stripe-Signature", ""), secrets_of(signer)
+    )
     if signed_at is None:
         abort(400, "The signature is wrong.")
     event = read_event(body)
     if event is None or not is_wanted(event):
         recent = is_still_good(signed_at)
     else:
-        recent = store(read_notification(event, json.dumps(event), signed_at)) != "too_old"
+        recent = store(read_notification(event, json.dumps(event), signed_at, signer)) != "too_old"
     if not recent:
         abort(400, "The signature is too old.")
     if event is None:

@@ -151,7 +151,7 @@ def mark_booking_paid(
 @organisations_only
 @blp.arguments(Settlement, example={"how": "in cash, at the box office"})
 @blp.response(202, Refund)
-@blp.conflicts("not_offline", "not_pending")
+@blp.conflicts("not_offline", "not_pending", "suspended")
 def mark_refund_paid(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from db.accounts import organisations
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
 from web.api.events import EventPage, EventSummary
-from web.support.auth import caller, organisations_only
+from web.support.auth import caller, operators_only, organisations_only
 from web.support.blueprint import Blueprint
 from web.support.fields import (
     Answer,
@@ -56,6 +56,19 @@ class Organisation(OrganisationFields, Answer):
     """An organisation and its settings."""
 
     id = StrictInteger(metadata={"description": "the organisation's id"})
+    suspended_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "since when it sells nothing; null: it sells"}
+    )
+    suspension = fields.String(
+        allow_none=True,
+        metadata={"description": "why an operator suspended it; null: it sells"},
+    )
+
+
+class Suspension(Schema):
+    """Why an organisation is suspended."""
+
+    reason = Line(most=500, required=True, metadata={"description": "the organisation sees it"})
 
 
 @blp.route("")
@@ -90,3 +103,23 @@ def change_organisation(given: dict[str, Any], organisation_id: int) -> dict[str
     """Change settings. Receipts that were issued stay as they are."""
     with transaction(caller().name) as conn:
         return organisations.change_organisation(conn, caller().scope, organisation_id, given)
+
+
+@blp.route("/suspension", methods=["PUT"])
+@operators_only
+@blp.arguments(Suspension, example={"reason": "Buyers report events that do not take place"})
+@blp.response(200, Organisation)
+def suspend_organisation(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
+    """Suspend an organisation: it sells nothing, opens no event and pays nothing out by hand. What
+    is under way ends as usual, tickets open the door, and operators can refund and cancel."""
+    with transaction(caller().name) as conn:
+        return organisations.suspend(conn, organisation_id, given["reason"])
+
+
+@blp.route("/suspension", methods=["DELETE"])
+@operators_only
+@blp.response(200, Organisation)
+def lift_suspension(organisation_id: int) -> dict[str, Any]:
+    """Lift a suspension: the organisation's sales go on."""
+    with transaction(caller().name) as conn:
+        return organisations.lift_suspension(conn, organisation_id)

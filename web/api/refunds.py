@@ -129,7 +129,7 @@ class BookingBalance(Answer):
 @organisations_only
 @blp.arguments(NewRefund, example={"reason": "The buyer is ill", "with_fees": True, "resell": True})
 @blp.idempotent(RefundAnswer)
-@blp.conflicts("disputed", "more_than_captured", "not_confirmed")
+@blp.conflicts("disputed", "more_than_captured", "not_confirmed", "suspended")
 def request_refund(
     conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
 ) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
 @organisations_only
 @blp.idempotent(Refund)
-@blp.conflicts("more_than_captured", "not_owed")
+@blp.conflicts("more_than_captured", "not_owed", "suspended")
 def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
     """Try a failed refund again, as a new refund."""
     return refunds.settle_owed(conn, caller().scope, event_id, booking_id, refund_id, None)
@@ -169,7 +169,7 @@ def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -
 @organisations_only
 @blp.arguments(Settlement, example={"how": "by bank transfer on 3 May"})
 @blp.response(200, Refund)
-@blp.conflicts("more_than_captured", "not_owed")
+@blp.conflicts("more_than_captured", "not_owed", "suspended")
 def settle_refund(
     given: dict[str, str], event_id: int, booking_id: UUID, refund_id: UUID
 ) -> dict[str, Any]:

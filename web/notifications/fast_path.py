@@ -21,11 +21,14 @@ from flask import Flask
 from db.connections import own_connection
 from db.payments.notifications import TOLERANCE, take_notification
 from web.notifications.reading import MAX_BODY, WANTED, read_notification, read_signature
+from web.notifications.signers import secrets_of
 from web.support import headers
 from web.support.request_metrics import RequestMetrics
 from web.support.tracing import begin_request, end_request
 
 PATH = "/webhooks/stripe"
+OF_ACCOUNT = "/webhooks/stripe/<id:account_id>"
+ADDRESS = re.compile(rf"{PATH}(?:/([1-9][0-9]{{0,17}}))?")
 ANSWER = b'{"received":true}\n'
 HEADERS = [
     ("Content-Type", "application/json"),
@@ -41,14 +44,20 @@ class FastPath:
         self.inner, self.metrics = inner, metrics
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST":
+        path = environ["PATH_INFO"]
+        if not path.startswith(PATH) or environ["REQUEST_METHOD"] != "POST":
             return self.inner(environ, start_response)
+        account = ADDRESS.fullmatch(path)
+        if account is None:
+            return self.inner(environ, start_response)
+        signer = int(account[1]) if account[1] else None
         began = perf_counter()
         request_id = begin_request(environ.get("HTTP_X_REQUEST_ID", ""), {})
         body = read_body(environ)
-        if body is None or not take_at_once(body, environ.get("HTTP_STRIPE_SIGNATURE", "")):
+        if body is None or not take_at_once(body, environ.get("HTTP_STRIPE_SIGNATURE", ""), signer):
             return self.inner(environ, start_response)
-        end_request(self.metrics, "POST", PATH, 200, began)
+        route = PATH if signer is None else OF_ACCOUNT
+        end_request(self.metrics, "POST", route, 200, began)
         start_response("200 OK", [*HEADERS, ("X-Request-Id", request_id)])
         return [ANSWER]
 
@@ -66,19 +75,20 @@ def read_body(environ: WSGIEnvironment) -> bytes | None:
     return body
 
 
-def take_at_once(body: bytes, header: str) -> bool:
-    """Whether that was all that was to be done with a notification."""
-    signed_at = read_signature(body, header)
-    if signed_at is None:
-        return False
+def take_at_once(body: bytes, header: str, signer: int | None) -> bool:
+    """Whether that was all that was to be done with a notification. signer: the account to whose
+    address it came; None: the platform's."""
     try:
+        signed_at = read_signature(body, header, secrets_of(signer))
+        if signed_at is None:
+            return False
         text = body.decode()
         event = json.loads(text)
         if event["type"] not in WANTED:
             # By this process's clock, which may be wrong: nothing is done with it in any case.
             return time.time() - signed_at < TOLERANCE
         with own_connection() as conn:
-            taken = take_notification(conn, read_notification(event, text, signed_at))
+            taken = take_notification(conn, read_notification(event, text, signed_at, signer))
     except (ValueError, TypeError, LookupError, RecursionError, psycopg.Error):
         return False
     return taken in ("news", "no_news", "known")

@@ -11,7 +11,6 @@ from uuid import UUID
 from db.payments.notifications import Notification
 from db.presentation.gateway_words import NOTIFICATION_TYPES, PAYMENT_STATES, REFUND_STATES
 from db.presentation.texts import UNSTORABLE
-from db.runtime.settings import settings
 
 MAX_BODY = 2**20
 """Bytes; a charge with everything expanded stays well below."""
@@ -22,7 +21,7 @@ DEEPEST = 100
 WANTED = frozenset(NOTIFICATION_TYPES)
 
 
-def read_signature(body: bytes, header: str) -> int | None:
+def read_signature(body: bytes, header: str, secrets: list[bytes]) -> int | None:
     """The time of the signature in the header (t=…,v1=…), in seconds since 1970; None: none of its
     signatures is right. Of the raw bytes, since Stripe's own function needs text.
     """
@@ -30,10 +29,10 @@ def read_signature(body: bytes, header: str) -> int | None:
     times = [value for name, _, value in items if name == "t"]
     if len(times) != 1 or not re.fullmatch(r"[0-9]{1,12}", times[0]):
         return None
-    secret = settings().stripe_webhook_secret.encode()
-    right = hmac.digest(secret, times[0].encode() + b"." + body, sha256).hex()
-    given = [value for name, _, value in items if name == "v1"]
-    is_right = any(hmac.compare_digest(value.encode(), right.encode()) for value in given)
+    signed = times[0].encode() + b"." + body
+    right = [hmac.digest(secret, signed, sha256).hex().encode() for secret in secrets]
+    given = [value.encode() for name, _, value in items if name == "v1"]
+    is_right = any(hmac.compare_digest(one, other) for one in given for other in right)
     return int(times[0]) if is_right else None
 
 
@@ -52,17 +51,22 @@ def is_wanted(event: dict[str, Any]) -> bool:
     return event["type"] in WANTED
 
 
-def read_notification(event: dict[str, Any], payload: str, signed_at: int) -> Notification:
-    """What an event with an id and a type is about. payload: the event as it is to be stored."""
+def read_notification(
+    event: dict[str, Any], payload: str, signed_at: int, signer: int | None = None
+) -> Notification:
+    """What an event with an id and a type is about. payload: the event as it is to be stored.
+    signer: the account whose own secret has signed it. Ids of its events are kept apart from those
+    of others."""
     thing = _dict(_dict(event, "data"), "object")
     is_intent, is_refund = (thing.get("object") == kind for kind in ("payment_intent", "refund"))
     status = str(thing.get("status"))
     return Notification(
         signed_at=signed_at,
-        id=event["id"],
+        id=event["id"] if signer is None else f"{signer}/{event['id']}",
         type=event["type"],
         payload=payload,
         account=_text(event, "account"),
+        signer=signer,
         payment_id=_our_id(thing, "payment_id"),
         gateway_ref=_text(thing, "id") if is_intent else _reference(thing, "payment_intent"),
         says=PAYMENT_STATES.get(status) if is_intent else None,

@@ -358,6 +358,42 @@ MAIL_TEMPLATE = Enumeration(
         "dispute_lost": "the dispute has ended, and the tickets are void",
     },
 )
+ACCOUNT_MODE = Enumeration(
+    "GatewayMode", {"live": "money moves", "test": "nothing is paid: for events in test mode"}
+)
+ACCOUNT_ACCESS = Enumeration(
+    "GatewayAccess",
+    {
+        "platform": "the platform's own account, which organisations share",
+        "connected": "an account of the organisation, connected to the platform's",
+        "own_keys": "an account of the organisation, with a key of its own",
+    },
+)
+ACCOUNT_STATE = Enumeration(
+    "GatewayAccountState",
+    {
+        "checking": "the gateway is being asked whose account it is",
+        "active": "it can take money",
+        "refused": "it cannot be used: see refusal",
+    },
+)
+PAYOUT_STATE = Enumeration(
+    "PayoutState",
+    {
+        "pending": "the gateway prepares it",
+        "in_transit": "on its way to the bank",
+        "paid": "at the bank",
+        "failed": "the bank sent it back: see failure",
+        "canceled": "the gateway gave it up",
+    },
+)
+AWAY_REASON = Enumeration(
+    "GatewayAwayReason",
+    {
+        "away": "the gateway does not answer",
+        "key_refused": "the gateway does not accept the key, or the platform, for this account",
+    },
+)
 RUN_CAUSE = Enumeration(
     "ReconciliationCause",
     {"recent": "every hour, the last day", "daily": "a longer window", "asked": "by an operator"},

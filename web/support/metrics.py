@@ -32,6 +32,7 @@ GAUGES = {
     "dead_letters_age_seconds": ("How long the oldest of them waits", ["actor"]),
     "payments_in_doubt": ("Payments whose outcome has been unknown for 5 minutes", []),
     "outage_seconds": ("Duration of a gateway's present outage", ["gateway_account"]),
+    "gateway_key_refused": ("The gateway does not accept an account's key", ["gateway_account"]),
     "database_bytes": ("Size of the database on disk", []),
     "oldest_snapshot_seconds": ("Age of the oldest transaction that prevents vacuuming", []),
     "deadlocks_total": ("Transactions that Postgres ended because of a deadlock", []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import signal
 import socket
 import time
@@ -13,10 +14,11 @@ import uvloop
 from aiohttp import web
 
 from ops.sandbox.stripe import limits
-from ops.sandbox.stripe.account import Due
+from ops.sandbox.stripe.account import PLATFORM, Due
 from ops.sandbox.stripe.admin import Admin
 from ops.sandbox.stripe.engine import Engine, Timing
 from ops.sandbox.stripe.faults import Faults
+from ops.sandbox.stripe.hosting import Hosted, Hosting
 from ops.sandbox.stripe.limits import Limits
 from ops.sandbox.stripe.server import Front
 from ops.sandbox.stripe.webhooks import Courier, Patience
@@ -54,11 +56,9 @@ async def serve(options: argparse.Namespace) -> None:
     listener = listen(options.host, options.port)
     port = listener.getsockname()[1]
     base_url = options.public_url or f"http://{options.host}:{port}"
-    engine = Engine(Timing(options.settle_after, options.refund_after), options.state_dir)
-    faults, rates = Faults(), Limits(options.account_rate, options.endpoint_rate)
-    patience = Patience(options.webhook_backoff, options.webhook_timeout)
-    courier = Courier(engine, faults, base_url, patience)
-    front = Front(engine, rates, faults, base_url)
+    rates = Limits(options.account_rate, options.endpoint_rate)
+    hosting = Hosting(functools.partial(host, options, base_url), options.state_dir)
+    front = Front(hosting, rates, base_url)
     webhook = None
     if options.webhook_url:
         webhook = {
@@ -66,9 +66,8 @@ async def serve(options: argparse.Namespace) -> None:
             "secret": options.webhook_secret,
             "events": options.webhook_events,
         }
-    admin = Admin(engine, rates, faults, courier, front, base_url, webhook)
-    await courier.open()
-    start(engine, courier, admin)
+    admin = Admin(hosting, rates, front, base_url, webhook)
+    admin.use_endpoint()
     app = web.Application()
     app.add_routes(admin.routes())
     app.router.add_route("*", "/v1/{call:.*}", front.handle)
@@ -78,7 +77,8 @@ async def serve(options: argparse.Namespace) -> None:
     print(f"Stripe sandbox at {base_url}", flush=True)
     await stop_signal()
     await runner.cleanup()
-    await courier.close()
+    for each in hosting.all():
+        await each.courier.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,8 +87,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def start(engine: Engine, courier: Courier, admin: Admin) -> None:
-    """Continue what an earlier run left open."""
+def host(options: argparse.Namespace, base_url: str, id: str) -> Hosted:
+    """Begin an account, or continue what an earlier run left open of it."""
+    folder: Path | None = options.state_dir
+    if folder and id != PLATFORM:
+        folder = folder / id
+    engine = Engine(Timing(options.settle_after, options.refund_after), folder, id)
+    faults = Faults()
+    patience = Patience(options.webhook_backoff, options.webhook_timeout)
+    courier = Courier(engine, faults, base_url, patience)
+    courier.open()
     loop = asyncio.get_running_loop()
     engine.deliver = courier.deliver
 
@@ -97,7 +105,7 @@ def start(engine: Engine, courier: Courier, admin: Admin) -> None:
 
     engine.arm = arm
     engine.load()
-    admin.use_endpoint()
+    return Hosted(engine, courier, faults)
 
 
 async def stop_signal() -> None:

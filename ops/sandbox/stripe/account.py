@@ -15,6 +15,9 @@ from ops.sandbox.stripe.errors import missing
 
 Metadata = dict[str, str]
 
+PLATFORM = "acct_platform"
+"""The account of every key that is not another account's."""
+
 
 class Stored(Protocol):
     """Anything with an id and a time of creation (seconds since 1970)."""
@@ -205,6 +208,26 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAccount:
+    """The account as it sees itself."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """Money that was sent to the merchant's bank. transactions: the ids of those it pays."""
+
+    id: str
+    created: int
+    amount: int
+    currency: str
+    status: str  # paid, failed
+    arrival: int
+    transactions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A command to run later by itself; `at` in seconds since 1970."""
 
@@ -228,6 +251,7 @@ class Account:
     intents: Shelf[Intent] = field(default_factory=Shelf)
     refunds: Shelf[Refund] = field(default_factory=Shelf)
     disputes: Shelf[Dispute] = field(default_factory=Shelf)
+    payouts: Shelf[Payout] = field(default_factory=Shelf)
     events: Shelf[Event] = field(default_factory=Shelf)
     endpoints: Shelf[Endpoint] = field(default_factory=Shelf)
     charge_owner: dict[str, str] = field(default_factory=dict)
@@ -239,6 +263,7 @@ class Account:
     serial: int = 0
     request: str | None = None
     key: str | None = None
+    id: str = PLATFORM
 
     def begin(self, at: float, request: str | None, key: str | None) -> None:
         """Set the circumstances of the next command."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,11 @@ from aiohttp import web
 
 from ops.sandbox.stripe import money
 from ops.sandbox.stripe.account import Intent
-from ops.sandbox.stripe.engine import Engine
-from ops.sandbox.stripe.faults import Faults
+from ops.sandbox.stripe.hosting import Hosted, Hosting
 from ops.sandbox.stripe.ledger import ledger
 from ops.sandbox.stripe.limits import Limits
 from ops.sandbox.stripe.render import Renderer, client_secret
 from ops.sandbox.stripe.server import Front
-from ops.sandbox.stripe.webhooks import Courier
 
 # The metadata key that Usher puts its booking's id under.
 BOOKING_KEY = "booking"
@@ -35,10 +34,8 @@ PAGES.filters["written"] = money.written
 
 @dataclass
 class Admin:
-    engine: Engine
+    hosting: Hosting
     limits: Limits
-    faults: Faults
-    courier: Courier
     front: Front
     base_url: str
     webhook: dict[str, str] | None  # url, secret and events of the endpoint on the command line
@@ -51,6 +48,8 @@ class Admin:
             web.get("/_sandbox/faults", self.show_faults),
             web.post("/_sandbox/faults", self.change_faults),
             web.post("/_sandbox/limits", self.change_limits),
+            web.post("/_sandbox/accounts/{account}", self.change_account),
+            web.post("/_sandbox/payouts", self.pay_out),
             web.get("/_sandbox/calls", self.calls),
             web.post("/_sandbox/reset", self.reset),
             web.post("/_sandbox/intents/{id}/{verb:authenticate|settle|lapse}", self.move_intent),
@@ -60,24 +59,48 @@ class Admin:
             web.post("/_sandbox/3ds/{id}", self.finish_authentication),
         ]
 
+    def hosted(self, request: web.Request) -> Hosted:
+        """The account that `?account=` names, or the platform's."""
+        try:
+            return self.hosting.get(request.query.get("account"))
+        except KeyError as error:
+            raise web.HTTPNotFound(text="No such account.") from error
+
+    async def change_account(self, request: web.Request) -> web.Response:
+        """Add an account or change it: see Hosting.change. `webhook`: {url, secret, events}."""
+        wanted = await body(request)
+        hosted = self.hosting.change(request.match_info["account"], wanted)
+        hosted.courier.connected = bool(wanted.get("connected"))
+        if "webhook" in wanted:
+            hosted.engine.run("use endpoint", "", wanted["webhook"], request="")
+        elif wanted.get("connected") and self.webhook:
+            hosted.engine.run("use endpoint", "", dict(self.webhook), request="")
+        return as_json({"id": hosted.id})
+
+    async def pay_out(self, request: web.Request) -> web.Response:
+        """Pay out the balance of a `currency`."""
+        return self._run(self.hosted(request), "pay out", "", await body(request))
+
     async def health(self, _request: web.Request) -> web.Response:
         return as_json({"ok": True})
 
     async def ledger(self, request: web.Request) -> web.Response:
         """`?by=` names the metadata key of the booking, `?totals=1` leaves out the long lists."""
         by = request.query.get("by", BOOKING_KEY)
-        return as_json(ledger(self.engine.account, by, detail="totals" not in request.query))
+        account = self.hosted(request).engine.account
+        return as_json(ledger(account, by, detail="totals" not in request.query))
 
-    async def show_faults(self, _request: web.Request) -> web.Response:
-        return as_json(self.faults.shown())
+    async def show_faults(self, request: web.Request) -> web.Response:
+        return as_json(self.hosted(request).faults.shown())
 
     async def change_faults(self, request: web.Request) -> web.Response:
+        hosted = self.hosted(request)
         try:
-            self.faults.change(await body(request))
+            hosted.faults.change(await body(request))
         except ValueError as error:
             return as_json({"error": {"message": str(error)}}, status=400)
-        self.engine.account.search_lag = self.faults.settings.search_lag_ms / 1000
-        return as_json(self.faults.shown())
+        hosted.engine.account.search_lag = hosted.faults.settings.search_lag_ms / 1000
+        return as_json(hosted.faults.shown())
 
     async def change_limits(self, request: web.Request) -> web.Response:
         try:
@@ -88,66 +111,89 @@ class Admin:
         return as_json({"account_rate": now.account_rate, "endpoint_rate": now.endpoint_rate})
 
     async def calls(self, _request: web.Request) -> web.Response:
-        webhooks = {**self.courier.counts, "pending": self.courier.pending}
-        injected = self.faults.injected
+        webhooks = self._deliveries()
+        injected = self.hosting.platform.faults.injected
         return as_json({**self.front.calls.shown(), "webhooks": webhooks, "faults": injected})
 
     async def reset(self, _request: web.Request) -> web.Response:
         """Forget all but the limits and the endpoint of the command line."""
-        self.courier.forget()
-        self.engine.reset()
+        platform = self.hosting.platform
+        await self.hosting.clear()
+        platform.courier.forget()
+        platform.engine.reset()
         self.front.calls.clear()
-        self.faults.clear()
+        platform.faults.clear()
         self.use_endpoint()
         return as_json({"ok": True})
 
     def use_endpoint(self) -> None:
         if self.webhook:
-            self.engine.run("use endpoint", "", dict(self.webhook), request="")
+            self.hosting.platform.engine.run("use endpoint", "", dict(self.webhook), request="")
 
     async def move_intent(self, request: web.Request) -> web.Response:
         verb = request.match_info["verb"]
-        return self._run(f"{verb} intent", request.match_info["id"], await body(request))
+        return self._run(
+            self.hosted(request), f"{verb} intent", request.match_info["id"], await body(request)
+        )
 
     async def settle_refund(self, request: web.Request) -> web.Response:
-        return self._run("settle refund", request.match_info["id"], await body(request))
+        return self._run(
+            self.hosted(request), "settle refund", request.match_info["id"], await body(request)
+        )
 
     async def close_dispute(self, request: web.Request) -> web.Response:
-        return self._run("close dispute", request.match_info["id"], await body(request))
+        return self._run(
+            self.hosted(request), "close dispute", request.match_info["id"], await body(request)
+        )
 
-    def _run(self, command: str, id: str, params: dict[str, Any]) -> web.Response:
-        reply = self.engine.run(command, id, params, request="")
+    def _move(self, request: web.Request, command: str, params: dict[str, Any]) -> web.Response:
+        """Run a command on the object in the path."""
+        return self._run(self.hosted(request), command, request.match_info["id"], params)
+
+    def _deliveries(self) -> dict[str, int]:
+        """How many deliveries to endpoints ended how, of all accounts."""
+        couriers = [hosted.courier for hosted in self.hosting.all()]
+        counts = sum((courier.counts for courier in couriers), Counter())
+        names = self.hosting.platform.courier.counts
+        pending = sum(courier.pending for courier in couriers)
+        return {**{name: counts[name] for name in names}, "pending": pending}
+
+    def _run(self, hosted: Hosted, command: str, id: str, params: dict[str, Any]) -> web.Response:
+        reply = hosted.engine.run(command, id, params, request="")
         return as_json(Renderer(self.base_url).render(reply.value), status=reply.status)
 
     async def show_authentication(self, request: web.Request) -> web.Response:
-        intent = self._intent(request)
+        _, intent = self._intent(request)
         return html("authenticate.html", intent=intent)
 
     async def finish_authentication(self, request: web.Request) -> web.Response:
         """A plain POST of `outcome`, approve or fail; then back to the shop's return_url."""
-        intent = self._intent(request)
-        self._run("authenticate intent", intent.id, await body(request))
-        intent = self._intent(request)
+        hosted, intent = self._intent(request)
+        self._run(hosted, "authenticate intent", intent.id, await body(request))
+        _, intent = self._intent(request)
         if intent.return_url:
             raise web.HTTPSeeOther(return_address(intent))
         return html("authenticate.html", intent=intent)
 
-    def _intent(self, request: web.Request) -> Intent:
-        found = self.engine.account.intents.get(request.match_info["id"])
-        if found is None:
-            raise web.HTTPNotFound(text="No such PaymentIntent.")
-        return found
+    def _intent(self, request: web.Request) -> tuple[Hosted, Intent]:
+        """The PaymentIntent in the path, of whichever account has it."""
+        for hosted in self.hosting.all():
+            found = hosted.engine.account.intents.get(request.match_info["id"])
+            if found is not None:
+                return hosted, found
+        raise web.HTTPNotFound(text="No such PaymentIntent.")
 
-    async def page(self, _request: web.Request) -> web.Response:
-        account = self.engine.account
+    async def page(self, request: web.Request) -> web.Response:
+        hosted = self.hosted(request)
+        account = hosted.engine.account
         return html(
             "page.html",
             intents=list(itertools.islice(account.intents.newest_first(), SHOWN_INTENTS)),
             count=len(account.intents),
             ledger=ledger(account, BOOKING_KEY, detail=False),
-            faults=self.faults.shown(),
+            faults=hosted.faults.shown(),
             limits=self.limits,
-            webhooks={**self.courier.counts, "pending": self.courier.pending},
+            webhooks=self._deliveries(),
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ops.sandbox.stripe import disputes, endpoints, intents, lists, refunds
+from ops.sandbox.stripe import balance, disputes, endpoints, intents, lists, refunds
 from ops.sandbox.stripe.account import Account
 from ops.sandbox.stripe.params import Params
 
@@ -30,9 +30,14 @@ COMMANDS: dict[str, Call] = {
     "settle refund": refunds.settle,
     "close dispute": disputes.close,
     "use endpoint": endpoints.use,
+    "pay out": balance.pay_out,
 }
 
 READS: dict[str, Call] = {
+    "GET /v1/account": lists.account,
+    "GET /v1/balance_transactions": lists.balance_transactions,
+    "GET /v1/payouts": lists.payouts,
+    "GET /v1/payouts/{id}": lists.payout,
     "GET /v1/payment_intents": lists.intents,
     "GET /v1/payment_intents/search": lists.search,
     "GET /v1/payment_intents/{id}": lists.intent,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.sandbox.stripe.account import Account, Due, Endpoint, Event
+from ops.sandbox.stripe.account import PLATFORM, Account, Due, Endpoint, Event
 from ops.sandbox.stripe.commands import COMMANDS, READS
 from ops.sandbox.stripe.errors import StripeError
 from ops.sandbox.stripe.faults import broken
@@ -36,8 +36,8 @@ class Engine:
     run later; set both before the first command.
     """
 
-    def __init__(self, timing: Timing, folder: Path | None) -> None:
-        self._timing = timing
+    def __init__(self, timing: Timing, folder: Path | None, id: str = PLATFORM) -> None:
+        self._timing, self._id = timing, id
         self._journal = Journal(folder) if folder else None
         self.deliver: Deliver = lambda event, endpoint: None
         self.arm: Callable[[Due], None] = lambda due: None
@@ -45,6 +45,7 @@ class Engine:
 
     def _begin_account(self, salt: str) -> None:
         self.account = Account(salt, self._timing.settle_after, self._timing.refund_after)
+        self.account.id = self._id
         self.keys = Keys()
 
     def load(self) -> None:

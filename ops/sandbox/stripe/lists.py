@@ -8,9 +8,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ops.sandbox.stripe import disputes, endpoints, refunds
+from ops.sandbox.stripe import balance, disputes, endpoints, refunds
 from ops.sandbox.stripe import params as read
-from ops.sandbox.stripe.account import Account, Charge, Event, Intent, Shelf, Stored, T
+from ops.sandbox.stripe.account import (
+    Account,
+    Charge,
+    Event,
+    Intent,
+    OwnAccount,
+    Shelf,
+    Stored,
+    T,
+)
 from ops.sandbox.stripe.errors import invalid, missing
 from ops.sandbox.stripe.params import Params
 from ops.sandbox.stripe.render import Page
@@ -160,6 +169,31 @@ def refund_list(account: Account, _id: str, params: Params) -> Page:
     read.check_names(params, PAGING | {"payment_intent", "charge"})
     tests = same(params, "payment_intent", "intent") + same(params, "charge", "charge")
     return page(account.refunds, "/v1/refunds", params, tests)
+
+
+def account(account: Account, _id: str, params: Params) -> OwnAccount:
+    read.check_names(params, ())
+    return OwnAccount(account.id)
+
+
+def balance_transactions(account: Account, _id: str, params: Params) -> Page:
+    read.check_names(params, PAGING | {"payout", "type", "source", "currency"})
+    tests = [test for name in ("payout", "type", "source", "currency")
+             for test in same(params, name, name)]  # fmt: skip
+    return page(balance.transactions(account), "/v1/balance_transactions", params, tests)
+
+
+def payout(account: Account, id: str, params: Params) -> Any:
+    read.check_names(params, ())
+    found = account.payouts.get(id)
+    if found is None:
+        raise missing("payout", id)
+    return found
+
+
+def payouts(account: Account, _id: str, params: Params) -> Page:
+    read.check_names(params, PAGING | {"status", "arrival_date"})
+    return page(account.payouts, "/v1/payouts", params, same(params, "status", "status"))
 
 
 def dispute(account: Account, id: str, params: Params) -> Any:

@@ -39,9 +39,18 @@ class Sandbox:
         often each kind of fault occurred (`faults`)."""
         return self._get("calls")
 
-    def faults(self, **wanted: Any) -> Json:
-        """Set faults (see `faults.Settings`), and `next=[{"call": …, "kind": …}]`."""
-        return self._post("faults", wanted)
+    def faults(self, *, account: str = "", **wanted: Any) -> Json:
+        """Set faults (see `faults.Settings`), and `next=[{"call": …, "kind": …}]`. account: not the
+        platform's but this one's."""
+        return self._post("faults" + of(account), wanted)
+
+    def account(self, id: str, **wanted: Any) -> Json:
+        """Add an account, or change it: `keys`, `revoke`, `connected`, `webhook`."""
+        return self._post(f"accounts/{id}", wanted)
+
+    def pay_out(self, currency: str, account: str = "") -> Json:
+        """Pay out the balance of an account; default: the platform's."""
+        return self._post("payouts" + of(account), {"currency": currency})
 
     def limits(self, **rates: float) -> Json:
         """Set `account_rate`, `endpoint_rate`; requests a second, 0 for no limit."""
@@ -104,6 +113,10 @@ def wait_or_kill(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def of(account: str) -> str:
+    return f"?account={account}" if account else ""
 
 
 def checked(answer: requests.Response) -> Json:

@@ -13,8 +13,11 @@ from ops.sandbox.stripe.account import (
     Event,
     Failure,
     Intent,
+    OwnAccount,
+    Payout,
     Refund,
 )
+from ops.sandbox.stripe.balance import BalanceTransaction
 from ops.sandbox.stripe.cards import METHODS, TOO_RISKY, Method
 from ops.sandbox.stripe.endpoints import Deleted, NewEndpoint
 from ops.sandbox.stripe.errors import StripeError
@@ -182,6 +185,59 @@ class Renderer:
             "status": dispute.status,
         }
 
+    def own_account(self, account: OwnAccount) -> Json:
+        return {
+            "id": account.id,
+            "object": "account",
+            "charges_enabled": True,
+            "country": "DE",
+            "default_currency": "eur",
+            "payouts_enabled": True,
+            "type": "standard",
+        }
+
+    def balance_transaction(self, row: BalanceTransaction) -> Json:
+        source: Any = row.source
+        if "source" in self.expand:
+            source = {"id": row.source, "object": row.type, "payment_intent": row.intent}
+        return {
+            "id": row.id,
+            "object": "balance_transaction",
+            "amount": row.amount,
+            "available_on": row.created + 2 * 86_400,
+            "created": row.created,
+            "currency": row.currency,
+            "description": None,
+            "exchange_rate": None,
+            "fee": row.fee,
+            "fee_details": [],
+            "net": row.net,
+            "reporting_category": row.type,
+            "source": source,
+            "status": "available" if row.payout else "pending",
+            "type": row.type,
+        }
+
+    def payout(self, payout: Payout) -> Json:
+        return {
+            "id": payout.id,
+            "object": "payout",
+            "amount": payout.amount,
+            "arrival_date": payout.arrival,
+            "automatic": True,
+            "balance_transaction": f"txn_{payout.id}",
+            "created": payout.created,
+            "currency": payout.currency,
+            "failure_code": None,
+            "failure_message": None,
+            "livemode": False,
+            "metadata": {},
+            "method": "standard",
+            "statement_descriptor": None,
+            "status": payout.status,
+            "type": "bank_account",
+        }
+
     def event(self, event: Event) -> Json:
         return {
             "id": event.id,
@@ -228,6 +284,9 @@ RENDER: dict[type, Callable[[Renderer, Any], Json]] = {
     Charge: Renderer.charge,
     Refund: Renderer.refund,
     Dispute: Renderer.dispute,
+    OwnAccount: Renderer.own_account,
+    BalanceTransaction: Renderer.balance_transaction,
+    Payout: Renderer.payout,
     Event: Renderer.event,
     Endpoint: Renderer.endpoint,
     NewEndpoint: Renderer.new_endpoint,

@@ -17,9 +17,9 @@ from ops.sandbox.stripe import faults
 from ops.sandbox.stripe import params as read
 from ops.sandbox.stripe.calls import Calls, Entry
 from ops.sandbox.stripe.commands import READS, match
-from ops.sandbox.stripe.engine import Engine
 from ops.sandbox.stripe.errors import StripeError
-from ops.sandbox.stripe.faults import Faults, Plan
+from ops.sandbox.stripe.faults import Plan
+from ops.sandbox.stripe.hosting import Hosted, Hosting
 from ops.sandbox.stripe.idempotency import Reply
 from ops.sandbox.stripe.limits import Limits
 from ops.sandbox.stripe.params import Params
@@ -35,7 +35,7 @@ class Call:
     name: str
     id: str
     path: str
-    account: str
+    hosted: Hosted
     key: str | None
     params: Params
     request: str
@@ -44,10 +44,9 @@ class Call:
 class Front:
     """Answers all requests below /v1."""
 
-    def __init__(self, engine: Engine, limits: Limits, faults: Faults, base_url: str) -> None:
-        self._engine = engine
+    def __init__(self, hosting: Hosting, limits: Limits, base_url: str) -> None:
+        self._hosting = hosting
         self._limits = limits
-        self._faults = faults
         self._base_url = base_url
         self._serial = itertools.count(1)
         self._salt = secrets.token_hex(4)  # request ids differ from one start to the next
@@ -56,13 +55,13 @@ class Front:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         started = time.perf_counter()
         request_id = f"req_{self._salt}{next(self._serial):08x}"
-        plan = SMOOTH
+        plan, faults = SMOOTH, self._hosting.platform.faults
         name = f"{request.method} unknown"
         try:
-            call = await understand(request, request_id)
-            name = call.name
-            self._limits.take(call.account, name, time.monotonic())
-            plan = self._faults.plan(name)
+            call = await understand(request, request_id, self._hosting)
+            name, faults = call.name, call.hosted.faults
+            self._limits.take(call.hosted.id, name, time.monotonic())
+            plan = faults.plan(name)
             reply = await self._answer(call, plan)
         except StripeError as error:
             reply = Reply(error, error.status, request_id)
@@ -70,7 +69,7 @@ class Front:
         key = request.headers.get("Idempotency-Key")
         seconds = time.perf_counter() - started
         failed = reply.request == request_id and reply.status in (429, 500)
-        self._faults.note(plan, seconds, took_effect=dropped or failed)
+        faults.note(plan, seconds, took_effect=dropped or failed)
         self.calls.note(
             Entry(
                 time.time(),
@@ -102,7 +101,7 @@ class Front:
 
     async def _answer_once(self, call: Call, plan: Plan) -> Reply:
         """As `_answer`, under an idempotency key."""
-        keys, owner = self._engine.keys, (call.account, call.key or "")
+        keys, owner = call.hosted.engine.keys, (call.hosted.id, call.key or "")
         kept = keys.claim(owner, call.path, call.params, time.time())
         if kept:
             await pause(plan.latency)
@@ -129,14 +128,14 @@ class Front:
         if call.name in READS:
             if plan.kind in ("fail_before", "fail_after"):
                 raise faults.broken()
-            return self._engine.read(call.name, call.id, call.params, call.request)
-        return self._engine.run(
+            return call.hosted.engine.read(call.name, call.id, call.params, call.request)
+        return call.hosted.engine.run(
             call.name,
             call.id,
             call.params,
             request=call.request,
             path=call.path,
-            owner=(call.account, call.key) if call.key else None,
+            owner=(call.hosted.id, call.key) if call.key else None,
             fault=plan.kind,
         )
 
@@ -155,9 +154,9 @@ class Front:
         )
 
 
-async def understand(request: web.Request, request_id: str) -> Call:
+async def understand(request: web.Request, request_id: str, hosting: Hosting) -> Call:
     """Raises StripeError: no or no valid API key, no such URL, or parameters that do not parse."""
-    account = request.headers.get("Stripe-Account") or api_key(request)
+    hosted = hosting.reach(api_key(request), request.headers.get("Stripe-Account"))
     found = match(request.method, request.path)
     if found is None:
         raise StripeError(
@@ -171,7 +170,7 @@ async def understand(request: web.Request, request_id: str) -> Call:
     post = request.method == "POST"
     encoded = await request.text() if post else request.query_string
     key = request.headers.get("Idempotency-Key") if post else None
-    return Call(name, id, request.path, account, key, read.parse(encoded), request_id)
+    return Call(name, id, request.path, hosted, key, read.parse(encoded), request_id)
 
 
 def api_key(request: web.Request) -> str:
@@ -197,6 +196,8 @@ def unauthorised(message: str) -> StripeError:
 
 
 def expandable(call: str) -> frozenset[str]:
+    if call == "GET /v1/balance_transactions":
+        return frozenset({"data.source"})
     if "payment_intents" not in call:
         return frozenset()
     lists = ("GET /v1/payment_intents", "GET /v1/payment_intents/search")

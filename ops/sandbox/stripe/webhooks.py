@@ -43,9 +43,10 @@ class Courier:
         self._patience = patience
         self._places: dict[str, asyncio.Semaphore] = {}  # by endpoint: a dead one blocks no other
         self._tasks: set[asyncio.Task[None]] = set()
+        self.connected = False
         self.counts: Counter[str] = Counter(delivered=0, failed=0, abandoned=0)
 
-    async def open(self) -> None:
+    def open(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self._patience.timeout)
         self._client = aiohttp.ClientSession(timeout=timeout)
 
@@ -77,7 +78,10 @@ class Courier:
 
     async def _try(self, event: Event, endpoint: Endpoint) -> bool:
         """Whether the receiver answered with 2xx in time."""
-        body = orjson.dumps(self._renderer.event(event))
+        shown = self._renderer.event(event)
+        if self.connected:
+            shown["account"] = self._engine.account.id
+        body = orjson.dumps(shown)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",

@@ -31,6 +31,7 @@ begin
         select * into mine from entries
         where event_id = p_event and id = p_entry and buyer_id = p_buyer for update;
         outcome := case
+            when is_suspended(show.organisation_id) then 'paused'
             when mine.state is distinct from 'admitted' or mine.pass_state <> 'taken'
                 or mine.pass_until <= clock_timestamp() then 'pass_over'
             when p_quantity > mine.quantity then 'pass_too_small' end;

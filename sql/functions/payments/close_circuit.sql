@@ -8,6 +8,6 @@ begin
         return false;
     end if;
     update outages set closed_at = clock_timestamp()
-    where gateway_account_id = p_account and closed_at is null;
+    where gateway_account_id in (select same_gateway_accounts(p_account)) and closed_at is null;
     return true;
 end $$;

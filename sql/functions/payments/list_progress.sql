@@ -14,7 +14,7 @@ language sql stable
 set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan as $$
     select b.event_id, b.id, b.state, b.reason, b.buyer_id, b.total, b.currency, p.id, p.state,
-        p.gateway_account_id, a.provider, p.method, can_be_authorised(p.method), p.amount, p.currency, p.params,
+        a.real_account_id, a.provider, p.method, can_be_authorised(p.method), p.amount, p.currency, p.params,
         p.idempotency_n, p.first_sent_at, p.updated_at, p.gateway_ref,
         p.first_sent_at < clock_timestamp() - p_key_trusted,
         p.updated_at > clock_timestamp() - p_on_its_way,

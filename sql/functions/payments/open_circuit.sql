@@ -2,7 +2,7 @@
    jitter); the bound doubles with each failed probe, up to p_longest.
 
    All workers share the circuit of an account. The transactions that open and close it (see close_circuit)
-   also record the outage. p_probe: the number of the probe that failed; null: a call that began while the
+   also record the outage, for each organisation that sells through this account. p_probe: the number of the probe that failed; null: a call that began while the
    circuit was closed. If the circuit has changed since, nothing is changed. */
 create or replace function open_circuit(
     p_account bigint, p_probe integer, p_open_seconds double precision, p_longest double precision)
@@ -17,7 +17,8 @@ begin
     if not found then
         return false;
     end if;
-    insert into outages (gateway_account_id) values (p_account)
+    insert into outages (gateway_account_id, opened_at)
+    select id, clock_timestamp() from same_gateway_accounts(p_account) id
     on conflict (gateway_account_id) where closed_at is null do nothing;
     return true;
 end $$;

@@ -13,6 +13,7 @@ language sql volatile as $$
         end
     from payments p
     left join outages o on o.gateway_account_id = p.gateway_account_id and o.closed_at is null
-    left join gateway_circuits c on c.gateway_account_id = p.gateway_account_id
+    left join gateway_accounts a on o.opened_at is not null and a.id = p.gateway_account_id
+    left join gateway_circuits c on c.gateway_account_id = a.real_account_id
     where p.event_id = p_event and p.id = p_payment
 $$;

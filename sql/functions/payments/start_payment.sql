@@ -2,7 +2,7 @@
    the saga's task. p_method: one of the event's payment methods, or 'offline'; p_payment_method: the
    gateway's id of the buyer's card or bank account; p_address: a hash of the buyer's network address.
    outcome: 'started', or why not: 'no_booking', 'payment_in_progress', 'not_held', 'deadline_passed',
-   or as refuse_method says. */
+   'suspended', or as refuse_method says. */
 create or replace function start_payment(
     p_event bigint, p_booking uuid, p_buyer bigint, p_payment_method text, p_return_url text,
     p_method text default 'card', p_address bytea default null,
@@ -24,6 +24,7 @@ begin
         when b.state = 'authorising' then 'payment_in_progress'
         when b.state <> 'held' then 'not_held'
         when hold_deadline(b) < clock_timestamp() then 'deadline_passed'
+        when is_suspended(b.organisation_id) then 'suspended'
         else refuse_method(show, p_method, b.total)
     end;
     if outcome is not null then

@@ -9,13 +9,12 @@ begin
     where r.state = 'running' and not is_under_way('reconcile', r.id::text);
     with runs as (
         insert into reconciliations (gateway_account_id, cause, requested_by, window_from, window_to)
-        select min(a.id), p_cause,
+        select a.id, p_cause,
             acting(),
             greatest(p_from, to_timestamp(0)), least(p_to, clock_timestamp())
         from gateway_accounts a
-        where a.provider <> 'offline'
+        where a.provider <> 'offline' and a.real_account_id = a.id and a.state = 'active'
             and greatest(p_from, to_timestamp(0)) < least(p_to, clock_timestamp())
-        group by a.provider, a.external_account
         on conflict (gateway_account_id, cause) where state = 'running' and cause <> 'asked' do nothing
         returning id
     )

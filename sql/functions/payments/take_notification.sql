@@ -8,14 +8,14 @@
    is no news any more. The lock keeps it from being archived: the archive either sees the
    task, or was first, and then the payment is not found. If the payment has changed so that another task is
    due, the transaction is rolled back and begins again.
-   p_signed_at: seconds since 1970. p_tolerance: seconds. p_account: the gateway's own id of the account;
-   null: the account of our key. p_payment, p_gateway_ref: Usher's id and the gateway's id of the payment.
+   p_signed_at: seconds since 1970. p_tolerance: seconds. p_account: the gateway's own id of the
+   connected account; null: the account of our key. p_signer: the account whose own secret has signed it. p_payment, p_gateway_ref: Usher's id and the gateway's id of the payment.
    p_says, p_refund_says: the state of the payment or the refund, in Usher's words; null: it says none.
    p_object: the gateway's id of the object in the notification. p_trace: the request's. */
 create or replace function take_notification(
     p_signed_at bigint, p_tolerance integer, p_account text, p_id text, p_type text, p_payload text,
     p_payment uuid, p_gateway_ref text, p_says text, p_object text, p_refund uuid, p_refund_ref text,
-    p_refund_says text, p_trace text
+    p_refund_says text, p_trace text, p_signer bigint default null
 ) returns text language plpgsql volatile set enable_seqscan = off as $$
 declare
     mine payments;
@@ -25,9 +25,9 @@ begin
     if to_timestamp(p_signed_at) <= clock_timestamp() - make_interval(secs => p_tolerance) then
         return 'too_old';
     end if;
-    mine := find_notified_payment(p_account, p_payment, p_gateway_ref, p_refund, p_refund_ref);
+    mine := find_notified_payment(p_account, p_payment, p_gateway_ref, p_refund, p_refund_ref, p_signer);
     if mine.id is null then
-        return case when find_archived_payment(p_account, p_payment, p_gateway_ref) is null then 'no_news'
+        return case when find_archived_payment(p_account, p_payment, p_gateway_ref, p_signer) is null then 'no_news'
             else 'archived' end;
     end if;
     if p_says is not null then
@@ -88,7 +88,7 @@ end $$;
 /* Finds the payment that a notification is about, by Usher's id, by the gateway's, or by its refund, and
    only among those of the account that the notification came from. */
 create or replace function find_notified_payment(
-    p_account text, p_payment uuid, p_gateway_ref text, p_refund uuid, p_refund_ref text
+    p_account text, p_payment uuid, p_gateway_ref text, p_refund uuid, p_refund_ref text, p_signer bigint
 ) returns payments language plpgsql stable as $$
 declare
     mine payments;
@@ -96,12 +96,12 @@ begin
     select p.* into mine
     from payments p join gateway_accounts a on a.id = p.gateway_account_id
     where p.id = p_payment
-        and a.provider = 'stripe' and a.external_account is not distinct from p_account;
+        and is_signed_for(a, p_account, p_signer);
     if mine.id is null and p_gateway_ref is not null then
         select p.* into mine
         from payments p join gateway_accounts a on a.id = p.gateway_account_id
         where p.gateway_ref = p_gateway_ref
-            and a.provider = 'stripe' and a.external_account is not distinct from p_account
+            and is_signed_for(a, p_account, p_signer)
         limit 1;
     end if;
     if mine.id is null and (p_refund is not null or p_refund_ref is not null) then
@@ -109,7 +109,7 @@ begin
         from refunds r join payments p on p.id = r.payment_id
         join gateway_accounts a on a.id = p.gateway_account_id
         where (r.id = p_refund or r.gateway_ref = p_refund_ref)
-            and a.provider = 'stripe' and a.external_account is not distinct from p_account
+            and is_signed_for(a, p_account, p_signer)
         limit 1;
     end if;
     return mine;

@@ -34,7 +34,8 @@ end $$;
 create or replace function paying_through(p_account bigint) returns bigint language sql stable as $$
     with sales as materialized (
         select array_agg(id) as ids, max(hold_seconds) as longest from events e
-        where gateway_account_id = p_account and off_sale_at > clock_timestamp() - interval '1 day'
+        where gateway_account_id = any (array(select same_gateway_accounts(p_account)))
+            and off_sale_at > clock_timestamp() - interval '1 day'
             and state <> 'draft' and needs_gateway(id)
     )
     select (select count(*) from bookings where event_id = any (ids)

@@ -115,20 +115,23 @@ begin
 end $$;
 
 /* Returns the gateway accounts for which more than p_most tasks of the saga wait for a worker; p_most null:
-   none. One organisation's backlog is not another's. Tasks that wait for others of their buyer or address
+   none. Organisations that sell through one account share its backlog; that of another account is not
+   theirs. Tasks that wait for others of their buyer or address
    (put_off) do not count, and those whose gateway is away do not, either: they say
    nothing about the speed of the others. */
 create or replace function backlogged_accounts(p_most integer) returns bigint[]
 language sql stable as $$
-    select coalesce(array_agg(x.account), '{}') from (
-        select e.gateway_account_id as account
+    select coalesce(array_agg(s.id), '{}') from (
+        select a.real_account_id as account
         from (select event_id from outbox t
               where t.actor = 'advance' and t.key is not null and t.run_at <= clock_timestamp()
                   and not t.put_off
               limit 5 * (p_most + 1)) t
         join events e on e.id = t.event_id
+        join gateway_accounts a on a.id = e.gateway_account_id
         where p_most is not null and not exists (
             select from outages o
             where o.gateway_account_id = e.gateway_account_id and o.closed_at is null)
-        group by e.gateway_account_id having count(*) > p_most) x
+        group by a.real_account_id having count(*) > p_most) x
+    join gateway_accounts s on s.real_account_id = x.account
 $$;

@@ -13,7 +13,7 @@ SELECT moved, done, why FROM archive_piece(%(event_id)s, make_interval(days => %
 
 -- restore_payment --
 -- Restores the booking of a payment that a notification is about.
-SELECT restore_payment(%(payment_id)s, %(gateway_ref)s, %(account)s) AS restored
+SELECT restore_payment(%(payment_id)s, %(gateway_ref)s, %(account)s, %(signer)s) AS restored
 
 -- restore_booking --
 -- Restores a booking.

@@ -1,11 +1,12 @@
 -- find_parts --
 -- The parts of a new event, if all belong to one organisation within the scope: the categories of the
--- plan version, and the given gateway account, or else the organisation's first.
+-- plan version, and the given gateway account, or else the organisation's last that can take money.
 SELECT v.organisation_id, v.time_zone,
     (SELECT g.id FROM gateway_accounts g
      WHERE g.organisation_id = v.organisation_id AND g.provider = 'stripe'
+        AND g.state = 'active' AND g.mode = 'live'
         AND g.id = coalesce(%(gateway_account_id)s::bigint, g.id)
-     ORDER BY g.id LIMIT 1) AS gateway_account_id,
+     ORDER BY g.id DESC LIMIT 1) AS gateway_account_id,
     (SELECT jsonb_object_agg(c.category, c.name) FROM plan_categories c
      WHERE c.plan_version_id = pv.id
         AND EXISTS (SELECT FROM plan_seats s

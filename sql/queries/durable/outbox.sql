@@ -28,14 +28,14 @@ WHERE id = ANY (ARRAY(
 RETURNING id, actor, priority, claims
 
 -- take_due_in_shares --
--- The same, for tasks that wait for a gateway: of each gateway account at most so many messages wait for a
+-- The same, for tasks that wait for a gateway: of each account there at most so many messages wait for a
 -- worker (%(share)s), and its events take turns. So a crowd that pays through one account does not stand
 -- before those who pay through another. What was sent five seconds ago may be lost and does not count any more.
 -- %(ahead)s: how many due tasks are looked at. What is looked at is not locked until it is chosen.
 WITH levels AS (
     SELECT unnest('{20,50,80}'::smallint[]) AS priority
 ), sent AS (
-    SELECT e.gateway_account_id AS account, count(*) AS waiting
+    SELECT a.real_account_id AS account, count(*) AS waiting
     FROM levels l CROSS JOIN LATERAL (
         SELECT event_id FROM outbox
         WHERE queue = %(queue)s AND priority = l.priority
@@ -44,15 +44,15 @@ WITH levels AS (
             AND run_at <= statement_timestamp() AND sends > 0
             AND (lease_until IS NULL OR lease_until < statement_timestamp())
         LIMIT %(ahead)s) o
-    JOIN events e ON e.id = o.event_id
-    GROUP BY e.gateway_account_id
+    JOIN events e ON e.id = o.event_id JOIN gateway_accounts a ON a.id = e.gateway_account_id
+    GROUP BY a.real_account_id
 ), due AS MATERIALIZED (
-    SELECT o.*, e.gateway_account_id AS account
+    SELECT o.*, a.real_account_id AS account
     FROM levels l CROSS JOIN LATERAL (
         SELECT id, priority, resend_at, event_id FROM outbox
         WHERE queue = %(queue)s AND priority = l.priority AND resend_at <= statement_timestamp()
         ORDER BY resend_at LIMIT %(ahead)s) o
-    LEFT JOIN events e ON e.id = o.event_id
+    LEFT JOIN events e ON e.id = o.event_id LEFT JOIN gateway_accounts a ON a.id = e.gateway_account_id
 ), turns AS (
     SELECT d.*, row_number() OVER (PARTITION BY priority, event_id ORDER BY resend_at, id) AS turn FROM due d
 ), places AS (
@@ -69,7 +69,8 @@ WHERE id = ANY (ARRAY(
         ORDER BY priority, place, resend_at LIMIT %(limit)s)) AND resend_at <= statement_timestamp()
     FOR UPDATE SKIP LOCKED))
 RETURNING id, actor, priority, claims,
-    (SELECT e.gateway_account_id FROM events e WHERE e.id = outbox.event_id) AS gateway_account_id
+    (SELECT a.real_account_id FROM events e JOIN gateway_accounts a ON a.id = e.gateway_account_id
+     WHERE e.id = outbox.event_id) AS gateway_account_id
 
 -- lease --
 -- Leases tasks to one worker, which alone may finish them; other workers do not get them. A lease that

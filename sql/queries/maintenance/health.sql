@@ -47,10 +47,11 @@ WHERE p.state IN ('intended', 'authorised', 'unknown') AND b.state <> 'review'
     AND p.updated_at < clock_timestamp() - interval '5 min'
 
 -- list_outages --
--- Gateways that cannot be used, and the beginning of their outage.
-SELECT gateway_account_id,
-    extract(epoch FROM greatest(clock_timestamp() - opened_at, interval '0'))::float8 AS age
-FROM outages WHERE closed_at IS NULL
+-- Gateways that cannot be used, since when, and whether they do not accept our key.
+SELECT o.gateway_account_id, o.reason,
+    extract(epoch FROM greatest(clock_timestamp() - o.opened_at, interval '0'))::float8 AS age
+FROM outages o JOIN gateway_accounts a ON a.id = o.gateway_account_id
+WHERE o.closed_at IS NULL AND a.real_account_id = a.id
 
 -- measure_server --
 -- The database's size, the age of the oldest database snapshot (vacuum cannot remove rows that died after

@@ -26,12 +26,21 @@ WHERE gateway_account_id = %(account_id)s AND state = 'closed' AND failures > 0
 -- Opens a circuit; an outage begins.
 SELECT open_circuit(%(account_id)s, %(probe)s, %(open_seconds)s, %(longest)s) AS done
 
+-- refuse_key --
+-- Opens a circuit because the gateway does not accept the account's key.
+SELECT refuse_key(%(account_id)s, %(open_seconds)s, %(longest)s) AS done
+
+-- end_refusal --
+-- Makes the circuit of an account ready for a probe at once: its key was changed.
+UPDATE gateway_circuits SET retry_at = clock_timestamp()
+WHERE gateway_account_id = %(account_id)s AND state = 'open'
+
 -- close_circuit --
 -- Closes a circuit; the outage ends.
 SELECT close_circuit(%(account_id)s, %(probe)s) AS done
 
 -- probe_gateways --
 -- Adds a probe's task for each circuit that is not closed: while its lanes rest, there are no other calls.
-SELECT enqueue('probe_gateway', 'payments', gateway_account_id::text,
-    jsonb_build_object('account_id', gateway_account_id))
-FROM outages WHERE closed_at IS NULL
+SELECT enqueue('probe_gateway', 'payments', a.id::text, jsonb_build_object('account_id', a.id))
+FROM outages o JOIN gateway_accounts a ON a.id = o.gateway_account_id
+WHERE o.closed_at IS NULL AND a.real_account_id = a.id

@@ -1,6 +1,6 @@
 -- find_case --
 -- The payment of a dispute, and its gateway account.
-SELECT p.event_id, p.id AS payment_id, p.gateway_account_id, a.provider
+SELECT p.event_id, p.id AS payment_id, a.real_account_id AS gateway_account_id, a.provider
 FROM payments p JOIN gateway_accounts a ON a.id = p.gateway_account_id
 WHERE p.id = %(payment_id)s
 

@@ -42,8 +42,8 @@ SELECT * FROM settle_owed(%(event_id)s, %(scope)s, %(booking_id)s, %(refund_id)s
 -- get_progress --
 -- The progress of a refund, which is locked.
 SELECT r.id AS refund_id, r.event_id, r.booking_id, r.state, r.cause, r.amount, r.currency, r.params,
-    r.idempotency_n, r.gateway_ref, p.gateway_ref AS payment_gateway_ref, p.gateway_account_id,
-    a.provider,
+    r.idempotency_n, r.gateway_ref, p.gateway_ref AS payment_gateway_ref,
+    a.real_account_id AS gateway_account_id, a.provider,
     coalesce(r.first_sent_at < clock_timestamp() - %(key_trusted)s::interval, false) AS key_too_old,
     r.first_sent_at IS NOT NULL AND r.updated_at > clock_timestamp() - %(on_its_way)s::interval AS just_sent
 FROM refunds r

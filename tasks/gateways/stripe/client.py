@@ -3,39 +3,32 @@ become those of tasks/gateways/errors.py."""
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import stripe
 import structlog
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from db.connections import autocommit, refuse_transaction
 from db.payments import circuits
 from db.payments.circuits import Priority, Slot
 from db.runtime.errors import UsherError
 from db.runtime.faults import reach
+from db.runtime.sealing import CannotOpen
 from db.runtime.settings import settings
 from tasks.durable.leases import TryLater
-from tasks.gateways.circuit_breaker import GatewayAway, calling, is_replay
+from tasks.gateways.circuit_breaker import GatewayAway, calling, is_access_lost, is_replay
 from tasks.gateways.errors import Refused, ReplayedFailure, UnknownOutcome
+from tasks.gateways.stripe import accounts
+from tasks.gateways.stripe.accounts import NoKey, client_of
 
 log = structlog.get_logger()
 
 LONGEST_WAIT = 5
 """Seconds that a call waits for its slot before its task is handed back instead. With the call
 itself (13 s) this is less than the 25 s that a worker has for stopping."""
-
-
-CONNECTIONS = 100
-"""Connections to the gateway that a process keeps open: as many as it makes calls at a time."""
-
-TIMEOUT = urllib3.Timeout(connect=3, read=10)  # seconds
 
 LOOK_AGAIN = 15
 """Seconds until an object is searched for again whose request may still arrive."""
@@ -106,6 +99,8 @@ def call(
         raise
     except stripe.StripeError as error:
         raise tell_apart(account_id, endpoint, error) from error
+    except (NoKey, CannotOpen) as error:
+        raise refuse_key(account_id, error, lost=True) from error
 
 
 def tell_apart(account_id: int, endpoint: str, error: stripe.StripeError) -> UsherError:
@@ -118,11 +113,24 @@ def tell_apart(account_id: int, endpoint: str, error: stripe.StripeError) -> Ush
         case stripe.APIConnectionError():
             return UnknownOutcome(str(error))
         case stripe.AuthenticationError() | stripe.PermissionError():
-            log.error("the gateway does not accept our key: see STRIPE_API_KEY", error=str(error))
-            return TryLater(KEY_REFUSED, "the gateway does not accept our key")
+            return refuse_key(account_id, error, lost=is_access_lost(error))
         case stripe.InvalidRequestError():
             return Refused(str(error), code=error.code)
     return failure(error)
+
+
+def refuse_key(account_id: int, error: Exception, *, lost: bool) -> TryLater:
+    """The error for a key that the gateway does not accept, or that may not do this. lost: it is
+    not accepted at all; the account's lanes pause until a probe succeeds. Nothing is declined."""
+    if lost and not accounts.has_changed(account_id):
+        with autocommit() as conn:
+            circuits.refuse_key(conn, account_id)
+    log.error(
+        "the gateway does not accept the key of an account: see its keys, or STRIPE_API_KEY",
+        gateway_account_id=account_id,
+        error=str(error),
+    )
+    return TryLater(KEY_REFUSED * settings().task_pace, "the gateway does not accept our key")
 
 
 def rate_limited(account_id: int, endpoint: str, error: stripe.RateLimitError) -> TryLater:
@@ -190,71 +198,15 @@ def pages(
 
 def probe(account_id: int) -> None:
     """Make a call that changes nothing; the circuit breaker records the outcome."""
+    account = Account(account_id)
     with suppress(UsherError):
         call(
-            Account(account_id),
+            account,
             "list",
-            lambda: client().v1.payment_intents.list({"limit": 1}),
+            lambda: client(account).v1.payment_intents.list({"limit": 1}),
         )
 
 
-@cache
-def client() -> stripe.StripeClient:
-    """Stripe's client, with short timeouts and without automatic retries."""
-    return stripe.StripeClient(
-        settings().stripe_api_key,
-        base_addresses={"api": settings().stripe_api_base},
-        http_client=KeptConnections(settings().stripe_api_base),
-        max_network_retries=0,
-    )
-
-
-class KeptConnections(stripe.HTTPClient):
-    """Stripe's requests on urllib3, whose connections all threads share. Stripe's own client sends
-    them through requests, at twice the CPU time."""
-
-    name = "urllib3"
-
-    def __init__(self, base: str) -> None:
-        super().__init__()
-        self.pool = connections(base)
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[Any, int, Mapping[str, str]]:
-        """Errors: stripe.APIConnectionError."""
-        try:
-            answer = self.pool.request(
-                method.upper(),
-                url,
-                body=post_data,
-                headers=headers,
-                retries=False,
-                redirect=False,
-                timeout=TIMEOUT,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            why = f"{type(error).__name__}: {error}"
-            raise stripe.APIConnectionError(why) from error  # type: ignore[no-untyped-call]
-        return answer.data, answer.status, answer.headers
-
-    def close(self) -> None:
-        self.pool.clear()
-
-
-def connections(base: str) -> urllib3.PoolManager:
-    """Connections to the gateway, through the proxy that the environment names for it. requests
-    reads its address, since urllib3 needs a scheme and a password as it is."""
-    options: dict[str, Any] = {"maxsize": CONNECTIONS, "ca_certs": stripe.ca_bundle_path}
-    proxy = select_proxy(base, get_environ_proxies(base))
-    if proxy is None:
-        return urllib3.PoolManager(**options)
-    proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
-    headers = HTTPAdapter().proxy_headers(proxy)
-    return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+def client(paid: OfAccount) -> stripe.StripeClient:
+    """Stripe's client for the account through which it is paid."""
+    return client_of(paid.gateway_account_id)

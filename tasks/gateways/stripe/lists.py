@@ -1,4 +1,4 @@
-"""Stripe's lists for reconciliation: objects made in a window, newest first."""
+"""Stripe's lists for reconciliation and balances: objects made in a window, newest first."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -8,10 +8,11 @@ from uuid import UUID
 
 import stripe
 
+from db.payments.payouts import Payout, Reading, Transaction
 from db.payments.reconciliations import Dispute, Page, Payment, Refund, Run, Thing
 from db.presentation.gateway_words import PAYMENT_STATES, REFUND_STATES
 from tasks.gateways.errors import Refused
-from tasks.gateways.stripe.client import RECONCILE, call, client
+from tasks.gateways.stripe.client import RECONCILE, call, client, pages
 
 PAGE = 100
 T = TypeVar("T")
@@ -22,34 +23,34 @@ def list_payments(run: Run) -> Page:
     charge does.
     """
     query = _query(run) | {"expand": ["data.latest_charge"]}
-    return _page(run, "list", lambda: client().v1.payment_intents.list(query), _payment)
+    return _page(run, "list", lambda: client(run).v1.payment_intents.list(query), _payment)
 
 
 def list_refunds(run: Run) -> Page:
     """The page that the run has come to."""
-    return _page(run, "list refunds", lambda: client().v1.refunds.list(_query(run)), _refund)
+    return _page(run, "list refunds", lambda: client(run).v1.refunds.list(_query(run)), _refund)
 
 
 def list_disputes(run: Run) -> Page:
     """The page that the run has come to."""
-    return _page(run, "list disputes", lambda: client().v1.disputes.list(_query(run)), _dispute)
+    return _page(run, "list disputes", lambda: client(run).v1.disputes.list(_query(run)), _dispute)
 
 
 def find_payment(run: Run, gateway_ref: str) -> Payment | None:
     """None: Stripe does not know it."""
-    get = client().v1.payment_intents.retrieve
+    get = client(run).v1.payment_intents.retrieve
     return _find(run, "retrieve", lambda: get(gateway_ref, {"expand": ["latest_charge"]}), _payment)
 
 
 def find_refund(run: Run, gateway_ref: str) -> Refund | None:
     """None: Stripe does not know it."""
-    get = client().v1.refunds.retrieve
+    get = client(run).v1.refunds.retrieve
     return _find(run, "retrieve refund", lambda: get(gateway_ref), _refund)
 
 
 def find_dispute(run: Run, gateway_ref: str) -> Dispute | None:
     """None: Stripe does not know it."""
-    get = client().v1.disputes.retrieve
+    get = client(run).v1.disputes.retrieve
     return _find(run, "retrieve dispute", lambda: get(gateway_ref), _dispute)
 
 
@@ -135,3 +136,71 @@ def _mark(thing: Any, name: str) -> UUID | None:
         return UUID(str(marks.get(name, "")))
     except ValueError:
         return None
+
+
+def list_balance(reading: Reading) -> tuple[list[Transaction], str | None]:
+    """The balance transactions at the reading's cursor, and the cursor of the next page."""
+    window = {
+        "gte": int(reading.window_from.timestamp()),
+        "lt": ceil(reading.window_to.timestamp()),
+    }
+    return _transactions(reading, reading.cursor, {"created": window})
+
+
+def list_of_payout(
+    reading: Reading, payout_ref: str, cursor: str | None
+) -> tuple[list[Transaction], str | None]:
+    """The transactions that a payout contains, page by page as list_balance."""
+    return _transactions(reading, cursor, {"payout": payout_ref})
+
+
+def _transactions(
+    reading: Reading, cursor: str | None, which: dict[str, Any]
+) -> tuple[list[Transaction], str | None]:
+    after = {"starting_after": cursor} if cursor else {}
+    query: Any = {"limit": PAGE, "expand": ["data.source"], **which, **after}
+    found = call(
+        reading,
+        "list balance",
+        lambda: client(reading).v1.balance_transactions.list(query),
+        RECONCILE,
+    )
+    rows = [_transaction(each) for each in found.data]
+    return rows, rows[-1].id if found.has_more else None
+
+
+def list_payouts(reading: Reading, since: datetime) -> list[Payout]:
+    """Payouts that were made since then."""
+    query: Any = {"limit": PAGE, "created": {"gte": int(since.timestamp())}}
+    first = client(reading).v1.payouts.list
+    return [
+        _payout(each) for each in pages(reading, "list payouts", lambda: first(query), RECONCILE)
+    ]
+
+
+def _transaction(row: stripe.BalanceTransaction) -> Transaction:
+    source: Any = row.source
+    payment = getattr(source, "payment_intent", None)
+    return Transaction(
+        id=row.id,
+        type=row.type,
+        source=_id(source),
+        payment_ref=_id(payment),
+        amount=row.amount,
+        fee=row.fee,
+        currency=row.currency.upper(),
+        made_at=_moment(row),
+        available_at=datetime.fromtimestamp(row.available_on, UTC),
+    )
+
+
+def _payout(payout: stripe.Payout) -> Payout:
+    return Payout(
+        ref=payout.id,
+        amount=payout.amount,
+        currency=payout.currency.upper(),
+        state=payout.status,
+        made_at=_moment(payout),
+        arrives_at=datetime.fromtimestamp(payout.arrival_date, UTC),
+        failure=payout.failure_code,
+    )

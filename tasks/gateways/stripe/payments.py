@@ -51,7 +51,7 @@ def authorise(progress: PaymentProgress, slot: Slot | None = None) -> PaymentOut
         made = call(
             progress,
             "create",
-            lambda: client().raw_request(
+            lambda: client(progress).raw_request(
                 "post", "/v1/payment_intents", **progress.params, idempotency_key=key
             ),
             slot=slot,
@@ -84,7 +84,9 @@ def retrieve(progress: PaymentProgress, gateway_ref: str) -> PaymentOutcome:
     intent = call(
         progress,
         "retrieve",
-        lambda: client().v1.payment_intents.retrieve(gateway_ref, {"expand": ["latest_charge"]}),
+        lambda: client(progress).v1.payment_intents.retrieve(
+            gateway_ref, {"expand": ["latest_charge"]}
+        ),
     )
     return outcome_of(intent.to_dict())
 
@@ -103,7 +105,7 @@ def find(progress: PaymentProgress) -> PaymentOutcome:
         "limit": 100,
         "expand": ["data.latest_charge"],
     }
-    for intent in pages(progress, "list", lambda: client().v1.payment_intents.list(wanted)):
+    for intent in pages(progress, "list", lambda: client(progress).v1.payment_intents.list(wanted)):
         if intent.metadata.to_dict().get("payment_id") == str(progress.payment_id):
             return outcome_of(intent.to_dict())
     raise NothingHappened
@@ -130,7 +132,7 @@ def changed(
     """
     path = f"/v1/payment_intents/{gateway_ref}/{change}"
     try:
-        made = call(progress, change, lambda: client().raw_request("post", path), slot=slot)
+        made = call(progress, change, lambda: client(progress).raw_request("post", path), slot=slot)
         return outcome_of(made.data)
     except stripe.CardError:
         pass
@@ -198,7 +200,7 @@ def facts_of(intent: dict[str, Any]) -> Facts:
 
 def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
     """The dispute's present state."""
-    found = call(case, "retrieve dispute", lambda: client().v1.disputes.retrieve(dispute_id))
+    found = call(case, "retrieve dispute", lambda: client(case).v1.disputes.retrieve(dispute_id))
     due = found.evidence_details.due_by if found.evidence_details else None
     return Dispute(
         id=found.id,

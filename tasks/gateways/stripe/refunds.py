@@ -28,7 +28,7 @@ def refund(progress: RefundProgress) -> RefundOutcome:
         made = call(
             progress,
             "refund",
-            lambda: client().v1.refunds.create(
+            lambda: client(progress).v1.refunds.create(
                 progress.params,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             ),
@@ -43,7 +43,7 @@ def refund(progress: RefundProgress) -> RefundOutcome:
 def look_at_refund(paid: OfAccount, gateway_ref: str) -> RefundOutcome:
     """The refund's present state."""
     return outcome_of(
-        call(paid, "retrieve refund", lambda: client().v1.refunds.retrieve(gateway_ref))
+        call(paid, "retrieve refund", lambda: client(paid).v1.refunds.retrieve(gateway_ref))
     )
 
 
@@ -55,7 +55,7 @@ def find(progress: RefundProgress) -> RefundOutcome:
     for each in pages(
         progress,
         "list refunds",
-        lambda: client().v1.refunds.list(
+        lambda: client(progress).v1.refunds.list(
             {"payment_intent": progress.payment_gateway_ref, "limit": 100}
         ),
     ):
