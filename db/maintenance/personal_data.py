@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from db.accounts.audit_log import audit
-from db.connections import Conn, maybe, one
+from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
 from db.runtime.settings import settings
@@ -38,6 +38,11 @@ def get_erasure(conn: Conn, account_id: int) -> dict[str, Any]:
     if row is None:
         raise NotFound
     return row
+
+
+def list_erasures(conn: Conn, starting_after: int, limit: int) -> list[dict[str, Any]]:
+    """Erasures that are postponed, as get_erasure, with account_id (as id, too)."""
+    return many(conn.execute(sql.list_erasures, {"starting_after": starting_after, "limit": limit}))
 
 
 def withdraw_erasure(conn: Conn, account_id: int) -> None:

@@ -13,6 +13,8 @@ python -m ops.console actors
 python -m ops.console reconcile --from 2030-05-01 --to 2030-05-02T12:00
 python -m ops.console audit list --organisation-id 3
 python -m ops.console audit verify
+python -m ops.console account export 7
+python -m ops.console account erase 7
 python -m ops.console jobs
 python -m ops.console secrets reseal
 
@@ -29,6 +31,7 @@ from db.accounts import api_keys
 from db.connections import transaction
 from db.durable import jobs
 from db.runtime.errors import UsherError
+from ops.console.accounts import add_account_commands
 from ops.console.arguments import line
 from ops.console.audit import add_audit_commands
 from ops.console.local_settings import use_local_settings
@@ -106,6 +109,7 @@ def read_command(arguments: list[str]) -> argparse.Namespace:
     add_dead_letter_commands(nouns)
     add_task_commands(nouns)
     add_audit_commands(nouns)
+    add_account_commands(nouns)
     parser.set_defaults(who=f"console:{user_name()}")
     add_reconcile_commands(nouns)
     add_secret_commands(nouns)

@@ -1,5 +1,7 @@
 """What is kept of a buyer is exported whole, and erased whole: also from the archive."""
 
+import json
+
 import pytest
 
 from db.accounts import audit_log
@@ -8,6 +10,7 @@ from db.maintenance import personal_data
 from db.maintenance.personal_columns import ERASED
 from tests.support.archiving import move_all
 from tests.support.personal import ADDRESS, NAME, dump, traces
+from tests.support.programs import Console
 from tests.support.world import Caller, Sale, backstage
 
 YES = {"understood": True}
@@ -163,12 +166,14 @@ def erase_due() -> int:
 
 
 def test_a_hold_and_a_place_in_a_queue_are_under_way(
-    tosca: Sale, alice: Caller, bob: Caller, conn: Conn
+    tosca: Sale, alice: Caller, bob: Caller, operator: Caller, conn: Conn
 ) -> None:
     tosca.book(alice, conn)
     assert alice.post("/v1/me/erasure", YES).json["because"] == ["booking_under_way"]
     assert tosca.join(bob).status_code == 201
     assert bob.post("/v1/me/erasure", YES).json["because"] == ["waiting_in_a_queue"]
+    waiting = {each["account_id"]: each["because"] for each in operator.get("/v1/erasures").json}
+    assert waiting == {alice.id: ["booking_under_way"], bob.id: ["waiting_in_a_queue"]}
 
 
 def test_an_erasure_that_waits_can_be_taken_back(tosca: Sale, alice: Caller, conn: Conn) -> None:
@@ -229,3 +234,16 @@ def test_an_export_of_many_bookings_comes_in_parts(
     second = alice.get(f"/v1/me/personal-data?starting_after={first['next']}").json
     both = [b["booking"]["id"] for part in (first, second) for b in part["bookings"]]
     assert (both, second["next"]) == (own, None)
+
+
+@pytest.mark.processes
+def test_the_console_exports_and_erases(zerlina: Caller, console: Console, conn: Conn) -> None:
+    is_over(conn)
+    account = str(zerlina.id)
+    document = json.loads(console("account", "export", account).stdout)
+    assert document["person"]["email"] == ADDRESS
+    assert console("account", "erase", account).stdout == "erased\n"
+    assert traces(conn) == []
+    assert console("account", "export", account).returncode != 0
+    acts = conn.execute("select actor from audit_log where action = 'account erased'").fetchall()
+    assert [act["actor"].split(":")[0] for act in acts] == ["console"]

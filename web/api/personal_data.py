@@ -152,5 +152,13 @@ def get_erasure(account_id: int) -> dict[str, Any]:
         return {"account_id": account_id} | personal_data.get_erasure(conn, account_id)
 
 
+@blp.route("/erasures")
+@operators_only
+@blp.paginated(Erasure)
+def list_erasures(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
+    """Erasures that wait, by account, and why."""
+    return personal_data.list_erasures(conn, **page)
+
+
 def _erase(conn: Conn, account_id: int) -> dict[str, Any]:
     return {"account_id": account_id} | personal_data.request_erasure(conn, account_id)

@@ -56,6 +56,11 @@ TABLE: dict[str, dict[str, str]] = {
         "api_key": "3000 per minute",
         "address": "6000 per minute",
     },
+    "personal_data": {
+        "account": "20 per hour",
+        "api_key": "600 per hour",
+        "address": "600 per hour",
+    },
     "plan_import": {"api_key": "60 per hour"},
     "event": {"event": "1000 per second", "hot_event": "10000 per second"},
     "declines": DECLINES,
@@ -82,6 +87,9 @@ CLASSES = {
     "bookings.pay_booking": "pay",
     "bookings.cancel_booking": "cancel",
     "postponements.give_back": "cancel",
+    "personal_data.export_own_data": "personal_data",
+    "personal_data.erase_own_data": "personal_data",
+    "personal_data.export_account": "personal_data",
 }
 """By endpoint; others are `read` or `change` by their method."""
 

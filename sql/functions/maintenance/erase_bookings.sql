@@ -4,6 +4,13 @@ create or replace function erase_bookings(p_account bigint) returns void
 language plpgsql set enable_seqscan = off as $$
 declare
     part record;
+    -- Two tables name a refund or a payment and no booking: what is looked for there is found first.
+    refund_ids constant uuid[] := array(
+        select r.id from bookings b join refunds r on r.event_id = b.event_id and r.booking_id = b.id
+        where b.buyer_id = p_account);
+    payment_ids constant uuid[] := array(
+        select p.id from bookings b join payments p on p.event_id = b.event_id and p.booking_id = b.id
+        where b.buyer_id = p_account);
 begin
     update emails m set state = 'skipped' from bookings b
     where b.buyer_id = p_account and m.event_id = b.event_id and m.booking_id = b.id and m.state = 'pending';
@@ -30,8 +37,12 @@ begin
     loop
         execute format('update %1$I x set (%2$s) = (
                 select %3$s from jsonb_populate_record(x, erased_values(%1$L, to_jsonb(x))) r)
-            from bookings b where b.buyer_id = $1 and %4$s', part.of_table, part.columns, part.picked,
-            part_condition(part.of_event, part.condition)) using p_account;
+            %4$s', part.of_table, part.columns, part.picked, case part.of_table
+                when 'offline_refunds' then 'where x.refund_id = any ($2)'
+                when 'offline_payments' then 'where x.payment_id = any ($3)'
+                else 'from bookings b where b.buyer_id = $1 and '
+                    || part_condition(part.of_event, part.condition) end)
+        using p_account, refund_ids, payment_ids;
     end loop;
     update receipts r set breakdown = r.breakdown || '{"reason": ""}'
     from (select event_id, id from bookings where buyer_id = p_account

@@ -8,6 +8,12 @@ SELECT CASE WHEN e.account_id IS NULL THEN 'none' WHEN e.erased_at IS NULL THEN 
     AS state, coalesce(e.because, '{}') AS because, e.requested_at, e.checked_at, e.erased_at
 FROM accounts a LEFT JOIN erasures e ON e.account_id = a.id WHERE a.id = %(account_id)s
 
+-- list_erasures --
+-- Erasures that are postponed, the oldest accounts first, after the given one.
+SELECT account_id AS id, account_id, 'postponed' AS state, because, requested_at, checked_at, erased_at
+FROM erasures WHERE erased_at IS NULL AND account_id > %(starting_after)s
+ORDER BY account_id LIMIT %(limit)s
+
 -- withdraw_erasure --
 -- Withdraws a wish that waits.
 DELETE FROM erasures WHERE account_id = %(account_id)s AND erased_at IS NULL RETURNING account_id
