@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from db.accounts import secrets
 from db.connections import Conn
 from db.maintenance import functions
+from ops.deploy import roles
 from ops.deploy.addresses import rewrite_addresses
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
@@ -44,6 +45,8 @@ def migrate(database_url: str, sql: Path = SQL) -> list[str]:
         with psycopg.connect(database_url, row_factory=dict_row) as conn:
             outdated = create_functions(conn, sql)
             sentences = drop_functions(conn, outdated)
+            if roles.have_roles(conn):
+                roles.grant_rights(conn)
         return sentences + rewrite_addresses(database_url)
 
 

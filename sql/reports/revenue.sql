@@ -8,18 +8,18 @@ with sold as (
         sum(case
             when p.back is null or p.back = 0 then b.fee_tax + i.tax
             when p.back >= p.captured then 0
-            else (booking_balance(b.event_id, b.id) ->> 'tax')::bigint end) as tax
+            else tax_left(b.event_id, b.id) end) as tax
     from bookings b
     cross join lateral (
         select sum(fee) as fee, sum(tax) as tax from booking_items
         where event_id = b.event_id and booking_id = b.id) i
     left join lateral (
-        select captured, money_back(p) as back from payments p where p.id = b.payment_id) p on true
+        select captured, money_back_of(p.event_id, p.id) as back from payments p where p.id = b.payment_id) p on true
     where b.event_id = :event_id and b.confirmed_at is not null
     group by b.currency
 ), taken as (
     select coalesce(captured_currency, currency) as currency, sum(captured) as captured,
-        sum(money_back(p)) as back, sum(coalesce((
+        sum(money_back_of(p.event_id, p.id)) as back, sum(coalesce((
             select sum(d.amount) from disputes d
             where d.payment_id = p.id and d.state = 'lost'), 0)) as disputes
     from payments p where event_id = :event_id group by 1

@@ -11,6 +11,6 @@ begin
     get diagnostics seat_count = row_count;
     insert into lanes (event_id) values (p_event);
     insert into lane_state (event_id) values (p_event);
-    execute format('create sequence entry_numbers_%s cache 1', p_event);
+    perform make_entry_numbers(p_event);
     return seat_count;
 end $$;

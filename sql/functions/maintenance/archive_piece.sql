@@ -104,6 +104,6 @@ begin
     delete from queue_endings where event_id = p_event;
     delete from lane_state where event_id = p_event;
     delete from lanes where event_id = p_event;
-    execute format('drop sequence if exists entry_numbers_%s', p_event);
+    perform drop_entry_numbers(p_event);
     update events set archived_at = clock_timestamp() where id = p_event;
 end $$;

@@ -1,5 +1,6 @@
 /* Adds a trigger against TRUNCATE to each partition: partitions do not inherit it. */
-create or replace function guard_log() returns void language plpgsql as $$
+create or replace function guard_log() returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     log_table regclass;
 begin

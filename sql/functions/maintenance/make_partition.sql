@@ -1,7 +1,8 @@
 /* Makes the partition of a month, unless it exists. It is made as a table and then attached, because that
-   takes no lock that readers or writers would wait for. The time zone is that of the bounds. */
+   takes no lock that readers or writers would wait for. The time zone is that of the bounds. It runs
+   with the rights of the schema's owner. */
 create or replace function make_partition(p_table text, p_month date) returns boolean
-language plpgsql set timezone = 'UTC' as $$
+language plpgsql security definer set search_path = public, pg_temp set timezone = 'UTC' as $$
 declare
     partition_name constant text := p_table || to_char(p_month, '_YYYYMM');
 begin
