@@ -69,12 +69,31 @@ CREATE TABLE api_keys (
     secret_sha256 bytea NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     revoked_at timestamp with time zone,
+    prefix text,
+    scopes text[] NOT NULL DEFAULT '{}'::text[],
+    networks cidr[] NOT NULL DEFAULT '{}'::cidr[],
+    expires_at timestamp with time zone,
+    used_at timestamp with time zone,
+    account_id bigint,
+    old_secret_sha256 bytea,
+    old_until timestamp with time zone,
+    old_account_id bigint,
     CONSTRAINT api_keys_pkey PRIMARY KEY (id),
+    CONSTRAINT api_keys_old_secret_sha256_key UNIQUE (old_secret_sha256),
     CONSTRAINT api_keys_secret_sha256_key UNIQUE (secret_sha256),
+    CONSTRAINT api_keys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT api_keys_old_account_id_fkey FOREIGN KEY (old_account_id) REFERENCES accounts(id),
     CONSTRAINT api_keys_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
     CONSTRAINT api_keys_check CHECK (role = 'operator'::text OR organisation_id IS NOT NULL),
-    CONSTRAINT api_keys_role_check CHECK (role = ANY (ARRAY['organiser'::text, 'operator'::text]))
+    CONSTRAINT api_keys_check1 CHECK ((old_secret_sha256 IS NULL) = (old_until IS NULL)),
+    CONSTRAINT api_keys_check2 CHECK (old_account_id IS NULL OR old_until IS NOT NULL),
+    CONSTRAINT api_keys_networks_check CHECK (cardinality(networks) <= 20),
+    CONSTRAINT api_keys_prefix_check CHECK (prefix ~ '^usk_[A-Za-z0-9_-]{8}$'::text),
+    CONSTRAINT api_keys_role_check CHECK (role = ANY (ARRAY['organiser'::text, 'manager'::text, 'finance'::text, 'box_office'::text, 'door'::text, 'analyst'::text, 'operator'::text])),
+    CONSTRAINT api_keys_scopes_check CHECK (scopes <@ ARRAY['dangerous'::text])
 );
+CREATE INDEX api_keys_account ON api_keys USING btree (account_id) WHERE revoked_at IS NULL;
+CREATE INDEX api_keys_organisation ON api_keys USING btree (organisation_id);
 
 CREATE TABLE accounts (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -218,6 +237,78 @@ CREATE TABLE mailed_codes (
 );
 CREATE INDEX mailed_codes_age ON mailed_codes USING btree (created_at);
 CREATE INDEX mailed_codes_mailbox ON mailed_codes USING btree (mailbox, created_at);
+
+CREATE TABLE memberships (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    account_id bigint NOT NULL,
+    organisation_id bigint,
+    role text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamp with time zone,
+    CONSTRAINT memberships_pkey PRIMARY KEY (id),
+    CONSTRAINT memberships_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT memberships_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT memberships_of_operators CHECK ((role = 'operator'::text) = (organisation_id IS NULL)),
+    CONSTRAINT memberships_role_check CHECK (role = ANY (ARRAY['owner'::text, 'manager'::text, 'finance'::text, 'box_office'::text, 'door'::text, 'analyst'::text, 'operator'::text]))
+);
+CREATE UNIQUE INDEX memberships_one ON memberships USING btree (account_id, organisation_id) NULLS NOT DISTINCT WHERE ended_at IS NULL;
+CREATE INDEX memberships_organisation ON memberships USING btree (organisation_id, id) WHERE ended_at IS NULL;
+
+CREATE TABLE invitations (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    organisation_id bigint,
+    account_id bigint NOT NULL,
+    role text NOT NULL,
+    inviter_id bigint,
+    code_sha256 bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamp with time zone NOT NULL DEFAULT clock_timestamp() + '7 days'::interval,
+    accepted_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    CONSTRAINT invitations_pkey PRIMARY KEY (id),
+    CONSTRAINT invitations_code_sha256_key UNIQUE (code_sha256),
+    CONSTRAINT invitations_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT invitations_inviter_id_fkey FOREIGN KEY (inviter_id) REFERENCES accounts(id),
+    CONSTRAINT invitations_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT invitations_check CHECK ((role = 'operator'::text) = (organisation_id IS NULL)),
+    CONSTRAINT invitations_check1 CHECK (accepted_at IS NULL OR ended_at IS NULL),
+    CONSTRAINT invitations_role_check CHECK (role = ANY (ARRAY['owner'::text, 'manager'::text, 'finance'::text, 'box_office'::text, 'door'::text, 'analyst'::text, 'operator'::text]))
+);
+CREATE INDEX invitations_inviter ON invitations USING btree (inviter_id) WHERE accepted_at IS NULL AND ended_at IS NULL;
+CREATE UNIQUE INDEX invitations_one_open ON invitations USING btree (account_id, organisation_id) NULLS NOT DISTINCT WHERE accepted_at IS NULL AND ended_at IS NULL;
+CREATE INDEX invitations_organisation ON invitations USING btree (organisation_id, id);
+
+CREATE TABLE second_factors (
+    account_id bigint NOT NULL,
+    confirmed_at timestamp with time zone,
+    last_step bigint NOT NULL DEFAULT 0,
+    tries smallint NOT NULL DEFAULT 0,
+    tried_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT second_factors_pkey PRIMARY KEY (account_id),
+    CONSTRAINT second_factors_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT second_factors_tries_check CHECK (tries >= 0)
+);
+
+CREATE TABLE recovery_codes (
+    account_id bigint NOT NULL,
+    code_sha256 bytea NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT recovery_codes_pkey PRIMARY KEY (account_id, code_sha256),
+    CONSTRAINT recovery_codes_account_id_fkey FOREIGN KEY (account_id) REFERENCES second_factors(account_id) ON DELETE CASCADE
+);
+
+CREATE TABLE second_factor_resets (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    account_id bigint NOT NULL,
+    requested_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    due_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT second_factor_resets_pkey PRIMARY KEY (id),
+    CONSTRAINT second_factor_resets_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id)
+);
+CREATE UNIQUE INDEX second_factor_resets_one_open ON second_factor_resets USING btree (account_id) WHERE ended_at IS NULL;
 
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */

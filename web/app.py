@@ -6,6 +6,7 @@ from db.connections import set_statement_limits
 from db.runtime.logs import configure_logs
 from web.api import (
     accounts,
+    api_keys,
     audit,
     bookings,
     dead_letters,
@@ -18,6 +19,8 @@ from web.api import (
     health,
     lanes,
     lobbies,
+    members,
+    memberships,
     offline,
     operators,
     organisations,
@@ -33,6 +36,7 @@ from web.api import (
     reports,
     reviews,
     seats,
+    second_factors,
     sessions,
     sign_in,
     streams,
@@ -41,7 +45,7 @@ from web.api import (
 )
 from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
-from web.pages import payment_result
+from web.pages import invitation, payment_result
 from web.pages import sign_in as sign_in_page
 from web.queue import board
 from web.support import ended_tokens, headers, metrics, openapi, rate_limits
@@ -57,6 +61,10 @@ NOUNS = (
     organisations,
     gateway_accounts,
     payouts,
+    api_keys,
+    members,
+    memberships,
+    second_factors,
     venues,
     events,
     seats,
@@ -112,6 +120,7 @@ def create_app() -> Flask:
     app.register_blueprint(health.blp)
     app.register_blueprint(payment_result.blp)
     app.register_blueprint(sign_in_page.blp)
+    app.register_blueprint(invitation.blp)
     serve_fast_path(app, served)
     fast_path.serve_fast_path(app)
     rate_limits.trust_proxies(app)

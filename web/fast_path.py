@@ -156,7 +156,8 @@ def get_board(asked: Asked) -> Answer | None:
 def get_event(asked: Asked) -> Answer | None:
     event = asked.kept.events.peek(asked.event_id)
     has_key = token_in(asked.header("AUTHORIZATION")).startswith(api_keys.PREFIX)
-    if event is None or has_key or asked.has_query():
+    is_public = not (has_key or asked.header("USHER_ORGANISATION"))
+    if event is None or not is_public or asked.has_query():
         return None
     asked.take()
     return Answer(event.document())

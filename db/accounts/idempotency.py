@@ -15,6 +15,9 @@ from db.runtime.errors import Conflict, InvalidRequest
 
 sql = load("accounts/idempotency")
 
+NOT_KEPT = 409
+"""The status of an answer that held a secret, and of its repetition."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -34,7 +37,7 @@ class Request:
 def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
     """Find status and body of the earlier answer. The key is locked until the transaction ends.
 
-    Errors: Conflict in_flight; InvalidRequest key_reused.
+    Errors: Conflict in_flight, already_answered; InvalidRequest key_reused.
     """
     values = vars(request)
     # Not a plain insert: it would wait for the other request and keep a connection meanwhile.
@@ -46,6 +49,9 @@ def find_answer(conn: Conn, request: Request) -> tuple[int, Any] | None:
     if bytes(row["request_sha256"]) != request.sha256:
         message = "This Idempotency-Key was used for another request before."
         raise InvalidRequest(message, reason="key_reused")
+    if row["status"] == NOT_KEPT:
+        message = "This was done and answered; the answer held a secret, which was not kept."
+        raise Conflict(message, "already_answered")
     return row["status"], row["response"]
 
 
@@ -53,3 +59,8 @@ def keep_answer(conn: Conn, request: Request, status: int, response: Any) -> Non
     """Keep the answer, in the transaction of the request's effect."""
     values = {**vars(request), "status": status, "response": Jsonb(response)}
     conn.execute(sql.keep_answer, values)
+
+
+def note_answer(conn: Conn, request: Request) -> None:
+    """Note that the request was answered, without the answer, which holds a secret."""
+    keep_answer(conn, request, NOT_KEPT, {})

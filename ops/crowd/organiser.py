@@ -9,7 +9,7 @@ import psycopg
 import requests
 from psycopg.rows import dict_row
 
-from db.accounts.api_keys import add_key, add_organisation
+from db.accounts.api_keys import EVERYTHING, add_key, add_organisation
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def new_api_key(database_url: str) -> str:
     """Add an organisation and return an organiser's key for it."""
     with psycopg.connect(database_url, row_factory=dict_row) as conn:
         organisation = add_organisation(conn, "Usher's demo")
-        return add_key(conn, "organiser", "demo", organisation)
+        return add_key(conn, "organiser", "demo", organisation, EVERYTHING)
 
 
 def put_on_sale(

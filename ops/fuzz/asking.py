@@ -29,6 +29,10 @@ VENUE_PLANS = "/v1/venues/{venue_id}/plans"
 VERSIONS = "/v1/plans/{plan_id}/versions"
 LETTER = "/v1/dead-letters/{letter_id}"
 RISK = "/v1/organisations/{organisation_id}/risk"
+API_KEYS = "/v1/organisations/{organisation_id}/api-keys"
+API_KEY = API_KEYS + "/{key_id}"
+MEMBER = "/v1/organisations/{organisation_id}/members/{membership_id}"
+INVITATIONS = "/v1/organisations/{organisation_id}/invitations"
 PASSWORD = "correct horse battery"
 Json = dict[str, Any]
 
@@ -77,6 +81,7 @@ def lasting_ids(world: World) -> Ids:
     """Of what no request uses up."""
     return {
         "organisation_id": world.organisation,
+        "membership_id": world.membership,
         "venue_id": world.venue,
         "plan_id": world.plan,
         "version_id": world.version,
@@ -112,6 +117,31 @@ def add_token(world: World) -> Asked:
 def change_organisation(world: World) -> Asked:
     changes = [{"name": "Opera"}, {"address": "Lindenallee 1\nBerlin"}, {"vat_id": "DE 123456789"}]
     return Asked({"organisation_id": world.organisation}, world.dice.choice(changes))
+
+
+@asks(f"GET {API_KEYS}", f"POST {API_KEYS}")
+def add_api_key(world: World) -> Asked:
+    role = world.dice.choice(["organiser", "finance", "door"])
+    return Asked({"organisation_id": world.organisation}, {"name": "Gate", "role": role})
+
+
+@asks(f"GET {API_KEY}", f"DELETE {API_KEY}", f"POST {API_KEY}/rotation")
+def change_api_key(world: World) -> Asked:
+    ids = {"organisation_id": world.organisation, "key_id": world.key_to_spare()}
+    return Asked(ids, {"overlap_seconds": 60})
+
+
+@asks(f"GET {MEMBER}", f"PATCH {MEMBER}", f"DELETE {MEMBER}")
+def change_member(world: World) -> Asked:
+    ids = {"organisation_id": world.organisation, "membership_id": world.add_member()}
+    return Asked(ids, {"role": world.dice.choice(["finance", "door"])})
+
+
+@asks(f"GET {INVITATIONS}", f"POST {INVITATIONS}", f"DELETE {INVITATIONS}/{{invitation_id}}")
+def invite_member(world: World) -> Asked:
+    ids = {"organisation_id": world.organisation, "invitation_id": world.invite()}
+    body = {"email": f"staff-{uuid4().hex}@usher.example", "role": "analyst"}
+    return Asked(ids, body, known=("email",))
 
 
 # Venues and plans

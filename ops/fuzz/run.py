@@ -260,12 +260,12 @@ class Credentials:
 
 
 def is_fault(failure: Failure, role: str) -> bool:
-    """Whether a failed check says something. Deleting a booking or an entry of the queue ends it,
-    and its buyer can still read it. What was made can be read by those whom it is for; what a
+    """Whether a failed check says something. Deleting a booking, an entry of a queue or a key ends
+    it, and who had it can still read it. What was made can be read by those whom it is for; what a
     resource has below it, such as the queue of a draft, may come later."""
     ended = ("/bookings/{booking_id}", "/queue/{entry_id}")
     if isinstance(failure, UseAfterFree):
-        return not str(failure.operation).endswith(ended)
+        return not str(failure.operation).endswith((*ended, "/api-keys/{key_id}"))
     if isinstance(failure, EnsureResourceAvailability):
         path = failure.not_available_with.split()[1]
         made = failure.created_with.split()[1]

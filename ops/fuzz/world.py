@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
-from db.accounts import accounts, api_keys, sessions
+from db.accounts import accounts, api_keys, invitations, sessions
+from db.accounts.api_keys import EVERYTHING, NewKey
 from db.bookings import bookings
 from db.catalogue import events, plan_imports, plans, venues
 from db.catalogue.plan_imports import Wanted
@@ -86,10 +87,11 @@ class World:
         self.organisation = api_keys.add_organisation(conn, "Opera")
         self.rival = api_keys.add_organisation(conn, "Circus")
         self.keys = {
-            "organisation": api_keys.add_key(conn, "organiser", "opera", self.organisation),
-            "other organisation": api_keys.add_key(conn, "organiser", "circus", self.rival),
-            "operator": api_keys.add_key(conn, "operator", "fuzz", None),
+            "organisation": self._add_key("organiser", self.organisation),
+            "other organisation": self._add_key("organiser", self.rival),
+            "operator": self._add_key("operator", None),
         }
+        self.membership = self.add_member("owner")
         self.venue = int(self._add_venue()["id"])
         self.plan = self._add_plan("Small hall")
         self.version = self.add_version()
@@ -107,6 +109,28 @@ class World:
         self.letter = self.dead_letter()
         self.reconciliation = self._reconcile()
         self._write_history()
+
+    def _add_key(self, role: str, organisation_id: int | None) -> str:
+        return api_keys.add_key(self.conn, role, "fuzz", organisation_id, EVERYTHING)
+
+    def add_member(self, role: str = "door") -> int:
+        """The id of a membership in the organisation."""
+        member = self.add_buyer().id
+        query = """
+            insert into memberships (account_id, organisation_id, role) values (%s, %s, %s)
+            returning id"""
+        return int(one(self.conn.execute(query, [member, self.organisation, role]))["id"])
+
+    def invite(self) -> int:
+        """The id of an invitation into the organisation."""
+        email = f"staff-{uuid4().hex}@usher.example"
+        with self.conn.transaction():
+            return invitations.invite(self.conn, self.organisation, email, "door")
+
+    def key_to_spare(self) -> int:
+        """The id of a key of the organisation that no request comes with."""
+        wanted = NewKey("door", "fuzz")
+        return api_keys.create_key(self.conn, self.organisation, wanted)[0]
 
     # The catalogue
 

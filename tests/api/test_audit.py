@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from db.accounts import audit_log
+from db.accounts.api_keys import NewKey, create_key
 from db.connections import Conn, one
 from tests.support.document import Document, Operation
 from tests.support.every_object import EveryObject
+from tests.support.staff import sign_in_staff
 from tests.support.theatre import stage_every_state
 from tests.support.world import Answer, Caller, Sale, event_fields, in_hours, small_hall
 
@@ -215,6 +217,20 @@ class Staged:
             )
         )
         return f"{path}/refunds/{refund['id']}/paid", {"how": "in cash"}
+
+    def rotateApiKey(self) -> tuple[str, Any]:
+        with self.conn.transaction():
+            key, _ = create_key(self.conn, self.sale.opera.id, NewKey("door", "gate"))
+        return f"/v1/organisations/{self.sale.opera.id}/api-keys/{key}/rotation", None
+
+    def resetMemberFactor(self) -> tuple[str, Any]:
+        who = sign_in_staff(self.sale.opera.client.application, "door", self.sale.opera.id, "zoe")
+        query = "insert into second_factors (account_id, confirmed_at) values (%s, now())"
+        self.conn.execute(query, [who.id])
+        query = "select id from memberships where account_id = %s"
+        member = one(self.conn.execute(query, [who.id]))["id"]
+        path = f"/v1/organisations/{self.sale.opera.id}/members/{member}"
+        return f"{path}/second-factor-reset", None
 
     def letter(self) -> int:
         query = """

@@ -13,12 +13,16 @@ from tests.support.document import Document
 from tests.support.world import Answer, Caller, Sale, backstage
 
 NOT_EXECUTED = {
+    "acceptInvitation": "needs the code of a mail",
+    "changeMember": "needs a member",
+    "confirmSecondFactor": "needs a code of an app",
     "decideReview": "needs a payment that the gateway authorised",
     "discardDeadLetter": "needs a task that was given up",
     "eraseAccount": "needs an account that is no longer used",
     "eraseOwnData": "the buyer goes on",
     "expectTotal": "needs an entry that said what it expects",
     "dismissFraudWarning": "needs a card's issuer that warns",
+    "giveSecondFactor": "needs a code of an app",
     "givePublicValue": "needs a lobby that has closed",
     "markRefundPaid": "needs the worker to take the refund first",
     "moveEvent": "needs a second version of the plan",
@@ -59,6 +63,11 @@ def set_up(script: Script, opera: Caller) -> None:
     """The organisation: a hall, a plan, an event on sale."""
     script.ids["organisation_id"] = opera.id
     script.call(opera, "changeOrganisation")
+    script.ids["key_id"] = script.call(opera, "addApiKey").json["id"]
+    script.call(opera, "rotateApiKey")
+    script.call(opera, "inviteMember")
+    for name in ("getApiKey", "revokeApiKey"):
+        script.call(opera, name)
     script.ids["venue_id"] = script.call(opera, "addVenue").json["id"]
     plan = script.call(opera, "addPlan").json
     script.ids |= {"plan_id": plan["id"], "version_id": plan["version_id"]}

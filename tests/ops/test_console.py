@@ -32,7 +32,20 @@ def test_a_key_is_made_listed_and_revoked(console: Console) -> None:
     assert "revoked" in console("api-key", "list").stdout
     again = console("api-key", "revoke", "1")
     assert again.returncode != 0
-    assert "no key 1" in again.stderr
+    assert "was revoked" in again.stderr
+    assert "no key 9" in console("api-key", "revoke", "9").stderr
+
+
+def test_a_key_is_rotated_and_can_be_limited(console: Console) -> None:
+    limits = ("--dangerous", "--network", "192.0.2.0/24", "--days", "30")
+    first = console(*CREATE, "--new-organisation", "Opera", *limits).stdout.strip()
+    second = console("api-key", "rotate", "1", "--overlap-hours", "1").stdout.strip()
+    listed = console("api-key", "list").stdout
+    assert second != first
+    assert second[:12] in listed
+    assert first[:12] not in listed
+    assert "dangerous, 192.0.2.0/24, the key before it is good until" in listed
+    assert "expires" in listed
 
 
 def test_an_organisers_key_belongs_to_an_organisation(console: Console) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from db.accounts.rights import OF_KEYS
 from db.maintenance.reports import report_names
 from tests.structure.references import ROOT
 from web.support import enumerations as e
@@ -43,6 +44,19 @@ def test_an_enumeration_is_that_of_its_column(column: str) -> None:
     assert set(re.findall(r"'([^']+)'", check[1])) == set(COLUMNS[column].words)
 
 
+def test_roles_of_keys_are_those_of_the_rights() -> None:
+    check = re.search(r"CONSTRAINT api_keys_role_check CHECK \((.*)\),?\n", SCHEMA)
+    assert check
+    assert set(re.findall(r"'([^']+)'", check[1])) == set(OF_KEYS)
+
+
+@pytest.mark.parametrize("table", ["memberships", "invitations"])
+def test_roles_of_people_are_those_of_the_rights(table: str) -> None:
+    check = re.search(rf"CONSTRAINT {table}_role_check CHECK \((.*)\),?\n", SCHEMA)
+    assert check
+    assert set(re.findall(r"'([^']+)'", check[1])) == set(e.MEMBER_ROLE.words)
+
+
 def test_tickets_are_on_hold_besides_what_their_table_says() -> None:
     assert "tickets_state_check CHECK (state = ANY (ARRAY['valid'::text, 'void'::text]))" in SCHEMA
     assert set(e.TICKET_STATE.words) == {"valid", "void", "on_hold"}
@@ -72,7 +86,7 @@ def raised() -> Iterator[str]:
                 given = [keyword.value for keyword in node.keywords if keyword.arg == "reason"]
                 if node.func.id == "Conflict":
                     given += node.args[1:2]
-                if node.func.id in ("Conflict", "InvalidRequest", "TooManyTries"):
+                if node.func.id in ("Conflict", "InvalidRequest", "NotAllowed", "TooManyTries"):
                     yield from (
                         value.value
                         for value in given

@@ -4,6 +4,7 @@ The opera has an event on sale whose best seats alice has paid, one of them refu
 a lobby, and one that was cancelled. bob and the circus have nothing.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +13,18 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 
+from db.accounts import api_keys, invitations
+from db.accounts.api_keys import EVERYTHING, NewKey
+from db.accounts.rights import OF_KEYS, OF_STAFF
 from db.catalogue import plan_imports
 from db.catalogue.plan_imports import Wanted
-from db.connections import Conn, one
+from db.connections import Conn, one, transaction
+from tests.support.staff import sign_in_staff
 from tests.support.world import Caller, Sale, backstage, in_hours, path_of, sign_up
 from web.support.signing import sign
 
+KEYS = frozenset({"api_key", "operator_key"})
+STAFF = frozenset({"staff", "buyer"})
 LETTER = """
     insert into dead_letters (task_id, actor, queue, args, event_id, reason, claims, errors,
         created_at)
@@ -35,11 +42,14 @@ SESSION = """
 @dataclass(frozen=True)
 class Role:
     """Somebody who calls. schemes: those of the document that the token is of; empty: of none.
-    owns: whether the objects of these paths are the caller's; None: all objects are."""
+    owns: whether the objects of these paths are the caller's; None: all objects are. name: that of
+    a role in db/accounts/rights.py; is_confirmed: whether dangerous acts are allowed."""
 
     caller: Caller
     schemes: frozenset[str]
     owns: bool | None = False
+    name: str = ""
+    is_confirmed: bool = True
 
 
 @dataclass
@@ -59,6 +69,12 @@ class EveryObject:
         for name, value in ids.items():
             path = path.replace("{" + name + "}", str(value))
         return path
+
+    def fill_missing(self, path: str) -> str:
+        """The path to a thing that does not exist, in the last of those that do."""
+        name = re.findall(r"\{(\w+_id)\}", path)[-1]
+        missing = uuid4() if isinstance(self.ids[name], UUID | str) else 10**9
+        return self.fill(path.replace("{" + name + "}", str(missing)))
 
 
 @pytest.fixture
@@ -94,6 +110,9 @@ def every_object(
         "import_id": add_import(conn, tosca),
         "organisation_id": opera.id,
         "account_id": sign_up(app.test_client(), "donna").id,
+        "key_id": api_keys.create_key(conn, opera.id, NewKey("door", "gate"))[0],
+        "membership_id": add_member(app, conn, opera),
+        "invitation_id": invitations.invite(conn, opera.id, "zoe@example.org", "door"),
         "booking_id": booking,
         "entry_id": joined["id"],
         "ticket_id": second["id"],
@@ -148,8 +167,51 @@ def everybody(
         **{name: Role(Caller(alice.client, token), nothing) for name, token in wrong.items()},
         "the queue ticket": Role(ticket, tickets, owns=True),
         "another buyer": Role(bob, frozenset({"buyer"})),
-        "another organisation": Role(circus, frozenset({"api_key"})),
+        "another organisation": Role(circus, KEYS, name="organiser"),
+        **keys_of(circus, owns=False),
+        **staff_of(circus, owns=False),
         "the buyer": Role(alice, frozenset({"buyer"}), owns=True),
-        "the organisation": Role(opera, frozenset({"api_key"}), owns=True),
-        "an operator": Role(operator, frozenset({"api_key", "operator_key"}), owns=None),
+        **keys_of(opera, owns=True),
+        **staff_of(opera, owns=True),
+        "an operator without a key": operator_in_person(operator),
+        "the organisation": Role(opera, KEYS, owns=True, name="organiser"),
+        "an operator": Role(operator, KEYS, owns=None, name="operator"),
     }
+
+
+def add_member(app: Flask, conn: Conn, opera: Caller) -> int:
+    """A member of the opera who does nothing here, and may be removed."""
+    who = sign_in_staff(app, "door", opera.id, "first")
+    query = "select id from memberships where account_id = %s"
+    return int(one(conn.execute(query, [who.id]))["id"])
+
+
+def staff_of(seller: Caller, *, owns: bool) -> dict[str, Role]:
+    """A person of each role, and an owner without a second factor, and with one of long ago."""
+    found = {}
+    app = seller.client.application
+    for name in OF_STAFF:
+        who = sign_in_staff(app, name, seller.id)
+        found[f"{name} in person of {seller.id}"] = Role(who, STAFF, owns, name)
+    for told, age in (("without a factor", None), ("with an old factor", 601)):
+        who = sign_in_staff(app, "owner", seller.id, told, factor_age=age)
+        name = "owner" if age else ""
+        found[f"owner {told} of {seller.id}"] = Role(who, STAFF, owns, name, is_confirmed=False)
+    return found
+
+
+def operator_in_person(operator: Caller) -> Role:
+    who = sign_in_staff(operator.client.application, "operator", None)
+    return Role(who, STAFF, owns=None, name="operator")
+
+
+def keys_of(seller: Caller, *, owns: bool) -> dict[str, Role]:
+    """A key of each role in an organisation, and one that may do nothing dangerous."""
+    found = {}
+    for name in sorted(set(OF_KEYS) - {"operator"}):
+        scopes = () if name == "organiser" else EVERYTHING
+        with transaction() as conn:
+            key = api_keys.add_key(conn, name, "tests", seller.id, scopes)
+        role = Role(Caller(seller.client, key), KEYS, owns, name, is_confirmed=bool(scopes))
+        found[f"{name} of {seller.id}"] = role
+    return found

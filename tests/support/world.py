@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from db.accounts import api_keys
+from db.accounts.api_keys import EVERYTHING
 from db.connections import (
     Conn,
     close_own_connection,
@@ -192,7 +193,7 @@ def charlie(app: Flask) -> Caller:
 def seller(app: Flask, role: str, organisation: str | None) -> Caller:
     with transaction() as conn:
         organisation_id = api_keys.add_organisation(conn, organisation) if organisation else None
-        key = api_keys.add_key(conn, role, "tests", organisation_id)
+        key = api_keys.add_key(conn, role, "tests", organisation_id, EVERYTHING)
     return Caller(app.test_client(), key, organisation_id or 0)
 
 

@@ -7,8 +7,8 @@ from marshmallow import fields
 from db.accounts import audit_log
 from db.accounts.organisations import get_organisation
 from db.connections import Conn
-from web.support.auth import caller, operators_only, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import Answer, QueryInteger, StrictInteger, Text
 from web.support.pages import Page
 
@@ -54,7 +54,7 @@ class Act(Answer):
 
 
 @blp.route("/audit")
-@operators_only
+@needs("platform_audit.read")
 @blp.paginated(Act, AuditPage, reads="audit log read")
 def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Acts of all organisations and of operators, latest first."""
@@ -62,7 +62,7 @@ def list_audit_log(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @blp.route("/organisations/<id:organisation_id>/audit")
-@organisations_only
+@needs("audit.read")
 @blp.paginated(Act, AuditPage, reads="audit log read")
 def list_acts(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Acts of an organisation, and of operators in it, latest first."""

@@ -7,8 +7,8 @@ from marshmallow import fields, post_load
 from db.accounts.audit_log import audit
 from db.connections import Conn, transaction
 from db.durable import dead_letters
-from web.support.auth import caller, operators_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import ATTEMPT_KIND, LETTER_FILTER, RETRY_OUTCOME
 from web.support.fields import Answer, Line, OneOf, QueryInteger, Schema, StrictInteger, Text
 from web.support.pages import Page
@@ -159,7 +159,7 @@ class Discard(Schema):
 
 
 @blp.route(LETTERS)
-@operators_only
+@needs("dead_letters.read")
 @blp.paginated(Letter, LetterPage, reads="dead letters read")
 def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Dead letters, latest first."""
@@ -169,7 +169,7 @@ def list_dead_letters(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>")
-@operators_only
+@needs("dead_letters.read")
 @blp.response(200, LetterInFull)
 def get_dead_letter(letter_id: int) -> dict[str, Any]:
     """A dead letter with every attempt and the worker that made it."""
@@ -180,7 +180,7 @@ def get_dead_letter(letter_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>/retry", methods=["POST"])
-@operators_only
+@needs("dead_letters.write")
 @blp.response(200, Retried)
 @blp.conflicts("already_resolved", "cannot_be_retried")
 def retry_dead_letter(letter_id: int) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def retry_dead_letter(letter_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{LETTERS}/retry", methods=["POST"])
-@operators_only
+@needs("dead_letters.write")
 @blp.arguments(ManyToRetry, example={"actor": "send_email", "limit": 50})
 @blp.response(200, ManyRetried)
 def retry_dead_letters(given: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def retry_dead_letters(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route(f"{LETTERS}/<id:letter_id>/discard", methods=["POST"])
-@operators_only
+@needs("dead_letters.write")
 @blp.arguments(Discard, example={"reason": "The mailbox is gone; we called the buyer."})
 @blp.response(200, LetterInFull)
 @blp.conflicts("already_resolved", "unfinished")

@@ -7,8 +7,8 @@ from marshmallow import fields
 
 from db.connections import Conn
 from db.payments import disputes
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import BOOKING_STATE, DISPUTE_STATE
 from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger, Text
 from web.support.pages import Page
@@ -76,7 +76,7 @@ class Released(Answer):
 
 
 @blp.route("/bookings/<uuid:booking_id>/release", methods=["POST"])
-@organisations_only
+@needs("reviews.decide")
 @blp.arguments(Release, example={"reason": "We called the buyer."})
 @blp.idempotent(Released)
 @blp.conflicts("disputed", "not_frozen")
@@ -88,7 +88,7 @@ def dismiss_fraud_warning(
 
 
 @blp.route("/disputes")
-@organisations_only
+@needs("disputes.read")
 @blp.paginated(Dispute, DisputePage)
 def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's disputes, latest first. A booking is frozen until its dispute is decided."""
@@ -96,7 +96,7 @@ def list_disputes(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[
 
 
 @blp.route("/fraud-warnings")
-@organisations_only
+@needs("disputes.read")
 @blp.paginated(FraudWarning, DisputePage)
 def list_fraud_warnings(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's fraud warnings by card issuers, latest first. A booking is frozen until its

@@ -10,8 +10,8 @@ from db.catalogue import events
 from db.connections import Conn, transaction
 from db.mail import emails
 from db.runtime.errors import Conflict
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import MAIL_STATE, MAIL_TEMPLATE
 from web.support.fields import Answer, Email, OneOf, Schema
 from web.support.pages import PageByUUID
@@ -75,7 +75,7 @@ class CorrectedAddress(CurrentAddress, MailsOnTheirWay):
 
 
 @blp.route("/emails-in-trouble")
-@organisations_only
+@needs("mails.read")
 @blp.paginated(RefusedMail, PageByUUID, reads="refused mails read")
 def list_refused_mails(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Mails to buyers of the event that did not arrive, latest first."""
@@ -84,7 +84,7 @@ def list_refused_mails(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 
 
 @blp.route(f"{BOOKING}/address")
-@organisations_only
+@needs("addresses.read")
 @blp.response(200, CurrentAddress)
 def get_booking_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """Where the mails of a booking go."""
@@ -97,7 +97,7 @@ def get_booking_address(event_id: int, booking_id: UUID) -> dict[str, Any]:
 
 
 @blp.route(f"{BOOKING}/address", methods=["PUT"])
-@organisations_only
+@needs("addresses.write")
 @blp.arguments(Address, example={"email": "ana.lima@example.org"})
 @blp.response(200, CorrectedAddress)
 def correct_booking_address(
@@ -114,7 +114,7 @@ def correct_booking_address(
 
 
 @blp.route(f"{BOOKING}/emails", methods=["POST"])
-@organisations_only
+@needs("mails.resend")
 @blp.idempotent(MailsOnTheirWay, 202)
 @blp.conflicts("nothing_to_send")
 def resend_mails(conn: Conn, event_id: int, booking_id: UUID) -> dict[str, Any]:

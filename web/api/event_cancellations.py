@@ -6,8 +6,8 @@ from marshmallow import fields
 
 from db.connections import Conn, autocommit
 from db.payments import event_cancellations
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import Answer, Line, Schema, StrictBoolean, StrictInteger
 
 blp = Blueprint(
@@ -50,7 +50,7 @@ class Cancellation(Answer):
 
 
 @blp.route("/cancel", methods=["POST"])
-@organisations_only
+@needs("events.cancel")
 @blp.arguments(NewCancellation, example={"reason": "The tenor is ill.", "with_fees": True})
 @blp.idempotent(Cancellation, 202)
 @blp.conflicts("already_cancelled", "archived", "suspended")
@@ -60,7 +60,7 @@ def cancel_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, 
 
 
 @blp.route("/cancellation")
-@organisations_only
+@needs("refunds.read")
 @blp.response(200, Cancellation)
 def get_cancellation(event_id: int) -> dict[str, Any]:
     """The progress of cancelling and refunding."""

@@ -11,8 +11,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
-from web.support.auth import caller, caller_if_any, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, caller_if_any, needs
 from web.support.dumping import compile_dump, to_json
 from web.support.enumerations import EVENT_STATE, METHOD
 from web.support.fields import (
@@ -275,7 +275,7 @@ NEW_EVENT = {
 
 
 @blp.route("", methods=["POST"])
-@organisations_only
+@needs("events.write")
 @blp.arguments(NewEvent, example=NEW_EVENT)
 @blp.idempotent(Event, key_required=False)
 def add_event(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
@@ -293,11 +293,11 @@ def list_events(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
 
 
 @blp.route("/<id:event_id>")
-@blp.doc(security=[{}, {"api_key": []}])
+@blp.doc(security=[{}, {"api_key": []}, {"staff": []}])
 @blp.response(200, Event)
 def get_event(event_id: int) -> Any:
     """An event with its prices; a draft is only shown to its organiser."""
-    organisation = caller_if_any()
+    organisation = caller_if_any("events.read")
     if organisation is None:
         return Response(public_events().get(event_id).document(), mimetype="application/json")
     with autocommit() as conn:
@@ -351,7 +351,7 @@ def forget_changed(answer: Response) -> Response:
 
 
 @blp.route("/<id:event_id>", methods=["PATCH"])
-@organisations_only
+@needs("events.write")
 @blp.arguments(
     EventChanges,
     example={
@@ -387,7 +387,7 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:event_id>", methods=["DELETE"])
-@organisations_only
+@needs("events.write")
 @blp.response(204)
 @blp.conflicts("not_a_draft")
 def delete_draft(event_id: int) -> None:
@@ -397,7 +397,7 @@ def delete_draft(event_id: int) -> None:
 
 
 @blp.route("/<id:event_id>/plan-version", methods=["POST"])
-@organisations_only
+@needs("events.write")
 @blp.arguments(NewPlanVersion, example={"plan_version_id": 2})
 @blp.response(200, Event)
 @blp.conflicts("cancelled", "archived", "categories_differ", "seats_gone")
@@ -410,7 +410,7 @@ def move_event(given: dict[str, int], event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:event_id>/open", methods=["POST"])
-@organisations_only
+@needs("events.write")
 @blp.response(200, Event)
 @blp.conflicts(
     "cancelled",
@@ -434,7 +434,7 @@ def open_event(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:event_id>/close", methods=["POST"])
-@organisations_only
+@needs("events.write")
 @blp.response(200, Event)
 @blp.conflicts("not_on_sale")
 def close_event(event_id: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from db.connections import Conn, autocommit, transaction
 from db.payments import merchants
 from db.runtime.errors import NotAllowed, NotFound
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import (
     ACCOUNT_ACCESS,
     ACCOUNT_MODE,
@@ -133,7 +133,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("")
-@organisations_only
+@needs("gateway_accounts.read")
 @blp.paginated(GatewayAccount)
 def list_gateway_accounts(
     conn: Conn, page: dict[str, Any], organisation_id: int
@@ -144,7 +144,7 @@ def list_gateway_accounts(
 
 
 @blp.route("/<id:account_id>")
-@organisations_only
+@needs("gateway_accounts.read")
 @blp.response(200, GatewayAccount)
 def get_gateway_account(organisation_id: int, account_id: int) -> dict[str, Any]:
     """One account at the gateway."""
@@ -153,7 +153,7 @@ def get_gateway_account(organisation_id: int, account_id: int) -> dict[str, Any]
 
 
 @blp.route("", methods=["POST"])
-@organisations_only
+@needs("gateway_accounts.write")
 @blp.arguments(NewAccount, example={"api_key": "sk_test_of_the_opera_1"})
 @blp.idempotent(GatewayAccount, status=202)
 @blp.conflicts("connected_already", "no_encryption_keys")
@@ -168,7 +168,7 @@ def add_gateway_account(conn: Conn, given: dict[str, Any], organisation_id: int)
 
 
 @blp.route("/<id:account_id>/key", methods=["PUT"])
-@organisations_only
+@needs("gateway_accounts.write")
 @blp.arguments(NewKey, example={"api_key": "sk_test_of_the_opera_2"})
 @blp.response(202, GatewayAccount)
 @blp.conflicts("no_own_keys", "other_mode", "no_encryption_keys")
@@ -185,7 +185,7 @@ def offer_gateway_key(
 
 
 @blp.route("/<id:account_id>/check", methods=["POST"])
-@organisations_only
+@needs("gateway_accounts.check")
 @blp.response(202, GatewayAccount)
 def check_gateway_account(organisation_id: int, account_id: int) -> dict[str, Any]:
     """Ask the gateway again whether the account can be used, for example after it was connected
@@ -195,7 +195,7 @@ def check_gateway_account(organisation_id: int, account_id: int) -> dict[str, An
 
 
 @blp.route("/<id:account_id>/webhook-secret", methods=["PUT"])
-@organisations_only
+@needs("gateway_accounts.write")
 @blp.arguments(NewSecret, example={"secret": "whsec_of_the_opera_1"})
 @blp.response(200, GatewayAccount)
 @blp.conflicts("no_own_keys", "no_encryption_keys")

@@ -7,8 +7,8 @@ from marshmallow import fields, validate
 from db.catalogue import events
 from db.connections import Conn, transaction
 from db.runtime.errors import NotAllowed
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import Answer, Schema, StrictInteger, StrictNumber, Text, unique
 
 blp = Blueprint(
@@ -84,7 +84,7 @@ class SeatList(Schema):
 
 
 @blp.route("/pause", methods=["POST"])
-@organisations_only
+@needs("sales.write")
 @blp.response(200, Lane)
 @blp.conflicts("not_opened")
 def pause_sale(event_id: int) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def pause_sale(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/resume", methods=["POST"])
-@organisations_only
+@needs("sales.write")
 @blp.response(200, Lane)
 @blp.conflicts("not_opened")
 def resume_sale(event_id: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def resume_sale(event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/lane", methods=["PATCH"])
-@organisations_only
+@needs("sales.write")
 @blp.arguments(LaneFields, example={"weight": 2, "in_flight_cap": 400, "admission_rate": None})
 @blp.response(200, Lane)
 @blp.conflicts("not_opened")
@@ -115,7 +115,7 @@ def change_lane(given: dict[str, Any], event_id: int) -> dict[str, Any]:
 
 
 @blp.route("/changes")
-@organisations_only
+@needs("events.read")
 @blp.paginated(Change, reads="changes read")
 def list_sale_changes(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
     """Changes of the sale, latest first: pause, weight, caps, rate, state."""
@@ -128,7 +128,7 @@ def _change_lane(event_id: int, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("/blocks", methods=["POST"])
-@organisations_only
+@needs("seats.block")
 @blp.arguments(SeatList, example={"seats": ["B-5"]})
 @blp.response(204)
 @blp.conflicts("not_opened", "seats_taken")
@@ -139,7 +139,7 @@ def block_seats(given: dict[str, Any], event_id: int) -> None:
 
 
 @blp.route("/blocks", methods=["DELETE"])
-@organisations_only
+@needs("seats.block")
 @blp.arguments(SeatList, example={"seats": ["B-5"]})
 @blp.response(204)
 @blp.conflicts("not_opened", "seats_taken")

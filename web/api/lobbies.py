@@ -8,8 +8,8 @@ from marshmallow import fields
 
 from db.connections import autocommit, transaction
 from db.queue import lobbies
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import LOBBY_STATE
 from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger, Timestamp
 from web.support.snapshots import Snapshots
@@ -122,7 +122,7 @@ def _with_verdict(lobby: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("", methods=["PUT"])
-@organisations_only
+@needs("sales.write")
 @blp.arguments(
     LobbyFields,
     example={
@@ -150,7 +150,7 @@ def get_lobby(event_id: int) -> tuple[dict[str, Any], int, dict[str, str]]:
 
 
 @blp.route("/draw", methods=["POST"])
-@organisations_only
+@needs("sales.write")
 @blp.arguments(PublicValue, example={"public_value": "7-13-20-31-44-48"})
 @blp.response(202, Lobby)
 @blp.conflicts("no_public_source", "not_closed", "value_given")

@@ -16,8 +16,8 @@ from db.runtime.settings import settings
 from web.api.bookings import BOOKING_CONFLICTS, Booking
 from web.api.refunds import Refund, Settlement
 from web.api.wishes import SeatsWish
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import BOOKING_STATE, PAYMENT_STATE
 from web.support.fields import Answer, Email, Line, Name, OneOf, Schema, StrictInteger, Text
 from web.support.pages import PageByUUID
@@ -96,7 +96,7 @@ class CounterBooking(SeatsWish):
 
 
 @blp.route("/counter-bookings", methods=["POST"])
-@organisations_only
+@needs("counter.sell")
 @blp.arguments(
     CounterBooking,
     example={
@@ -126,7 +126,7 @@ def book_at_counter(conn: Conn, given: dict[str, Any], event_id: int) -> dict[st
 
 
 @blp.route("/offline-payments")
-@organisations_only
+@needs("counter.read")
 @blp.paginated(OfflinePayment, OfflinePage, reads="offline payments read")
 def list_offline_payments(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings that are paid offline, latest first; `code` finds one."""
@@ -134,7 +134,7 @@ def list_offline_payments(conn: Conn, page: dict[str, Any], event_id: int) -> li
 
 
 @blp.route(f"{BOOKING}/payment/paid", methods=["POST"])
-@organisations_only
+@needs("counter.sell")
 @blp.arguments(
     Receipt, example={"reference": "cash desk 2, 118", "amount": 10600, "currency": "EUR"}
 )
@@ -148,7 +148,7 @@ def mark_booking_paid(
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/paid", methods=["POST"])
-@organisations_only
+@needs("refunds.write")
 @blp.arguments(Settlement, example={"how": "in cash, at the box office"})
 @blp.response(202, Refund)
 @blp.conflicts("not_offline", "not_pending", "suspended")

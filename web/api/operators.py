@@ -8,8 +8,8 @@ from db.connections import Conn
 from db.durable import outbox
 from db.mail import emails
 from db.payments import payments
-from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
+from web.support.callers import needs
 from web.support.enumerations import (
     BOOKING_STATE,
     MAIL_FILTER,
@@ -134,7 +134,7 @@ class Mail(Answer):
 
 
 @blp.route("/tasks")
-@operators_only
+@needs("tasks.read")
 @blp.paginated(Task, TaskPage)
 def list_tasks(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Durable tasks that are not done, the oldest first."""
@@ -142,7 +142,7 @@ def list_tasks(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @blp.route("/payments-in-doubt")
-@operators_only
+@needs("payments.read")
 @blp.paginated(Doubt, DoubtPage)
 def list_payments_in_doubt(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Payments whose outcome at the gateway has not been known for longer than it should take;
@@ -151,7 +151,7 @@ def list_payments_in_doubt(conn: Conn, page: dict[str, Any]) -> list[dict[str, A
 
 
 @blp.route("/emails-in-trouble")
-@operators_only
+@needs("platform_mails.read")
 @blp.paginated(Mail, MailPage, reads="refused mails read")
 def list_unsent_mails(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """E-mails that were refused or are not sent yet, latest first."""

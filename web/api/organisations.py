@@ -8,8 +8,8 @@ from db.accounts import organisations
 from db.catalogue import events
 from db.connections import Conn, autocommit, transaction
 from web.api.events import EventPage, EventSummary
-from web.support.auth import caller, operators_only, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import (
     Answer,
     Line,
@@ -72,7 +72,7 @@ class Suspension(Schema):
 
 
 @blp.route("")
-@organisations_only
+@needs("organisation.read")
 @blp.response(200, Organisation)
 def get_organisation(organisation_id: int) -> dict[str, Any]:
     """Your organisation and its settings."""
@@ -81,7 +81,7 @@ def get_organisation(organisation_id: int) -> dict[str, Any]:
 
 
 @blp.route("/events")
-@organisations_only
+@needs("events.read")
 @blp.paginated(EventSummary, EventPage)
 def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Your organisation's events, drafts, closed and cancelled ones among them."""
@@ -89,7 +89,7 @@ def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> l
 
 
 @blp.route("", methods=["PATCH"])
-@organisations_only
+@needs("organisation.write")
 @blp.arguments(
     OrganisationFields,
     example={
@@ -106,7 +106,7 @@ def change_organisation(given: dict[str, Any], organisation_id: int) -> dict[str
 
 
 @blp.route("/suspension", methods=["PUT"])
-@operators_only
+@needs("organisations.suspend")
 @blp.arguments(Suspension, example={"reason": "Buyers report events that do not take place"})
 @blp.response(200, Organisation)
 def suspend_organisation(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def suspend_organisation(given: dict[str, Any], organisation_id: int) -> dict[st
 
 
 @blp.route("/suspension", methods=["DELETE"])
-@operators_only
+@needs("organisations.suspend")
 @blp.response(200, Organisation)
 def lift_suspension(organisation_id: int) -> dict[str, Any]:
     """Lift a suspension: the organisation's sales go on."""

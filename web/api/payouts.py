@@ -7,8 +7,8 @@ from marshmallow import fields
 from db.connections import Conn, autocommit
 from db.payments import payouts
 from web.api.gateway_accounts import own
-from web.support.auth import organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import needs
 from web.support.enumerations import PAYOUT_STATE
 from web.support.fields import Answer, OneOf, Schema, StrictInteger, Timestamp
 
@@ -58,7 +58,7 @@ class Fees(Answer):
 
 
 @blp.route("/payouts")
-@organisations_only
+@needs("payouts.read")
 @blp.paginated(Payout)
 def list_payouts(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Payouts of the organisation's own accounts, latest first. They are read every hour. Those of
@@ -67,7 +67,7 @@ def list_payouts(conn: Conn, page: dict[str, Any], organisation_id: int) -> list
 
 
 @blp.route("/gateway-fees")
-@organisations_only
+@needs("payouts.read")
 @blp.arguments(Window, location="query")
 @blp.response(200, Fees(many=True))
 def sum_gateway_fees(window: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ from marshmallow import fields, validate
 
 from db.connections import Conn, autocommit, transaction
 from db.maintenance import personal_data
-from web.support.auth import buyer, buyer_id, buyers_only, caller, operators_only
+from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import ERASURE_REASON, ERASURE_STATE
 from web.support.fields import Answer, OneOf, Schema, StrictBoolean, StrictInteger
 
@@ -124,7 +125,7 @@ def withdraw_own_erasure() -> None:
 
 
 @blp.route(f"{OF_ACCOUNT}/personal-data")
-@operators_only
+@needs("personal_data.read")
 @blp.arguments(ExportQuery, location="query")
 @blp.response(200, Export)
 def export_account(query: dict[str, Any], account_id: int) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def export_account(query: dict[str, Any], account_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{OF_ACCOUNT}/erasure", methods=["POST"])
-@operators_only
+@needs("personal_data.erase")
 @blp.arguments(Decision, example={"understood": True})
 @blp.response(202, Erasure)
 def erase_account(given: dict[str, Any], account_id: int) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def erase_account(given: dict[str, Any], account_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{OF_ACCOUNT}/erasure")
-@operators_only
+@needs("personal_data.read")
 @blp.response(200, Erasure)
 def get_erasure(account_id: int) -> dict[str, Any]:
     """The erasure of a person's data."""
@@ -153,7 +154,7 @@ def get_erasure(account_id: int) -> dict[str, Any]:
 
 
 @blp.route("/erasures")
-@operators_only
+@needs("personal_data.read")
 @blp.paginated(Erasure)
 def list_erasures(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """Erasures that wait, by account, and why."""

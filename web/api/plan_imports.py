@@ -9,8 +9,8 @@ from db.catalogue import plan_imports, plans
 from db.catalogue.plan_imports import Wanted
 from db.catalogue.seating import PlanError, find_excess
 from db.connections import Conn, autocommit, transaction
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import IMPORT_STATE
 from web.support.errors import describe_problem, in_body
 from web.support.fields import Answer, OneOf, StrictInteger
@@ -73,7 +73,7 @@ class PlanImport(PlanImportSummary):
 
 
 @blp.route("/plan-imports/<id:import_id>")
-@organisations_only
+@needs("plans.read")
 @blp.response(200, PlanImport)
 def get_plan_import(import_id: int) -> dict[str, Any]:
     """The progress of an import, and then what came of it."""
@@ -82,7 +82,7 @@ def get_plan_import(import_id: int) -> dict[str, Any]:
 
 
 @blp.route("/venues/<id:venue_id>/plan-imports")
-@organisations_only
+@needs("plans.read")
 @blp.paginated(PlanImportSummary)
 def list_plan_imports(conn: Conn, page: dict[str, int], venue_id: int) -> list[dict[str, Any]]:
     """The imports of large plans of the last 30 days, the latest first."""

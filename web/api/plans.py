@@ -17,8 +17,8 @@ from db.catalogue.seating import MAX_BYTES, Plan, read_plan
 from db.connections import Conn, autocommit, transaction
 from db.runtime.errors import Busy
 from web.api.plan_imports import PlanImport, import_later
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import FOCAL_SOURCE, PICTURE, PLAN_WARNING
 from web.support.fields import Answer, Name, OneOf, QueryBoolean, Schema, StrictInteger
 from web.support.idempotency import KEY_HEADER, answer_once
@@ -292,7 +292,7 @@ PLAN_BODY = {
 
 
 @blp.route("/venues/<id:venue_id>/plans", methods=["POST"])
-@organisations_only
+@needs("plans.write")
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(PlanQuery, location="query")
 @blp.response(201, PlanVersion)
@@ -326,7 +326,7 @@ def _import_plan(
 
 
 @blp.route("/venues/<id:venue_id>/plans")
-@organisations_only
+@needs("plans.read")
 @blp.paginated(PlanSummary)
 def list_plans(conn: Conn, page: dict[str, int], venue_id: int) -> list[dict[str, Any]]:
     """The plans of a venue."""
@@ -334,7 +334,7 @@ def list_plans(conn: Conn, page: dict[str, int], venue_id: int) -> list[dict[str
 
 
 @blp.route("/plans/<id:plan_id>")
-@organisations_only
+@needs("plans.read")
 @blp.response(200, PlanSummary)
 def get_plan(plan_id: int) -> dict[str, Any]:
     """A plan with its latest version."""
@@ -343,7 +343,7 @@ def get_plan(plan_id: int) -> dict[str, Any]:
 
 
 @blp.route("/plans/<id:plan_id>/versions", methods=["POST"])
-@organisations_only
+@needs("plans.write")
 @blp.doc(requestBody=PLAN_BODY, parameters=[KEY_HEADER])
 @blp.arguments(VersionQuery, location="query")
 @blp.response(201, PlanVersion)
@@ -379,7 +379,7 @@ def _import_version(
 
 
 @blp.route("/plans/<id:plan_id>/versions")
-@organisations_only
+@needs("plans.read")
 @blp.paginated(VersionSummary)
 def list_plan_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[dict[str, Any]]:
     """The versions of a plan, the first one first."""
@@ -387,7 +387,7 @@ def list_plan_versions(conn: Conn, page: dict[str, int], plan_id: int) -> list[d
 
 
 @blp.route("/plans/<id:plan_id>/versions/<id:version_id>")
-@organisations_only
+@needs("plans.read")
 @blp.response(200, PlanVersion)
 def get_plan_version(plan_id: int, version_id: int) -> dict[str, Any]:
     """A version of a plan with what was understood of it."""
@@ -399,7 +399,7 @@ SVG = {"type": "string", "description": "SVG"}
 
 
 @blp.route("/plans/<id:plan_id>/versions/<id:version_id>/picture")
-@organisations_only
+@needs("plans.read")
 @blp.arguments(PictureQuery, location="query")
 @blp.response(200, SVG, content_type="image/svg+xml")
 def draw_plan_version(query: dict[str, Any], plan_id: int, version_id: int) -> Response:
@@ -411,7 +411,7 @@ def draw_plan_version(query: dict[str, Any], plan_id: int, version_id: int) -> R
 
 
 @blp.route("/plan-preview", methods=["POST"])
-@organisations_only
+@needs("plans.write")
 @blp.arguments(PreviewQuery, location="query")
 @blp.doc(requestBody=PLAN_BODY)
 @blp.response(200, SVG, content_type="image/svg+xml")

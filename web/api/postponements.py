@@ -11,8 +11,9 @@ from db.connections import Conn
 from db.payments import postponements
 from db.payments.postponements import Postponement as Asked
 from web.api.bookings import BOOKING, Booking
-from web.support.auth import buyer_id, buyers_only, caller, organisations_only
+from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import Answer, Line, Schema, StrictInteger, Timestamp, TimeZone
 
 blp = Blueprint("postponements", __name__, url_prefix="/v1", description="Postponing an event")
@@ -80,7 +81,7 @@ class Postponement(Answer):
 
 
 @blp.route(f"{EVENT}/postponements", methods=["POST"])
-@organisations_only
+@needs("events.postpone")
 @blp.arguments(
     NewPostponement,
     example={
@@ -98,7 +99,7 @@ def postpone_event(conn: Conn, given: Asked, event_id: int) -> dict[str, Any]:
 
 
 @blp.route(f"{EVENT}/postponements")
-@organisations_only
+@needs("events.read")
 @blp.paginated(Postponement)
 def list_postponements(conn: Conn, page: dict[str, int], event_id: int) -> list[dict[str, Any]]:
     """The postponements of an event, the latest first, with how many buyers were told, keep their

@@ -9,8 +9,9 @@ from db.connections import Conn, autocommit
 from db.payments import receipts
 from db.runtime.errors import InvalidRequest
 from web.api.bookings import BOOKING, Breakdown
-from web.support.auth import buyer_id, buyers_only, caller, organisations_only
+from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import RECEIPT_KIND, RECEIPT_LINE
 from web.support.fields import Answer, OneOf, QueryInteger, StrictInteger
 from web.support.pages import Page
@@ -97,7 +98,7 @@ def list_booking_receipts(event_id: int, booking_id: UUID) -> list[dict[str, Any
 
 
 @blp.route("/receipts")
-@organisations_only
+@needs("receipts.read")
 @blp.paginated(IssuedReceipt, ReceiptsPage, reads="receipts read")
 def list_receipts(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """The documents of your organisation, in number order."""

@@ -6,8 +6,8 @@ from marshmallow import fields
 
 from db.connections import Conn, autocommit
 from db.payments import reconciliations
-from web.support.auth import operators_only
 from web.support.blueprint import Blueprint
+from web.support.callers import needs
 from web.support.enumerations import RUN_CAUSE, RUN_PHASE, RUN_STATE
 from web.support.fields import Answer, OneOf, StrictInteger
 from web.support.pages import Page
@@ -94,7 +94,7 @@ class DifferencePage(Page):
 
 
 @blp.route("")
-@operators_only
+@needs("reconciliations.read")
 @blp.paginated(Reconciliation)
 def list_reconciliations(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """Runs, latest first."""
@@ -102,7 +102,7 @@ def list_reconciliations(conn: Conn, page: dict[str, int]) -> list[dict[str, Any
 
 
 @blp.route("/<id:reconciliation_id>")
-@operators_only
+@needs("reconciliations.read")
 @blp.response(200, Reconciliation)
 def get_reconciliation(reconciliation_id: int) -> dict[str, Any]:
     """One run and its progress."""
@@ -111,7 +111,7 @@ def get_reconciliation(reconciliation_id: int) -> dict[str, Any]:
 
 
 @blp.route("/<id:reconciliation_id>/differences")
-@operators_only
+@needs("reconciliations.read")
 @blp.paginated(Difference, DifferencePage)
 def list_differences_of_run(
     conn: Conn, page: dict[str, Any], reconciliation_id: int
@@ -121,7 +121,7 @@ def list_differences_of_run(
 
 
 @blp.route("/differences")
-@operators_only
+@needs("reconciliations.read")
 @blp.paginated(Difference, DifferencePage)
 def list_differences(conn: Conn, page: dict[str, Any]) -> list[dict[str, Any]]:
     """Differences of all runs, latest first."""

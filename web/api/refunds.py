@@ -9,8 +9,8 @@ from db.accounts.audit_log import audit
 from db.connections import Conn, transaction
 from db.payments import refunds
 from web.api.wishes import MOST_SEATS
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import BOOKING_STATE, REFUND_CAUSE, REFUND_STATE
 from web.support.fields import Answer, Line, OneOf, Schema, StrictBoolean, StrictInteger
 from web.support.pages import PageByUUID
@@ -126,7 +126,7 @@ class BookingBalance(Answer):
 
 
 @blp.route(f"{BOOKING}/refunds", methods=["POST"])
-@organisations_only
+@needs("refunds.write")
 @blp.arguments(NewRefund, example={"reason": "The buyer is ill", "with_fees": True, "resell": True})
 @blp.idempotent(RefundAnswer)
 @blp.conflicts("disputed", "more_than_captured", "not_confirmed", "suspended")
@@ -138,7 +138,7 @@ def request_refund(
 
 
 @blp.route(f"{BOOKING}/refunds")
-@organisations_only
+@needs("refunds.read")
 @blp.response(200, BookingBalance)
 def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
     """A booking's refunds, latest first, and its balance."""
@@ -149,7 +149,7 @@ def list_refunds(event_id: int, booking_id: UUID) -> dict[str, Any]:
 
 
 @blp.route("/refunds")
-@organisations_only
+@needs("refunds.read")
 @blp.paginated(Refund, RefundPage, reads="refunds read")
 def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """An event's refunds, latest first; with owed=true only those that buyers are still owed."""
@@ -157,7 +157,7 @@ def list_event_refunds(conn: Conn, page: dict[str, Any], event_id: int) -> list[
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/retry", methods=["POST"])
-@organisations_only
+@needs("refunds.write")
 @blp.idempotent(Refund)
 @blp.conflicts("more_than_captured", "not_owed", "suspended")
 def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def retry_refund(conn: Conn, event_id: int, booking_id: UUID, refund_id: UUID) -
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/settlement", methods=["PUT"])
-@organisations_only
+@needs("refunds.write")
 @blp.arguments(Settlement, example={"how": "by bank transfer on 3 May"})
 @blp.response(200, Refund)
 @blp.conflicts("more_than_captured", "not_owed", "suspended")

@@ -7,8 +7,8 @@ from flask import jsonify
 from db.catalogue import events
 from db.connections import transaction
 from db.maintenance import reports
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint, parameter
+from web.support.callers import caller, needs
 from web.support.enumerations import REPORT
 
 blp = Blueprint("reports", __name__, url_prefix="/v1/events", description="Reports")
@@ -26,7 +26,7 @@ ROWS = {
 
 
 @blp.route("/<id:event_id>/reports/<name>", parameters=[parameter("name", REPORT, "the report")])
-@organisations_only
+@needs("reports.read")
 @blp.response(200, ROWS)
 @blp.conflicts("archived")
 def get_report(event_id: int, name: str) -> Any:

@@ -7,8 +7,8 @@ from marshmallow import fields
 
 from db.connections import Conn, autocommit, transaction
 from db.payments import reviews
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint, parameter
+from web.support.callers import caller, needs
 from web.support.enumerations import BOOKING_STATE, DECISION, REVIEW_RULE, RULE_ACTION
 from web.support.fields import Answer, Line, OneOf, Schema, StrictInteger
 from web.support.pages import PageByUUID
@@ -132,7 +132,7 @@ class Risk(RiskFields, Answer):
 
 
 @blp.route(f"{EVENT}/reviews")
-@organisations_only
+@needs("reviews.read")
 @blp.paginated(Review, PageByUUID, reads="reviews read")
 def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
     """Bookings whose payment is in review, the next time limit first."""
@@ -140,7 +140,7 @@ def list_reviews(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[s
 
 
 @blp.route(f"{EVENT}/bookings/<uuid:booking_id>/review", methods=["POST"])
-@organisations_only
+@needs("reviews.decide")
 @blp.arguments(Decision, example={"decision": "approve", "reason": "A school class."})
 @blp.idempotent(Decided)
 @blp.conflicts("not_in_review", "other_payment")
@@ -152,7 +152,7 @@ def decide_review(
 
 
 @blp.route(RISK)
-@organisations_only
+@needs("reviews.read")
 @blp.response(200, Risk)
 def get_review_rules(organisation_id: int) -> dict[str, Any]:
     """The review rules of an organisation."""
@@ -161,7 +161,7 @@ def get_review_rules(organisation_id: int) -> dict[str, Any]:
 
 
 @blp.route(RISK, methods=["PATCH"])
-@organisations_only
+@needs("reviews.configure")
 @blp.arguments(RiskFields, example={"review_seconds": 7200, "review_ends": "approve"})
 @blp.response(200, Risk)
 def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def change_review_rules(given: dict[str, Any], organisation_id: int) -> dict[str
 @blp.route(
     f"{RISK}/rules/<name>", methods=["PUT"], parameters=[parameter("name", REVIEW_RULE, "the rule")]
 )
-@organisations_only
+@needs("reviews.configure")
 @blp.arguments(RuleFields, example={"window_seconds": 86400, "most": 6, "action": "review"})
 @blp.response(200, Risk)
 def set_review_rule(given: dict[str, Any], organisation_id: int, name: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from marshmallow import fields
 from db.catalogue import venues
 from db.connections import Conn
 from db.runtime.errors import InvalidRequest
-from web.support.auth import caller, organisations_only
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.fields import Answer, Name, Schema, StrictInteger, TimeZone
 
 blp = Blueprint("venues", __name__, url_prefix="/v1", description="Venues")
@@ -36,7 +36,7 @@ class Venue(Answer):
 
 
 @blp.route("/venues", methods=["POST"])
-@organisations_only
+@needs("venues.write")
 @blp.arguments(NewVenue, example={"name": "Opera", "city": "Berlin", "time_zone": "Europe/Berlin"})
 @blp.idempotent(Venue, key_required=False)
 def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def add_venue(conn: Conn, given: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("/venues")
-@organisations_only
+@needs("venues.read")
 @blp.paginated(Venue)
 def list_venues(conn: Conn, page: dict[str, int]) -> list[dict[str, Any]]:
     """The venues of your organisation."""

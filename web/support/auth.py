@@ -1,5 +1,5 @@
-"""Authentication: people by a session's token, which is checked without the database, servers by an
-API key."""
+"""Authentication of people, by a session's token that is checked without the database. Who acts for
+an organisation: web/support/callers.py."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -8,11 +8,10 @@ from typing import Any, cast
 from wsgiref.types import WSGIEnvironment
 
 import jwt
-import structlog
 from flask import Response, after_this_request, g, request
 
 from db.accounts import api_keys, sessions
-from db.accounts.api_keys import Caller
+from db.accounts.callers import Caller
 from db.accounts.sessions import OpenSession
 from db.connections import autocommit
 from db.runtime.errors import NotAllowed, NotSignedIn
@@ -25,7 +24,7 @@ from web.support.cookies import (
     set_cookie,
 )
 from web.support.ended_tokens import EndedTokens, current_ended_tokens
-from web.support.rate_limits import spend_account, spend_api_key
+from web.support.rate_limits import spend_account
 from web.support.sessions import (
     Session,
     describe_agent,
@@ -78,20 +77,24 @@ def bearer(missing: str | None = None) -> str:
     return token
 
 
-NEEDS_KEY = "This needs an API key as the bearer token: operators make them with the console."
-
-
 def people_only(view: View) -> View:
     """Require a person's session: see session()."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        found = find_session()
-        g.session = found
-        spend_account(found.account_id, verified=found.verified)
+        identify_person()
         return view(*args, **kwargs)
 
     return document_security(guarded, {"buyer": []}, {"session_cookie": []})
+
+
+def identify_person() -> Session:
+    """The session of the person who asks, whose request is counted: see session(). Errors:
+    NotSignedIn, NotAllowed."""
+    found = find_session()
+    g.session = found
+    spend_account(found.account_id, verified=found.verified)
+    return found
 
 
 def find_session() -> Session:
@@ -165,59 +168,12 @@ def buyers_only(view: View) -> View:
     return people_only(guarded)
 
 
-def organisations_only(view: View) -> View:
-    """Require an organiser's or operator's API key: see caller()."""
-
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = bearer(NEEDS_KEY)
-        if not token.startswith(api_keys.PREFIX):
-            raise NotAllowed("Only an organiser's API key can do this.")
-        g.caller = _find_caller(token)
-        spend_api_key(g.caller.id)
-        return view(*args, **kwargs)
-
-    return document_security(guarded, {"api_key": []})
-
-
-def operators_only(view: View) -> View:
-    """Require an operator's API key: see caller()."""
-
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        if caller().scope is not None:
-            raise NotAllowed("Only an operator's API key can do this.")
-        return view(*args, **kwargs)
-
-    return document_security(organisations_only(guarded), {"operator_key": []})
-
-
-def _find_caller(key: str) -> Caller:
-    with autocommit() as conn:
-        found = api_keys.find_caller(conn, key)
-    if found is None:
-        raise NotSignedIn("This API key is wrong or was revoked.")
-    structlog.contextvars.bind_contextvars(caller=found.name)
-    return found
-
-
 def document_security(view: View, *ways: dict[str, list[str]]) -> View:
     """Name the ways to sign a request in the OpenAPI document: one of them has to be given."""
     doc = deepcopy(getattr(view, "_apidoc", {}))
     doc.setdefault("manual_doc", {})["security"] = list(ways)
     view._apidoc = doc  # type: ignore[attr-defined]
     return view
-
-
-def caller() -> Caller:
-    """The API key's owner, behind organisations_only."""
-    return cast(Caller, g.caller)
-
-
-def caller_if_any() -> Caller | None:
-    """The API key's owner, if a key was given, on public routes."""
-    token = token_in(request.headers.get("Authorization", ""))
-    return _find_caller(token) if token.startswith(api_keys.PREFIX) else None
 
 
 def session() -> Session:
@@ -241,5 +197,5 @@ def buyer() -> str:
 
 
 def acting() -> str:
-    """The acting principal as role and id, behind buyers_only or organisations_only."""
-    return caller().name if "caller" in g else buyer()
+    """The acting principal as role and id, behind buyers_only or needs()."""
+    return cast(Caller, g.caller).name if "caller" in g else buyer()

@@ -58,17 +58,26 @@ class Blueprint(SmorestBlueprint):
         return super().arguments(schema(), **options)
 
     def idempotent(
-        self, answer: type[Schema], status: int = 201, *, key_required: bool = True
+        self,
+        answer: type[Schema],
+        status: int = 201,
+        *,
+        key_required: bool = True,
+        holds_secret: bool = False,
     ) -> Callable[[View], View]:
         """Wrap a view that takes a connection in a transaction and returns its result. A repeated
-        request with the same Idempotency-Key changes nothing and gets the same answer.
+        request with the same Idempotency-Key changes nothing and gets the same answer; one that
+        holds a secret is not kept, and its repetition gets 409.
         """
         header = idempotency.KEY_HEADER | ({"required": True} if key_required else {})
 
         def decorate(view: View) -> View:
-            once = idempotency.idempotent(view, answer(), status, key_required=key_required)
+            once = idempotency.idempotent(
+                view, answer(), status, key_required=key_required, holds_secret=holds_secret
+            )
             documented = self.doc(parameters=[header])(self.response(status, answer)(once))
-            return self.conflicts("in_flight")(documented)
+            reasons = ["in_flight", "already_answered"] if holds_secret else ["in_flight"]
+            return self.conflicts(*reasons)(documented)
 
         return decorate
 

@@ -2,7 +2,8 @@
 it is written."""
 
 import hmac
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from flask import request
 
@@ -54,6 +55,16 @@ def forwarded_address(header: str, peer: str, proxies: int) -> str:
 def client() -> str:
     """The network of the client of this request; ProxyFix has read X-Forwarded-For."""
     return network_of(request.remote_addr or "")
+
+
+def is_within(given: str | None, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address, as proxies write it, is in one of the networks."""
+    try:
+        address = ip_address(_without_port((given or "").strip()))
+    except ValueError:
+        return False
+    inside = _ipv4_inside(address) if isinstance(address, IPv6Address) else None
+    return any(found in network for network in networks for found in (address, inside) if found)
 
 
 def client_hash() -> bytes | None:

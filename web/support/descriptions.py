@@ -55,13 +55,28 @@ SCHEMES: dict[str, Any] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "usk_…",
-        "description": "An API key of an organisation, for what it owns, or an operator's.",
+        "description": "An API key of an organisation, for what its role "
+        "may (x-right), or an operator's.",
     },
     "operator_key": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "usk_…",
         "description": "An operator's API key.",
+    },
+    "staff": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The token of a member's session. With several memberships the header "
+        "Usher-Organisation names one. Roles that need a second factor are open where it was "
+        "given (POST /v1/me/second-factor/check); what is dangerous, for ten minutes after it.",
+    },
+    "staff_cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": NAME,
+        "description": "The same session in a browser: see session_cookie.",
     },
     "gateway_signature": {
         "type": "apiKey",
@@ -84,6 +99,9 @@ PATHS = {
     "version_id": "the id of the plan's version (`version_id`), not its number",
     "organisation_id": "the organisation's id",
     "session_id": "the session's id",
+    "key_id": "the API key's id",
+    "membership_id": "the membership's id",
+    "invitation_id": "the invitation's id",
     "letter_id": "the dead letter's id",
     "reconciliation_id": "the run's id",
 }

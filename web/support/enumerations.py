@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 from zoneinfo import available_timezones
 
+from db.accounts.rights import OF_KEYS, OF_STAFF, OPERATOR, ROLES
 from db.presentation.gateway_words import FAILURES
 
 
@@ -355,6 +356,8 @@ MAIL_TEMPLATE = Enumeration(
         "money_returned": "an unexpected payment goes back",
         "frozen": "the tickets are on hold",
         "unfrozen": "the tickets are valid again",
+        "invited": "an invitation into an organisation",
+        "factor_reset": "a second factor will be reset",
         "dispute_lost": "the dispute has ended, and the tickets are void",
     },
 )
@@ -422,3 +425,6 @@ REPORT = Enumeration(
         "waits": "how long entries waited, by their outcome",
     },
 )
+KEY_ROLE = Enumeration("ApiKeyRole", {role: ROLES[role] for role in OF_KEYS if role != OPERATOR})
+STAFF_ROLE = Enumeration("StaffRole", {role: ROLES[role] for role in OF_STAFF})
+MEMBER_ROLE = Enumeration("MemberRole", {role: ROLES[role] for role in (*OF_STAFF, OPERATOR)})

@@ -60,7 +60,12 @@ def fingerprint(asked: Any) -> bytes:
 
 
 def idempotent(
-    view: Callable[..., Any], schema: Schema, status: int, *, key_required: bool
+    view: Callable[..., Any],
+    schema: Schema,
+    status: int,
+    *,
+    key_required: bool,
+    holds_secret: bool = False,
 ) -> Callable[..., Response]:
     """Call view(conn, …) in a transaction, unless the request was answered before."""
 
@@ -70,7 +75,12 @@ def idempotent(
             required_key()
         return retried(
             lambda conn: answer_once(
-                conn, given, lambda: view(conn, *given, **path), schema, status
+                conn,
+                given,
+                lambda: view(conn, *given, **path),
+                schema,
+                status,
+                holds_secret=holds_secret,
             ),
             acting(),
         )
@@ -84,10 +94,14 @@ def answer_once(
     work: Callable[[], Any],
     schema: Schema,
     status: int = 201,
+    *,
+    holds_secret: bool = False,
 ) -> Response:
-    """Do the work and answer with its result in `schema`, or repeat the earlier answer.
+    """Do the work and answer with its result in `schema`, or repeat the earlier answer. One that
+    holds a secret is not kept.
 
-    conn: in the transaction of the work. Errors: Conflict in_flight, InvalidRequest key_reused.
+    conn: in the transaction of the work. Errors: Conflict in_flight, already_answered;
+    InvalidRequest key_reused.
     """
     key = given_key()
     if key is None:
@@ -98,7 +112,10 @@ def answer_once(
         answer.headers["Idempotent-Replayed"] = "true"
         return answer
     body = schema.dump(work())
-    idempotency.keep_answer(conn, wanted, status, body)
+    if holds_secret:
+        idempotency.note_answer(conn, wanted)
+    else:
+        idempotency.keep_answer(conn, wanted, status, body)
     return _answer(body, status)
 
 

@@ -10,7 +10,8 @@ from marshmallow import fields
 
 from db.accounts.audit_log import audit
 from db.connections import Conn, autocommit, transaction
-from web.support.auth import acting, caller
+from web.support.auth import acting
+from web.support.callers import caller
 from web.support.fields import QueryInteger, Schema
 
 MAX_LIMIT = 100

@@ -12,6 +12,10 @@ begin
     perform end_sessions(p_account);
     update sessions set name = 'erased' where account_id = p_account;
     delete from mailed_codes where account_id = p_account;
+    delete from second_factors where account_id = p_account;
+    delete from sealed_secrets where purpose = 'totp_seed' and owner = p_account::text;
+    update invitations set ended_at = clock_timestamp()
+    where account_id = p_account and accepted_at is null and ended_at is null;
     delete from audit_personal where account_id = p_account;
     delete from account_keys where account_id = p_account;
 end $$;

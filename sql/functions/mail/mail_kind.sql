@@ -3,6 +3,6 @@
 create or replace function mail_kind(p_template text) returns text language sql immutable as $$
     select case
         when p_template = 'sign_in' then 'code'
-        when p_template in ('held', 'expired', 'cancelled', 'in_review') then 'notice'
+        when p_template in ('held', 'expired', 'cancelled', 'in_review', 'invited') then 'notice'
         else 'needed' end
 $$;

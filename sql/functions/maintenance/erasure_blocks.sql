@@ -3,6 +3,8 @@
 create or replace function erasure_blocks(p_account bigint) returns text[]
 language sql stable set enable_seqscan = off as $$
     select array_remove(array[
+        case when exists (select from memberships where account_id = p_account and ended_at is null)
+            then 'member' end,
         case when exists (select from bookings b where b.buyer_id = p_account
             and (b.state = 'held' or booking_is_under_way(b.state))) then 'booking_under_way' end,
         case when exists (select from events e join entries n on n.event_id = e.id and n.buyer_id = p_account

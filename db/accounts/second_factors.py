@@ -1,0 +1,186 @@
+"""Second factors: an app that makes codes (TOTP), and recovery codes for when it is lost.
+
+The seed is sealed. It opens in the process that checks a code, and nothing else can be done with
+it.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+import pyotp
+
+from db.accounts.audit_log import audit
+from db.accounts.secrets import find_secret, forget_secret, keep_secret
+from db.connections import Conn, maybe, one
+from db.queries import load
+from db.runtime.errors import Conflict, InvalidRequest, NotAllowed, TooManyTries
+from db.runtime.sealing import Place, open_to_verify
+
+sql = load("accounts/second_factors")
+
+ISSUER = "Usher"
+DIGITS = re.compile("[0-9]{6}")
+STEP = 30  # seconds
+EITHER_SIDE = 1
+"""How many steps the person's clock may be ahead or behind."""
+MOST_TRIES = 10
+"""Codes that may be tried in 15 minutes: with 3 of a million right, an attacker who has the session
+needs years."""
+CODES = 10
+RESET_DELAY = 86400  # seconds
+"""How long the owner of a factor has to object to its reset."""
+
+
+def get_factor(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Return {confirmed_at, recovery_codes, reset_at}; confirmed_at None: none is in use."""
+    return one(conn.execute(sql.get_factor, {"account_id": account_id}))
+
+
+def begin_factor(conn: Conn, account_id: int, name: str) -> dict[str, str]:
+    """Draw a seed; return {seed, uri}. name: what the app calls the account. One whose reset is due
+    is replaced. Errors: Conflict second_factor_exists, no_encryption_keys."""
+    conn.execute(sql.forget_reset_factor, {"account_id": account_id})
+    if maybe(conn.execute(sql.begin_factor, {"account_id": account_id})) is None:
+        message = "There is a second factor: give it and remove it, or have it reset."
+        raise Conflict(message, "second_factor_exists")
+    seed = pyotp.random_base32()
+    keep_secret(conn, _place(account_id), seed)
+    totp = pyotp.TOTP(seed, name=name, issuer=ISSUER)
+    return {"seed": seed, "uri": totp.provisioning_uri()}
+
+
+def count_try(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Count a code that is tried, in a transaction of its own before it is checked; return
+    {last_step, confirmed_at}. Errors: Conflict no_second_factor; TooManyTries."""
+    row = maybe(conn.execute(sql.count_try, {"account_id": account_id}))
+    if row is None:
+        raise _none()
+    if row["tries"] > MOST_TRIES:
+        raise TooManyTries("Too many wrong codes: try again later.", retry_after=900)
+    return row
+
+
+def confirm_factor(conn: Conn, account_id: int, session_id: int, code: str) -> list[str]:
+    """Begin to use a factor, by its first code; return recovery codes, which cannot be shown again.
+    Errors: Conflict second_factor_exists; InvalidRequest wrong_code."""
+    if get_factor(conn, account_id)["confirmed_at"]:
+        raise Conflict("The second factor is in use already.", "second_factor_exists")
+    _use_totp(conn, account_id, code)
+    _confirm(conn, account_id, session_id)
+    audit(conn, "second factor set up", None, {}, account_id=account_id)
+    return draw_recovery_codes(conn, account_id)
+
+
+def give_factor(conn: Conn, account_id: int, session_id: int, code: str) -> datetime:
+    """Give the second factor in a session, by a code of the app or a recovery code; return when.
+    A reset that was asked for is off. Errors: InvalidRequest wrong_code; Conflict
+    no_second_factor."""
+    if not get_factor(conn, account_id)["confirmed_at"]:
+        raise _none()
+    if DIGITS.fullmatch(code):
+        _use_totp(conn, account_id, code)
+    else:
+        values = {"account_id": account_id, "code_sha256": _hash(account_id, code)}
+        if maybe(conn.execute(sql.use_recovery_code, values)) is None:
+            raise _wrong()
+    return _confirm(conn, account_id, session_id)
+
+
+def check_confirmed(conn: Conn, account_id: int, session_id: int, fresh_seconds: int) -> None:
+    """Check that the factor was given in a session a short while ago. Errors: NotAllowed."""
+    values = {"account_id": account_id, "session_id": session_id, "fresh_seconds": fresh_seconds}
+    row = maybe(conn.execute(sql.is_confirmed, values))
+    if row is None or not row["fresh"]:
+        raise NotAllowed("Give your second factor again.", reason="second_factor_needed")
+
+
+def draw_recovery_codes(conn: Conn, account_id: int) -> list[str]:
+    """Replace a person's recovery codes; return them, which cannot be shown again. Errors:
+    Conflict no_second_factor."""
+    if not get_factor(conn, account_id)["confirmed_at"]:
+        raise _none()
+    codes = [f"{secrets.token_hex(4)}-{secrets.token_hex(4)}" for _ in range(CODES)]
+    hashes = [_hash(account_id, code) for code in codes]
+    conn.execute(sql.replace_recovery_codes, {"account_id": account_id, "hashes": hashes})
+    return codes
+
+
+def remove_factor(conn: Conn, account_id: int) -> None:
+    """Stop using a factor. Errors: Conflict no_second_factor."""
+    if maybe(conn.execute(sql.remove_factor, {"account_id": account_id})) is None:
+        raise _none()
+    forget_secret(conn, _place(account_id))
+    audit(conn, "second factor removed", None, {}, account_id=account_id)
+
+
+def request_reset(conn: Conn, organisation_id: int | None, account_id: int) -> datetime:
+    """Ask for the reset of a lost factor of a member; the person is told by mail and can object by
+    giving it. Returns when it is due. organisation_id: who asks acts for it; None: an operator.
+
+    Errors: Conflict no_second_factor, other_memberships, reset_requested."""
+    values = {"account_id": account_id, "organisation_id": organisation_id}
+    if organisation_id is not None and one(conn.execute(sql.has_other_memberships, values))["has"]:
+        message = "The person is a member elsewhere, too: ask an operator."
+        raise Conflict(message, "other_memberships")
+    factor = get_factor(conn, account_id)
+    if factor["confirmed_at"] is None:
+        raise _none()
+    row = maybe(conn.execute(sql.request_reset, {"account_id": account_id, "delay": RESET_DELAY}))
+    if row is None:
+        raise Conflict("The reset was asked for before.", "reset_requested")
+    due_at: datetime = row["due_at"]
+    audit(
+        conn,
+        "second factor reset requested",
+        None,
+        {"due_at": due_at.isoformat()},
+        organisation_id=organisation_id,
+        account_id=account_id,
+    )
+    return due_at
+
+
+def _use_totp(conn: Conn, account_id: int, code: str) -> None:
+    """Errors: InvalidRequest wrong_code, also when the code was used before."""
+    if not DIGITS.fullmatch(code):
+        raise _wrong()
+    sealed = find_secret(conn, _place(account_id))
+    if sealed is None:
+        raise _none()
+    totp, now = pyotp.TOTP(open_to_verify(sealed)), int(datetime.now(UTC).timestamp()) // STEP
+    for step in range(now - EITHER_SIDE, now + EITHER_SIDE + 1):
+        if hmac.compare_digest(totp.generate_otp(step), code):
+            values = {"account_id": account_id, "step": step}
+            if maybe(conn.execute(sql.use_step, values)) is not None:
+                return
+    raise _wrong()
+
+
+def _confirm(conn: Conn, account_id: int, session_id: int) -> datetime:
+    values = {"account_id": account_id, "session_id": session_id}
+    row = maybe(conn.execute(sql.confirm_session, values))
+    if row is None:
+        raise NotAllowed("This session has ended.")
+    at: datetime = row["second_factor_at"]
+    return at
+
+
+def _none() -> Conflict:
+    return Conflict("No second factor is in use.", "no_second_factor")
+
+
+def _wrong() -> InvalidRequest:
+    return InvalidRequest("The code is wrong, or was used.", reason="wrong_code", path="code")
+
+
+def _place(account_id: int) -> Place:
+    return Place("totp_seed", str(account_id))
+
+
+def _hash(account_id: int, code: str) -> bytes:
+    # The account is part of it: a code of another person is another one. They have 64 random bits.
+    return hashlib.sha256(f"{account_id} {code.strip().lower()}".encode()).digest()
