@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.numbers import format_currency
 
@@ -20,6 +21,7 @@ class Currency:
     maximum_charge: int = 99_999_999
 
 
+@lru_cache(1024)  # the prices of a sale are few
 def written(amount: int, currency: Currency) -> str:
     """Write an amount for people: 495000 of EUR is "4,950.00 EUR", of JPY "495,000 JPY", of KWD
     "495.000 KWD". Of ISK, counted in hundredths but only paid whole, it is "4,950 ISK".

@@ -8,6 +8,7 @@ from dataclasses import replace
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from email.policy import Compat32
 from email.utils import formataddr, formatdate, parseaddr
 
 from db.mail.emails import Email
@@ -23,6 +24,21 @@ ENCODED = "=?"
 """The beginning of an encoded word."""
 LONGEST_ENCODED_WORD = 75
 """RFC 2047, section 2."""
+LONGEST_LINE = 76
+
+
+class ShortAsTheyAre(Compat32):
+    """Headers that fit on a line are written as they are: folding each anew took a sixth of the
+    mailer's time."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        short = len(name) + len(value) < LONGEST_LINE and value.isascii() and value.isprintable()
+        return (
+            f"{name}: {value}{self.linesep}".encode() if short else super().fold_binary(name, value)
+        )
+
+
+POLICY = ShortAsTheyAre()
 
 
 def compose(mail: Email) -> MIMEMultipart:
@@ -33,7 +49,7 @@ def compose(mail: Email) -> MIMEMultipart:
     mail = replace(mail, name=name_in(mail))
     subject, text, html = render(mail)
     name, address = sender()
-    message = MIMEMultipart("alternative")
+    message = MIMEMultipart("alternative", boundary=message_name(mail), policy=POLICY)
     message["Subject"] = fold(on_one_line(subject), "Subject")
     message["From"] = mailbox(name, address, "From")
     message["To"] = mailbox(mail.name, read_address(mail.email), "To")
@@ -41,8 +57,8 @@ def compose(mail: Email) -> MIMEMultipart:
     message["Message-ID"] = f"<{message_name(mail)}@{address.rpartition('@')[2]}>"
     if mail.booking:
         message["X-Booking-Code"] = mail.booking["code"]
-    message.attach(MIMEText(text, "plain", "utf-8"))
-    message.attach(MIMEText(html, "html", "utf-8"))
+    message.attach(MIMEText(text, "plain", "utf-8", policy=POLICY))
+    message.attach(MIMEText(html, "html", "utf-8", policy=POLICY))
     return message
 
 
