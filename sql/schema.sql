@@ -310,6 +310,19 @@ CREATE TABLE second_factor_resets (
 );
 CREATE UNIQUE INDEX second_factor_resets_one_open ON second_factor_resets USING btree (account_id) WHERE ended_at IS NULL;
 
+CREATE TABLE address_changes (
+    account_id bigint NOT NULL,
+    old_email text NOT NULL,
+    new_email text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    confirmed_at timestamp with time zone,
+    CONSTRAINT address_changes_pkey PRIMARY KEY (account_id),
+    CONSTRAINT address_changes_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT address_changes_new_email_check CHECK (length(new_email) >= 3 AND length(new_email) <= 254 AND new_email ~ '^[ -~]+@[a-z0-9.-]+$'::text),
+    CONSTRAINT address_changes_old_email_check CHECK (length(old_email) >= 3 AND length(old_email) <= 254)
+);
+CREATE INDEX address_changes_age ON address_changes USING btree (created_at);
+
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */
 

@@ -19,6 +19,7 @@ from web.api import (
     health,
     lanes,
     lobbies,
+    me,
     members,
     memberships,
     offline,
@@ -55,6 +56,7 @@ from web.support.tracing import trace_requests
 
 NOUNS = (
     accounts,
+    me,
     sign_in,
     sessions,
     personal_data,

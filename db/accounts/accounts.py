@@ -5,6 +5,8 @@ from typing import Any, TypedDict, cast
 
 from psycopg.errors import UniqueViolation
 
+from db.accounts import codes, sessions
+from db.accounts.audit_log import audit
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -44,7 +46,7 @@ def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
 
 
 def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
-    """Return {id, name, email}. Errors: NotFound."""
+    """Return {id, name, email, language, verified, has_password}. Errors: NotFound."""
     row = maybe(conn.execute(sql.get_account, {"account_id": account_id}))
     if row is None:
         raise NotFound
@@ -73,3 +75,102 @@ def keep_address(conn: Conn, buyer_id: int, email: str) -> int | None:
     """Give a buyer the address; or return the id of the buyer who has it, and change nothing."""
     row = one(conn.execute(sql.keep_address, {"buyer_id": buyer_id, "email": email}))
     return None if row["holder"] is None else int(row["holder"])
+
+
+def change_person(
+    conn: Conn, account_id: int, name: str | None, language: str | None
+) -> dict[str, Any]:
+    """Change a person's name or language, and return the account as get_account does. Errors:
+    NotFound."""
+    values = {"account_id": account_id, "name": name, "language": language}
+    conn.execute(sql.change_person, values)
+    return get_account(conn, account_id)
+
+
+def get_credentials(conn: Conn, account_id: int, session_id: int | None) -> dict[str, Any]:
+    """{password_hash, verified, proved: whether the session began a moment ago, by something else
+    than the password}. Errors: NotFound."""
+    values = {"account_id": account_id, "session_id": session_id}
+    row = maybe(conn.execute(sql.get_credentials, values))
+    if row is None:
+        raise NotFound
+    return row
+
+
+def set_password(
+    conn: Conn,
+    account_id: int,
+    session_id: int | None,
+    old_hash: str | None,
+    new_hash: str | None,
+) -> None:
+    """Set, change or remove a password, and end all sessions but this one. old_hash: what it was
+    when its owner proved it. Errors: Conflict password_changed."""
+    values = {"account_id": account_id, "old_hash": old_hash, "new_hash": new_hash}
+    if maybe(conn.execute(sql.set_password, values)) is None:
+        raise Conflict("The password was changed a moment ago.", "password_changed")
+    sessions.end_sessions(conn, account_id, session_id)
+
+
+def start_address_change(conn: Conn, account_id: int, email: str) -> str:
+    """Mail a code to each address of a change; the secret that has to come back with them."""
+    conn.execute(sql.start_address_change, {"account_id": account_id, "email": email})
+    old = codes.make_code()
+    new = codes.make_code(old.request)
+    codes.mail_code(conn, account_id, "old_address", old)
+    codes.mail_code(conn, account_id, "new_address", new)
+    return old.request
+
+
+def change_address(conn: Conn, account_id: int) -> None:
+    """Give an account the address that both have confirmed. Errors: Conflict account_exists,
+    address_changed."""
+    try:
+        changed = one(conn.execute(sql.change_address, {"account_id": account_id}))["changed"]
+    except UniqueViolation as error:
+        message = "Another account has this address: merge it into this one."
+        raise Conflict(message, "account_exists") from error
+    if not changed:
+        raise Conflict("Another change was asked for since.", "address_changed")
+
+
+def close_account(conn: Conn, account_id: int) -> None:
+    """Close an account: no one signs in to it any more, its bookings stay."""
+    if maybe(conn.execute(sql.close_account, {"account_id": account_id})) is not None:
+        sessions.end_sessions(conn, account_id)
+
+
+def reopen_account(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Open an account that its person closed, as read_account returns it. Errors: NotFound;
+    Conflict account_open."""
+    before = read_account(conn, account_id)
+    if maybe(conn.execute(sql.reopen_account, {"account_id": account_id})) is None:
+        raise Conflict("The account is not closed, or was erased.", "account_open")
+    audit(conn, "account reopened", None, {}, account_id=account_id)
+    return before | {"closed_at": None}
+
+
+def block_account(conn: Conn, account_id: int, reason: str) -> dict[str, Any]:
+    """Keep a person out, within seconds; return the account as read_account does. Errors:
+    NotFound."""
+    if maybe(conn.execute(sql.block_account, {"account_id": account_id, "reason": reason})) is None:
+        raise NotFound
+    sessions.end_sessions(conn, account_id)
+    audit(conn, "account blocked", None, {}, account_id=account_id, personal={"reason": reason})
+    return read_account(conn, account_id)
+
+
+def unblock_account(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Let a person in again; return the account as read_account does. Errors: NotFound."""
+    if maybe(conn.execute(sql.unblock_account, {"account_id": account_id})) is not None:
+        audit(conn, "account unblocked", None, {}, account_id=account_id)
+    return read_account(conn, account_id)
+
+
+def read_account(conn: Conn, account_id: int) -> dict[str, Any]:
+    """{id, created_at, verified_at, closed_at, blocked_at, blocked_reason, erased_at}. Errors:
+    NotFound."""
+    row = maybe(conn.execute(sql.read_account, {"account_id": account_id}))
+    if row is None:
+        raise NotFound
+    return row

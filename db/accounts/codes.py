@@ -15,8 +15,8 @@ from db.queries import load
 
 sql = load("accounts/codes")
 
-PURPOSES = {"sign_in": "sign_in"}
-"""What a code is good for, and the template of its mail."""
+PURPOSES = ("sign_in", "old_address", "new_address", "merge")
+"""What a code is good for; the template of its mail has that name."""
 
 
 class MailedCode(NamedTuple):
@@ -26,13 +26,9 @@ class MailedCode(NamedTuple):
     code: str
 
 
-def make_code() -> MailedCode:
-    return MailedCode(new_request(), f"{secrets.randbelow(10**6):06}")
-
-
-def new_request() -> str:
-    """The secret of a request for a code, also where there is no account: answers are alike."""
-    return secrets.token_urlsafe(32)
+def make_code(request: str | None = None) -> MailedCode:
+    """Make a code. request: of another code that was asked for at the same time."""
+    return MailedCode(request or secrets.token_urlsafe(32), f"{secrets.randbelow(10**6):06}")
 
 
 def plain_code(typed: str) -> str:
@@ -46,7 +42,7 @@ def mail_code(conn: Conn, account_id: int, purpose: str, made: MailedCode) -> bo
     values = {
         "account_id": account_id,
         "purpose": purpose,
-        "template": PURPOSES[purpose],
+        "template": purpose,
         "code": made.code,
         "request": _hash(made.request),
         "hash": _hash(made.request + made.code),
@@ -54,15 +50,16 @@ def mail_code(conn: Conn, account_id: int, purpose: str, made: MailedCode) -> bo
     return bool(one(conn.execute(sql.mail_code, values))["sent"])
 
 
-def try_code(conn: Conn, purpose: str, tried: MailedCode) -> int | None:
-    """The account that a code proves. None: it is wrong, was used or has expired, or too many were
-    tried. The try counts, so it has to be committed."""
+def try_codes(conn: Conn, request: str, tried: dict[str, str]) -> int | None:
+    """The account that the codes of a request prove, by purpose: all of them, or none is used.
+    None: one is wrong, was used or has expired, or too many were tried. The try counts, so it has
+    to be committed."""
     values = {
-        "purpose": purpose,
-        "request": _hash(tried.request),
-        "hash": _hash(tried.request + tried.code),
+        "request": _hash(request),
+        "purposes": list(tried),
+        "hashes": [_hash(request + plain_code(code)) for code in tried.values()],
     }
-    account_id = one(conn.execute(sql.try_code, values))["account_id"]
+    account_id = one(conn.execute(sql.try_codes, values))["account_id"]
     return None if account_id is None else int(account_id)
 
 

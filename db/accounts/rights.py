@@ -76,6 +76,8 @@ OF_ORGANISATIONS: dict[str, set[str]] = {
 have them all."""
 
 OF_THE_PLATFORM = {
+    "accounts.block",
+    "accounts.read",
     "dead_letters.read",
     "dead_letters.write",
     "organisations.suspend",

@@ -11,6 +11,8 @@ ERASED = {
     "account_keys.key": "erase_person",
     "accounts.blocked_reason": "erase_person",
     "accounts.password_hash": "erase_person",
+    "address_changes.new_email": "erase_person",
+    "address_changes.old_email": "erase_person",
     "archived_bookings.document": "erased_parts",
     "audit_personal.personal": "erase_person",
     "booking_addresses.email": "erase_bookings",

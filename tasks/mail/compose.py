@@ -11,6 +11,7 @@ from email.mime.text import MIMEText
 from email.policy import Compat32
 from email.utils import formataddr, formatdate, parseaddr
 
+from db.accounts.codes import PURPOSES
 from db.mail.emails import Email
 from db.presentation.addresses import read_address
 from db.presentation.texts import on_one_line
@@ -76,9 +77,9 @@ def message_name(mail: Email) -> str:
 
 def name_in(mail: Email) -> str:
     """The recipient's name. Empty while the address is not verified: another person may have made
-    the account, with a name that is an advertisement. A sign-in mail never has it.
+    the account, with a name that is an advertisement. A mail with a code never has it.
     """
-    return on_one_line(mail.name) if mail.verified and mail.template != "sign_in" else ""
+    return on_one_line(mail.name) if mail.verified and mail.template not in PURPOSES else ""
 
 
 def mailbox(name: str, address: str, header: str) -> str:

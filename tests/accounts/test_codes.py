@@ -1,6 +1,7 @@
 """Mailed codes: who can use one, how often, and that guessing hurts no one."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -177,7 +178,7 @@ class Browser:
         self.client = app.test_client()
         self.cookies: dict[str, str] = {}
 
-    def send(self, method: str, path: str, **more: object) -> Answer:
+    def send(self, method: str, path: str, **more: Any) -> Answer:
         header = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = {**OWN, "Cookie": header}
         client = self.client.application.test_client(use_cookies=False)

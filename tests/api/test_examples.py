@@ -19,6 +19,8 @@ NOT_EXECUTED = {
     "decideReview": "needs a payment that the gateway authorised",
     "discardDeadLetter": "needs a task that was given up",
     "eraseAccount": "needs an account that is no longer used",
+    "closeAccount": "the buyer goes on",
+    "confirmAddressChange": "needs codes by mail",
     "eraseOwnData": "the buyer goes on",
     "expectTotal": "needs an entry that said what it expects",
     "dismissFraudWarning": "needs a card's issuer that warns",
@@ -96,8 +98,11 @@ def buy(script: Script, anybody: Caller, sale: Sale, conn: Conn) -> Caller:
     """A buyer: signs up, joins, pays, has tickets."""
     account = script.call(anybody, "addAccount").json
     buyer = Caller(anybody.client, script.call(anybody, "addToken").json["token"], account["id"])
+    script.ids["account_id"] = buyer.id
     script.ids["session_id"] = script.call(buyer, "listSessions").json[0]["id"]
-    script.call(buyer, "nameSession")
+    for name in ("nameSession", "changeMe", "setPassword", "removePassword"):
+        script.call(buyer, name)
+    script.call(buyer, "startAddressChange")
     entry = script.call(buyer, "joinQueue").json
     script.ids["entry_id"] = entry["id"]
     script.call(Caller(anybody.client, entry["ticket"]), "getPosition")
@@ -138,6 +143,7 @@ def control(script: Script, opera: Caller, operator: Caller) -> None:
     script.call(opera, "previewPlan")
     script.call(opera, "addPlanVersion")
     script.call(operator, "retryDeadLetters")
+    script.call(operator, "blockAccount")
     for name in script.document.operations:
         if name.startswith("list") and "Receipts" not in name:
             who = operator if reads_all(script.document, name) else opera

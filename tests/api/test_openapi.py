@@ -37,8 +37,8 @@ UNDESCRIBED = {
     "/openapi.json",
     "/pages/{filename}",
     "/payment-result",
-    "/readyz",
     "/sign-in",
+    "/readyz",
 }
 """For browsers and machines of the operator."""
 
@@ -236,6 +236,7 @@ def test_every_body_has_an_example_that_it_allows(document: Document) -> None:
 
 
 NONSENSE = "01890000-0000-7000-8000-000000000000"
+EMPTY_IS_RIGHT = {"removePassword"}
 HARMLESS = (
     "beginSecondFactor",
     "exportOwnData",
@@ -267,7 +268,7 @@ def test_nonsense_is_refused_everywhere(
 ) -> None:
     callers = {"buyer": alice, "api_key": opera, "operator_key": opera}
     for name, operation in document.operations.items():
-        if operation.is_live:
+        if operation.is_live or (name in EMPTY_IS_RIGHT and body == {}):
             continue
         caller = next((callers[s] for s in operation.schemes if s in callers), anybody)
         sent = None if operation.method == "GET" else body

@@ -35,9 +35,13 @@ LAST = (
     "leaveQueue",
     "withdrawInvitation",
     "removeMember",
+    "setPassword",
+    "removePassword",
+    "blockAccount",
+    "eraseOwnData",
     "endSession",
     "endSessions",
-    "eraseOwnData",
+    "closeAccount",
 )
 """In this order; what ends sessions comes after all that they are needed for."""
 ONCE = {"withdrawInvitation", "removeMember"}

@@ -65,6 +65,12 @@ OLD = {
             created_at)
         select n::text::bytea, 'sign_in', id, 1, '', now() - n * interval '1 hour'
         from a, unnest(array[23, 25, 26, 27]) n""",
+    "address_changes": """
+        with a as (
+            insert into accounts (created_at) select now() - n * interval '1 day'
+            from unnest(array[6, 8, 9, 10]) n returning id, created_at)
+        insert into address_changes (account_id, old_email, new_email, created_at)
+        select id, 'old@usher.example', 'new@usher.example', created_at from a""",
 }
 KEPT = {"emails": 3, "audit_log": 3}
 """Two acts say that acts were purged, one for each batch."""

@@ -12,10 +12,11 @@ from db.connections import autocommit, transaction
 from db.runtime.errors import Conflict, InvalidRequest
 from db.runtime.settings import settings
 from web.api.sign_in import CARRIED, CodeSent, Tokens, check_carrier, hand_out, send_code
-from web.support.auth import buyer_id, buyers_only, device
+from web.support.auth import device
 from web.support.blueprint import Blueprint
+from web.support.callers import caller, needs
 from web.support.enumerations import CARRIER
-from web.support.fields import Answer, Email, Name, OneOf, Schema, StrictInteger
+from web.support.fields import Answer, Email, Line, Name, OneOf, Schema, StrictInteger
 from web.support.passwords import Password, hash_password
 from web.support.rate_limits import spend_code
 
@@ -40,14 +41,6 @@ class AccountWithTokens(Tokens):
     """A new account, signed in."""
 
     id = StrictInteger(metadata={"description": "the account's id, the buyer_id elsewhere"})
-
-
-class Me(Answer):
-    """The account of the token."""
-
-    id = StrictInteger(metadata={"description": "the account's id"})
-    name = fields.String(metadata={"description": "the buyer's name"})
-    email = fields.String(metadata={"description": "where the mails go"})
 
 
 @blp.route("/accounts", methods=["POST"])
@@ -93,10 +86,67 @@ def _sign_up_by_mail(given: dict[str, Any], carrier: str) -> Response:
     return send_code(account, carrier)
 
 
-@blp.route("/me")
-@buyers_only
-@blp.response(200, Me)
-def get_me() -> dict[str, Any]:
-    """The account of the token."""
+class OperatedAccount(Answer):
+    """An account as operators see it: when things happened to it, and not whose it is."""
+
+    id = StrictInteger(metadata={"description": "the account's id"})
+    created_at = fields.AwareDateTime()
+    verified_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when a mailed code came back; null: never"}
+    )
+    closed_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when its person closed it; null: it is open"}
+    )
+    blocked_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when an operator blocked it; null: none did"}
+    )
+    blocked_reason = fields.String(
+        allow_none=True, metadata={"description": "why, for operators; null: it is not blocked"}
+    )
+    erased_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when its data were erased; null: they are not"}
+    )
+
+
+class Block(Schema):
+    """Why a person is kept out."""
+
+    reason = Line(most=500, required=True, metadata={"description": "for operators alone"})
+
+
+@blp.route("/accounts/<id:account_id>")
+@needs("accounts.read")
+@blp.response(200, OperatedAccount)
+def get_account(account_id: int) -> dict[str, Any]:
+    """An account's state."""
     with autocommit() as conn:
-        return accounts.get_account(conn, buyer_id())
+        return accounts.read_account(conn, account_id)
+
+
+@blp.route("/accounts/<id:account_id>/block", methods=["PUT"])
+@needs("accounts.block")
+@blp.arguments(Block, example={"reason": "tried stolen cards"})
+@blp.response(200, OperatedAccount)
+def block_account(given: dict[str, Any], account_id: int) -> dict[str, Any]:
+    """Keep a person out: all sessions end within ten seconds, and none begins."""
+    with transaction(caller().name) as conn:
+        return accounts.block_account(conn, account_id, given["reason"])
+
+
+@blp.route("/accounts/<id:account_id>/block", methods=["DELETE"])
+@needs("accounts.block")
+@blp.response(200, OperatedAccount)
+def unblock_account(account_id: int) -> dict[str, Any]:
+    """Let a person in again."""
+    with transaction(caller().name) as conn:
+        return accounts.unblock_account(conn, account_id)
+
+
+@blp.route("/accounts/<id:account_id>/reopening", methods=["POST"])
+@needs("accounts.block")
+@blp.response(200, OperatedAccount)
+@blp.conflicts("account_open")
+def reopen_account(account_id: int) -> dict[str, Any]:
+    """Open an account again that its person closed and wants back."""
+    with transaction(caller().name) as conn:
+        return accounts.reopen_account(conn, account_id)

@@ -6,7 +6,7 @@ from flask import Response, jsonify, request
 from marshmallow import ValidationError, fields, validates_schema
 
 from db.accounts import accounts, codes, sessions
-from db.accounts.codes import MailedCode, make_code, plain_code
+from db.accounts.codes import make_code
 from db.accounts.sessions import OpenSession
 from db.connections import autocommit, transaction
 from db.runtime.errors import NotAllowed, NotSignedIn
@@ -152,8 +152,7 @@ def sign_in_by_code(secret: str, code: str, authenticated_by: str, carrier: str)
     """Open a session by a mailed code. Errors: NotSignedIn, TooMany."""
     check_codes()
     with transaction() as conn:
-        tried = MailedCode(secret, plain_code(code))
-        account_id = codes.try_code(conn, "sign_in", tried)
+        account_id = codes.try_codes(conn, secret, {"sign_in": code})
         if account_id is not None:
             epoch = accounts.verify_account(conn, account_id)
             return sessions.open_session(

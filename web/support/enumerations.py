@@ -340,6 +340,11 @@ MAIL_TEMPLATE = Enumeration(
     "MailTemplate",
     {
         "sign_in": "a code for signing in",
+        "old_address": "a code that confirms another address, to the old one",
+        "new_address": "a code that confirms another address, to the new one",
+        "address_left": "the address was changed, to the old one",
+        "address_changed": "the address was changed, to the new one",
+        "merge": "a code that lets another account take this one over",
         "held": "a reminder to pay",
         "pay_offline": "how to pay offline",
         "in_review": "the payment is in review",

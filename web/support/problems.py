@@ -18,6 +18,8 @@ REASON = Enumeration(
     "ConflictReason",
     {
         "account_exists": "the e-mail address has an account",
+        "account_open": "the account is not closed, or its data were erased",
+        "address_changed": "the address, or what it should become, was changed since",
         "address_not_verified": "sign in by a mailed code first",
         "after_start": "it is later than the beginning of the event",
         "already_answered": "the answer held a secret, and was not kept",
@@ -94,6 +96,7 @@ REASON = Enumeration(
         "other_memberships": "the person is a member elsewhere, too",
         "other_payment": "the buyer pays with another attempt now",
         "over_cap": "more seats than a buyer may have",
+        "password_changed": "the password was changed since",
         "pass_needed": "these seats are sold through the queue",
         "pass_over": "the pass was used, or its time is over",
         "pass_too_small": "the pass is for fewer seats",

@@ -11,6 +11,7 @@ begin
     where id = p_account;
     perform end_sessions(p_account);
     update sessions set name = 'erased' where account_id = p_account;
+    delete from address_changes where account_id = p_account;
     delete from mailed_codes where account_id = p_account;
     delete from second_factors where account_id = p_account;
     delete from sealed_secrets where purpose = 'totp_seed' and owner = p_account::text;

@@ -6,7 +6,7 @@ create or replace function mail_code(
 returns boolean language plpgsql as $$
 declare
     task bigint;
-    box constant bigint := (select mailbox_of(account_address(p_account, p_purpose)));
+    box constant bigint := (select mailbox_of(account_address(p_account, p_template)));
 begin
     perform pg_advisory_xact_lock(hashtext('usher.mail_code'), hashint8(box));
     if (select count(*) >= 6 from mailed_codes c
@@ -22,9 +22,3 @@ begin
     select enqueue('send_email', 'mail', null, jsonb_build_object('email_id', id)) into task from email;
     return true;
 end $$;
-
-/* Where codes of this purpose go. */
-create or replace function account_address(p_account bigint, p_purpose text) returns text
-language sql stable as $$
-    select email from buyers where id = p_account
-$$;

@@ -32,8 +32,8 @@ create or replace function list_recipients(
     p_ids uuid[], out id uuid, out kind text, out admitted_at timestamptz, out mailbox bigint,
     out verified boolean)
 returns setof record language sql stable as $$
-    select m.id, mail_kind(m.template), m.admitted_at, mailbox_of(coalesce(c, b.email)),
-        c is null and a.verified_at is not null
+    select m.id, mail_kind(m.template), m.admitted_at, mailbox_of(coalesce(c, account_address(b.id, m.template))),
+        c is null and m.template <> 'new_address' and a.verified_at is not null
     from emails m
     join buyers b on b.id = m.buyer_id
     join accounts a on a.id = m.buyer_id

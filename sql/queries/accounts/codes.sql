@@ -2,6 +2,6 @@
 -- Mails a code to an account.
 SELECT mail_code(%(account_id)s, %(purpose)s, %(template)s, %(code)s, %(request)s, %(hash)s) AS sent
 
--- try_code --
--- Tries a code.
-SELECT try_code(%(request)s, %(purpose)s, %(hash)s) AS account_id
+-- try_codes --
+-- Tries codes of one request.
+SELECT try_codes(%(request)s, %(purposes)s, %(hashes)s) AS account_id

@@ -9,8 +9,9 @@ UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
 RETURNING e.id, e.template, e.context, e.event_id, e.resends, e.postponement, b.name, b.locale,
-    coalesce(booking_address(e.event_id, e.booking_id), b.email) AS email,
-    booking_address(e.event_id, e.booking_id) IS NULL AND a.verified_at IS NOT NULL AS verified, (
+    coalesce(booking_address(e.event_id, e.booking_id), account_address(b.id, e.template)) AS email,
+    booking_address(e.event_id, e.booking_id) IS NULL AND e.template <> 'new_address'
+        AND a.verified_at IS NOT NULL AS verified, (
     SELECT jsonb_build_object('id', k.id, 'code', k.code, 'state', k.state, 'total', k.total,
         'currency', k.currency, 'breakdown', price_breakdown(k.event_id, k.id),
         'balance', CASE WHEN k.confirmed_at IS NOT NULL AND (k.state <> 'confirmed' OR EXISTS (

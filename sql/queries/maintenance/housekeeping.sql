@@ -56,6 +56,12 @@ DELETE FROM mailed_codes WHERE (request_sha256, purpose) IN (
     SELECT request_sha256, purpose FROM mailed_codes
     WHERE created_at < clock_timestamp() - interval '1 day' ORDER BY created_at LIMIT %(limit)s)
 
+-- purge_address_changes --
+-- Deletes changes of addresses whose mails are long sent.
+DELETE FROM address_changes WHERE account_id IN (
+    SELECT account_id FROM address_changes
+    WHERE created_at < clock_timestamp() - interval '7 days' ORDER BY created_at LIMIT %(limit)s)
+
 -- purge_holds --
 -- Deletes old holds that ended without an attempt to pay, with all that belongs to them; a row for each.
 SELECT purge_holds(make_interval(days => %(days)s), %(limit)s) AS booking_id
