@@ -237,6 +237,13 @@ join (select event_id, booking_id, seat, price, fee, tax_rate, tax from booking_
     on l.event_id = b.event_id and l.booking_id = b.id
 where l.tax <> tax_in(l.price + l.fee, l.tax_rate, c.step);
 
+-- test_among_the_real --
+-- An event in test mode is paid through an account where money moves, or the other way round; or a test has a
+-- receipt.
+select e.id as event_id, e.is_test, a.mode, exists (select from receipts r where r.event_id = e.id) as has_receipts
+from events e join gateway_accounts a on a.id = e.gateway_account_id
+where e.is_test <> (a.mode = 'test') or e.is_test and exists (select from receipts r where r.event_id = e.id);
+
 -- paid_booking_without_receipt --
 -- A booking was paid, but has no receipt and none is due; or its receipt is not for the paid amount.
 select b.event_id, b.id as booking_id, b.total, b.currency, r.number, r.total as on_receipt
@@ -244,7 +251,8 @@ from bookings b
 left join receipts r on r.event_id = b.event_id and r.booking_id = b.id and r.refund_id is null
 where b.confirmed_at is not null and b.total > 0
     and (r.total <> b.total or r.currency <> b.currency or r.number is null and not exists (
-        select from receipts_due d where d.booking_id = b.id and d.occasion = 'confirmed'));
+        select from receipts_due d where d.booking_id = b.id and d.occasion = 'confirmed'))
+    and not exists (select from events e where e.id = b.event_id and e.is_test);
 
 -- refund_without_credit_note --
 -- The refunded money of a booking is not the sum of its credit notes and reversals, and none is due.
@@ -257,7 +265,8 @@ left join (select refund_id, sum(total) as total from receipts group by refund_i
 where coalesce(n.total, 0)
         <> case when r.state = 'succeeded' or r.settled_at is not null then -r.amount else 0 end
     and not exists (select from receipts_due d
-                    where d.booking_id = r.booking_id and d.refund_id = r.id);
+                    where d.booking_id = r.booking_id and d.refund_id = r.id)
+    and not exists (select from events e where e.id = r.event_id and e.is_test);
 
 -- receipt_does_not_add_up --
 -- A document's total is not the sum of its parts by rate; or a part is not the sum of net and tax; or a

@@ -6,14 +6,16 @@ from typing import Any
 from db.connections import Conn, maybe
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
+from db.runtime.settings import settings
 
 sql = load("accounts/organisations")
 
-CHANGEABLE = ("name", "address", "vat_id", "return_urls")
+CHANGEABLE = ("name", "address", "vat_id", "return_urls", "test_mode")
 
 
 def get_organisation(conn: Conn, scope: int | None, organisation_id: int) -> dict[str, Any]:
-    """Return {id, name, address, vat_id, return_urls, suspended_at, suspension}.
+    """Return {id, name, address, vat_id, return_urls, test_mode, suspended_at,
+    suspension}.
 
     Errors: NotFound.
     """
@@ -28,13 +30,24 @@ def change_organisation(
     conn: Conn, scope: int | None, organisation_id: int, given: dict[str, Any]
 ) -> dict[str, Any]:
     """Change some of the settings and return all, see get_organisation. Documents that were issued
-    stay as they are; a trigger writes the audit log. Errors: NotFound."""
+    stay as they are; a trigger writes the audit log. Errors: NotFound; Conflict no_test_account."""
     _check_scope(scope, organisation_id)
     owner = {"organisation_id": organisation_id}
     row = maybe(conn.execute(sql.change_organisation, dict.fromkeys(CHANGEABLE) | given | owner))
     if row is None:
         raise NotFound
+    if given.get("test_mode"):
+        _need_test_account(conn, organisation_id)
     return row
+
+
+def _need_test_account(conn: Conn, organisation_id: int) -> None:
+    """Have an account for tests: one of the organisation's own, or else the platform's."""
+    shared = bool(settings().stripe_test_api_key)
+    values = {"organisation_id": organisation_id, "shared": shared}
+    if maybe(conn.execute(sql.need_test_account, values)) is None:
+        message = "Connect an account with a test key first: the platform has none for tests."
+        raise Conflict(message, "no_test_account")
 
 
 def suspend(conn: Conn, organisation_id: int, reason: str) -> dict[str, Any]:

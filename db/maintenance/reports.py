@@ -25,9 +25,13 @@ def report_names() -> list[str]:
 
 
 def check_complete(conn: Conn, event_id: int) -> None:
-    """Check that the event is not archived: reports do not read archives. Errors: Conflict."""
-    query = "SELECT FROM events WHERE id = %s AND archive_month IS NOT NULL"
-    if maybe(conn.execute(query, [event_id])) is not None:
+    """Check that the event is no test, and is not archived: reports do not read archives. Errors:
+    Conflict."""
+    query = "SELECT is_test FROM events WHERE id = %s AND (archive_month IS NOT NULL OR is_test)"
+    found = maybe(conn.execute(query, [event_id]))
+    if found is not None and found["is_test"]:
+        raise Conflict("The event is a test: no report counts it.", "test_event")
+    if found is not None:
         message = "The event is in the archive: its receipts tell what was sold."
         raise Conflict(message, "archived")
 

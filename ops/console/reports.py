@@ -32,7 +32,9 @@ def main() -> None:
 
 
 def chosen_events(conn: Conn, event_id: int | None) -> list[dict[str, Any]]:
-    query = "SELECT id, name, state FROM events WHERE %(id)s::bigint IN (id, 0) ORDER BY id"
+    query = """
+        SELECT id, name, state FROM events
+        WHERE %(id)s::bigint IN (id, 0) AND NOT is_test ORDER BY id"""
     return conn.execute(query, {"id": event_id or 0}).fetchall()
 
 

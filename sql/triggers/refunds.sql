@@ -49,7 +49,8 @@ begin
     from bookings b
     where b.event_id = new.event_id and b.id = new.booking_id and b.payment_id = new.payment_id
         and b.confirmed_at is not null
-        and (tg_op = 'UPDATE' or not exists (select from receipts r where r.refund_id = new.id));
+        and (tg_op = 'UPDATE' or not exists (select from receipts r where r.refund_id = new.id))
+        and not exists (select from events v where v.id = b.event_id and v.is_test);
     return null;
 end $$;
 

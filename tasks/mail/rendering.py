@@ -19,16 +19,23 @@ from db.presentation.moments import moment
 from db.presentation.texts import on_one_line
 from db.runtime.settings import settings
 
+TEST = "TEST: this event does not take place, and nothing was paid."
+
 
 def render(mail: Email) -> tuple[str, str, str]:
     """Render a mail as (subject, text, HTML)."""
     values = {"mail": mail, "booking": mail.booking, "seats": mail.seats or [], **mail.context}
     values["public_url"] = settings().public_url.rstrip("/")
+    is_test = mail.booking is not None and mail.booking.get("is_test")
+    values["test"] = TEST if is_test else ""
     values["link"] = f"{settings().public_url}/v1/events/{mail.event_id}/bookings"
     plain = environment().get_template(f"{mail.template}.txt").render(values)
     subject, _, text = plain.partition("\n")
     html = environment().get_template(f"{mail.template}.html").render(values, subject=subject)
-    return subject, text.lstrip("\n"), html
+    text = text.lstrip("\n")
+    if is_test:
+        return f"TEST {subject}", f"{TEST}\n\n{text}", html
+    return subject, text, html
 
 
 @cache

@@ -84,6 +84,7 @@ CORRUPTIONS = {
     "total_is_not_the_sum": """
         update booking_items set price = price - 1 where booking_id = %(confirmed)s""",
     "tax_is_not_the_rates": "update booking_items set tax = tax - 1 where booking_id = %(held)s",
+    "test_among_the_real": "update events set is_test = true",
     "paid_booking_without_receipt": "delete from receipts_due where occasion = 'confirmed'",
     "refund_without_credit_note": """
         update refunds set state = 'succeeded';

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from db.accounts import api_keys
+from db.accounts import api_keys, organisations
 from db.catalogue import events, plans, venues
 from db.catalogue.events import Price
 from db.catalogue.seating import Category, Plan, Seat
@@ -365,16 +365,24 @@ def build_theatre(
     )
 
 
-def build_evening(conn: Conn) -> Theatre:
+def build_evening(conn: Conn, *, test_mode: bool = False) -> Theatre:
     """Twelve rows of ten seats: rows 1 to 6, the stalls, cost money; the balcony does not."""
     rows = {STALLS: ["." * 10] * 6, BALCONY: ["." * 10] * 6}
-    return open_theatre(conn, rows, list(PRICES.values()))
+    return open_theatre(conn, rows, list(PRICES.values()), test_mode=test_mode)
 
 
-def open_theatre(conn: Conn, rows: Mapping[int, Sequence[str]], prices: Sequence[Price]) -> Theatre:
+def open_theatre(
+    conn: Conn,
+    rows: Mapping[int, Sequence[str]],
+    prices: Sequence[Price],
+    *,
+    test_mode: bool = False,
+) -> Theatre:
     """Add an organisation with all that its event needs, and open the sale."""
     with conn.transaction():
         organisation = api_keys.add_organisation(conn, "Usher Theatre")
+        if test_mode:
+            organisations.change_organisation(conn, None, organisation, {"test_mode": True})
         venue = venues.add_venue(conn, organisation, "Theatre", "", "Europe/Berlin")["id"]
         plan_id = plans.add_plan(conn, organisation, venue, "Theatre")
         plan, blocked = read_drawing(rows)

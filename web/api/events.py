@@ -250,6 +250,9 @@ class Event(EventSummary):
         allow_none=True, metadata={"description": "when they were released; null: they are kept"}
     )
     plan_version_id = StrictInteger()
+    is_test = fields.Boolean(
+        metadata={"description": "it does not take place: no money moves; see test_mode"}
+    )
     categories = fields.List(fields.Nested(EventPrice), metadata=PRICES)
     terms = fields.String(metadata=TERMS)
     server_time = fields.AwareDateTime()

@@ -17,6 +17,7 @@ from web.support.fields import (
     Paragraphs,
     ReturnUrl,
     Schema,
+    StrictBoolean,
     StrictInteger,
     unique,
 )
@@ -48,6 +49,14 @@ class OrganisationFields(Schema):
         metadata={
             "description": "where buyers may be sent after a payment at the bank (return_url of a "
             "payment): these addresses and all below them, as https://shop.example/tickets"
+        },
+    )
+
+    test_mode = StrictBoolean(
+        metadata={
+            "description": "events that are added from now on are tests: they are paid with test "
+            "keys, mail goes to members alone, and they are in no report, receipt or catalogue. "
+            "Events that exist stay what they are"
         },
     )
 
@@ -99,6 +108,7 @@ def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> l
     },
 )
 @blp.response(200, Organisation)
+@blp.conflicts("no_test_account")
 def change_organisation(given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
     """Change settings. Receipts that were issued stay as they are."""
     with transaction(caller().name) as conn:

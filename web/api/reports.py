@@ -28,7 +28,7 @@ ROWS = {
 @blp.route("/<id:event_id>/reports/<name>", parameters=[parameter("name", REPORT, "the report")])
 @needs("reports.read")
 @blp.response(200, ROWS)
-@blp.conflicts("archived")
+@blp.conflicts("archived", "test_event")
 def get_report(event_id: int, name: str) -> Any:
     """A report on one event; the error for an unknown name lists all names."""
     with transaction(caller().name) as conn:

@@ -1,6 +1,6 @@
 /* Decides which mails may be sent now, by the limits of their mailboxes. seconds: 0: now; more: put it off,
    the mailbox is full until then. A notice or a code that would have to wait for longer than a minute is
-   ended as skipped, and is not returned. Mailboxes are locked in one order, and this is the only function
+   ended as skipped, and is not returned; so is one of a test to an address that is no member's. Mailboxes are locked in one order, and this is the only function
    that locks them. A mail that was admitted keeps its admission when the mail server makes it wait. */
 create or replace function admit_emails(p_ids uuid[], out id uuid, out seconds float8)
 returns setof record language plpgsql as $$
@@ -11,6 +11,11 @@ declare
 begin
     perform lock_mailboxes(p_ids);
     for mail in select * from list_recipients(p_ids) r order by r.mailbox, r.id loop
+        if not keeps_to_members(mail.id) then
+            update emails set state = 'skipped', last_error = 'test mode: the address is no member''s'
+            where emails.id = mail.id;
+            continue;
+        end if;
         wait := case when mail.admitted_at is null
             then mailbox_wait(mail.mailbox, mail.verified, mail.kind, now) else '0' end;
         if mail.admitted_at is null and wait = '0' then

@@ -4,7 +4,9 @@
 SELECT v.organisation_id, v.time_zone,
     (SELECT g.id FROM gateway_accounts g
      WHERE g.organisation_id = v.organisation_id AND g.provider = 'stripe'
-        AND g.state = 'active' AND g.mode = 'live'
+        AND g.state = 'active' AND g.mode = (
+            SELECT CASE WHEN o.test_mode THEN 'test' ELSE 'live' END FROM organisations o
+            WHERE o.id = v.organisation_id)
         AND g.id = coalesce(%(gateway_account_id)s::bigint, g.id)
      ORDER BY g.id DESC LIMIT 1) AS gateway_account_id,
     (SELECT jsonb_object_agg(c.category, c.name) FROM plan_categories c
@@ -21,12 +23,13 @@ WHERE v.id = %(venue_id)s AND (%(scope)s::bigint IS NULL OR v.organisation_id = 
 INSERT INTO events (organisation_id, venue_id, plan_version_id, gateway_account_id, name, starts_at,
     on_sale_at, off_sale_at, time_zone, currency, booking_fee, booking_fee_tax_rate, seats_per_buyer,
     hold_seconds, terms, gated, claim_seconds, grace_seconds, pass_seconds, payment_methods,
-    offline_instructions, accessible_release_seconds, offline_seconds, offline_account_id)
+    offline_instructions, accessible_release_seconds, is_test, offline_seconds, offline_account_id)
 VALUES (%(organisation_id)s, %(venue_id)s, %(plan_version_id)s, %(gateway_account_id)s, %(name)s,
     %(starts_at)s, %(on_sale_at)s, %(off_sale_at)s, %(time_zone)s, %(currency)s, %(booking_fee)s,
     %(booking_fee_tax_rate)s, %(seats_per_buyer)s, %(hold_seconds)s, %(terms)s, %(gated)s,
     %(claim_seconds)s, %(grace_seconds)s, %(pass_seconds)s, %(payment_methods)s,
-    %(offline_instructions)s, %(accessible_release_seconds)s, %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
+    %(offline_instructions)s, %(accessible_release_seconds)s,
+    (SELECT mode = 'test' FROM gateway_accounts WHERE id = %(gateway_account_id)s), %(offline_seconds)s, CASE WHEN %(offline_seconds)s::integer IS NOT NULL
         THEN offline_account(%(organisation_id)s) END)
 RETURNING id
 
@@ -67,7 +70,7 @@ SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_z
     e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.gated,
     e.claim_seconds, e.grace_seconds, e.pass_seconds, e.terms, e.payment_methods, e.offline_seconds,
     e.offline_instructions, e.accessible_release_seconds, e.accessible_released_at, e.organisation_id,
-    e.plan_version_id,
+    e.plan_version_id, e.is_test,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
             'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
@@ -78,11 +81,11 @@ WHERE e.id = %(event_id)s
     AND (e.state <> 'draft' OR %(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
 
 -- list_events --
--- Events that are on sale or announced, in the order in which they were added.
+-- Events that are on sale or announced, in the order in which they were added; no tests.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue
 FROM events e JOIN venues v ON v.id = e.venue_id
-WHERE e.state = 'on_sale' AND e.off_sale_at > clock_timestamp() AND e.id > %(starting_after)s
+WHERE e.state = 'on_sale' AND NOT e.is_test AND e.off_sale_at > clock_timestamp() AND e.id > %(starting_after)s
 ORDER BY e.id LIMIT %(limit)s
 
 -- list_own_events --

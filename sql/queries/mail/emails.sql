@@ -18,7 +18,7 @@ RETURNING e.id, e.template, e.context, e.event_id, e.resends, e.postponement, b.
             SELECT FROM refunds r WHERE r.event_id = k.event_id AND r.booking_id = k.id))
             THEN booking_balance(k.event_id, k.id) END, 'deadline', k.deadline,
         'quantity', k.quantity, 'event', v.name, 'instructions', v.offline_instructions,
-        'starts_at', v.starts_at, 'time_zone', v.time_zone,
+        'starts_at', v.starts_at, 'time_zone', v.time_zone, 'is_test', v.is_test,
         'venue', concat_ws(', ', n.name, nullif(n.city, '')),
         'postponement', (SELECT max(number) FROM postponements p WHERE p.event_id = v.id))
     FROM bookings k JOIN events v ON v.id = k.event_id JOIN venues n ON n.id = v.venue_id

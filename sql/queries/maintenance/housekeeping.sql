@@ -108,7 +108,7 @@ INSERT INTO daily_sales (day, event_id, organisation_id, currency, bookings, sea
 SELECT %(day)s, e.id, e.organisation_id, e.currency, coalesce(s.bookings, 0), coalesce(s.seats, 0),
     coalesce(s.amount, 0), coalesce(r.refunds, 0), coalesce(r.amount, 0)
 FROM sold s FULL JOIN returned r ON r.event_id = s.event_id
-JOIN events e ON e.id = coalesce(s.event_id, r.event_id)
+JOIN events e ON e.id = coalesce(s.event_id, r.event_id) AND NOT e.is_test
 ON CONFLICT (day, event_id) DO UPDATE
 SET bookings = excluded.bookings, seats = excluded.seats, sold = excluded.sold,
     refunds = excluded.refunds, refunded = excluded.refunded

@@ -56,7 +56,7 @@ WHERE gateway_account_id = %(account_id)s AND gateway_ref = %(payout_ref)s
 SELECT p.id, p.gateway_account_id, p.gateway_ref, p.amount, p.currency, p.state, p.made_at, p.arrives_at,
     p.failure, t.transactions, t.gross, t.fee
 FROM payouts p
-JOIN gateway_accounts a ON a.id = p.gateway_account_id AND a.access <> 'platform'
+JOIN gateway_accounts a ON a.id = p.gateway_account_id AND a.access <> 'platform' AND a.mode = 'live'
 CROSS JOIN LATERAL (
     SELECT count(*) AS transactions, coalesce(sum(amount), 0)::bigint AS gross, coalesce(sum(fee), 0)::bigint AS fee
     FROM balance_transactions t
@@ -72,7 +72,7 @@ SELECT g.id AS gateway_account_id, t.currency, count(*) AS transactions, sum(t.a
     sum(t.fee)::bigint AS fee, sum(t.amount - t.fee)::bigint AS net
 FROM gateway_accounts g
 JOIN balance_transactions t ON t.gateway_account_id = g.real_account_id AND t.type <> 'payout'
-WHERE g.organisation_id = %(organisation_id)s AND t.made_at >= %(since)s AND t.made_at < %(until)s
+WHERE g.organisation_id = %(organisation_id)s AND g.mode = 'live' AND t.made_at >= %(since)s AND t.made_at < %(until)s
     AND (g.access <> 'platform' OR EXISTS (
         SELECT FROM payments p WHERE p.gateway_ref = t.payment_ref AND p.gateway_account_id = g.id))
 GROUP BY g.id, t.currency ORDER BY g.id, t.currency
