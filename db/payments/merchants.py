@@ -161,6 +161,8 @@ def check_again(conn: Conn, organisation_id: int, account_id: int) -> dict[str, 
     """Ask the gateway again about an account. Errors: NotFound."""
     account = get_account(conn, organisation_id, account_id)
     _begin_check(conn, account_id)
+    act = {"account": account_id}
+    audit(conn, "gateway account check asked for", None, act, organisation_id=organisation_id)
     return account
 
 
