@@ -12,8 +12,6 @@ declare
         select p.id from bookings b join payments p on p.event_id = b.event_id and p.booking_id = b.id
         where b.buyer_id = p_account);
 begin
-    update emails m set state = 'skipped' from bookings b
-    where b.buyer_id = p_account and m.event_id = b.event_id and m.booking_id = b.id and m.state = 'pending';
     update emails set state = case state when 'pending' then 'skipped' else state end, context = '{}',
         last_error = null
     where buyer_id = p_account and booking_id is null;
@@ -65,7 +63,8 @@ $$;
 create or replace function erased_values(p_table text, p_row jsonb) returns jsonb
 language sql immutable as $$
     select case p_table
-        when 'emails' then '{"context": {}, "last_error": null}'::jsonb
+        when 'emails' then jsonb_build_object('context', '{}'::jsonb, 'last_error', null,
+            'state', case p_row ->> 'state' when 'pending' then 'skipped' else p_row ->> 'state' end)
         when 'refunds' then jsonb_build_object('reason', '', 'params', '{}'::jsonb, 'failure_message', null,
             'settlement', case when p_row ->> 'settlement' is not null then 'erased' end)
         when 'offline_payments' then jsonb_build_object('reference',
