@@ -38,6 +38,9 @@ SECRETS = {
 """Columns that no report may read, by table; `*`: all. Besides, those of ERASED, and all of bytes:
 they are hashes and keys."""
 
+APPEND_ONLY = ("audit_log", "audit_chain", "audit_personal", "audit_unchained", "account_keys")
+"""Tables whose rows are added, and by rules of their own deleted (refuse_audit_changes)."""
+
 REPORTS_CALL = ["money_back_of(bigint, uuid)", "tax_left(bigint, uuid)"]
 """Functions that read what reports may not read as a whole, and return a sum."""
 
@@ -101,6 +104,7 @@ def grant_rights(conn: Conn) -> None:
     conn.execute("grant select, insert, update, delete on all tables in schema public to usher_app")
     conn.execute("grant usage, select, update on all sequences in schema public to usher_app")
     conn.execute("revoke insert, update, delete on schema_version from usher_app")
+    conn.execute(f"revoke update on {', '.join(APPEND_ONLY)} from usher_app".encode())
     for what in ("select, insert, update, delete on tables", "usage, select, update on sequences"):
         default = """
             alter default privileges for role usher_migrate in schema public

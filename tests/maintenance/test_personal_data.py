@@ -176,6 +176,13 @@ def test_a_hold_and_a_place_in_a_queue_are_under_way(
     assert waiting == {alice.id: ["booking_under_way"], bob.id: ["waiting_in_a_queue"]}
 
 
+def test_who_works_in_an_organisation_leaves_it_first(alice: Caller, conn: Conn) -> None:
+    conn.execute("insert into memberships (account_id, role) values (%s, 'operator')", [alice.id])
+    assert alice.post("/v1/me/erasure", YES).json["because"] == ["member"]
+    conn.execute("update memberships set ended_at = now()")
+    assert erase_due() == 1
+
+
 def test_an_erasure_that_waits_can_be_taken_back(tosca: Sale, alice: Caller, conn: Conn) -> None:
     tosca.book(alice, conn)
     assert alice.get("/v1/me/erasure").json["state"] == "none"

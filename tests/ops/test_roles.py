@@ -10,7 +10,7 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
-from db.accounts import api_keys
+from db.accounts import api_keys, audit_log
 from db.connections import Conn
 from db.maintenance.personal_columns import ERASED
 from db.maintenance.reports import report_names, run_report
@@ -65,12 +65,16 @@ def test_the_app_s_role_sells_and_makes_no_object(evening: Theatre, roles: Any) 
         assert booking
         conn.execute("select ensure_partitions(12)")
         conn.execute("select drop_entry_numbers(999)")
+        conn.execute("select audit('tried', null, '{}')")
+        assert audit_log.chain_acts(conn, 1000)
         for forbidden in (
             "create table mine (id int)",
             "alter table bookings add mine int",
             "truncate bookings",
             "drop table dead_letters",
             "update schema_version set version = 1",
+            "update audit_log set actor = 'another'",
+            "update audit_chain set number = number + 1",
             "create function mine() returns int language sql as 'select 1'",
         ):
             with pytest.raises(InsufficientPrivilege):

@@ -1,5 +1,6 @@
 /* Returns why an account's personal data cannot be erased now: a booking, a payment or a place in a queue is under
-   way, money is owed, a dispute may need an answer, or a ticket is for an event that is not over. */
+   way, money is owed, a dispute may need an answer, a ticket is for an event that is not over, or the person works
+   in an organisation, whose owners end that. */
 create or replace function erasure_blocks(p_account bigint) returns text[]
 language sql stable set enable_seqscan = off as $$
     select array_remove(array[
