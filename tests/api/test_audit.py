@@ -232,6 +232,11 @@ class Staged:
         path = f"/v1/organisations/{self.sale.opera.id}/members/{member}"
         return f"{path}/second-factor-reset", None
 
+    def reopenAccount(self) -> tuple[str, Any]:
+        account = self.every.ids["account_id"]
+        self.conn.execute("update accounts set closed_at = now() where id = %s", [account])
+        return f"/v1/accounts/{account}/reopening", None
+
     def letter(self) -> int:
         query = """
             insert into dead_letters (task_id, actor, queue, args, reason, claims, errors,

@@ -202,6 +202,21 @@ def test_a_closed_account_is_erased_after_a_month(alice: Caller, bob: Caller, co
     assert left["id"] == alice.id
 
 
+def test_a_closed_account_that_is_opened_again_is_not_erased(
+    tosca: Sale, alice: Caller, operator: Caller, conn: Conn
+) -> None:
+    tosca.book(alice, conn)
+    conn.execute(
+        "update accounts set closed_at = now() - interval '31 d' where id = %s", [alice.id]
+    )
+    assert erase_due() == 0, "a booking is under way"
+    assert len(operator.get("/v1/erasures").json) == 1
+    assert operator.post(f"/v1/accounts/{alice.id}/reopening").status_code == 200
+    conn.execute("update bookings set state = 'cancelled', ended_at = now()")
+    assert erase_due() == 0
+    assert operator.get("/v1/erasures").json == []
+
+
 def test_an_operator_erases_and_an_organisation_cannot(
     alice: Caller, operator: Caller, opera: Caller, conn: Conn
 ) -> None:

@@ -57,6 +57,8 @@ MARKS = """
     update accounts set password_hash = %(mark)s, blocked_at = now(), blocked_reason = %(mark)s
     where id = %(account)s;
     update sessions set name = %(mark)s where account_id = %(account)s;
+    insert into address_changes (account_id, old_email, new_email)
+    select id, email, 'new.' || email from buyers where id = %(account)s;
     update emails set context = %(json)s, last_error = %(mark)s where buyer_id = %(account)s;
     insert into emails (buyer_id, template, context) values (%(account)s, 'sign_in', %(json)s);
     update payments set params = %(json)s, next_action = %(json)s, client_secret = %(mark)s,
