@@ -109,14 +109,18 @@ CREATE TABLE accounts (
     blocked_at timestamp with time zone,
     blocked_reason text,
     erased_at timestamp with time zone,
+    merged_into bigint,
     CONSTRAINT accounts_pkey PRIMARY KEY (id),
+    CONSTRAINT accounts_merged_into_fkey FOREIGN KEY (merged_into) REFERENCES accounts(id),
     CONSTRAINT accounts_blocked CHECK ((blocked_at IS NULL) = (blocked_reason IS NULL)),
     CONSTRAINT accounts_blocked_reason_check CHECK (length(blocked_reason) >= 1 AND length(blocked_reason) <= 500),
     CONSTRAINT accounts_check CHECK ((token_epoch = 0) = (tokens_ended_at IS NULL)),
     CONSTRAINT accounts_codes_used_check CHECK (codes_used >= 0),
+    CONSTRAINT accounts_merged CHECK (merged_into IS NULL OR closed_at IS NOT NULL AND merged_into <> id),
     CONSTRAINT accounts_token_epoch_check CHECK (token_epoch >= 0)
 );
 CREATE INDEX accounts_closed ON accounts USING btree (closed_at) WHERE closed_at IS NOT NULL AND erased_at IS NULL;
+CREATE INDEX accounts_merged_into ON accounts USING btree (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX accounts_tokens_ended ON accounts USING btree (tokens_ended_at) WHERE tokens_ended_at IS NOT NULL;
 
 CREATE TABLE buyers (

@@ -21,6 +21,7 @@ NOT_EXECUTED = {
     "eraseAccount": "needs an account that is no longer used",
     "closeAccount": "the buyer goes on",
     "confirmAddressChange": "needs codes by mail",
+    "mergeAccounts": "needs a code by mail",
     "eraseOwnData": "the buyer goes on",
     "expectTotal": "needs an entry that said what it expects",
     "dismissFraudWarning": "needs a card's issuer that warns",
@@ -103,6 +104,7 @@ def buy(script: Script, anybody: Caller, sale: Sale, conn: Conn) -> Caller:
     for name in ("nameSession", "changeMe", "setPassword", "removePassword"):
         script.call(buyer, name)
     script.call(buyer, "startAddressChange")
+    script.call(buyer, "startMerge")
     entry = script.call(buyer, "joinQueue").json
     script.ids["entry_id"] = entry["id"]
     script.call(Caller(anybody.client, entry["ticket"]), "getPosition")

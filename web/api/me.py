@@ -6,7 +6,9 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from db.accounts import accounts, codes
 from db.connections import autocommit, transaction
-from db.runtime.errors import InvalidRequest, NotAllowed
+from db.maintenance import merging
+from db.runtime.errors import Conflict, InvalidRequest, NotAllowed
+from web.api.sign_in import CodeSent
 from web.support.auth import buyer, buyer_id, buyers_only, session, take_cookie
 from web.support.blueprint import Blueprint
 from web.support.fields import Answer, Email, Name, Schema, StrictBoolean, StrictInteger, Text
@@ -82,6 +84,19 @@ class BothCodes(Schema):
     request = Text(most=100, required=True, metadata={"description": "from the answer before"})
     old_code = Text(most=20, required=True, metadata={"description": "mailed to the old address"})
     new_code = Text(most=20, required=True, metadata={"description": "mailed to the new address"})
+
+
+class OtherAccount(Schema):
+    """Another account of yours."""
+
+    email = Email(required=True, metadata={"description": "the other account's", "format": "email"})
+
+
+class MergeCode(Schema):
+    """That the other account is yours, too."""
+
+    request = Text(most=100, required=True, metadata={"description": "from the answer before"})
+    code = Text(most=20, required=True, metadata={"description": "mailed to the other address"})
 
 
 class Closing(Proof):
@@ -172,6 +187,47 @@ def confirm_address_change(given: dict[str, Any]) -> dict[str, Any]:
             return accounts.get_account(conn, buyer_id())
     note_wrong_code()
     raise InvalidRequest("One of the codes is wrong or has expired.")
+
+
+@blp.route("/merge", methods=["POST"])
+@buyers_only
+@blp.arguments(OtherAccount, example={"email": "ana@example.net"})
+@blp.response(202, CodeSent)
+def start_merge(given: dict[str, Any]) -> dict[str, Any]:
+    """Ask to take over another account of yours. If there is one, it gets a code by mail."""
+    spend_code(given["email"])
+    made = codes.make_code()
+    with transaction(buyer()) as conn:
+        other = accounts.find_account(conn, given["email"])
+        if other is not None:
+            codes.mail_code(conn, other["id"], "merge", made)
+    return {"sent": True, "request": made.request}
+
+
+@blp.route("/merge/confirmation", methods=["POST"])
+@buyers_only
+@blp.arguments(MergeCode, example={"request": "q3…", "code": "123456"})
+@blp.response(200, Me)
+@blp.conflicts(
+    "address_not_verified", "cannot_be_merged", "unfinished_bookings", "archived", "over_cap"
+)
+def merge_accounts(given: dict[str, Any]) -> dict[str, Any]:
+    """Take over another account by its code: its bookings, tickets and places in queues that were
+    decided are yours, and it is closed. Refused while it has anything under way, or if both have
+    more seats of an event than a buyer may have."""
+    check_codes()
+    with transaction(buyer()) as conn:
+        own = accounts.get_account(conn, buyer_id())
+        if not own["verified"]:
+            raise Conflict(
+                "Sign in to this account by a mailed code first.", "address_not_verified"
+            )
+        other_id = codes.try_codes(conn, given["request"], {"merge": given["code"]})
+        if other_id is not None:
+            merging.merge_accounts(conn, other_id, buyer_id())
+            return own
+    note_wrong_code()
+    raise InvalidRequest("The code is wrong or has expired.")
 
 
 @blp.route("/closing", methods=["POST"])
