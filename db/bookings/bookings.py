@@ -92,11 +92,14 @@ def list_tickets(
     return [row for row in rows if row["id"]]
 
 
-def get_secret(conn: Conn, event_id: int, booking_id: UUID, ticket_id: UUID, buyer_id: int) -> str:
-    """The secret in the code of a buyer's own valid ticket. Errors: NotFound."""
+def get_code(
+    conn: Conn, event_id: int, booking_id: UUID, ticket_id: UUID, buyer_id: int
+) -> dict[str, Any]:
+    """What the code of a buyer's own valid ticket is drawn from: {secret, is_test}. Errors:
+    NotFound."""
     values = {"event_id": event_id, "booking_id": booking_id}
     values |= {"ticket_id": ticket_id, "buyer_id": buyer_id}
-    row = maybe(conn.execute(sql.get_secret, values))
+    row = maybe(conn.execute(sql.get_code, values))
     if row is None:
         raise NotFound
-    return str(row["secret"])
+    return row

@@ -82,6 +82,18 @@ def test_mail_goes_to_members_alone_and_says_test(running: Running, trial: Theat
     assert [row["state"] for row in conn.execute(states, [stranger])] == ["skipped"]
 
 
+@pytest.mark.parametrize("is_test", [True, False])
+def test_the_code_of_a_ticket_says_test(
+    tosca: Sale, alice: Caller, paid: dict[str, Any], conn: Conn, is_test: bool
+) -> None:
+    conn.execute("update events set is_test = %s", [is_test])
+    path = f"{tosca.path}/bookings/{paid['id']}/tickets"
+    (ticket, _) = alice.get(path).json
+    drawn = alice.get(f"{path}/{ticket['id']}.svg")
+    assert drawn.status_code == 200
+    assert (">TEST</text></svg>" in drawn.text) == is_test
+
+
 def test_no_catalogue_has_it(
     hall: Sale, anybody: Caller, opera: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

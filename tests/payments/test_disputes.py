@@ -66,7 +66,7 @@ def test_a_dispute_puts_the_tickets_on_hold(running: Running) -> None:
         assert (ticket["state"], ticket["secret"]) == ("on_hold", None)
         buyer = running.booking(booking)["buyer_id"]
         with pytest.raises(NotFound):
-            bookings.get_secret(running.conn, running.sale.event, booking, ticket["id"], buyer)
+            bookings.get_code(running.conn, running.sale.event, booking, ticket["id"], buyer)
     assert running.seats(booking) == ["sold", "sold"]
     (row,) = disputes.list_disputes(running.conn, None, running.sale.event, None, 10)
     assert (row["id"], row["booking_id"], row["booking_state"]) == (dispute, booking, "frozen")

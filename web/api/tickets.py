@@ -23,6 +23,11 @@ blp = Blueprint(
 )
 
 
+TEST = (
+    b'<text x="50%" y="99%" text-anchor="middle" font-size="18" font-weight="bold" fill="#b00">'
+    b"TEST</text>"
+)
+
 PICTURE = {"type": "string", "description": "SVG"}
 
 
@@ -54,11 +59,14 @@ def list_tickets(event_id: int, booking_id: UUID) -> list[dict[str, Any]]:
 @buyers_only
 @blp.response(200, PICTURE, content_type="image/svg+xml")
 def draw_ticket_code(event_id: int, booking_id: UUID, ticket_id: UUID) -> Response:
-    """The code of a ticket, for the door."""
+    """The code of a ticket, for the door. That of a test says TEST below it."""
     with autocommit() as conn:
-        secret = bookings.get_secret(conn, event_id, booking_id, ticket_id, buyer_id())
+        code = bookings.get_code(conn, event_id, booking_id, ticket_id, buyer_id())
     picture = io.BytesIO()
-    segno.make_qr(secret, error="m").save(picture, kind="svg", scale=6, border=4)
-    answer = Response(picture.getvalue(), mimetype="image/svg+xml")
+    segno.make_qr(code["secret"], error="m").save(picture, kind="svg", scale=6, border=4)
+    drawn = picture.getvalue()
+    if code["is_test"]:
+        drawn = drawn.replace(b"</svg>", TEST + b"</svg>")
+    answer = Response(drawn, mimetype="image/svg+xml")
     answer.headers["Cache-Control"] = "private, no-store"
     return answer

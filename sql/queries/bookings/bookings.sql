@@ -80,10 +80,11 @@ LEFT JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = t.s
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s
 ORDER BY t.seat, t.issued_at
 
--- get_secret --
--- The secret in the code of a buyer's own valid ticket.
-SELECT t.secret
+-- get_code --
+-- The secret in the code of a buyer's own valid ticket, and whether it is for a test.
+SELECT t.secret, e.is_test
 FROM tickets t JOIN bookings b ON b.event_id = t.event_id AND b.id = t.booking_id
+JOIN events e ON e.id = t.event_id
 WHERE t.event_id = %(event_id)s AND t.booking_id = %(booking_id)s AND t.id = %(ticket_id)s
     AND b.buyer_id = %(buyer_id)s AND t.state = 'valid' AND b.state = 'confirmed'
 
