@@ -135,9 +135,13 @@ def change_address(conn: Conn, account_id: int) -> None:
 
 
 def close_account(conn: Conn, account_id: int) -> None:
-    """Close an account: no one signs in to it any more, its bookings stay."""
-    if maybe(conn.execute(sql.close_account, {"account_id": account_id})) is not None:
+    """Close an account: no one signs in to it any more, its bookings stay. Errors: Conflict
+    still_a_member: an organisation keeps an owner, and members' keys end with their membership."""
+    values = {"account_id": account_id}
+    if maybe(conn.execute(sql.close_account, values)) is not None:
         sessions.end_sessions(conn, account_id)
+    elif one(conn.execute(sql.is_member, values))["is_member"]:
+        raise Conflict("Leave the organisations for which you work first.", "still_a_member")
 
 
 def reopen_account(conn: Conn, account_id: int) -> dict[str, Any]:

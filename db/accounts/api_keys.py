@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import psycopg
 
 from db.accounts.callers import Caller
-from db.accounts.memberships import check_stays_member
+from db.accounts.memberships import check_stays_owner
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound
@@ -71,7 +71,7 @@ def create_key(conn: Conn, organisation_id: int | None, wanted: NewKey) -> tuple
     """Add a key; return its id and the key itself, which cannot be shown again. Errors: as
     add_key."""
     if wanted.account_id is not None:
-        check_stays_member(conn, wanted.account_id, organisation_id)
+        check_stays_owner(conn, wanted.account_id, organisation_id)
     key = _draw_key()
     secret = {"secret_sha256": _hash(key), "prefix": key[:SHOWN]}
     lists = {"scopes": list(wanted.scopes), "networks": list(wanted.networks)}
@@ -123,7 +123,7 @@ def rotate_key(
     """Give a key another secret and return it; the one before is good for `overlap` seconds more.
     Errors: NotFound; Conflict key_ended."""
     if account_id is not None:
-        check_stays_member(conn, account_id, organisation_id)
+        check_stays_owner(conn, account_id, organisation_id)
     key = _draw_key()
     values = {
         "secret_sha256": _hash(key),

@@ -25,7 +25,7 @@ def invite(
 ) -> int:
     """Invite the person with an address, who gets an account if there is none, and return the
     invitation's id. organisation_id None: into the platform, as an operator. inviter_id: of the
-    person who invites, if it is one. Errors: NotAllowed, when the inviter has just left."""
+    person who invites, if it is one. Errors: NotAllowed, when the inviter is no owner any more."""
     code = secrets.token_urlsafe(24)
     account_id = accounts.find_or_add(conn, email, email.partition("@")[0])
     mail = {
@@ -48,7 +48,7 @@ def invite(
         )
     )
     if row["id"] is None:
-        raise NotAllowed("The membership has ended.", reason="not_a_member")
+        raise NotAllowed("You are no owner any more.", reason="not_a_member")
     return int(row["id"])
 
 

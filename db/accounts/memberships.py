@@ -97,12 +97,12 @@ def leave(conn: Conn, account_id: int, membership_id: int) -> None:
     remove_member(conn, None, membership_id)
 
 
-def check_stays_member(conn: Conn, account_id: int, organisation_id: int | None) -> None:
-    """Check that a person is a member, or an operator, who stays it until the transaction ends: who
-    leaves afterwards loses what is made in it. Errors: NotAllowed."""
+def check_stays_owner(conn: Conn, account_id: int, organisation_id: int | None) -> None:
+    """Check that a person is an owner, or an operator, who stays it until the transaction ends: who
+    is none afterwards loses what is made in it. Errors: NotAllowed."""
     values = {"account_id": account_id, "organisation_id": organisation_id}
-    if not one(conn.execute(sql.stays_member, values))["stays"]:
-        raise NotAllowed("The membership has ended.", reason="not_a_member")
+    if not one(conn.execute(sql.stays_owner, values))["stays"]:
+        raise NotAllowed("You are no owner any more.", reason="not_a_member")
 
 
 def _check(outcome: str) -> None:

@@ -133,6 +133,8 @@ class Settings:
             raise SettingsError("GATEWAY_LIMIT must be a number of calls a second above 0")
         self._derive()
         self._check_words()
+        if not self.webhook_secrets:
+            raise SettingsError("STRIPE_WEBHOOK_SECRET has no secret: set it to the endpoint's")
         _ = self.sealing_keys  # it says what is wrong with ENCRYPTION_KEYS
         if min(map(len, (self.secret_key, *self.old_keys))) < 32:
             raise SettingsError("SECRET_KEY is too short: set it to 32 random characters or more")
@@ -175,6 +177,11 @@ class Settings:
     @property
     def old_keys(self) -> list[str]:
         return [key.strip() for key in self.secret_key_fallbacks.split(",") if key.strip()]
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """STRIPE_WEBHOOK_SECRET, without what is empty: anyone can sign with an empty secret."""
+        return [text.strip() for text in self.stripe_webhook_secret.split(",") if text.strip()]
 
     @cached_property
     def sealing_keys(self) -> dict[str, bytes]:

@@ -215,6 +215,8 @@ def test_the_link_signs_in_by_its_button(browser: Browser, conn: Conn, alice: Ca
     assert one(conn.execute("select tries from mailed_codes"))["tries"] == 0
     assert latest_code(conn) in page.text
     assert "form-action 'self'" in page.headers["Content-Security-Policy"]
+    # With no-referrer a browser would send `Origin: null` with the form.
+    assert page.headers["Referrer-Policy"] == "same-origin"
     done = browser.send("POST", "/sign-in", data={"code": latest_code(conn)})
     assert (done.status_code, "signed in" in done.text) == (200, True)
     assert browser.cookies[REQUEST_NAME] == ""

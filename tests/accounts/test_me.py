@@ -120,6 +120,20 @@ def test_an_address_changes_when_both_agree(anybody: Caller, dora: Caller, conn:
     assert anybody.post("/v1/accounts", DORA).status_code == 201, "the old one is free"
 
 
+def test_a_code_on_its_way_to_the_old_address_opens_nothing_after_the_change(
+    anybody: Caller, dora: Caller, conn: Conn
+) -> None:
+    """Who reads the old mailbox is whom the change is to keep out."""
+    asked = anybody.post("/v1/tokens", {"email": DORA["email"]}).json
+    change = dora.post("/v1/me/address-change", {"email": NEW}).json
+    mailed = codes_of(conn)
+    both = {"old_code": mailed["old_address"], "new_code": mailed["new_address"]}
+    path = "/v1/me/address-change/confirmation"
+    assert dora.post(path, change | both).status_code == 200
+    code = {"request": asked["request"], "code": mailed["sign_in"]}
+    assert anybody.post("/v1/tokens", code).status_code == 401
+
+
 @pytest.mark.parametrize("wrong", ["old_code", "new_code"])
 def test_one_code_is_not_enough(dora: Caller, conn: Conn, wrong: str) -> None:
     """Nor is the other one used up: both are typed again."""

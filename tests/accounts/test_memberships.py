@@ -10,7 +10,7 @@ from flask import Flask
 
 from db.accounts import memberships
 from db.connections import Conn, one, transaction
-from db.runtime.errors import Conflict, NotFound
+from db.runtime.errors import Conflict, NotAllowed, NotFound
 from tests.support.staff import MEMBER, sign_in_as, sign_in_staff
 from tests.support.world import Answer, Caller, Sale
 
@@ -182,6 +182,52 @@ def test_a_key_that_was_rotated_by_another_outlives_its_maker(
     assert other.delete(f"/v1/me/memberships/{member['id']}").status_code == 204
     assert Caller(app.test_client(), made.json["key"]).get("/v1/venues").status_code == 401
     assert Caller(app.test_client(), rotated.json["key"]).get("/v1/venues").status_code == 200
+
+
+def test_who_is_no_owner_any_more_loses_keys_and_invitations(
+    app: Flask, opera: Caller, owner: Caller, conn: Conn
+) -> None:
+    """With a key that opens all, or a friend who is invited as an owner, it would stay one."""
+    other = sign_in_staff(app, "owner", opera.id, "other")
+    wanted = {"name": "x", "role": "organiser", "scopes": ["dangerous"]}
+    made = other.post(f"{path_of(opera)}/api-keys", wanted, key="1")
+    invite(other, opera, role="owner")
+    ben = proven(conn, app)
+    (member,) = other.get("/v1/me/memberships").json
+    path = f"{path_of(opera)}/members/{member['id']}"
+    assert owner.patch(path, {"role": "manager"}).status_code == 200
+    assert Caller(app.test_client(), made.json["key"]).get("/v1/venues").status_code == 401
+    assert accept(ben, mailed_code(conn)).json["conflict_reason"] == "invitation_over"
+    assert other.get("/v1/venues").status_code == 200
+    with pytest.raises(NotAllowed):
+        memberships.check_stays_owner(conn, other.id, opera.id)
+    memberships.check_stays_owner(conn, owner.id, opera.id)
+
+
+def test_keys_that_a_blocked_person_has_seen_are_blocked(
+    app: Flask, opera: Caller, owner: Caller, operator: Caller
+) -> None:
+    made = owner.post(f"{path_of(opera)}/api-keys", {"name": "x", "role": "manager"}, key="1")
+    key, block = Caller(app.test_client(), made.json["key"]), f"/v1/accounts/{owner.id}/block"
+    assert operator.call("PUT", block, {"reason": "stole"}).status_code == 200
+    assert key.get("/v1/venues").status_code == 401
+    assert opera.get("/v1/venues").status_code == 200
+    assert operator.delete(block).status_code == 200
+    assert key.get("/v1/venues").status_code == 200
+
+
+def test_who_works_for_an_organisation_leaves_it_before_closing_the_account(
+    app: Flask, opera: Caller, owner: Caller
+) -> None:
+    """Else the last owner would leave so, and keys would stay."""
+    refused = owner.post("/v1/me/closing", {"understood": True})
+    assert (refused.status_code, refused.json["conflict_reason"]) == (409, "still_a_member")
+    assert owner.get("/v1/venues").status_code == 200
+    sign_in_staff(app, "owner", opera.id, "other")
+    (member,) = owner.get("/v1/me/memberships").json
+    assert owner.delete(f"/v1/me/memberships/{member['id']}").status_code == 204
+    again = sign_in_as(app, owner.id)
+    assert again.post("/v1/me/closing", {"understood": True}).status_code == 204
 
 
 def test_who_is_removed_is_out_at_once(app: Flask, opera: Caller, owner: Caller) -> None:

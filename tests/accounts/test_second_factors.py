@@ -7,7 +7,14 @@ from flask import Flask
 
 from db.connections import Conn, one
 from db.runtime.settings import settings
-from tests.support.staff import MEMBER, forget_steps, set_up_factor, sign_in_as, sign_in_staff
+from tests.support.staff import (
+    MEMBER,
+    forget_steps,
+    set_up_factor,
+    sign_in_as,
+    sign_in_by_mail,
+    sign_in_staff,
+)
 from tests.support.world import Answer, Caller, Sale
 
 FACTOR = "/v1/me/second-factor"
@@ -174,3 +181,44 @@ def test_without_encryption_keys_none_is_set_up_factor(
     refused: Any = owner.post(FACTOR)
     assert (refused.status_code, refused.json["conflict_reason"]) == (409, "no_encryption_keys")
     assert one(conn.execute("select count(*) as n from second_factors"))["n"] == 0
+
+
+def test_who_removes_the_factor_needs_another_one_in_all_sessions(
+    app: Flask, owner: Caller
+) -> None:
+    code_app, _ = set_up_factor(owner)
+    other = sign_in_as(app, owner.id)
+    assert give(other, code_app.code()).status_code == 200
+    assert owner.delete(FACTOR).status_code == 204
+    for session in (owner, other):
+        refused = session.get("/v1/venues")
+        assert refused.json["conflict_reason"] == "second_factor_needed"
+    set_up_factor(owner)
+    assert owner.get("/v1/venues").status_code == 200
+    assert other.get("/v1/venues").status_code == 403
+
+
+def test_a_session_from_before_a_reset_needs_the_new_factor(
+    app: Flask, opera: Caller, owner: Caller, conn: Conn
+) -> None:
+    """The reset is for who has lost the device: who found it is still signed in there."""
+    set_up_factor(owner)
+    other = sign_in_staff(app, "owner", opera.id, "other")
+    assert reset(other, opera, owner).status_code == 202
+    conn.execute("update second_factor_resets set due_at = clock_timestamp()")
+    set_up_factor(sign_in_as(app, owner.id))
+    assert owner.get("/v1/venues").json["conflict_reason"] == "second_factor_needed"
+
+
+def test_the_factor_of_who_made_the_account_for_another_ends_with_the_proof(
+    app: Flask, anybody: Caller, conn: Conn
+) -> None:
+    """Else a stranger would hold the second factor of roles into which the owner is invited."""
+    body = {"email": "ben@example.org", "name": "Ben"}
+    set_up_factor(Caller(app.test_client(), anybody.post("/v1/accounts", body).json["token"]))
+    ben = sign_in_by_mail(app.test_client(), conn, "ben@example.org")
+    assert ben.get(FACTOR).json["confirmed_at"] is None
+    assert conn.execute("select from sealed_secrets").fetchall() == []
+    set_up_factor(ben)
+    again = sign_in_by_mail(app.test_client(), conn, "ben@example.org")
+    assert again.get(FACTOR).json["confirmed_at"] is not None

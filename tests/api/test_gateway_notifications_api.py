@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from db.connections import Conn
+from db.runtime.settings import SettingsError, read_settings, settings
 from tests.support.notifying import PATH, deliver, send, send_bytes
 from tests.support.world import Caller, Sale, pay
 from web.notifications import fast_path
@@ -238,6 +239,23 @@ def test_it_believes_no_other_signature(
     answer = send(anybody, intent(payment, "succeeded"), **fault)
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
     assert conn.execute("SELECT FROM notification_inbox").fetchall() == []
+
+
+def test_it_believes_no_empty_secret(
+    anybody: Caller,
+    payment: dict[str, Any],
+    configured: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a comma too many in the setting would make one."""
+    setting = f"{configured['STRIPE_WEBHOOK_SECRET']}, "
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", setting)
+    settings.cache_clear()
+    news = intent(payment, "requires_capture")
+    assert send(anybody, news, secret="").status_code == 400
+    assert send(anybody, news).status_code == 200
+    with pytest.raises(SettingsError, match="STRIPE_WEBHOOK_SECRET"):
+        read_settings({**configured, "STRIPE_WEBHOOK_SECRET": " ,"})
 
 
 def test_it_needs_a_signature(anybody: Caller) -> None:

@@ -20,6 +20,7 @@ from ops.local.servers import free_port
 from tests.support.listening import Live, hear_the_turn
 from tests.support.programs import need_program
 from tests.support.sites import serving
+from tests.support.staff import sign_in_staff
 from tests.support.waiting import wait_until
 from tests.support.world import Caller, Sale
 from web.app import create_app
@@ -171,6 +172,15 @@ def test_drafts_are_not_kept_for_others(proxied: Proxied, hall: Sale) -> None:
     assert proxied.get(draft.path, **own).status_code == 200
 
 
+def test_drafts_of_a_member_are_not_kept_for_others(proxied: Proxied, hall: Sale) -> None:
+    draft, organisation = hall.add_event(), str(hall.opera.id)
+    door = sign_in_staff(create_app(), "door", hall.opera.id)
+    own = {"Authorization": f"Bearer {door.token}", "Usher-Organisation": organisation}
+    for _ in range(2):
+        assert proxied.get(draft.path, **own).status_code == 200
+        assert proxied.get(draft.path).status_code == 404
+
+
 def test_events_come_through_at_once(
     proxied: Proxied, tosca: Sale, alice: Caller, conn: Conn
 ) -> None:
@@ -216,8 +226,9 @@ def test_notifications_may_be_longer_than_requests(proxied: Proxied) -> None:
     """The app answers both: it finds no signature, and no such account."""
     long = b" " * 2**19
     headers = {"Content-Type": "application/json"}
-    stored = requests.post(f"{proxied.url}/webhooks/stripe", long, headers=headers, timeout=10)
-    assert (stored.status_code, "POST /webhooks/stripe" in proxied.asked) == (400, True)
+    for path in ("/webhooks/stripe", "/webhooks/stripe/7"):
+        stored = requests.post(f"{proxied.url}{path}", long, headers=headers, timeout=10)
+        assert (stored.status_code, f"POST {path}" in proxied.asked) == (400, True)
     refused = requests.post(f"{proxied.url}/v1/accounts", long, headers=headers, timeout=10)
     assert refused.status_code == 413
     assert refused.headers["Content-Type"] == "application/problem+json"

@@ -234,6 +234,7 @@ def merge_accounts(given: dict[str, Any]) -> dict[str, Any]:
 @buyers_only
 @blp.arguments(Closing, example={"understood": True, "current_password": "battery staple"})
 @blp.response(204)
+@blp.conflicts("still_a_member")
 def close_account(given: dict[str, Any]) -> None:
     """Close your account: all sessions end, and only an operator can open it again. What you have
     booked stays, with its tickets; to have your data erased, see POST /v1/me/erasure."""

@@ -35,7 +35,7 @@ def secrets_of(account_id: int | None) -> list[bytes]:
 
 def platform_secrets() -> list[bytes]:
     """One for each endpoint: of the platform's account, of connected accounts, of tests."""
-    return [secret.strip().encode() for secret in settings().stripe_webhook_secret.split(",")]
+    return [secret.encode() for secret in settings().webhook_secrets]
 
 
 def read_secrets(account_id: int) -> list[bytes]:

@@ -18,6 +18,8 @@ blp = Blueprint("sign_in_page", __name__)
 PATH = "/sign-in"
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
 """The browser sends the form to this site alone."""
+REFERRER = "same-origin"
+"""With no-referrer, browsers send `Origin: null` with a form, and its button would be refused."""
 
 
 @blp.get(PATH)
@@ -54,5 +56,6 @@ def _digits(given: Any) -> str:
 def _page(status: int, kind: str, **values: object) -> Response:
     answer = make_response(render_template("sign_in.html", kind=kind, **values), status)
     answer.headers.update(HEADERS)
+    answer.headers["Referrer-Policy"] = REFERRER
     answer.headers["Content-Security-Policy"] = POLICY + "frame-ancestors 'none'"
     return answer

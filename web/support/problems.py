@@ -122,6 +122,7 @@ REASON = Enumeration(
         "second_factor_needed": "give the second factor in this session",
         "sold_out": "not enough seats are free",
         "starts_in_the_past": "the event would have begun already",
+        "still_a_member": "the person works for an organisation, and leaves it first",
         "suspended": "an operator has suspended the organisation",
         "test_event": "the event is a test",
         "terms_not_accepted": "accept_terms has to be true",

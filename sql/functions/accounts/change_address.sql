@@ -1,5 +1,6 @@
 /* Gives an account the address that it asked for, which both addresses have confirmed, and tells both. False: it
-   asked for another one since, or its address has changed. Errors: unique_violation: another account has it. */
+   asked for another one since, or its address has changed. Codes on their way to the old address open nothing
+   any more. Errors: unique_violation: another account has it. */
 create or replace function change_address(p_account bigint) returns boolean language plpgsql as $$
 declare
     told record;
@@ -13,6 +14,7 @@ begin
     end if;
     update buyers set email = c.new_email from address_changes c
     where buyers.id = p_account and c.account_id = p_account;
+    update mailed_codes set used_at = clock_timestamp() where account_id = p_account and used_at is null;
     perform verify_account(p_account);
     for told in
         insert into emails (buyer_id, template, context)

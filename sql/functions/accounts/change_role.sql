@@ -1,4 +1,5 @@
-/* Gives a member another role, from the next request on. Returns 'done', 'missing' or 'last_owner'. */
+/* Gives a member another role, from the next request on. Who is no owner any more loses the keys that it was shown
+   and the invitations that it has sent: with them it would stay one. Returns 'done', 'missing' or 'last_owner'. */
 create or replace function change_role(p_membership bigint, p_organisation bigint, p_role text)
 returns text language plpgsql as $$
 declare
@@ -12,6 +13,9 @@ begin
         return 'last_owner';
     end if;
     update memberships set role = p_role where id = before.id;
+    if before.role = 'owner' and p_role <> 'owner' then
+        perform end_grants(before);
+    end if;
     perform audit('role changed', null, jsonb_build_object('membership_id', before.id,
         'role', jsonb_build_object('from', before.role, 'to', p_role)), before.organisation_id, before.account_id);
     return 'done';

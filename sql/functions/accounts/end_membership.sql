@@ -14,14 +14,9 @@ begin
         return 'last_owner';
     end if;
     update memberships set ended_at = clock_timestamp() where id = gone.id;
-    update api_keys set revoked_at = clock_timestamp()
-    where account_id = gone.account_id and revoked_at is null
-        and (gone.organisation_id is null or organisation_id = gone.organisation_id);
-    update api_keys set old_until = least(old_until, clock_timestamp())
-    where old_account_id = gone.account_id
-        and (gone.organisation_id is null or organisation_id = gone.organisation_id);
+    perform end_grants(gone);
     update invitations set ended_at = clock_timestamp()
-    where (inviter_id = gone.account_id or account_id = gone.account_id)
+    where account_id = gone.account_id
         and (gone.organisation_id is null or organisation_id = gone.organisation_id)
         and accepted_at is null and ended_at is null;
     perform end_sessions(gone.account_id);

@@ -1,13 +1,13 @@
 /* Invites an account into an organisation, by mail; an earlier invitation of it there ends. p_inviter: who
-   invites, if it is a person: no longer possible when that person has just left. Returns the invitation's id;
-   null: the inviter has left. */
+   invites, if it is a person: no longer possible when that person is just no owner any more. Returns the invitation's
+   id; null: the inviter is none. */
 create or replace function invite(
     p_organisation bigint, p_account bigint, p_role text, p_inviter bigint, p_code_sha256 bytea, p_mail jsonb)
 returns bigint language plpgsql as $$
 declare
     made bigint;
 begin
-    if p_inviter is not null and not stays_member(p_inviter, p_organisation) then
+    if p_inviter is not null and not stays_owner(p_inviter, p_organisation) then
         return null;
     end if;
     update invitations set ended_at = clock_timestamp()

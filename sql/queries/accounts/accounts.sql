@@ -79,9 +79,15 @@ SET old_email = excluded.old_email, new_email = excluded.new_email, created_at =
 SELECT change_address(%(account_id)s) AS changed
 
 -- close_account --
--- Closes an account, with all of its sessions.
-UPDATE accounts SET closed_at = clock_timestamp() WHERE id = %(account_id)s AND closed_at IS NULL
+-- Closes an account, unless its person works for an organisation.
+UPDATE accounts SET closed_at = clock_timestamp()
+WHERE id = %(account_id)s AND closed_at IS NULL
+    AND NOT EXISTS (SELECT FROM memberships WHERE account_id = %(account_id)s AND ended_at IS NULL)
 RETURNING id
+
+-- is_member --
+-- Whether a person works for an organisation or the platform.
+SELECT EXISTS (SELECT FROM memberships WHERE account_id = %(account_id)s AND ended_at IS NULL) AS is_member
 
 -- reopen_account --
 -- Opens an account again that its person closed.

@@ -17,13 +17,18 @@ RETURNING id
 
 -- find_key --
 -- The holder of a key that is valid: that was neither revoked nor has expired, or that was replaced a while
--- ago. is_noted: whether its use was noted within the last minute.
+-- ago, and that no person has seen who was blocked or has closed the account. is_noted: whether its use was
+-- noted within the last minute.
 SELECT id, role, organisation_id, scopes, networks::text[], account_id,
     coalesce(used_at > clock_timestamp() - interval '1 min', false) AS is_noted
 FROM api_keys
 WHERE (secret_sha256 = %(secret_sha256)s
         OR old_secret_sha256 = %(secret_sha256)s AND old_until > clock_timestamp())
     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+    AND NOT EXISTS (
+        SELECT FROM accounts a
+        WHERE a.id = CASE secret_sha256 WHEN %(secret_sha256)s THEN account_id ELSE old_account_id END
+            AND (a.blocked_at IS NOT NULL OR a.closed_at IS NOT NULL))
 
 -- note_use --
 -- Notes that a key is used. It waits for no other transaction: another request will note it.

@@ -57,6 +57,6 @@ SELECT end_membership(%(membership_id)s, %(organisation_id)s) AS outcome
 -- Gives a member another role.
 SELECT change_role(%(membership_id)s, %(organisation_id)s, %(role)s) AS outcome
 
--- stays_member --
--- Whether a person is a member, and stays it until the transaction ends.
-SELECT stays_member(%(account_id)s, %(organisation_id)s) AS stays
+-- stays_owner --
+-- Whether a person is an owner or an operator, and stays it until the transaction ends.
+SELECT stays_owner(%(account_id)s, %(organisation_id)s) AS stays

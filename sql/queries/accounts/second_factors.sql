@@ -14,18 +14,24 @@ WHERE f.confirmed_at IS NULL
 RETURNING account_id
 
 -- forget_reset_factor --
--- Deletes a factor whose reset is due.
+-- Deletes a factor whose reset is due; sessions in which it was given count as if it was not.
 WITH due AS (
     UPDATE second_factor_resets SET ended_at = clock_timestamp()
     WHERE account_id = %(account_id)s AND ended_at IS NULL AND due_at <= clock_timestamp()
     RETURNING account_id
+), gone AS (
+    DELETE FROM second_factors f USING due WHERE f.account_id = due.account_id RETURNING f.account_id
 )
-DELETE FROM second_factors f USING due WHERE f.account_id = due.account_id
-RETURNING f.account_id
+UPDATE sessions s SET second_factor_at = NULL FROM gone WHERE s.account_id = gone.account_id
 
 -- remove_factor --
--- Deletes a person's factor.
-DELETE FROM second_factors WHERE account_id = %(account_id)s RETURNING account_id
+-- Deletes a person's factor; sessions in which it was given count as if it was not.
+WITH gone AS (
+    DELETE FROM second_factors WHERE account_id = %(account_id)s RETURNING account_id
+), sessions_without AS (
+    UPDATE sessions s SET second_factor_at = NULL FROM gone WHERE s.account_id = gone.account_id
+)
+SELECT account_id FROM gone
 
 -- count_try --
 -- Counts a code that is tried, before it is read. No row: there is no factor.
