@@ -118,7 +118,7 @@ def seen_of(answer: requests.Response) -> tuple[object, ...]:
     """What an answer shows to who asks."""
     hidden = ("Date", "X-Request-Id", "RateLimit-Remaining", "RateLimit-Reset")
     headers = {name: value for name, value in answer.headers.items() if name not in hidden}
-    body = {k: v for k, v in answer.json().items() if k not in ("request_id",)}
+    body = {k: v for k, v in answer.json().items() if k not in ("request_id", "request")}
     return answer.status_code, sorted(headers.items()), sorted(body.items())
 
 
