@@ -24,6 +24,7 @@ from tests.support.world import Caller, Sale, token_of
 from web.app import create_app
 from web.fast_path import ROUTES, FastPath
 from web.support.cookies import NAME, csrf_token
+from web.support.dumping import to_json
 from web.support.sessions import Session, claims_of
 from web.support.signing import sign
 from web.support.snapshots import Snapshots
@@ -484,3 +485,10 @@ def test_every_route_of_the_table_is_described(app: Flask) -> None:
         if method in path
     }
     assert {"joinQueue", "getEntry", "getBooking", "getPosition", "getChart"} <= described
+
+
+def test_letters_beyond_ascii_are_written_as_flask_writes_them() -> None:
+    app = Flask("usher")
+    for name in ("Zoe", "Zo\u00eb", "\u2603", "\U0001f3ad"):
+        body = {"name": name, "b": [1, None, True, 2.5], "a": {"d": name, "c": 1}}
+        assert to_json(body) == app.json.response(body).data

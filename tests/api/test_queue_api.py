@@ -60,9 +60,9 @@ def test_a_twin_request_in_flight_is_told_so_at_once(
     tosca: Sale, alice: Caller, conn: Conn
 ) -> None:
     key = str(uuid.uuid4())
-    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, hashint8extended(%s, %s)))"
     with conn.transaction():
-        conn.execute(lock, [f"join {tosca.id} {alice.id} {key}"])
+        conn.execute(lock, [key, alice.id, tosca.id])
         answer = tosca.join(alice, key=key)
     assert (answer.status_code, answer.json["conflict_reason"]) == (409, "in_flight")
     assert tosca.join(alice, key=key).status_code == 201

@@ -77,6 +77,14 @@ def test_who_waits_already_is_shown_that_entry(theatre: Theatre) -> None:
     assert second == waiting | {"outcome": "already_waiting"}
 
 
+def test_who_waits_already_takes_no_number(theatre: Theatre) -> None:
+    """Others would seem to wait in front of those who come later."""
+    join(theatre)
+    for key in ("b", "c"):
+        join(theatre, key=key)
+    assert join(theatre, buyer=2)["number"] == 2
+
+
 @pytest.mark.parametrize("state", ["standby", "booked", "left"])
 def test_who_waits_no_more_may_join_again(theatre: Theatre, state: str) -> None:
     if state == "booked":

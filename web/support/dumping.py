@@ -1,6 +1,7 @@
 """Answers in JSON, by schemas that are read once. What marshmallow's `dump` and Flask's `jsonify`
 give, in a tenth of their time: they look everything up again for each answer."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
@@ -21,10 +22,13 @@ CONVERSIONS: dict[type[Any], Dump] = {
 }
 
 ORDERED = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def to_json(body: Any) -> bytes:
-    return orjson.dumps(body, option=ORDERED)
+    """The bytes that Flask's `jsonify` writes, which are ASCII; orjson does not escape the rest."""
+    written = orjson.dumps(body, option=ORDERED)
+    return written if written.isascii() else (encode(body) + "\n").encode()
 
 
 def compile_dump(schema: Schema) -> Callable[[Mapping[str, Any]], dict[str, Any]]:

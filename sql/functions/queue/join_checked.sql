@@ -49,6 +49,8 @@ begin
         p_together, p_accessible, wanted, p_admission, p_expected, p_key, p_sha256,
         case when p_accept_terms then clock_timestamp() end
     from take_number(show) place
+    where not exists (  -- who waits already takes no number
+        select from entries where event_id = p_event and buyer_id = p_buyer and entry_is_active(state))
     on conflict (event_id, buyer_id) where entry_is_active(state)
         do nothing
     returning * into mine;
