@@ -14,10 +14,13 @@ FRESH = 600  # seconds
 """For how long a second factor allows dangerous acts."""
 
 HEADER = "Usher-Organisation"
+PLATFORM = "platform"
+"""What operators name who are members of an organisation, too."""
 
 
 def find_staff(conn: Conn, account_id: int, session_id: int, organisation_id: int | None) -> Caller:
-    """Whom a session acts for, in the organisation that the request names, if it names one.
+    """Whom a session acts for, in the organisation that the request names, if it names one; 0: in
+    the platform.
 
     Errors: NotAllowed, also when there are several and none is named, or the role needs a second
     factor that was not given in this session."""

@@ -312,6 +312,20 @@ def test_with_several_memberships_a_request_names_one(
         assert answer.status_code in (400, 403), wrong
 
 
+def test_an_operator_who_is_a_member_too_names_the_platform(
+    app: Flask, opera: Caller, owner: Caller
+) -> None:
+    ben = sign_in_staff(app, "operator", None, "ben")
+    path, named = "/v1/tasks", {"Usher-Organisation": "platform"}
+    assert ben.get(path).status_code == 200
+    with transaction() as conn:
+        conn.execute(MEMBER, [ben.id, opera.id, "manager"])
+    assert ben.get(path).json["conflict_reason"] == "organisation_needed"
+    assert ben.get(path, headers=named).status_code == 200
+    assert ben.get(path, headers={"Usher-Organisation": str(opera.id)}).status_code == 403
+    assert owner.get(path, headers=named).json["conflict_reason"] == "not_a_member"
+
+
 def test_a_member_is_no_buyer_by_that_and_acts_are_in_its_name(
     app: Flask, opera: Caller, owner: Caller, tosca: Sale, conn: Conn
 ) -> None:

@@ -67,11 +67,13 @@ def _find_staff(of: Session) -> Caller:
 
 
 def named_organisation() -> int | None:
-    """The organisation that the request names, for people with several memberships; 400 when it is
-    malformed."""
+    """The organisation that the request names, for people with several memberships, or 0: the
+    platform, as its operator; 400 when it is malformed."""
     given = request.headers.get(memberships.HEADER)
+    if given == memberships.PLATFORM:
+        return 0
     if given is not None and not re.fullmatch("[1-9][0-9]{0,17}", given):
-        abort(400, f"{memberships.HEADER} must be an organisation's id.")
+        abort(400, f"{memberships.HEADER} must be an organisation's id, or {memberships.PLATFORM}.")
     return int(given) if given else None
 
 
@@ -105,7 +107,7 @@ def caller_if_any(right: str) -> Caller | None:
     token = token_in(request.headers.get("Authorization", ""))
     if token.startswith(api_keys.PREFIX):
         found = _find_key(token)
-    elif (token or own_cookie()) and named_organisation():
+    elif (token or own_cookie()) and named_organisation() is not None:
         found = _find_staff(identify_person())
     else:
         return None

@@ -69,8 +69,9 @@ SCHEMES: dict[str, Any] = {
         "scheme": "bearer",
         "bearerFormat": "JWT",
         "description": "The token of a member's session. With several memberships the header "
-        "Usher-Organisation names one. Roles that need a second factor are open where it was "
-        "given (POST /v1/me/second-factor/check); what is dangerous, for ten minutes after it.",
+        "Usher-Organisation names one (`platform`: the operator's). Roles that need a second "
+        "factor are open where it was given (POST /v1/me/second-factor/check); what is dangerous, "
+        "for ten minutes after it.",
     },
     "staff_cookie": {
         "type": "apiKey",

@@ -62,7 +62,9 @@ class EndedTokens:
         return EndedTokens(least, since, known, latest) if raised or news else self
 
     def has_ended(self, session: Session) -> bool:
-        return session.id in self.sessions or session.epoch < self.least.get(session.account_id, 0)
+        if session.id is not None:
+            return session.id in self.sessions
+        return session.epoch < self.least.get(session.account_id, 0)
 
     def refuse_ended(self, session: Session) -> None:
         """Errors: NotSignedIn."""

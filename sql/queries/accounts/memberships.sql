@@ -1,6 +1,6 @@
 -- find_staff --
--- The memberships of a session's person, in the organisation that was named, if one was; of a session that is
--- good for one organisation only, that one. has_factor: a second factor was given in the session;
+-- The memberships of a session's person, in the organisation that was named (0: the platform), if one was; of a
+-- session that is good for one organisation only, that one. has_factor: a second factor was given in the session;
 -- is_confirmed: a short while ago.
 SELECT m.role, m.organisation_id, s.second_factor_at IS NOT NULL AS has_factor,
     coalesce(s.second_factor_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false)
@@ -11,7 +11,7 @@ FROM sessions s
 WHERE s.id = %(session_id)s AND s.account_id = %(account_id)s AND s.ended_at IS NULL
     AND s.expires_at > clock_timestamp()
     AND (s.organisation_id IS NULL OR m.organisation_id = s.organisation_id)
-    AND (%(organisation_id)s::bigint IS NULL OR m.organisation_id = %(organisation_id)s)
+    AND (%(organisation_id)s::bigint IS NULL OR coalesce(m.organisation_id, 0) = %(organisation_id)s)
 ORDER BY m.id LIMIT 2
 
 -- list_members --
