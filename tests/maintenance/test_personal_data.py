@@ -193,6 +193,16 @@ def test_an_erasure_that_waits_can_be_taken_back(tosca: Sale, alice: Caller, con
     assert erase_due() == 0
 
 
+def test_a_stolen_session_erases_nothing(anybody: Caller, conn: Conn) -> None:
+    body = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"}
+    dora = Caller(anybody.client, anybody.post("/v1/accounts", body).json["token"])
+    for wrong in ({}, {"current_password": "wrong horse"}):
+        assert dora.post("/v1/me/erasure", YES | wrong).status_code == 403
+    assert dora.get("/v1/me/erasure").json["state"] == "none"
+    answer = dora.post("/v1/me/erasure", YES | {"current_password": body["password"]})
+    assert (answer.status_code, answer.json["state"]) == (202, "erased")
+
+
 def test_a_closed_account_is_erased_after_a_month(alice: Caller, bob: Caller, conn: Conn) -> None:
     closed = "update accounts set closed_at = now() - %s * interval '1 day' where id = %s"
     conn.execute(closed, [29, alice.id])

@@ -6,6 +6,7 @@ from marshmallow import fields, validate
 
 from db.connections import Conn, autocommit, transaction
 from db.maintenance import personal_data
+from web.api.me import Proof, check_proof
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
@@ -35,6 +36,10 @@ class Decision(Schema):
         validate=validate.Equal(True, error="Send true, if that is what you want."),
         metadata={"description": "true: account, tickets and bookings cannot be had back"},
     )
+
+
+class OwnDecision(Decision, Proof):
+    """That your own data are to be erased."""
 
 
 class Export(Answer):
@@ -96,11 +101,14 @@ def export_own_data(query: dict[str, Any]) -> dict[str, Any]:
 
 @blp.route("/me/erasure", methods=["POST"])
 @buyers_only
-@blp.arguments(Decision, example={"understood": True})
+@blp.arguments(
+    OwnDecision, example={"understood": True, "current_password": "correct horse battery"}
+)
 @blp.response(202, Erasure)
 def erase_own_data(given: dict[str, Any]) -> dict[str, Any]:
     """Close your account and erase your data: at once, or as soon as nothing is under way. Bookings
-    stay as figures."""
+    stay as figures. As closing it, this asks for the password again, or a young sign-in by mail."""
+    check_proof(given)
     with transaction(buyer(), SECONDS) as conn:
         return _erase(conn, buyer_id())
 
