@@ -73,7 +73,9 @@ def test_places_that_are_not_needed_are_given_back_while_a_late_one_is_out(room:
     with beside(lease(3)) as (now, others):
         for number, task in enumerate(now.tasks):
             others.start(work, now.of([task]), over, number == 0)
-        wait_until(lambda: len(others.running()) == 1)
-        others.keep(1)
-        assert room.free == 2
-        over.set()
+        try:
+            wait_until(lambda: len(others.running()) == 1)
+            others.keep(1)
+            assert room.free == 2
+        finally:
+            over.set()
