@@ -32,8 +32,9 @@ DORA = {"email": "dora@example.org", "name": "Dora", "password": "correct horse"
 def test_it_signs_in_whoever_makes_an_account(anybody: Caller) -> None:
     made = anybody.post("/v1/accounts", DORA)
     assert made.status_code == 201
-    me = Caller(anybody.client, made.json["token"]).get("/v1/me")
-    assert me.json == {"id": made.json["id"], "name": "Dora", "email": "dora@example.org"}
+    me = Caller(anybody.client, made.json["token"]).get("/v1/me").json
+    whose = {"id": made.json["id"], "name": "Dora", "email": "dora@example.org"}
+    assert me == whose | {"language": "en", "verified": False, "has_password": True}
     lives = datetime.fromisoformat(made.json["expires_at"]) - datetime.now(UTC)
     assert timedelta(minutes=59) < lives <= timedelta(hours=1)
 
