@@ -230,7 +230,7 @@ def answered(document: Document) -> set[str]:
 
 def test_every_body_has_an_example_that_it_allows(document: Document) -> None:
     for name, operation in document.operations.items():
-        if "requestBody" in operation.described and name != "receiveNotification":
+        if "requestBody" in operation.described and operation.schemes != {"gateway_signature"}:
             content = operation.described["requestBody"]["content"]["application/json"]
             assert document.errors_in(content["schema"], content["example"]) == [], name
 

@@ -122,6 +122,7 @@ def every_object(
         "reconciliation_id": one(conn.execute(RUN, [tosca.id]))["id"],
     }
     elsewhere: dict[str, dict[str, Any]] = {
+        "/gateway-accounts/": {"account_id": add_gateway_account(opera)},
         "/lobby": {"event_id": announced.id},
         "/cancellation": {"event_id": gone.id},
         "/reports/": {"name": "sales"},
@@ -130,6 +131,14 @@ def every_object(
     ticket = Caller(alice.client, joined["ticket"])
     roles = everybody(alice, bob, opera, circus, operator, ticket)
     return EveryObject(roles, ids, elsewhere)
+
+
+def add_gateway_account(opera: Caller) -> int:
+    """An account of the opera's own, with its keys."""
+    path = f"/v1/organisations/{opera.id}/gateway-accounts"
+    added = opera.post(path, {"api_key": "sk_test_of_every_object"}, key="account")
+    assert added.status_code == 202, added.text
+    return int(added.json["id"])
 
 
 def add_import(conn: Conn, sale: Sale) -> int:

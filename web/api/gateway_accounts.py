@@ -4,9 +4,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from db.accounts.organisations import get_organisation
 from db.connections import Conn, autocommit, transaction
 from db.payments import merchants
-from db.runtime.errors import NotAllowed, NotFound
+from db.runtime.errors import NotAllowed
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
 from web.support.enumerations import (
@@ -35,7 +36,7 @@ A_KEY = validate.Regexp(
 A_SECRET = validate.Regexp(r"^whsec_[A-Za-z0-9_+/=-]{8,240}$", error="whsec_….")
 
 
-class NewAccount(Schema):
+class NewGatewayAccount(Schema):
     """An account with a key of its own, or (operators) one that is connected to the platform."""
 
     api_key = Line(validate=A_KEY, metadata=API_KEY)
@@ -119,11 +120,9 @@ def mode_of(api_key: str) -> str:
     return api_key.split("_")[1]
 
 
-def own(organisation_id: int) -> int:
+def own(conn: Conn, organisation_id: int) -> int:
     """The organisation, if the caller may act for it. Errors: NotFound."""
-    if caller().scope not in (None, organisation_id):
-        raise NotFound
-    return organisation_id
+    return int(get_organisation(conn, caller().scope, organisation_id)["id"])
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def list_gateway_accounts(
 ) -> list[dict[str, Any]]:
     """The organisation's accounts at the gateway. The last one that is active takes the money of
     new events, unless these name another."""
-    return [shown(row) for row in merchants.list_accounts(conn, own(organisation_id), **page)]
+    return [shown(row) for row in merchants.list_accounts(conn, own(conn, organisation_id), **page)]
 
 
 @blp.route("/<id:account_id>")
@@ -149,18 +148,18 @@ def list_gateway_accounts(
 def get_gateway_account(organisation_id: int, account_id: int) -> dict[str, Any]:
     """One account at the gateway."""
     with autocommit() as conn:
-        return shown(merchants.get_account(conn, own(organisation_id), account_id))
+        return shown(merchants.get_account(conn, own(conn, organisation_id), account_id))
 
 
 @blp.route("", methods=["POST"])
 @needs("gateway_accounts.write")
-@blp.arguments(NewAccount, example={"api_key": "sk_test_of_the_opera_1"})
+@blp.arguments(NewGatewayAccount, example={"api_key": "sk_test_of_the_opera_1"})
 @blp.idempotent(GatewayAccount, status=202)
 @blp.conflicts("connected_already", "no_encryption_keys")
 def add_gateway_account(conn: Conn, given: dict[str, Any], organisation_id: int) -> dict[str, Any]:
     """Connect an account. The gateway is asked whose it is; until it has answered, the state is
     `checking`. Only operators name an account that is connected to the platform."""
-    own(organisation_id)
+    own(conn, organisation_id)
     if "connected_account" in given and caller().scope is not None:
         raise NotAllowed("Operators connect accounts to the platform.")
     mode = mode_of(given["api_key"]) if "api_key" in given else given.get("mode", "live")
@@ -180,7 +179,9 @@ def offer_gateway_key(
     with transaction(caller().name) as conn:
         mode = mode_of(given["api_key"])
         return shown(
-            merchants.offer_key(conn, own(organisation_id), account_id, mode, given["api_key"])
+            merchants.offer_key(
+                conn, own(conn, organisation_id), account_id, mode, given["api_key"]
+            )
         )
 
 
@@ -191,7 +192,7 @@ def check_gateway_account(organisation_id: int, account_id: int) -> dict[str, An
     """Ask the gateway again whether the account can be used, for example after it was connected
     again."""
     with transaction(caller().name) as conn:
-        return shown(merchants.check_again(conn, own(organisation_id), account_id))
+        return shown(merchants.check_again(conn, own(conn, organisation_id), account_id))
 
 
 @blp.route("/<id:account_id>/webhook-secret", methods=["PUT"])
@@ -206,5 +207,7 @@ def set_webhook_secret(
     processes use it within 10 seconds."""
     with transaction(caller().name) as conn:
         return shown(
-            merchants.keep_webhook_secret(conn, own(organisation_id), account_id, given["secret"])
+            merchants.keep_webhook_secret(
+                conn, own(conn, organisation_id), account_id, given["secret"]
+            )
         )

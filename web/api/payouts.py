@@ -42,7 +42,7 @@ class Payout(Answer):
 class Window(Schema):
     """A time, by when the gateway has moved the money."""
 
-    since = Timestamp(required=True)
+    since = Timestamp(required=True, metadata={"description": "from then on"})
     until = Timestamp(required=True, metadata={"description": "before that"})
 
 
@@ -63,7 +63,7 @@ class Fees(Answer):
 def list_payouts(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
     """Payouts of the organisation's own accounts, latest first. They are read every hour. Those of
     the platform's account are the platform's."""
-    return payouts.list_payouts(conn, own(organisation_id), **page)
+    return payouts.list_payouts(conn, own(conn, organisation_id), **page)
 
 
 @blp.route("/gateway-fees")
@@ -74,4 +74,4 @@ def sum_gateway_fees(window: dict[str, Any], organisation_id: int) -> list[dict[
     """What the gateway has taken for the organisation's payments, by account and currency. Of an
     account that organisations share, only the organisation's own payments count."""
     with autocommit() as conn:
-        return payouts.sum_fees(conn, own(organisation_id), **window)
+        return payouts.sum_fees(conn, own(conn, organisation_id), **window)

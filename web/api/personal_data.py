@@ -28,7 +28,7 @@ class ExportQuery(Schema):
     )
 
 
-class Decision(Schema):
+class ErasureDecision(Schema):
     """That the data are to be erased."""
 
     understood = StrictBoolean(
@@ -38,7 +38,7 @@ class Decision(Schema):
     )
 
 
-class OwnDecision(Decision, Proof):
+class OwnErasureDecision(ErasureDecision, Proof):
     """That your own data are to be erased."""
 
 
@@ -102,7 +102,7 @@ def export_own_data(query: dict[str, Any]) -> dict[str, Any]:
 @blp.route("/me/erasure", methods=["POST"])
 @buyers_only
 @blp.arguments(
-    OwnDecision, example={"understood": True, "current_password": "correct horse battery"}
+    OwnErasureDecision, example={"understood": True, "current_password": "correct horse battery"}
 )
 @blp.response(202, Erasure)
 def erase_own_data(given: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def export_account(query: dict[str, Any], account_id: int) -> dict[str, Any]:
 
 @blp.route(f"{OF_ACCOUNT}/erasure", methods=["POST"])
 @needs("personal_data.erase")
-@blp.arguments(Decision, example={"understood": True})
+@blp.arguments(ErasureDecision, example={"understood": True})
 @blp.response(202, Erasure)
 def erase_account(given: dict[str, Any], account_id: int) -> dict[str, Any]:
     """Close a person's account and erase the data: at once, or as soon as nothing is under way."""

@@ -109,6 +109,7 @@ PATHS = {
 """By the parameter's name."""
 
 FIELDS = {
+    "gateway_account_id": "the id of the account at the gateway, as Usher has it",
     "event_id": "the event's id",
     "booking_id": "the booking's id",
     "buyer_id": "the buyer's id",
