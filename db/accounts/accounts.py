@@ -9,7 +9,7 @@ from db.accounts import codes, sessions
 from db.accounts.audit_log import audit
 from db.connections import Conn, many, maybe, one
 from db.queries import load
-from db.runtime.errors import Conflict, NotFound
+from db.runtime.errors import Conflict, NotFound, NotSignedIn
 
 sql = load("accounts/accounts")
 
@@ -89,11 +89,11 @@ def change_person(
 
 def get_credentials(conn: Conn, account_id: int, session_id: int | None) -> dict[str, Any]:
     """{password_hash, verified, proved: whether the session began a moment ago, by something else
-    than the password}. Errors: NotFound."""
+    than the password}. Errors: NotSignedIn."""
     values = {"account_id": account_id, "session_id": session_id}
     row = maybe(conn.execute(sql.get_credentials, values))
     if row is None:
-        raise NotFound
+        raise NotSignedIn("This account was closed.")
     return row
 
 

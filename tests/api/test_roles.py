@@ -134,7 +134,7 @@ def test_everybody_gets_what_the_document_promises(
         )
         status, wanted = answer.status_code, expected(operation, role, role.caller.token)
         is_right = status in wanted if wanted else status not in (400, 401, 403, 404, 415)
-        is_right = is_right or (wanted is None and status == 404 and operation.id in done)
+        is_right = is_right or (wanted is None and status in (401, 404) and operation.id in done)
         done |= {ENDS[operation.id]} if status < 300 and operation.id in ENDS else set()
         if not is_right or status >= 500:
             wrong.append((operation.id, name, wanted, status, answer.text[:200]))
