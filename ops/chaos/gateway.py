@@ -10,12 +10,13 @@ from ops.sandbox.stripe.process import Sandbox
 
 Json = dict[str, Any]
 
-STORM = {"drop_after_rate": 0.85}
+STORM: Json = {"drop_after_rate": 0.85}
 
 
 class Gateway:
     def __init__(self, sandbox: Sandbox, faults: Mapping[str, float], seed: int) -> None:
-        self.sandbox, self.usual = sandbox, dict(faults)
+        self.sandbox = sandbox
+        self.usual: Json = dict(faults)
         self.dice = random.Random(f"bank {seed}")
         self.seed = seed
         self.storms = 0
@@ -39,7 +40,8 @@ class Gateway:
     def rest(self) -> None:
         """End the faults; delayed notifications are still delivered."""
         names = {*self.usual, *STORM}
-        self.sandbox.faults(**{name: 0 for name in names if name.endswith("_rate")})
+        none: Json = {name: 0 for name in names if name.endswith("_rate")}
+        self.sandbox.faults(**none)
 
     def decide_disputes(self) -> None:
         """Let the bank decide about half of the open disputes."""

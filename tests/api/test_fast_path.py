@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 import redis
-from flask import Flask
+from flask import Flask, jsonify
 from werkzeug.test import Client
 
 from db.accounts import api_keys
@@ -139,7 +139,7 @@ class Staged:
     csrf: str = ""
     """The cookie of such an account, and the header of its pages."""
     expired: str = ""
-    code: str = ""
+    foreign: str = ""
     ended: str = ""
 
     def compare(
@@ -199,7 +199,7 @@ WRONG_TOKENS = {
     "letters of another alphabet": {"Authorization": "Bearer {side.buyer.token}ÿ"},
     "an expired token": {"Authorization": "Bearer {sale.expired}"},
     "a token that was ended": {"Authorization": "Bearer {sale.ended}"},
-    "a code": {"Authorization": "Bearer {sale.code}"},
+    "a token for another purpose": {"Authorization": "Bearer {sale.foreign}"},
     "a key": {"Authorization": "Bearer {sale.key}"},
     "a wrong key": {"Authorization": f"Bearer {api_keys.PREFIX}nonsense"},
 }
@@ -404,7 +404,7 @@ def stage(
         mine = {"sub": str(charlie.id), "n": 0}
         now = datetime.now(UTC)
         sale.expired = sign(mine | {"exp": now - timedelta(minutes=1)}, "buyer")
-        sale.code = sign(mine | {"exp": now + timedelta(minutes=1)}, "sign-in")
+        sale.foreign = sign(mine | {"exp": now + timedelta(minutes=1)}, "payment-result")
         sale.ended = charlie.token or ""
         conn.execute(END_TOKENS, [charlie.id])
         app.extensions["ended_tokens"]._kept.clear()
@@ -491,4 +491,5 @@ def test_letters_beyond_ascii_are_written_as_flask_writes_them() -> None:
     app = Flask("usher")
     for name in ("Zoe", "Zo\u00eb", "\u2603", "\U0001f3ad"):
         body = {"name": name, "b": [1, None, True, 2.5], "a": {"d": name, "c": 1}}
-        assert to_json(body) == app.json.response(body).data
+        with app.test_request_context():
+            assert to_json(body) == jsonify(body).get_data()
