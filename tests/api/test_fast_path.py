@@ -249,7 +249,9 @@ def position() -> Iterator[Case]:
     path = f"{EVENT}/queue/position"
     yield from around(path, TICKET)
     yield Case("a ticket in the query", f"{path}?ticket={{side.ticket}}", True)
-    yield Case("both", f"{path}?ticket={{side.ticket}}", True, WRONG_TOKENS["a code"])
+    yield Case(
+        "both", f"{path}?ticket={{side.ticket}}", True, WRONG_TOKENS["a token for another purpose"]
+    )
     yield Case("an empty ticket", f"{path}?ticket=", False, TICKET)
     yield Case("two tickets", f"{path}?ticket={{side.ticket}}&ticket=x")
     yield Case("a ticket and more", f"{path}?ticket={{side.ticket}}&more=1")

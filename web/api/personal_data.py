@@ -105,7 +105,6 @@ def export_own_data(query: dict[str, Any]) -> dict[str, Any]:
     OwnErasureDecision, example={"understood": True, "current_password": "correct horse battery"}
 )
 @blp.response(202, Erasure)
-@blp.alt_response(404, "NOT_FOUND")
 def erase_own_data(given: dict[str, Any]) -> dict[str, Any]:
     """Close your account and erase your data: at once, or as soon as nothing is under way. Bookings
     stay as figures. As closing it, this asks for the password again, or a young sign-in by mail."""
