@@ -381,9 +381,7 @@ def limited_cases() -> Iterator[Case]:
         yield Case(f"by event, of {id}", path, False, json_, "POST", b'{"quantity": 9}', times=3)
 
 
-END_TOKENS = """
-UPDATE accounts SET token_epoch = 1, tokens_ended_at = clock_timestamp() WHERE id = %s
-"""
+END_SESSIONS = "UPDATE sessions SET ended_at = clock_timestamp() WHERE account_id = %s"
 
 
 @pytest.fixture
@@ -408,7 +406,7 @@ def stage(
         sale.expired = sign(mine | {"exp": now - timedelta(minutes=1)}, "buyer")
         sale.foreign = sign(mine | {"exp": now + timedelta(minutes=1)}, "payment-result")
         sale.ended = charlie.token or ""
-        conn.execute(END_TOKENS, [charlie.id])
+        conn.execute(END_SESSIONS, [charlie.id])
         app.extensions["ended_tokens"]._kept.clear()
         fast = fast_path(app)
         sides = []
