@@ -102,9 +102,8 @@ def test_a_token_that_was_ended_opens_no_stream(
     tosca.join(alice)
     with listening(live, stream_of(tosca), token=alice.token or "") as listener:
         assert listener.next().data["number"] == 1
-    end_tokens = """
-        UPDATE accounts SET token_epoch = 1, tokens_ended_at = clock_timestamp() WHERE id = %s"""
-    conn.execute(end_tokens, [alice.id])
+    end = "UPDATE sessions SET ended_at = clock_timestamp() WHERE account_id = %s"
+    conn.execute(end, [alice.id])
     wait_until(lambda: status(live, stream_of(tosca), token=alice.token or "") == 401, 20)
 
 
