@@ -29,6 +29,7 @@ VENUE_PLANS = "/v1/venues/{venue_id}/plans"
 VERSIONS = "/v1/plans/{plan_id}/versions"
 LETTER = "/v1/dead-letters/{letter_id}"
 RISK = "/v1/organisations/{organisation_id}/risk"
+SUSPENSION = "/v1/organisations/{organisation_id}/suspension"
 API_KEYS = "/v1/organisations/{organisation_id}/api-keys"
 API_KEY = API_KEYS + "/{key_id}"
 MEMBER = "/v1/organisations/{organisation_id}/members/{membership_id}"
@@ -117,6 +118,12 @@ def add_token(world: World) -> Asked:
 def change_organisation(world: World) -> Asked:
     changes = [{"name": "Opera"}, {"address": "Lindenallee 1\nBerlin"}, {"vat_id": "DE 123456789"}]
     return Asked({"organisation_id": world.organisation}, world.dice.choice(changes))
+
+
+@asks(f"PUT {SUSPENSION}", f"DELETE {SUSPENSION}")
+def suspend_organisation(world: World) -> Asked:
+    ids = {"organisation_id": world.add_organisation()}
+    return Asked(ids, {"reason": "Its identity is being checked."})
 
 
 @asks(f"GET {API_KEYS}", f"POST {API_KEYS}")

@@ -85,7 +85,7 @@ class World:
     def __init__(self, conn: Conn, dice: Random) -> None:
         self.conn, self.dice = conn, dice
         self.organisation = api_keys.add_organisation(conn, "Opera")
-        self.rival = api_keys.add_organisation(conn, "Circus")
+        self.rival = self.add_organisation()
         self.keys = {
             "organisation": self._add_key("organiser", self.organisation),
             "other organisation": self._add_key("organiser", self.rival),
@@ -112,6 +112,9 @@ class World:
 
     def _add_key(self, role: str, organisation_id: int | None) -> str:
         return api_keys.add_key(self.conn, role, "fuzz", organisation_id, EVERYTHING)
+
+    def add_organisation(self) -> int:
+        return api_keys.add_organisation(self.conn, "Circus")
 
     def add_member(self, role: str = "door") -> int:
         """The id of a membership in the organisation."""

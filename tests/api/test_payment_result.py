@@ -312,6 +312,7 @@ def test_an_organisations_settings_are_its_own(
         "return_urls": [],
         "suspended_at": None,
         "suspension": None,
+        "test_mode": False,
     }
     (act,) = conn.execute("select detail from audit_log where action = 'organisation changed'")
     assert act["detail"] == {

@@ -19,8 +19,8 @@ CARRIES = {
     },
     "mail": {"send_email", "tell_of_postponement"},
     "maintenance": {
-        "archive_event", "audit_changes", "audit_findings", "audit_whole", "drop_partitions",
-        "import_plan", "purge", "reconcile", "sum_up_day",
+        "archive_event", "audit_changes", "audit_findings", "audit_whole", "check_merchant",
+        "drop_partitions", "import_plan", "purge", "read_balance", "reconcile", "sum_up_day",
     },
 }  # fmt: skip
 ENQUEUED = re.compile(r"\benqueue\(\s*'(\w+)',\s*'(\w+)'")

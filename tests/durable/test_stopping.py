@@ -96,9 +96,10 @@ def test_a_worker_that_is_told_to_stop_hands_back_what_it_has(
     assert {task["lease_token"] for task in tasks} == {None}
     assert {(task["claims"], task["failures"]) for task in tasks} == {(0, 0)}
     told = [task["errors"][-1]["error"] for task in tasks if task["errors"]]
-    assert told == ["Stopping: its worker was told to stop"] * 2
+    assert {*told} == {"Stopping: its worker was told to stop"}
+    assert len(told) >= 2  # more, if a thread that was free again had taken one of the others
     assert "handed back" not in log.read_text()
-    assert waiting("payments") == 2
+    assert waiting("payments") == 4 - len(told)
     relay_once()  # it finds those, too, that were in hand
     assert waiting("payments") >= 4
 
