@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.support.document",
     "tests.support.every_object",
     "tests.support.personal",
+    "tests.support.limits",
     "tests.support.listening",
     "tests.support.sites",
     "tests.support.running",

@@ -106,7 +106,7 @@ class Organiser:
     """A client of the API, as an organiser's server would be."""
 
     def __init__(self, web_url: str, api_key: str) -> None:
-        self.web_url = web_url
+        self.web_url, self.api_key = web_url, api_key
         self.http = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {api_key}"
 

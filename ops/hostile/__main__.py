@@ -26,7 +26,10 @@ from ops.local.terminal import print_by_lines
 
 Json = dict[str, Any]
 
-FILES = ("caches", "cards", "seats", "mails", "backlogs", "protocol", "sign_ins", "addresses")
+FILES = (
+    "caches", "cards", "seats", "mails", "backlogs", "protocol", "sign_ins", "codes", "sessions",
+    "staff", "addresses",
+)  # fmt: skip
 BUYERS, A_SECOND = 1000, 12.0
 NO_NGINX = "nginx is not installed: install it, or leave its attacks out with --without-nginx"
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from ops.hostile.cards import BAD_CARDS, pay
-from ops.hostile.clients import Client
-from ops.hostile.scene import Event, Refused, Scene, at_once, meanwhile
+from ops.hostile.clients import Client, Refused
+from ops.hostile.scene import Event, Scene, at_once, meanwhile
 from ops.hostile.table import attack
 from web.api.lanes import OWN_WEIGHTS
 

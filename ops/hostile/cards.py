@@ -5,8 +5,8 @@ import threading
 import time
 from functools import partial
 
-from ops.hostile.clients import Client
-from ops.hostile.scene import Event, Refused, Scene, at_once, meanwhile
+from ops.hostile.clients import Client, Refused
+from ops.hostile.scene import Event, Scene, at_once, meanwhile
 from ops.hostile.table import attack
 
 BAD_CARDS = [

@@ -59,6 +59,17 @@ class Client:
         )
 
 
+class Refused(Exception):
+    """What an attack needs to begin with was refused, or what an honest client asked for."""
+
+
+def done(answer: requests.Response, status: int = 201) -> requests.Response:
+    """The answer, if it has this status. Errors: Refused."""
+    if answer.status_code != status:
+        raise Refused(f"{answer.request.path_url}: {answer.status_code} {answer.text[:200]}")
+    return answer
+
+
 def connect(url: str, address: str = "127.0.0.1") -> socket.socket:
     """A connection on which bytes can be sent as they are."""
     parts = urlsplit(url)

@@ -13,9 +13,9 @@ import requests
 
 from ops.hostile.addresses import forged_headers
 from ops.hostile.cards import BAD_CARDS
-from ops.hostile.clients import connect
+from ops.hostile.clients import Refused, connect
 from ops.hostile.protocol import HEAD, MALFORMED
-from ops.hostile.scene import Event, Refused, Scene, meanwhile
+from ops.hostile.scene import Event, Scene, meanwhile
 
 PAUSE_S = 0.1
 """Between two steps of one attacker. Attackers, buyers and Usher share this machine: without a

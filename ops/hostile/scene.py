@@ -20,7 +20,8 @@ import requests
 
 from db.connections import Conn, one
 from ops.crowd.organiser import Organiser, an_evening, new_api_key
-from ops.hostile.clients import Client
+from ops.hostile.clients import Client, Refused
+from ops.hostile.merchants import Merchant
 from ops.local.nginx import configure, find_nginx, running_nginx
 from ops.local.proxy import source_address
 from ops.local.servers import connected, free_port
@@ -43,13 +44,15 @@ ENV = {
 
 @dataclass
 class Scene:
-    """What attacks work with. `nginx_url` is empty where nginx does not run."""
+    """What attacks work with. `nginx_url` is empty where nginx does not run; `merchant` None: the
+    organisation is paid through the platform's account at the gateway."""
 
     stack: Stack
     conn: Conn
     organiser: Organiser
     venue: Json
     nginx_url: str = ""
+    merchant: Merchant | None = None
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(FIRST_ADDRESS))
     _plans: dict[int, Json] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -57,7 +60,15 @@ class Scene:
     def of_another_organisation(self) -> "Scene":
         """The same, for an organisation that is new, with a gateway account of its own."""
         organiser, venue = new_organisation(self.stack)
-        return replace(self, organiser=organiser, venue=venue, _plans={})
+        other = replace(self, organiser=organiser, venue=venue, _plans={})
+        other.merchant = Merchant(self.stack.sandbox, other.server(), other.path)
+        return other
+
+    @property
+    def path(self) -> str:
+        """Of the organisation."""
+        query = "select organisation_id as n from venues where id = %s"
+        return f"/v1/organisations/{self.count(query, self.venue['id'])}"
 
     def client(self, url: str = "", address: str = "") -> Client:
         """A client at a new address, unless one is given; it asks the proxy, unless told."""
@@ -76,6 +87,12 @@ class Scene:
     def guests(self, count: int, address: str = "") -> list[Client]:
         """So many guests, at one address, or each at an own one."""
         return at_once(lambda _: self.guest(address), range(count), threads=4)
+
+    def server(self) -> Client:
+        """A server that has the organisation's key, at an address of its own."""
+        client = self.client()
+        client.token = self.organiser.api_key
+        return client
 
     def event(self, seats: int = 440, **fields: Any) -> "Event":
         """A new event on sale: not gated, paid by card."""
@@ -100,6 +117,17 @@ class Scene:
         """The number that a query returns."""
         with self._lock:
             return int(one(self.conn.execute(query, list(values)))["n"] or 0)
+
+    def mailed(self, email: str, template: str) -> str:
+        """The code of the latest mail of a template to an address. Errors: Refused."""
+        query = """
+            select m.context ->> 'code' as code from emails m join buyers b on b.id = m.buyer_id
+            where b.email = %s and m.template = %s order by m.created_at desc limit 1"""
+        with self._lock:
+            row = self.conn.execute(query, [email, template]).fetchone()
+        if row is None:
+            raise Refused(f"no mail {template} to {email}")
+        return str(row["code"])
 
     def mails_to(self, start: str) -> list[Json]:
         """Mails to addresses that begin so."""
@@ -150,10 +178,6 @@ class Event:
                 return seen
             time.sleep(0.05)
         raise TimeoutError(f"{booking} has no outcome after {patience} s")
-
-
-class Refused(Exception):
-    """What an attack needs to begin with was refused."""
 
 
 def at_once(act: Callable[[T], U], given: Iterable[T], threads: int) -> list[U]:

@@ -11,36 +11,11 @@ from functools import partial
 import requests
 
 from ops.hostile.clients import Client
+from ops.hostile.people import PASSWORD, sign_in, until_signed_in, with_password
 from ops.hostile.scene import Scene, meanwhile, wait_for_window
 from ops.hostile.table import attack
 from ops.local.servers import free_port
 from ops.local.stack import listen_at
-
-PASSWORD = "correct horse battery"
-PATIENCE_S = 20.0
-
-
-def with_password(scene: Scene) -> str:
-    """The address of a new account with a password."""
-    email = f"{uuid.uuid4()}@example.org"
-    body = {"email": email, "name": "Alice", "password": PASSWORD}
-    scene.client().post("/v1/accounts", body).raise_for_status()
-    return email
-
-
-def sign_in(client: Client, email: str, password: str = PASSWORD) -> requests.Response:
-    return client.post("/v1/tokens", {"email": email, "password": password})
-
-
-def until_signed_in(client: Client, email: str) -> float:
-    """Seconds until the owner is signed in, who tries again as it is told. Errors: TimeoutError."""
-    began = time.monotonic()
-    while time.monotonic() - began < PATIENCE_S:
-        answer = sign_in(client, email)
-        if answer.status_code == 201:
-            return time.monotonic() - began
-        time.sleep(min(float(answer.headers.get("Retry-After", 1)), 3))
-    raise TimeoutError(f"not signed in after {PATIENCE_S:.0f} s: {answer.status_code}")
 
 
 def flood(client: Client, over: threading.Event) -> None:
@@ -74,6 +49,16 @@ def wrong_passwords_from_many_addresses_stop_sign_ins(scene: Scene) -> float:
     with flooding([scene.client() for _ in range(8)]):
         time.sleep(1)
         return max(until_signed_in(scene.client(), email) for _ in range(5))
+
+
+@attack("passwords", "seconds that the slowest of twenty honest sign-ins takes", 1)
+def honest_sign_ins_beside_wrong_passwords(scene: Scene) -> float:
+    """Eight connections from one address send wrong passwords without a pause; beside them twenty
+    owners sign in, each from an own address, one after another."""
+    owners, address = [with_password(scene) for _ in range(20)], scene.address()
+    with flooding([scene.client(address=address) for _ in range(8)]):
+        time.sleep(1)
+        return max(until_signed_in(scene.client(), email) for email in owners)
 
 
 def guess(scene: Scene, client: Client, email: str, times: int) -> int:

@@ -1,5 +1,6 @@
 """Mailed codes: who can use one, how often, and that guessing hurts no one."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -169,6 +170,55 @@ def test_the_database_does_not_tell_a_code(anybody: Caller, alice: Caller, conn:
     row = one(conn.execute("select request_sha256, code_sha256 from mailed_codes"))
     assert row["code_sha256"] != codes._hash(code["code"])
     assert row["code_sha256"] == codes._hash(code["request"] + code["code"])
+
+
+def at(number: int) -> dict[str, dict[str, str]]:
+    """From another address, as the client of a test sends it."""
+    return {"environ_base": {"REMOTE_ADDR": f"192.0.2.{number}"}}
+
+
+def asked_at(anybody: Caller, number: int, email: str = ALICE) -> Answer:
+    return anybody.post("/v1/tokens", {"email": email}, **at(number))
+
+
+@pytest.mark.faults("guessing")
+def test_an_address_gets_three_codes_of_a_mailbox_an_hour_and_leaves_the_others(
+    limited: Callable[..., Caller], alice: Caller, conn: Conn
+) -> None:
+    """In all spellings; other mailboxes and other addresses are not concerned."""
+    anybody = limited()
+    spelt = (ALICE, ALICE.upper(), f" {ALICE} ", ALICE)
+    assert [asked_at(anybody, 1, email).status_code for email in spelt] == [202, 202, 202, 429]
+    refused = asked_at(anybody, 1)
+    assert "your address" in refused.json["detail"]
+    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    assert asked_at(anybody, 1, "bob@example.org").status_code == 202
+    asked = asked_at(anybody, 2)
+    code = {"code": latest_code(conn), "request": asked.json["request"]}
+    assert anybody.post("/v1/tokens", code, **at(2)).status_code == 201
+    assert one(conn.execute("select count(*) as n from mailed_codes"))["n"] == 4
+
+
+@pytest.mark.faults("guessing")
+def test_wrong_codes_of_an_address_are_counted_of_whichever_mailboxes(
+    limited: Callable[..., Caller], alice: Caller, conn: Conn
+) -> None:
+    """Right ones are not counted; from another address the owner's is tried."""
+    anybody = limited(LIMITS="code.wrong_at_address=4 per hour")
+    asked = asked_at(anybody, 1)
+    right = {"code": latest_code(conn), "request": asked.json["request"]}
+    statuses = [
+        anybody.post("/v1/tokens", wrong(right) | {"request": f"{n}" * 43}, **at(1)).status_code
+        for n in range(5)
+    ]
+    assert statuses == [401, 401, 401, 401, 429]
+    refused = anybody.post("/v1/tokens", right, **at(1))
+    assert (refused.status_code, "your address" in refused.json["detail"]) == (429, True)
+    assert one(conn.execute("select max(tries) as n from mailed_codes"))["n"] == 0
+    page = {"Origin": "http://127.0.0.1:8000"}
+    pressed = anybody.post("/sign-in", data={"code": right["code"]}, headers=page, **at(1))
+    assert pressed.status_code == 429
+    assert anybody.post("/v1/tokens", right, **at(2)).status_code == 201
 
 
 class Browser:

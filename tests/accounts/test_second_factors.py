@@ -222,3 +222,20 @@ def test_the_factor_of_who_made_the_account_for_another_ends_with_the_proof(
     set_up_factor(ben)
     again = sign_in_by_mail(app.test_client(), conn, "ben@example.org")
     assert again.get(FACTOR).json["confirmed_at"] is not None
+
+
+def test_a_seed_that_was_moved_between_rows_is_a_fault_of_ours(
+    app: Flask, opera: Caller, owner: Caller, conn: Conn
+) -> None:
+    """It does not open, and the answer tells nothing of keys and places."""
+    finance = sign_in_staff(app, "finance", opera.id, factor_age=None)
+    code_apps = [set_up_factor(who)[0] for who in (owner, finance)]
+    conn.execute(
+        "update sealed_secrets s set sealed = o.sealed from sealed_secrets o"
+        " where o.owner <> s.owner"
+    )
+    for who in (owner, finance):
+        for code_app in code_apps:
+            answer = give(who, code_app.code())
+            assert answer.status_code == 500
+            assert not {"purpose", "owner", "key_id"} & {*answer.json}

@@ -20,25 +20,6 @@ from web.support.rate_limits import TABLE, parse_table
 pytestmark = pytest.mark.usefixtures("configured")
 
 
-@pytest.fixture
-def limited(configured: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Caller]:
-    """Make an app with limits, and call it: limited(LIMITS="…")."""
-
-    def start(**changes: str) -> Caller:
-        monkeypatch.setenv("RATE_LIMITS", "on")
-        # A database of its own for each test: counts of others are not ours.
-        monkeypatch.setenv("CACHE_URL", configured["REDIS_URL"].replace("/0", "/1"))
-        for name, value in changes.items():
-            monkeypatch.setenv(name, value)
-        settings.cache_clear()
-        with redis.Redis.from_url(settings().cache_url) as counts:
-            for key in counts.scan_iter("usher:*"):
-                counts.delete(key)
-        return Caller(create_app().test_client())
-
-    return start
-
-
 def ask(anybody: Caller, address: str = "192.0.2.1", forwarded: str = "") -> Answer:
     return anybody.post(
         "/v1/tokens",

@@ -115,6 +115,9 @@ def register_errors(app: Flask) -> None:
 
 
 def answer_domain_error(error: UsherError) -> Response:
+    """An error that STATUS does not have is none of the caller's, and its details are not told."""
+    if type(error) not in STATUS:
+        return answer_unhandled(error)
     details = dict(error.details)
     members: dict[str, Any] = {
         "conflict_reason": details.pop("conflict_reason", None) or details.pop("reason", None)

@@ -107,6 +107,8 @@ SOME_WRONG = 5  # passwords: after them an address is not preferred
 WHOSE = {
     "address": "from your address",
     "wrong_at_address": "from your address",
+    "mailbox": "for this mailbox",
+    "mailbox_at_address": "for this mailbox from your address",
     "api_key": "with your API key",
     "event": "for this event",
     "hot_event": "for this event",
