@@ -158,7 +158,7 @@ CREATE TABLE sealed_secrets (
     CONSTRAINT sealed_secrets_pkey PRIMARY KEY (purpose, owner),
     CONSTRAINT sealed_secrets_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
     CONSTRAINT sealed_secrets_owner_check CHECK (length(owner) >= 1 AND length(owner) <= 100),
-    CONSTRAINT sealed_secrets_purpose_check CHECK (purpose = ANY (ARRAY['stripe_key'::text, 'stripe_webhook_secret'::text, 'totp_seed'::text])),
+    CONSTRAINT sealed_secrets_purpose_check CHECK (purpose = ANY (ARRAY['stripe_key'::text, 'stripe_webhook_secret'::text, 'totp_seed'::text, 'oidc_client_secret'::text])),
     CONSTRAINT sealed_secrets_sealed_check CHECK (sealed ~ '^[a-z0-9_-]{1,16}\.[A-Za-z0-9_=-]{38,}$'::text)
 );
 
@@ -187,6 +187,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_account ON sessions USING btree (account_id, id);
 CREATE INDEX sessions_ended ON sessions USING btree (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX sessions_expire ON sessions USING btree (expires_at);
+CREATE INDEX sessions_organisation ON sessions USING btree (organisation_id) WHERE organisation_id IS NOT NULL AND ended_at IS NULL;
 
 CREATE TABLE account_keys (
     account_id bigint NOT NULL,
@@ -251,6 +252,7 @@ CREATE TABLE memberships (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     ended_at timestamp with time zone,
     CONSTRAINT memberships_pkey PRIMARY KEY (id),
+    CONSTRAINT memberships_in_organisation UNIQUE (id, organisation_id),
     CONSTRAINT memberships_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
     CONSTRAINT memberships_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
     CONSTRAINT memberships_of_operators CHECK ((role = 'operator'::text) = (organisation_id IS NULL)),
@@ -327,6 +329,35 @@ CREATE TABLE address_changes (
     CONSTRAINT address_changes_old_email_check CHECK (length(old_email) >= 3 AND length(old_email) <= 254)
 );
 CREATE INDEX address_changes_age ON address_changes USING btree (created_at);
+
+CREATE TABLE identity_providers (
+    organisation_id bigint NOT NULL,
+    issuer text NOT NULL,
+    client_id text NOT NULL,
+    factor_amr text[] NOT NULL DEFAULT '{}'::text[],
+    factor_acr text[] NOT NULL DEFAULT '{}'::text[],
+    changed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT identity_providers_pkey PRIMARY KEY (organisation_id),
+    CONSTRAINT identity_providers_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT identity_providers_client_id_check CHECK (length(client_id) >= 1 AND length(client_id) <= 200),
+    CONSTRAINT identity_providers_issuer_check CHECK (length(issuer) >= 1 AND length(issuer) <= 500)
+);
+
+CREATE TABLE identities (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    organisation_id bigint NOT NULL,
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    membership_id bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT identities_pkey PRIMARY KEY (id),
+    CONSTRAINT identities_membership_id_key UNIQUE (membership_id),
+    CONSTRAINT identities_one_member UNIQUE (organisation_id, issuer, subject),
+    CONSTRAINT identities_of_own_member FOREIGN KEY (membership_id, organisation_id) REFERENCES memberships(id, organisation_id),
+    CONSTRAINT identities_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT identities_issuer_check CHECK (length(issuer) >= 1 AND length(issuer) <= 500),
+    CONSTRAINT identities_subject_check CHECK (length(subject) >= 1 AND length(subject) <= 255)
+);
 
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */

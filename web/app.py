@@ -17,6 +17,7 @@ from web.api import (
     gateway_accounts,
     gateway_notifications,
     health,
+    identity_providers,
     lanes,
     lobbies,
     me,
@@ -46,7 +47,7 @@ from web.api import (
 )
 from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
-from web.pages import invitation, payment_result
+from web.pages import invitation, oidc, payment_result
 from web.pages import sign_in as sign_in_page
 from web.queue import board
 from web.support import ended_tokens, headers, metrics, openapi, rate_limits
@@ -66,6 +67,7 @@ NOUNS = (
     api_keys,
     members,
     memberships,
+    identity_providers,
     second_factors,
     venues,
     events,
@@ -122,6 +124,7 @@ def create_app() -> Flask:
     app.register_blueprint(health.blp)
     app.register_blueprint(payment_result.blp)
     app.register_blueprint(sign_in_page.blp)
+    app.register_blueprint(oidc.blp)
     app.register_blueprint(invitation.blp)
     serve_fast_path(app, served)
     fast_path.serve_fast_path(app)

@@ -42,7 +42,7 @@ def invite(
                 "account_id": account_id,
                 "role": role,
                 "inviter_id": inviter_id,
-                "code_sha256": _hash(code),
+                "code_sha256": hash_code(code),
                 "mail": Jsonb(mail),
             },
         )
@@ -70,9 +70,10 @@ def get_invitation(conn: Conn, organisation_id: int, invitation_id: int) -> dict
 
 
 def read_invitation(conn: Conn, code: str) -> dict[str, Any]:
-    """Return {organisation, role, expires_at} of an open invitation, without using it. organisation
-    None: the platform. Errors: NotFound."""
-    row = maybe(conn.execute(sql.read_invitation, {"code_sha256": _hash(code)}))
+    """Return {organisation, role, expires_at, provider_of} of an open invitation, without using it.
+    organisation None: the platform; provider_of: the organisation's id, if it has an identity
+    provider. Errors: NotFound."""
+    row = maybe(conn.execute(sql.read_invitation, {"code_sha256": hash_code(code)}))
     if row is None:
         raise NotFound
     return row
@@ -97,7 +98,7 @@ def withdraw_invitation(conn: Conn, organisation_id: int, invitation_id: int) ->
 def accept_invitation(conn: Conn, account_id: int, code: str) -> None:
     """Become a member by the code of the mail. Errors: Conflict invitation_over,
     address_not_verified, already_member."""
-    values = {"account_id": account_id, "code_sha256": _hash(code)}
+    values = {"account_id": account_id, "code_sha256": hash_code(code)}
     outcome = one(conn.execute(sql.accept_invitation, values))["outcome"]
     if outcome == "missing":
         message = "There is no such invitation for this account, or it is over."
@@ -115,5 +116,6 @@ def _name(conn: Conn, organisation_id: int | None) -> str:
     return str(get_organisation(conn, None, organisation_id)["name"])
 
 
-def _hash(code: str) -> bytes:
+def hash_code(code: str) -> bytes:
+    """What is kept of an invitation's code."""
     return hashlib.sha256(code.encode()).digest()

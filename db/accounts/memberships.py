@@ -92,9 +92,11 @@ def remove_member(conn: Conn, organisation_id: int | None, membership_id: int) -
     _check(one(conn.execute(sql.end_membership, values))["outcome"])
 
 
-def leave(conn: Conn, account_id: int, membership_id: int) -> None:
-    """End an own membership. Errors: NotFound; Conflict last_owner."""
+def leave(conn: Conn, account_id: int, organisation_id: int | None, membership_id: int) -> None:
+    """End an own membership, in this organisation, if it is given. Errors: NotFound; Conflict
+    last_owner."""
     values = {"membership_id": membership_id, "account_id": account_id}
+    values |= {"organisation_id": organisation_id}
     if maybe(conn.execute(sql.find_own, values)) is None:
         raise NotFound
     remove_member(conn, None, membership_id)

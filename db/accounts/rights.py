@@ -41,6 +41,8 @@ OF_ORGANISATIONS: dict[str, set[str]] = {
     "audit.read": {MANAGER},
     "members.read": {MANAGER},
     "members.write": set(),
+    "identity_provider.read": {MANAGER},
+    "identity_provider.write": set(),
     "keys.read": {MANAGER},
     "keys.write": set(),
     "venues.read": {MANAGER, FINANCE, BOX_OFFICE, DOOR, ANALYST},
@@ -91,7 +93,13 @@ OF_THE_PLATFORM = {
 }
 """Rights of operators alone."""
 
-DANGEROUS = {"events.cancel", "gateway_accounts.write", "keys.write", "members.write"}
+DANGEROUS = {
+    "events.cancel",
+    "gateway_accounts.write",
+    "identity_provider.write",
+    "keys.write",
+    "members.write",
+}
 """What cannot be undone, or opens all else. A person confirms it by a second factor, and the key of
 a server needs the scope for it."""
 

@@ -46,10 +46,12 @@ def open_session(
     password_hash: str | None = None,
     carrier: str = "bearer",
     organisation_id: int | None = None,
+    second_factor_at: datetime | None = None,
 ) -> OpenSession:
     """Sign a person in. epoch: of the account's tokens when the person proved who it is;
-    password_hash: what was proven by it. Errors: NotSignedIn, also if the account was closed,
-    blocked or changed since."""
+    password_hash: what was proven by it; second_factor_at: when the organisation's provider was
+    given a second factor. Errors: NotSignedIn, also if the account was closed, blocked or changed
+    since."""
     values = {
         "account_id": account_id,
         "authenticated_by": authenticated_by,
@@ -58,6 +60,7 @@ def open_session(
         "password_hash": password_hash,
         "carrier": carrier,
         "organisation_id": organisation_id,
+        "second_factor_at": second_factor_at,
     }
     row = maybe(conn.execute(sql.open_session, values))
     if row is None:

@@ -21,10 +21,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from db.runtime.errors import Conflict, UsherError
 from db.runtime.settings import settings
 
-Purpose = Literal["stripe_key", "stripe_webhook_secret", "totp_seed"]
+Purpose = Literal["stripe_key", "stripe_webhook_secret", "totp_seed", "oidc_client_secret"]
 
-VERIFIES: frozenset[Purpose] = frozenset({"stripe_webhook_secret", "totp_seed"})
-"""Purposes for which a request is checked with the secret, which can do nothing else."""
+VERIFIES: frozenset[Purpose] = frozenset(
+    {"stripe_webhook_secret", "totp_seed", "oidc_client_secret"}
+)
+"""Purposes for which a request is checked with the secret, which can do nothing else: an identity
+provider's client secret asks who has signed in, while the person waits."""
 
 NONCE = 12
 """Bytes; random, so one key must not seal more than 2^32 secrets."""

@@ -74,6 +74,9 @@ class Settings:
     encryption_keys: str = ""
     """Keys that seal the secrets that Usher keeps: `id:base64 of 32 bytes`, separated by commas.
     The first one seals, all open. Without any nothing can be sealed, and all else works."""
+    oidc_addresses: str = "public"
+    """public: identity providers are asked at public addresses alone, over https. loopback, for
+    tests: also on this machine."""
     rate_limits: str = ""
     """on or off; by default on if TRUSTED_PROXIES is set. Without it all requests seem to come from
     one address, the proxy's."""
@@ -162,6 +165,8 @@ class Settings:
             raise SettingsError("DATABASE_PREPARED must be on or off")
         if self.sign_up not in ("at_once", "by_mail"):
             raise SettingsError("SIGN_UP must be at_once or by_mail")
+        if self.oidc_addresses not in ("public", "loopback"):
+            raise SettingsError("OIDC_ADDRESSES must be public or loopback")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise SettingsError("LOG_LEVEL must be one of debug, info, warning, error")
 

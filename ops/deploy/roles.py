@@ -25,6 +25,7 @@ SECRETS = {
     "audit_personal": {"*"},
     "entries": {"idempotency_key"},
     "idempotency_keys": {"*"},
+    "identities": {"*"},
     "invitations": {"*"},
     "mailed_codes": {"*"},
     "notification_inbox": {"*"},

@@ -69,6 +69,8 @@ def set_up(script: Script, opera: Caller) -> None:
     script.ids["key_id"] = script.call(opera, "addApiKey").json["id"]
     script.call(opera, "rotateApiKey")
     script.call(opera, "inviteMember")
+    for name in ("setIdentityProvider", "getIdentityProvider", "removeIdentityProvider"):
+        script.call(opera, name)
     for name in ("getApiKey", "revokeApiKey"):
         script.call(opera, name)
     script.ids["venue_id"] = script.call(opera, "addVenue").json["id"]

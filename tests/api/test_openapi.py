@@ -38,6 +38,8 @@ UNDESCRIBED = {
     "/pages/{filename}",
     "/payment-result",
     "/sign-in",
+    "/sign-in/oidc/{organisation_id}",
+    "/sign-in/oidc/{organisation_id}/callback",
     "/readyz",
 }
 """For browsers and machines of the operator."""

@@ -35,6 +35,7 @@ LAST = (
     "leaveQueue",
     "withdrawInvitation",
     "removeMember",
+    "removeIdentityProvider",
     "setPassword",
     "removePassword",
     "blockAccount",
@@ -51,6 +52,7 @@ QUERIES = {"sumGatewayFees": "?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00
 ENDS = {
     "withdrawInvitation": "withdrawInvitation",
     "removeMember": "removeMember",
+    "removeIdentityProvider": "removeIdentityProvider",
     "closeAccount": "eraseOwnData",
 }
 """After the first of them, what the second is about is not there any more."""

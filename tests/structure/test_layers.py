@@ -27,9 +27,13 @@ CHAPTERS = ["accounts", "catalogue", "queue", "bookings", "payments"]
 USED_BY_ALL = ["durable", "mail"]
 """They use accounts, and no other chapter."""
 LONGEST = 30  # lines of a function
-MAY_OPEN_TO_VERIFY = {"db/accounts/second_factors.py", "web/notifications/signers.py"}
-"""The files that open what a request is checked with: the second factor's seed, and the
-secret of an account's notifications."""
+MAY_OPEN_TO_VERIFY = {
+    "db/accounts/second_factors.py",
+    "web/notifications/signers.py",
+    "web/oidc/providers.py",
+}
+"""The files that open what a request is checked with: the second factor's seed, the secret of an
+account's notifications, and that with which an identity provider is asked who has signed in."""
 MAY_READ_ENVIRONMENT = {Path("db/runtime/settings.py")}
 
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 
-from db.accounts import api_keys, invitations
+from db.accounts import api_keys, identity_providers, invitations
 from db.accounts.api_keys import EVERYTHING, NewKey
 from db.accounts.rights import OF_KEYS, OF_STAFF
 from db.catalogue import plan_imports
@@ -34,6 +34,12 @@ RUN = """
     select gateway_account_id, 'asked', 'tests', now() - interval '1 hour', now()
     from events where id = %s returning id"""
 
+PROVIDER = {
+    "issuer": "https://login.opera.example",
+    "client_id": "usher",
+    "factor_amr": ["mfa"],
+    "factor_acr": [],
+}
 SESSION = """
     insert into sessions (account_id, carrier, name, authenticated_by)
     values (%s, 'bearer', 'tests', 'code') returning id"""
@@ -102,6 +108,7 @@ def every_object(
     assert lobby.status_code == 200, lobby.text
     gone = tosca.add_event(name="Norma").open()
     assert opera.post(f"{gone.path}/cancel", {"reason": "ill"}, key="cancel").status_code == 202
+    identity_providers.set_provider(conn, opera.id, PROVIDER, "its secret")
     ids = {
         "event_id": tosca.id,
         "venue_id": tosca.venue["id"],

@@ -58,6 +58,11 @@ def mark(conn: Conn, account: int, booking: UUID) -> None:
 MARKS = """
     update accounts set password_hash = %(mark)s, blocked_at = now(), blocked_reason = %(mark)s
     where id = %(account)s;
+    insert into memberships (account_id, organisation_id, role, ended_at)
+    select %(account)s, min(id), 'door', now() from organisations;
+    insert into identities (organisation_id, issuer, subject, membership_id)
+    select organisation_id, 'https://login.example', %(mark)s, id from memberships
+    where account_id = %(account)s;
     update sessions set name = %(mark)s where account_id = %(account)s;
     insert into address_changes (account_id, old_email, new_email)
     select id, email, 'new.' || email from buyers where id = %(account)s;

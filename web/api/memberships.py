@@ -6,7 +6,7 @@ from marshmallow import fields
 
 from db.accounts import invitations, memberships
 from db.connections import autocommit, transaction
-from web.support.auth import people_only, session
+from web.support.auth import own_sessions_only, people_only, session
 from web.support.blueprint import Blueprint
 from web.support.enumerations import MEMBER_ROLE
 from web.support.fields import Answer, OneOf, Schema, StrictInteger, Text
@@ -44,7 +44,7 @@ def list_memberships() -> list[dict[str, Any]]:
 
 
 @blp.route("", methods=["POST"])
-@people_only
+@own_sessions_only
 @blp.arguments(InvitationCode, example={"code": "NZxR3bZk9c1oR5nQwQmYw2Hh0pVvD8sT"})
 @blp.response(201, Membership(many=True))
 @blp.conflicts("address_not_verified", "already_member", "invitation_over")
@@ -65,4 +65,4 @@ def leave_organisation(membership_id: int) -> None:
     """Leave. Your sessions, and the keys and invitations that you made there, end at once."""
     account_id = session().account_id
     with transaction(f"staff:{account_id}") as conn:
-        memberships.leave(conn, account_id, membership_id)
+        memberships.leave(conn, account_id, session().organisation_id, membership_id)

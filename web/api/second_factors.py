@@ -9,7 +9,7 @@ from db.accounts import accounts, second_factors
 from db.accounts.memberships import FRESH
 from db.connections import autocommit, transaction
 from db.runtime.errors import NotAllowed
-from web.support.auth import people_only, session
+from web.support.auth import own_sessions_only, session
 from web.support.blueprint import Blueprint
 from web.support.fields import Answer, Schema, StrictInteger, Text
 
@@ -76,7 +76,7 @@ def session_id() -> int:
 
 
 @blp.route("")
-@people_only
+@own_sessions_only
 @blp.response(200, SecondFactor)
 def get_second_factor() -> dict[str, Any]:
     """Whether you have a second factor."""
@@ -85,7 +85,7 @@ def get_second_factor() -> dict[str, Any]:
 
 
 @blp.route("", methods=["POST"])
-@people_only
+@own_sessions_only
 @blp.response(201, Seed)
 @blp.conflicts("no_encryption_keys", "second_factor_exists")
 def begin_second_factor() -> dict[str, str]:
@@ -98,7 +98,7 @@ def begin_second_factor() -> dict[str, str]:
 
 
 @blp.route("/confirmation", methods=["POST"])
-@people_only
+@own_sessions_only
 @blp.arguments(FactorCode, example={"code": "492039"})
 @blp.response(201, RecoveryCodes)
 @blp.conflicts("no_second_factor", "second_factor_exists")
@@ -112,7 +112,7 @@ def confirm_second_factor(given: dict[str, str]) -> dict[str, list[str]]:
 
 
 @blp.route("/check", methods=["POST"])
-@people_only
+@own_sessions_only
 @blp.arguments(FactorCode, example={"code": "492039"})
 @blp.response(200, Given)
 @blp.conflicts("no_second_factor")
@@ -127,7 +127,7 @@ def give_second_factor(given: dict[str, str]) -> dict[str, datetime]:
 
 
 @blp.route("/recovery-codes", methods=["POST"])
-@people_only
+@own_sessions_only
 @blp.response(201, RecoveryCodes)
 @blp.conflicts("no_second_factor")
 def renew_recovery_codes() -> dict[str, list[str]]:
@@ -139,7 +139,7 @@ def renew_recovery_codes() -> dict[str, list[str]]:
 
 
 @blp.route("", methods=["DELETE"])
-@people_only
+@own_sessions_only
 @blp.response(204)
 @blp.conflicts("no_second_factor")
 def remove_second_factor() -> None:

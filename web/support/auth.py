@@ -168,6 +168,19 @@ def buyers_only(view: View) -> View:
     return people_only(guarded)
 
 
+def own_sessions_only(view: View) -> View:
+    """Require a session that the person has opened alone: one that an organisation's identity
+    provider has opened changes nothing of the account, and nothing in other organisations."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if session().organisation_id is not None:
+            raise NotAllowed("Sign in by yourself for this: this session is an organisation's.")
+        return view(*args, **kwargs)
+
+    return people_only(guarded)
+
+
 def document_security(view: View, *ways: dict[str, list[str]]) -> View:
     """Name the ways to sign a request in the OpenAPI document: one of them has to be given."""
     doc = deepcopy(getattr(view, "_apidoc", {}))
@@ -177,7 +190,7 @@ def document_security(view: View, *ways: dict[str, list[str]]) -> View:
 
 
 def session() -> Session:
-    """The session of the person who asks, behind people_only or buyers_only."""
+    """The session of the person who asks, behind people_only, own_sessions_only or buyers_only."""
     return cast(Session, g.session)
 
 

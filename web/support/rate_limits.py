@@ -78,6 +78,8 @@ CLASSES = {
     "sign_in.add_token": "sign_in",
     "sign_in.refresh_tokens": "sign_in",
     "sign_in_page.sign_in": "sign_in",
+    "oidc.begin_sign_in": "sign_in",
+    "oidc.finish_sign_in": "sign_in",
     "queue.join_queue": "join",
     "queue.leave_queue": "leave",
     "queue.take_pass": "pass",

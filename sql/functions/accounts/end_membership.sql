@@ -1,4 +1,4 @@
-/* Ends a membership. The person loses sessions, keys and invitations at once. Returns 'done', 'missing', or
+/* Ends a membership. The person loses sessions, keys, invitations and the identity at once. Returns 'done', 'missing', or
    'last_owner': an organisation keeps one. Two owners who leave at the same time come one after the other,
    since each locks the organisation. p_organisation: null: any. */
 create or replace function end_membership(p_membership bigint, p_organisation bigint default null)
@@ -14,6 +14,7 @@ begin
         return 'last_owner';
     end if;
     update memberships set ended_at = clock_timestamp() where id = gone.id;
+    delete from identities where membership_id = gone.id;
     perform end_grants(gone);
     update invitations set ended_at = clock_timestamp()
     where account_id = gone.account_id

@@ -15,6 +15,7 @@ begin
     delete from mailed_codes where account_id = p_account;
     delete from second_factors where account_id = p_account;
     delete from sealed_secrets where purpose = 'totp_seed' and owner = p_account::text;
+    delete from identities where membership_id in (select id from memberships where account_id = p_account);
     update invitations set ended_at = clock_timestamp()
     where account_id = p_account and accepted_at is null and ended_at is null;
     delete from audit_personal where account_id = p_account;

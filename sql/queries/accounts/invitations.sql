@@ -18,9 +18,10 @@ WHERE i.id = %(invitation_id)s AND i.organisation_id = %(organisation_id)s AND i
     AND i.ended_at IS NULL AND i.expires_at > clock_timestamp()
 
 -- read_invitation --
--- What an open invitation is for, by its code.
-SELECT o.name AS organisation, i.role, i.expires_at
+-- What an open invitation is for, by its code. provider_of: the organisation, if it has an identity provider.
+SELECT o.name AS organisation, i.role, i.expires_at, p.organisation_id AS provider_of
 FROM invitations i LEFT JOIN organisations o ON o.id = i.organisation_id
+    LEFT JOIN identity_providers p ON p.organisation_id = i.organisation_id
 WHERE i.code_sha256 = %(code_sha256)s AND i.accepted_at IS NULL AND i.ended_at IS NULL
     AND i.expires_at > clock_timestamp()
 

@@ -45,9 +45,10 @@ WHERE m.account_id = %(account_id)s AND m.ended_at IS NULL
 ORDER BY m.id
 
 -- find_own --
--- The id of one of a person's memberships.
+-- The id of one of a person's memberships; in this organisation, if one is named.
 SELECT id FROM memberships
 WHERE id = %(membership_id)s AND account_id = %(account_id)s AND ended_at IS NULL
+    AND (%(organisation_id)s::bigint IS NULL OR organisation_id = %(organisation_id)s)
 
 -- end_membership --
 -- Ends a membership.

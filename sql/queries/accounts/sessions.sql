@@ -8,8 +8,8 @@ WITH account AS (
         AND (%(password_hash)s::text IS NULL OR password_hash = %(password_hash)s)
     FOR SHARE
 )
-INSERT INTO sessions (account_id, organisation_id, carrier, name, authenticated_by)
-SELECT id, %(organisation_id)s, %(carrier)s, %(name)s, %(authenticated_by)s FROM account
+INSERT INTO sessions (account_id, organisation_id, carrier, name, authenticated_by, second_factor_at)
+SELECT id, %(organisation_id)s, %(carrier)s, %(name)s, %(authenticated_by)s, %(second_factor_at)s FROM account
 RETURNING id, account_id, organisation_id, refreshes, used_at, expires_at,
     (SELECT token_epoch FROM account) AS epoch,
     (SELECT verified_at IS NOT NULL FROM account) AS verified
