@@ -95,6 +95,9 @@ NOUNS = (
     gateway_notifications,
 )
 
+PAGES = (health, payment_result, sign_in_page, oidc, invitation)
+"""Outside the OpenAPI document."""
+
 SECONDS = 5.0
 """Seconds for a request's statement, and for a lock; longer work sets its own limits."""
 
@@ -121,11 +124,8 @@ def create_app() -> Flask:
         api.register_blueprint(noun.blp)
     streams.describe(api)
     rate_limits.limit_requests(app)
-    app.register_blueprint(health.blp)
-    app.register_blueprint(payment_result.blp)
-    app.register_blueprint(sign_in_page.blp)
-    app.register_blueprint(oidc.blp)
-    app.register_blueprint(invitation.blp)
+    for page in PAGES:
+        app.register_blueprint(page.blp)
     serve_fast_path(app, served)
     fast_path.serve_fast_path(app)
     rate_limits.trust_proxies(app)

@@ -45,10 +45,10 @@ class Identity(NamedTuple):
 
 def get_provider(conn: Conn, organisation_id: int) -> Provider:
     """Errors: NotFound."""
-    row = maybe(conn.execute(sql.get_provider, {"organisation_id": organisation_id}))
-    if row is None:
+    found = _find_provider(conn, organisation_id)
+    if found is None:
         raise NotFound
-    return cast(Provider, row)
+    return found
 
 
 def find_client_secret(conn: Conn, organisation_id: int) -> Sealed:
@@ -63,10 +63,10 @@ def set_provider(conn: Conn, organisation_id: int, given: dict[str, Any], secret
     """Set issuer, client_id, factor_amr, factor_acr and the client's secret. Sessions that the
     provider has opened end. Errors: Conflict no_encryption_keys."""
     of = {"organisation_id": organisation_id}
-    before = maybe(conn.execute(sql.get_provider, of)) or {}
+    before = dict(_find_provider(conn, organisation_id) or {})
     conn.execute(sql.set_provider, given | of)
     keep_secret(conn, _place(organisation_id), secret)
-    conn.execute(sql.end_provider_sessions, of)
+    _end_sessions(conn, organisation_id)
     detail = changes(before, {name: given[name] for name in AUDITED}) | {"client_secret": "set"}
     audit(conn, "identity provider set", None, detail, organisation_id=organisation_id)
     return get_provider(conn, organisation_id)
@@ -78,7 +78,7 @@ def remove_provider(conn: Conn, organisation_id: int) -> None:
     if maybe(conn.execute(sql.remove_provider, of)) is None:
         raise NotFound
     forget_secret(conn, _place(organisation_id))
-    conn.execute(sql.end_provider_sessions, of)
+    _end_sessions(conn, organisation_id)
     audit(conn, "identity provider removed", None, {}, organisation_id=organisation_id)
 
 
@@ -133,6 +133,16 @@ def open_session(conn: Conn, organisation_id: int, identity: Identity, name: str
         organisation_id=organisation_id,
         second_factor_at=identity.second_factor_at,
     )
+
+
+def _find_provider(conn: Conn, organisation_id: int) -> Provider | None:
+    row = maybe(conn.execute(sql.get_provider, {"organisation_id": organisation_id}))
+    return cast(Provider | None, row)
+
+
+def _end_sessions(conn: Conn, organisation_id: int) -> None:
+    """End the sessions that an organisation's provider has opened."""
+    conn.execute(sql.end_provider_sessions, {"organisation_id": organisation_id})
 
 
 def _place(organisation_id: int) -> Place:

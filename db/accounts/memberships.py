@@ -95,8 +95,8 @@ def remove_member(conn: Conn, organisation_id: int | None, membership_id: int) -
 def leave(conn: Conn, account_id: int, organisation_id: int | None, membership_id: int) -> None:
     """End an own membership, in this organisation, if it is given. Errors: NotFound; Conflict
     last_owner."""
-    values = {"membership_id": membership_id, "account_id": account_id}
-    values |= {"organisation_id": organisation_id}
+    own = {"account_id": account_id, "organisation_id": organisation_id}
+    values = {"membership_id": membership_id, **own}
     if maybe(conn.execute(sql.find_own, values)) is None:
         raise NotFound
     remove_member(conn, None, membership_id)

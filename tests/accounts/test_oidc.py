@@ -6,11 +6,12 @@ from time import monotonic, time
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 from joserfc.jwk import OctKey, RSAKey
 
 from db.accounts import invitations
-from db.connections import Conn, one
+from db.connections import CalledInTransaction, Conn, one, transaction
 from db.runtime.settings import settings
 from tests.support.identity_provider import (
     CLIENT,
@@ -149,7 +150,8 @@ def test_one_organisations_provider_cannot_be_anothers_owner(
     assert role_of(owner) == [(opera.id, "owner")]
     with identity_provider() as evil:
         configure(circus, evil, factor_amr=["mfa"])
-        said = {"email": "dana@example.org", "email_verified": True, "amr": ["mfa"]}
+        said: dict[str, Any] = {"email": "dana@example.org", "email_verified": True}
+        said["amr"] = ["mfa"]
         browser = Browser(app)
         assert browser.sign_in(circus, evil, "dana", **said).status_code == 403
         lie = browser.sign_in(circus, evil, "dana", **said, iss=theirs.issuer)
@@ -188,7 +190,7 @@ def check_opens_only(browser: Browser, own: Caller, other: Caller, conn: Conn) -
         ("POST", "/v1/me/erasure", None, 403),
     ]
     for method, path, body, status in calls:
-        more = {} if body is None else {"json": body}
+        more: dict[str, Any] = {} if body is None else {"json": body}
         answer = browser.client.open(
             path, method=method, headers=page, base_url="https://127.0.0.1:8000", **more
         )
@@ -453,6 +455,12 @@ def test_a_document_that_is_none_is_not_followed(
     assert Browser(app).begin(opera).status_code == 503
 
 
+def test_a_provider_is_not_asked_inside_a_transaction(app: Flask) -> None:
+    with transaction(), pytest.raises(CalledInTransaction):
+        calls.calls.do(1, lambda: None)
+    calls.calls.do(1, lambda: None)
+
+
 def test_a_redirect_is_not_followed(
     app: Flask, opera: Caller, circus: Caller, theirs: IdentityProvider
 ) -> None:
@@ -478,10 +486,10 @@ def test_private_addresses_are_not_called(
     assert opera.call("PUT", conn_path, given).status_code == 422
     for host in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]"):
         made = calls.client(client_id=CLIENT)
-        with pytest.raises(calls.requests.RequestException) as refused:
+        with pytest.raises(requests.RequestException) as refused:
             calls.get_json(made, f"https://{host}/")
         assert type(refused.value).__name__ == "InvalidIPAddress", host
-    with pytest.raises(calls.requests.exceptions.InvalidSchema):
+    with pytest.raises(requests.exceptions.InvalidSchema):
         calls.get_json(calls.client(client_id=CLIENT), f"{theirs.issuer}/keys")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jwt
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import KeySet, OctKey, RSAKey
 
 CLIENT, SECRET = "usher", "s3cret of the tests"
 
@@ -25,7 +25,7 @@ class IdentityProvider:
     def __init__(self, port: int) -> None:
         self.issuer = f"http://127.0.0.1:{port}"
         self.key = RSAKey.generate_key(2048, {"kid": "1", "use": "sig", "alg": "RS256"})
-        self.signs_with = self.key
+        self.signs_with: RSAKey | OctKey = self.key
         self.algorithm = "RS256"
         self.document: dict[str, Any] = {}
         self.asked: list[str] = []

@@ -33,7 +33,7 @@ def is_issuer(text: str) -> None:
         raise ValidationError("Must be an https address without a query.") from error
 
 
-def values(description: str) -> fields.List:
+def values(description: str) -> Any:
     """A list of values of a claim."""
     return fields.List(
         Line(most=200),

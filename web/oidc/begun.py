@@ -17,7 +17,7 @@ GOOD_FOR = timedelta(minutes=10)
 
 class Begun(NamedTuple):
     """state, nonce: come back from the provider; verifier: of PKCE; invitation: the code of one
-    that is accepted by this sign-in, or ""; again: the provider was asked to ask again."""
+    that is accepted by this sign-in, or ""."""
 
     organisation_id: int
     issuer: str
@@ -26,12 +26,11 @@ class Begun(NamedTuple):
     nonce: str
     verifier: str
     invitation: str
-    again: bool
 
 
-def begin(organisation_id: int, issuer: str, client_id: str, invitation: str, again: bool) -> Begun:
+def begin(organisation_id: int, issuer: str, client_id: str, invitation: str) -> Begun:
     drawn = (token_urlsafe(24), token_urlsafe(24), token_urlsafe(48))
-    return Begun(organisation_id, issuer, client_id, *drawn, invitation, again)
+    return Begun(organisation_id, issuer, client_id, *drawn, invitation)
 
 
 def give_begun(answer: Response, begun: Begun) -> None:

@@ -86,7 +86,7 @@ class Calls:
 calls = Calls()
 
 
-class Adapter(IPFilterAdapter):  # type: ignore[misc]  # it has no types
+class Adapter(IPFilterAdapter):
     """Sends a request to a public address, and reads its answer within limits."""
 
     def __init__(self, scheme: str) -> None:

@@ -37,7 +37,7 @@ def begin_sign_in(organisation_id: int) -> Response:
         with autocommit() as conn:
             provider = identity_providers.get_provider(conn, organisation_id)
         known = (organisation_id, provider["issuer"], provider["client_id"])
-        begun = begin(*known, invitation[:100], again)
+        begun = begin(*known, invitation[:100])
         answer = redirect(find_authorization_url(provider, begun, again=again))
     except NotFound:
         return _page(404, "unknown")
