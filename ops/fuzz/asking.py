@@ -30,6 +30,7 @@ VERSIONS = "/v1/plans/{plan_id}/versions"
 LETTER = "/v1/dead-letters/{letter_id}"
 RISK = "/v1/organisations/{organisation_id}/risk"
 SUSPENSION = "/v1/organisations/{organisation_id}/suspension"
+PROVIDER = "/v1/organisations/{organisation_id}/identity-provider"
 API_KEYS = "/v1/organisations/{organisation_id}/api-keys"
 API_KEY = API_KEYS + "/{key_id}"
 MEMBER = "/v1/organisations/{organisation_id}/members/{membership_id}"
@@ -124,6 +125,17 @@ def change_organisation(world: World) -> Asked:
 def suspend_organisation(world: World) -> Asked:
     ids = {"organisation_id": world.add_organisation()}
     return Asked(ids, {"reason": "Its identity is being checked."})
+
+
+@asks(f"GET {PROVIDER}", f"PUT {PROVIDER}", f"DELETE {PROVIDER}")
+def set_identity_provider(world: World) -> Asked:
+    world.conn.execute(
+        """insert into identity_providers (organisation_id, issuer, client_id)
+           values (%s, 'https://login.example', 'usher') on conflict do nothing""",
+        [world.organisation],
+    )
+    body = {"issuer": "https://login.example", "client_id": "usher", "client_secret": "s3cret"}
+    return Asked({"organisation_id": world.organisation}, body, ("issuer",))
 
 
 @asks(f"GET {API_KEYS}", f"POST {API_KEYS}")
