@@ -47,7 +47,8 @@ def lose_a_merchant(stack: Stack) -> None:
     stack.sandbox.account("acct_of_a_merchant", keys=[MERCHANT_KEY], revoke=[MERCHANT_KEY])
     with psycopg.connect(stack.database_url, row_factory=dict_row) as conn:
         organisation = api_keys.add_organisation(conn, "A merchant")
-        key = api_keys.add_key(conn, "organiser", "tests", organisation)
+        scopes = api_keys.EVERYTHING
+        key = api_keys.add_key(conn, "organiser", "tests", organisation, scopes)
     answer = requests.post(
         f"{stack.web_url}/v1/organisations/{organisation}/gateway-accounts",
         json={"api_key": MERCHANT_KEY},
