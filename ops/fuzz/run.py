@@ -113,6 +113,7 @@ class Sender:
     last_key: str = "first"
 
     def change(self, context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
+        self.world.lift_suspensions()
         likely = self.dice.random() < LIKELY and case.method == case.operation.method.upper()
         kept = wrong_locations(case)
         asked = self._ask(case, kept) if likely else Asked()

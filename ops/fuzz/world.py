@@ -116,6 +116,12 @@ class World:
     def add_organisation(self) -> int:
         return api_keys.add_organisation(self.conn, "Circus")
 
+    def lift_suspensions(self) -> None:
+        """Let organisations sell again that a made-up request has suspended."""
+        self.conn.execute("""
+            update organisations set suspended_at = null, suspension = null
+            where suspended_at is not null""")
+
     def add_member(self, role: str = "door") -> int:
         """The id of a membership in the organisation."""
         member = self.add_buyer().id
