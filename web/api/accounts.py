@@ -55,6 +55,7 @@ class AccountWithTokens(Tokens):
     description="Where sign-up is by mail: a sign-in code is e-mailed",
     success=True,
 )
+@blp.alt_response(403, "FORBIDDEN")
 @blp.conflicts("account_exists")
 def add_account(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Make an account and sign in to it. Without a password it is a guest's account."""

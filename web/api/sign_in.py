@@ -125,6 +125,7 @@ class CodeSent(Answer):
     success=True,
 )
 @blp.alt_response(401, "UNAUTHORIZED")
+@blp.alt_response(403, "FORBIDDEN")
 def add_token(given: dict[str, Any]) -> dict[str, Any] | Response:
     """Sign in with a password, request a code by e-mail, or sign in with that code, within ten
     minutes, where it was asked for. A code is good for five tries and one use, and a mailbox gets
