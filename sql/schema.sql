@@ -359,6 +359,32 @@ CREATE TABLE identities (
     CONSTRAINT identities_subject_check CHECK (length(subject) >= 1 AND length(subject) <= 255)
 );
 
+CREATE TABLE passkeys (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    account_id bigint NOT NULL,
+    credential_id bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    name text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    used_at timestamp with time zone,
+    CONSTRAINT passkeys_pkey PRIMARY KEY (id),
+    CONSTRAINT passkeys_credential_id_key UNIQUE (credential_id),
+    CONSTRAINT passkeys_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT passkeys_credential_id_check CHECK (length(credential_id) >= 1 AND length(credential_id) <= 1023),
+    CONSTRAINT passkeys_name_check CHECK (length(name) >= 1 AND length(name) <= 200),
+    CONSTRAINT passkeys_public_key_check CHECK (length(public_key) >= 1 AND length(public_key) <= 2000),
+    CONSTRAINT passkeys_sign_count_check CHECK (sign_count >= 0)
+);
+CREATE INDEX passkeys_account ON passkeys USING btree (account_id, id);
+
+CREATE TABLE passkey_challenges (
+    challenge_sha256 bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT passkey_challenges_pkey PRIMARY KEY (challenge_sha256)
+);
+CREATE INDEX passkey_challenges_age ON passkey_challenges USING btree (created_at);
+
 
 /* ---- catalogue ---------------------------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@ from web.api import (
     offline,
     operators,
     organisations,
+    passkeys,
     payouts,
     personal_data,
     plan_imports,
@@ -48,6 +49,7 @@ from web.api import (
 from web.fast_path import serve_fast_path, take_over
 from web.notifications import fast_path
 from web.pages import invitation, oidc, payment_result
+from web.pages import passkeys as passkeys_page
 from web.pages import sign_in as sign_in_page
 from web.queue import board
 from web.support import ended_tokens, headers, metrics, openapi, rate_limits
@@ -69,6 +71,7 @@ NOUNS = (
     memberships,
     identity_providers,
     second_factors,
+    passkeys,
     venues,
     events,
     seats,
@@ -95,7 +98,7 @@ NOUNS = (
     gateway_notifications,
 )
 
-PAGES = (health, payment_result, sign_in_page, oidc, invitation)
+PAGES = (health, payment_result, sign_in_page, passkeys_page, oidc, invitation)
 """Outside the OpenAPI document."""
 
 SECONDS = 5.0

@@ -1,4 +1,5 @@
-"""Second factors: an app that makes codes (TOTP), and recovery codes for when it is lost.
+"""Second factors: an app that makes codes (TOTP), and recovery codes for when it is lost. Passkeys
+are second factors, too: db/accounts/passkeys.py.
 
 The seed is sealed. It opens in the process that checks a code, and nothing else can be done with
 it.
@@ -36,14 +37,15 @@ RESET_DELAY = 86400  # seconds
 
 
 def get_factor(conn: Conn, account_id: int) -> dict[str, Any]:
-    """Return {confirmed_at, recovery_codes, reset_at}; confirmed_at None: none is in use."""
+    """Return {confirmed_at, recovery_codes, passkeys, reset_at}; confirmed_at None: no app is in
+    use."""
     return one(conn.execute(sql.get_factor, {"account_id": account_id}))
 
 
 def begin_factor(conn: Conn, account_id: int, name: str) -> dict[str, str]:
     """Draw a seed; return {seed, uri}. name: what the app calls the account. One whose reset is due
     is replaced. Errors: Conflict second_factor_exists, no_encryption_keys."""
-    conn.execute(sql.forget_reset_factor, {"account_id": account_id})
+    forget_reset(conn, account_id)
     if maybe(conn.execute(sql.begin_factor, {"account_id": account_id})) is None:
         message = "There is a second factor: give it and remove it, or have it reset."
         raise Conflict(message, "second_factor_exists")
@@ -51,6 +53,11 @@ def begin_factor(conn: Conn, account_id: int, name: str) -> dict[str, str]:
     keep_secret(conn, _place(account_id), seed)
     totp = pyotp.TOTP(seed, name=name, issuer=ISSUER)
     return {"seed": seed, "uri": totp.provisioning_uri()}
+
+
+def forget_reset(conn: Conn, account_id: int) -> None:
+    """Forget the app and the passkeys of a person, if their reset is due."""
+    conn.execute(sql.forget_reset_factor, {"account_id": account_id})
 
 
 def count_try(conn: Conn, account_id: int) -> dict[str, Any]:
@@ -64,13 +71,17 @@ def count_try(conn: Conn, account_id: int) -> dict[str, Any]:
     return row
 
 
-def confirm_factor(conn: Conn, account_id: int, session_id: int, code: str) -> list[str]:
+def confirm_factor(
+    conn: Conn, account_id: int, session_id: int, code: str, fresh_seconds: int
+) -> list[str]:
     """Begin to use a factor, by its first code; return recovery codes, which cannot be shown again.
-    Errors: Conflict second_factor_exists; InvalidRequest wrong_code."""
+    fresh_seconds: how old the passkey may be that a member has given before. Errors: Conflict
+    second_factor_exists; NotAllowed; InvalidRequest wrong_code."""
     if get_factor(conn, account_id)["confirmed_at"]:
         raise Conflict("The second factor is in use already.", "second_factor_exists")
+    check_change(conn, account_id, session_id, fresh_seconds)
     _use_totp(conn, account_id, code)
-    _confirm(conn, account_id, session_id)
+    note_given(conn, account_id, session_id)
     audit(conn, "second factor set up", None, {}, account_id=account_id)
     return draw_recovery_codes(conn, account_id)
 
@@ -87,7 +98,18 @@ def give_factor(conn: Conn, account_id: int, session_id: int, code: str) -> date
         values = {"account_id": account_id, "code_sha256": _hash(account_id, code)}
         if maybe(conn.execute(sql.use_recovery_code, values)) is None:
             raise _wrong()
-    return _confirm(conn, account_id, session_id)
+    return note_given(conn, account_id, session_id)
+
+
+def note_given(conn: Conn, account_id: int, session_id: int) -> datetime:
+    """Note that the second factor was given in a session, and return when. A reset that was asked
+    for is off. Errors: NotAllowed."""
+    values = {"account_id": account_id, "session_id": session_id}
+    row = maybe(conn.execute(sql.confirm_session, values))
+    if row is None:
+        raise NotAllowed("This session has ended.")
+    at: datetime = row["second_factor_at"]
+    return at
 
 
 def check_confirmed(conn: Conn, account_id: int, session_id: int, fresh_seconds: int) -> None:
@@ -96,6 +118,13 @@ def check_confirmed(conn: Conn, account_id: int, session_id: int, fresh_seconds:
     row = maybe(conn.execute(sql.is_confirmed, values))
     if row is None or not row["fresh"]:
         raise NotAllowed("Give your second factor again.", reason="second_factor_needed")
+
+
+def check_change(conn: Conn, account_id: int, session_id: int, fresh_seconds: int) -> None:
+    """Check that a session may change how its person gives a second factor: the one that is in use
+    was given a short while ago, or none is. Errors: NotAllowed."""
+    if one(conn.execute(sql.is_guarded, {"account_id": account_id}))["guarded"]:
+        check_confirmed(conn, account_id, session_id, fresh_seconds)
 
 
 def draw_recovery_codes(conn: Conn, account_id: int) -> list[str]:
@@ -127,7 +156,7 @@ def request_reset(conn: Conn, organisation_id: int | None, account_id: int) -> d
         message = "The person is a member elsewhere, too: ask an operator."
         raise Conflict(message, "other_memberships")
     factor = get_factor(conn, account_id)
-    if factor["confirmed_at"] is None:
+    if factor["confirmed_at"] is None and not factor["passkeys"]:
         raise _none()
     row = maybe(conn.execute(sql.request_reset, {"account_id": account_id, "delay": RESET_DELAY}))
     if row is None:
@@ -158,15 +187,6 @@ def _use_totp(conn: Conn, account_id: int, code: str) -> None:
             if maybe(conn.execute(sql.use_step, values)) is not None:
                 return
     raise _wrong()
-
-
-def _confirm(conn: Conn, account_id: int, session_id: int) -> datetime:
-    values = {"account_id": account_id, "session_id": session_id}
-    row = maybe(conn.execute(sql.confirm_session, values))
-    if row is None:
-        raise NotAllowed("This session has ended.")
-    at: datetime = row["second_factor_at"]
-    return at
 
 
 def _none() -> Conflict:

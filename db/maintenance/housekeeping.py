@@ -39,6 +39,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "plan_imports": (psycopg.sql.SQL(sql.purge_plan_imports), 0),
         "sessions": (psycopg.sql.SQL(sql.purge_sessions), 0),
         "mailed_codes": (psycopg.sql.SQL(sql.purge_mailed_codes), 0),
+        "passkey_challenges": (psycopg.sql.SQL(sql.purge_passkey_challenges), 0),
         "address_changes": (psycopg.sql.SQL(sql.purge_address_changes), 0),
         "holds": (psycopg.sql.SQL(sql.purge_holds), keep.retention_holds),
     }

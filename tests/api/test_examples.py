@@ -13,6 +13,10 @@ from tests.support.document import Document
 from tests.support.world import Answer, Caller, Sale, backstage
 
 NOT_EXECUTED = {
+    "addPasskey": "needs a device",
+    "givePasskey": "needs a device",
+    "namePasskey": "needs a device that made it",
+    "signInByPasskey": "needs a device",
     "acceptInvitation": "needs the code of a mail",
     "changeMember": "needs a member",
     "confirmSecondFactor": "needs a code of an app",

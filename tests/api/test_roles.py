@@ -22,7 +22,7 @@ from tests.support.document import Document, Operation
 from tests.support.every_object import EveryObject, Role
 from tests.support.listening import Live, listening
 
-OF_BUYERS = {"booking_id", "entry_id", "session_id"}
+OF_BUYERS = {"booking_id", "entry_id", "session_id", "passkey_id"}
 """Parameters that name what one person has, where no right is needed; the other ids are public, or
 an organisation's."""
 
@@ -40,6 +40,7 @@ LAST = (
     "removePassword",
     "blockAccount",
     "eraseAccount",
+    "removePasskey",
     "removeSecondFactor",
     "endSession",
     "endSessions",
@@ -60,7 +61,7 @@ OF_ANOTHER = {"leaveOrganisation"}
 """What their path names is another person's, whatever the caller's role."""
 ASK_FOR_THE_FACTOR = {"removeSecondFactor", "renewRecoveryCodes"}
 """Operations of all people who have given their second factor a short while ago."""
-PROVEN_BY_BODY = {"refreshTokens"}
+PROVEN_BY_BODY = {"refreshTokens", "signInByPasskey"}
 """Operations whose body says who asks; the example's proves nothing."""
 
 

@@ -65,6 +65,10 @@ OLD = {
             created_at)
         select n::text::bytea, 'sign_in', id, 1, '', now() - n * interval '1 hour'
         from a, unnest(array[23, 25, 26, 27]) n""",
+    "passkey_challenges": """
+        insert into passkey_challenges (challenge_sha256, created_at)
+        select n::text::bytea, now() - n * interval '1 hour'
+        from unnest(array[23, 25, 26, 27]) n""",
     "address_changes": """
         with a as (
             insert into accounts (created_at) select now() - n * interval '1 day'

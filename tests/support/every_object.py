@@ -45,6 +45,11 @@ SESSION = """
     values (%s, 'bearer', 'tests', 'code') returning id"""
 
 
+PASSKEY = """
+    insert into passkeys (account_id, credential_id, public_key, sign_count, name)
+    values (%s, 'tests', 'tests', 0, 'tests') returning id"""
+
+
 @dataclass(frozen=True)
 class Role:
     """Somebody who calls. schemes: those of the document that the token is of; empty: of none.
@@ -126,6 +131,7 @@ def every_object(
         "refund_id": refund,
         "letter_id": one(conn.execute(LETTER, [tosca.id]))["id"],
         "session_id": one(conn.execute(SESSION, [alice.id]))["id"],
+        "passkey_id": one(conn.execute(PASSKEY, [alice.id]))["id"],
         "reconciliation_id": one(conn.execute(RUN, [tosca.id]))["id"],
     }
     elsewhere: dict[str, dict[str, Any]] = {

@@ -64,6 +64,8 @@ MARKS = """
     select organisation_id, 'https://login.example', %(mark)s, id from memberships
     where account_id = %(account)s;
     update sessions set name = %(mark)s where account_id = %(account)s;
+    insert into passkeys (account_id, credential_id, public_key, sign_count, name)
+    values (%(account)s, convert_to(%(mark)s, 'UTF8'), convert_to(%(mark)s, 'UTF8'), 0, %(mark)s);
     insert into address_changes (account_id, old_email, new_email)
     select id, email, 'new.' || email from buyers where id = %(account)s;
     update emails set context = %(json)s, last_error = %(mark)s where buyer_id = %(account)s;

@@ -1,4 +1,5 @@
-"""The second factor of the person who asks: an app that makes codes."""
+"""The second factor of the person who asks: an app that makes codes. Passkeys are another one:
+web/api/passkeys.py."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,8 +26,9 @@ class SecondFactor(Answer):
     """Your second factor."""
 
     confirmed_at = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "since when it is in use; null: it is not"}
+        allow_none=True, metadata={"description": "since when the app is in use; null: it is not"}
     )
+    passkeys = StrictInteger(metadata={"description": "how many there are: each is one, too"})
     recovery_codes = StrictInteger(metadata={"description": "how many are left"})
     reset_at = fields.AwareDateTime(
         allow_none=True,
@@ -103,11 +105,13 @@ def begin_second_factor() -> dict[str, str]:
 @blp.response(201, RecoveryCodes)
 @blp.conflicts("no_second_factor", "second_factor_exists")
 def confirm_second_factor(given: dict[str, str]) -> dict[str, list[str]]:
-    """Begin to use the app, by its first code."""
+    """Begin to use the app, by its first code. Who works for an organisation and has a passkey has
+    given it within ten minutes."""
     account_id, of_session = session().account_id, session_id()
     _count_try(account_id)
     with transaction(f"staff:{account_id}") as conn:
-        codes = second_factors.confirm_factor(conn, account_id, of_session, given["code"])
+        code = given["code"]
+        codes = second_factors.confirm_factor(conn, account_id, of_session, code, FRESH)
     return {"recovery_codes": codes}
 
 

@@ -100,6 +100,7 @@ PATHS = {
     "version_id": "the id of the plan's version (`version_id`), not its number",
     "organisation_id": "the organisation's id",
     "session_id": "the session's id",
+    "passkey_id": "the passkey's id",
     "key_id": "the API key's id",
     "membership_id": "the membership's id",
     "invitation_id": "the invitation's id",

@@ -80,6 +80,8 @@ CLASSES = {
     "sign_in_page.sign_in": "sign_in",
     "oidc.begin_sign_in": "sign_in",
     "oidc.finish_sign_in": "sign_in",
+    "passkeys.ask_sign_in": "sign_in",
+    "passkeys.sign_in_by_passkey": "sign_in",
     "queue.join_queue": "join",
     "queue.leave_queue": "leave",
     "queue.take_pass": "pass",

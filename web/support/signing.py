@@ -22,11 +22,21 @@ import orjson
 from db.runtime.settings import settings
 
 Purpose = Literal[
-    "buyer", "refresh", "cookie", "csrf", "queue", "pass", "address", "payment-result", "oidc"
+    "buyer",
+    "refresh",
+    "cookie",
+    "csrf",
+    "queue",
+    "pass",
+    "address",
+    "payment-result",
+    "oidc",
+    "passkey",
+    "new-passkey",
 ]
 """An access token, a refresh token, a browser's cookie and what its pages prove themselves by, a
-queue token, a pass, the hash of an address, the page after a payment, a sign-in that
-has begun at an organisation's identity provider."""
+queue token, a pass, the hash of an address, the page after a payment, a sign-in that has begun at
+an organisation's identity provider, what a passkey or a new one has to answer."""
 
 
 def key_for(purpose: Purpose, secret: str = "") -> bytes:

@@ -13,6 +13,7 @@ begin
     update sessions set name = 'erased' where account_id = p_account;
     delete from address_changes where account_id = p_account;
     delete from mailed_codes where account_id = p_account;
+    delete from passkeys where account_id = p_account;
     delete from second_factors where account_id = p_account;
     delete from sealed_secrets where purpose = 'totp_seed' and owner = p_account::text;
     delete from identities where membership_id in (select id from memberships where account_id = p_account);

@@ -16,7 +16,8 @@ ORDER BY m.id LIMIT 2
 
 -- list_members --
 -- Members of an organisation, in the order in which they came.
-SELECT m.id, m.account_id, b.name, b.email, m.role, m.created_at, f.confirmed_at IS NOT NULL AS second_factor
+SELECT m.id, m.account_id, b.name, b.email, m.role, m.created_at, f.confirmed_at IS NOT NULL
+    OR EXISTS (SELECT FROM passkeys p WHERE p.account_id = m.account_id) AS second_factor
 FROM memberships m JOIN buyers b ON b.id = m.account_id
     LEFT JOIN second_factors f ON f.account_id = m.account_id
 WHERE m.organisation_id = %(organisation_id)s AND m.ended_at IS NULL
@@ -25,7 +26,8 @@ ORDER BY m.id LIMIT %(limit)s
 
 -- get_member --
 -- A member of an organisation.
-SELECT m.id, m.account_id, b.name, b.email, m.role, m.created_at, f.confirmed_at IS NOT NULL AS second_factor
+SELECT m.id, m.account_id, b.name, b.email, m.role, m.created_at, f.confirmed_at IS NOT NULL
+    OR EXISTS (SELECT FROM passkeys p WHERE p.account_id = m.account_id) AS second_factor
 FROM memberships m JOIN buyers b ON b.id = m.account_id
     LEFT JOIN second_factors f ON f.account_id = m.account_id
 WHERE m.id = %(membership_id)s AND m.organisation_id = %(organisation_id)s AND m.ended_at IS NULL

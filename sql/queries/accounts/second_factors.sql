@@ -1,7 +1,9 @@
 -- get_factor --
--- A person's second factor, the recovery codes that are left, and when it will be reset, if that was asked for.
+-- A person's second factor, the recovery codes that are left, how many passkeys there are, and when all of that
+-- will be reset, if that was asked for.
 SELECT f.confirmed_at, (SELECT count(*) FROM recovery_codes c WHERE c.account_id = a.id AND c.used_at IS NULL)
-        AS recovery_codes, r.due_at AS reset_at
+        AS recovery_codes, (SELECT count(*) FROM passkeys p WHERE p.account_id = a.id) AS passkeys,
+    r.due_at AS reset_at
 FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id
     LEFT JOIN second_factor_resets r ON r.account_id = a.id AND r.ended_at IS NULL
 WHERE a.id = %(account_id)s
@@ -14,15 +16,17 @@ WHERE f.confirmed_at IS NULL
 RETURNING account_id
 
 -- forget_reset_factor --
--- Deletes a factor whose reset is due; sessions in which it was given count as if it was not.
+-- Deletes a factor whose reset is due, and passkeys; sessions in which it was given count as if it was not.
 WITH due AS (
     UPDATE second_factor_resets SET ended_at = clock_timestamp()
     WHERE account_id = %(account_id)s AND ended_at IS NULL AND due_at <= clock_timestamp()
     RETURNING account_id
 ), gone AS (
-    DELETE FROM second_factors f USING due WHERE f.account_id = due.account_id RETURNING f.account_id
+    DELETE FROM second_factors f USING due WHERE f.account_id = due.account_id
+), passkeys_gone AS (
+    DELETE FROM passkeys p USING due WHERE p.account_id = due.account_id
 )
-UPDATE sessions s SET second_factor_at = NULL FROM gone WHERE s.account_id = gone.account_id
+UPDATE sessions s SET second_factor_at = NULL FROM due WHERE s.account_id = due.account_id
 
 -- remove_factor --
 -- Deletes a person's factor; sessions in which it was given count as if it was not.
@@ -76,6 +80,13 @@ UPDATE sessions SET second_factor_at = clock_timestamp()
 WHERE id = %(session_id)s AND account_id = %(account_id)s AND ended_at IS NULL
 RETURNING second_factor_at
 
+-- is_guarded --
+-- Whether ways to give a second factor may only be changed by giving one: an app is in use, or the person works
+-- for an organisation and has a passkey.
+SELECT EXISTS (SELECT FROM second_factors WHERE account_id = %(account_id)s AND confirmed_at IS NOT NULL)
+    OR (EXISTS (SELECT FROM passkeys WHERE account_id = %(account_id)s)
+        AND EXISTS (SELECT FROM memberships WHERE account_id = %(account_id)s AND ended_at IS NULL)) AS guarded
+
 -- is_confirmed --
 -- Whether a second factor was given in a session a short while ago.
 SELECT coalesce(second_factor_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false) AS fresh
@@ -85,8 +96,8 @@ FROM sessions WHERE id = %(session_id)s AND account_id = %(account_id)s AND ende
 -- Asks for the reset of a factor, unless that was done, and tells its owner by mail.
 WITH asked AS (
     INSERT INTO second_factor_resets (account_id, requested_by, due_at)
-    SELECT account_id, acting(), clock_timestamp() + make_interval(secs => %(delay)s)
-    FROM second_factors WHERE account_id = %(account_id)s AND confirmed_at IS NOT NULL
+    SELECT id, acting(), clock_timestamp() + make_interval(secs => %(delay)s)
+    FROM accounts WHERE id = %(account_id)s
     ON CONFLICT (account_id) WHERE ended_at IS NULL DO NOTHING
     RETURNING account_id, due_at
 )

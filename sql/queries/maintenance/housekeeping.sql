@@ -56,6 +56,12 @@ DELETE FROM mailed_codes WHERE (request_sha256, purpose) IN (
     SELECT request_sha256, purpose FROM mailed_codes
     WHERE created_at < clock_timestamp() - interval '1 day' ORDER BY created_at LIMIT %(limit)s)
 
+-- purge_passkey_challenges --
+-- Deletes challenges that are too old to be answered again.
+DELETE FROM passkey_challenges WHERE challenge_sha256 IN (
+    SELECT challenge_sha256 FROM passkey_challenges
+    WHERE created_at < clock_timestamp() - interval '1 day' ORDER BY created_at LIMIT %(limit)s)
+
 -- purge_address_changes --
 -- Deletes changes of addresses whose mails are long sent.
 DELETE FROM address_changes WHERE account_id IN (
