@@ -157,6 +157,7 @@ def ask_sign_in() -> dict[str, Any]:
 @blp.arguments(PasskeySignIn, example=EXAMPLE)
 @blp.response(201, Tokens)
 @blp.alt_response(401, "UNAUTHORIZED")
+@blp.alt_response(403, "FORBIDDEN")
 @blp.conflicts("no_host_name")
 def sign_in_by_passkey(given: dict[str, Any]) -> dict[str, Any]:
     """Sign in by a passkey. The second factor is given by that."""
