@@ -548,10 +548,12 @@ CREATE TABLE event_categories (
     price bigint NOT NULL,
     fee bigint NOT NULL DEFAULT 0,
     tax_rate numeric(6,5) NOT NULL DEFAULT 0,
+    price_type smallint NOT NULL DEFAULT 1,
     CONSTRAINT event_categories_pkey PRIMARY KEY (event_id, category),
     CONSTRAINT event_categories_event_id_fkey FOREIGN KEY (event_id) REFERENCES events(id),
     CONSTRAINT event_categories_category_check CHECK (category > 0),
     CONSTRAINT event_categories_fee_check CHECK (fee >= 0 AND fee <= '999999999999'::bigint),
+    CONSTRAINT event_categories_one_price_type CHECK (price_type = 1),
     CONSTRAINT event_categories_price_check CHECK (price >= 0 AND price <= '999999999999'::bigint),
     CONSTRAINT event_categories_tax_rate_check CHECK (tax_rate >= 0::numeric AND tax_rate <= 1::numeric)
 );
@@ -828,6 +830,8 @@ CREATE TABLE booking_items (
     tax bigint NOT NULL,
     currency character(3) NOT NULL,
     returned_at timestamp with time zone,
+    price_type smallint NOT NULL DEFAULT 1,
+    area smallint NOT NULL DEFAULT 1,
     CONSTRAINT booking_items_pkey PRIMARY KEY (event_id, booking_id, seat),
     CONSTRAINT booking_items_fee_check CHECK (fee >= 0),
     CONSTRAINT booking_items_price_check CHECK (price >= 0),

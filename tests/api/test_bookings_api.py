@@ -19,7 +19,8 @@ def test_a_booking_shows_seats_prices_and_time_left(tosca: Sale, alice: Caller, 
     best, rest = sorted(booking["items"], key=lambda item: str(item["guid"]))
     assert best == {
         "guid": "1-1", "zone": "Floor", "row": "1", "row_label": "", "number": "1", "category": 1,
-        "price": 9000, "fee": 500, "tax_rate": 0.19, "tax": 1517, "returned": False,
+        "price_type": 1, "area": 1, "price": 9000, "fee": 500, "tax_rate": 0.19, "tax": 1517,
+        "returned": False,
     }  # fmt: skip
     assert (rest["price"], rest["fee"], rest["tax"]) == (5000, 0, 0)
 

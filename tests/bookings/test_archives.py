@@ -93,6 +93,7 @@ def test_all_of_an_event_moves(sale: Theatre) -> None:
         1,
     ]
     assert document["entries"][0]["state"] == "booked"
+    assert {(item["price_type"], item["area"]) for item in document["items"]} == {(1, 1)}
     assert [line["new_state"] for line in document["log"] if line["noun"] == "booking"] == [
         "held", "authorising", "secured", "confirmed"]  # fmt: skip
     assert count(conn, "archived_entries") == 1

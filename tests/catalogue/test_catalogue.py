@@ -78,8 +78,14 @@ def test_an_open_event_is_public(tosca: Sale, anybody: Caller) -> None:
     assert event["venue"]["name"] == "Opera"
     assert (event["seats_per_buyer"], event["hold_seconds"]) == (8, 600)
     assert event["categories"] == [
-        {"category": 1, "name": "Best", "price": 9000, "fee": 500, "tax_rate": 0.19},
-        {"category": 2, "name": "Rest", "price": 5000, "fee": 0, "tax_rate": 0.0},
+        {
+            **{"category": 1, "name": "Best", "price_type": 1},
+            **{"price": 9000, "fee": 500, "tax_rate": 0.19},
+        },
+        {
+            **{"category": 2, "name": "Rest", "price_type": 1},
+            **{"price": 5000, "fee": 0, "tax_rate": 0.0},
+        },
     ]
     assert "server_time" in event
     assert [listed["id"] for listed in anybody.get("/v1/events").json] == [tosca.id]

@@ -41,6 +41,7 @@ def test_occupancy_counts_every_seat_once(conn: Conn, every_state: dict[str, UUI
     # Held: held, authorising, action, expiring, review, secured. Sold: confirmed, frozen.
     assert (stalls["free"], stalls["held"], stalls["sold"]) == (44, 12, 4)
     assert stalls["sold_percent"] == pytest.approx(6.7)
+    assert (stalls["area"], balcony["area"]) == (1, 1)
     assert (balcony["seats"], balcony["free"], balcony["sold"]) == (60, 58, 2)
 
 
@@ -55,6 +56,8 @@ def test_sales_are_by_hour_of_the_event_and_category(
     assert first == {
         "hour": "2026-02-01 00:00+01:00",  # in Berlin
         "category": "Stalls",
+        "price_type": 1,
+        "area": 1,
         "bookings": 1,
         "seats": 2,
         "captured": 10500,

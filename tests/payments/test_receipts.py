@@ -50,7 +50,9 @@ def test_a_paid_booking_gets_one(running: Running) -> None:
     assert (ticket["zone"], ticket["price"], ticket["fee"], ticket["tax"]) == (
         "Stalls", 5000, 250, 838,
     )  # fmt: skip
+    assert (ticket["price_type"], ticket["area"]) == (1, 1)
     assert (fee["what"], fee["total"], fee["tax"]) == ("booking_fee", BOOKING_FEE, 10)
+    assert "area" not in fee
     assert "alice" not in str(breakdown)
     running.check()
 
@@ -207,6 +209,7 @@ def test_lines_are_no_more_than_what_went_back(running: Running, cancelled: bool
     *_, note = number_all(running)
     assert (note["total"], taxes(note)) == (-1_001, [(0.19, -1_001, -160)])
     assert [line["total"] for line in note["breakdown"]["lines"]] == [-501, -500]
+    assert {line["price_type"] for line in note["breakdown"]["lines"]} == {1}
     running.check()
 
 

@@ -42,6 +42,8 @@ class Item(Answer):
     row_label = fields.String()
     number = fields.String()
     category = StrictInteger(metadata={"description": "the number of the price's category"})
+    price_type = StrictInteger()
+    area = StrictInteger()
     price = StrictInteger(metadata={"description": "tax included, without the fee"})
     fee = StrictInteger(metadata={"description": "of the ticket, tax included"})
     tax_rate = fields.Float(metadata={"description": "0.19: of 119, 19 are tax"})

@@ -204,6 +204,7 @@ class EventPrice(Answer):
 
     category = StrictInteger(metadata=CATEGORY)
     name = fields.String(metadata={"description": "the category's name"})
+    price_type = StrictInteger()
     price = StrictInteger(metadata={"description": "in minor units, tax included"})
     fee = StrictInteger(metadata=FEE)
     tax_rate = fields.Float(metadata=TAX_RATE)

@@ -21,6 +21,8 @@ blp = Blueprint("receipts", __name__, url_prefix="/v1", description="Receipts, w
 
 OF_TICKET = {"optional": True}
 """The line of a booking's fee has no seat."""
+OLDER = {"optional": True}
+"""Documents stay as they were issued: those from before have none."""
 
 
 class Line(Answer):
@@ -34,6 +36,8 @@ class Line(Answer):
     row_label = fields.String(metadata=OF_TICKET)
     number = fields.String(metadata=OF_TICKET)
     category = fields.String(metadata=OF_TICKET | {"description": "the category's name"})
+    price_type = StrictInteger(metadata=OLDER)
+    area = StrictInteger(metadata=OLDER)
     price = fields.Integer(
         metadata={"description": "tax included, without the fee", "optional": True}
     )

@@ -13,7 +13,7 @@ from db.connections import autocommit
 from web.support.auth import buyer_id, buyers_only
 from web.support.blueprint import Blueprint
 from web.support.enumerations import TICKET_STATE
-from web.support.fields import Answer, OneOf
+from web.support.fields import Answer, OneOf, StrictInteger
 
 blp = Blueprint(
     "tickets",
@@ -40,6 +40,9 @@ class Ticket(Answer):
     row = fields.String()
     row_label = fields.String()
     number = fields.String()
+    category = StrictInteger(metadata={"description": "the number of the price's category"})
+    price_type = StrictInteger()
+    area = StrictInteger()
     secret = fields.String(
         allow_none=True, metadata={"description": "the content of the code; null: frozen"}
     )

@@ -136,6 +136,8 @@ FIELDS = {
     "limit": "how many rows a page has at most",
     "x": "to the right, in the plan's units",
     "y": "downwards, in the plan's units",
+    "price_type": "the number of the price type, as adult or reduced: 1, there is one today",
+    "area": "the number of the area in which the seat is: 1, there is one today",
     "color": "as in #2d6cdf",
     "version": "the version's number: 1, 2, 3 …",
 }

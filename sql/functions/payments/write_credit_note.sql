@@ -3,7 +3,7 @@ create or replace function write_credit_note(p_event bigint, p_refund uuid) retu
 language sql stable set enable_seqscan = off as $$
     select document_head(r.event_id, r.booking_id) || sum_taxes(tax_refund(r))
         || jsonb_build_object('reason', r.reason, 'lines', coalesce((
-            select jsonb_agg(describe_seat(i.event_id, i.seat, k.category)
+            select jsonb_agg(describe_item(k)
                 || jsonb_build_object('total', -i.amount) order by i.seat)
             from refund_items i
             join booking_items k on k.event_id = i.event_id and k.booking_id = i.booking_id

@@ -20,7 +20,8 @@ SELECT b.id, b.code, b.state, b.reason, b.quantity, b.currency, b.total, b.creat
         THEN greatest(0, extract(epoch FROM d.deadline - clock_timestamp()))::float8 END AS seconds_left,
     (SELECT jsonb_agg(jsonb_build_object('guid', s.guid, 'zone', s.zone, 'row', s.row_label,
             'row_label', s.printed_row,
-            'number', s.number, 'category', i.category, 'price', i.price, 'fee', i.fee,
+            'number', s.number, 'category', i.category, 'price_type', i.price_type, 'area', i.area,
+            'price', i.price, 'fee', i.fee,
             'tax_rate', i.tax_rate, 'tax', i.tax, 'returned', i.returned_at IS NOT NULL) ORDER BY i.seat)
      FROM booking_items i
      JOIN events e ON e.id = i.event_id
@@ -70,11 +71,13 @@ SELECT cancel_booking(%(event_id)s, %(booking_id)s, %(buyer_id)s) AS was
 -- list_tickets --
 -- Tickets of a buyer's own booking; one row with nulls if it has none yet. Tickets of a frozen booking have
 -- no code.
-SELECT t.id, s.guid, s.zone, s.row_label AS row, s.printed_row AS row_label, s.number,
+SELECT t.id, s.guid, s.zone, s.row_label AS row, s.printed_row AS row_label, s.number, i.category,
+    i.price_type, i.area,
     CASE WHEN b.state <> 'frozen' THEN t.secret END AS secret,
     CASE WHEN b.state = 'frozen' AND t.state = 'valid' THEN 'on_hold' ELSE t.state END AS state
 FROM bookings b
 LEFT JOIN tickets t ON t.event_id = b.event_id AND t.booking_id = b.id
+LEFT JOIN booking_items i ON i.event_id = t.event_id AND i.booking_id = t.booking_id AND i.seat = t.seat
 LEFT JOIN events e ON e.id = t.event_id
 LEFT JOIN plan_seats s ON s.plan_version_id = e.plan_version_id AND s.seat = t.seat
 WHERE b.event_id = %(event_id)s AND b.id = %(booking_id)s AND b.buyer_id = %(buyer_id)s

@@ -73,7 +73,7 @@ SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_z
     e.plan_version_id, e.is_test,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('category', c.category, 'name', c.name,
-            'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
+            'price_type', c.price_type, 'price', c.price, 'fee', c.fee, 'tax_rate', c.tax_rate) ORDER BY c.category), '[]')
      FROM event_categories c WHERE c.event_id = e.id) AS categories,
     clock_timestamp() AS server_time
 FROM events e JOIN venues v ON v.id = e.venue_id
