@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 FILES = (
     "caches", "cards", "seats", "mails", "backlogs", "protocol", "sign_ins", "codes", "sessions",
-    "staff", "addresses",
+    "staff", "providers", "addresses",
 )  # fmt: skip
 BUYERS, A_SECOND = 1000, 12.0
 NO_NGINX = "nginx is not installed: install it, or leave its attacks out with --without-nginx"

@@ -39,6 +39,8 @@ ENV = {
     # The sandbox's rate limit is off, so honest payments need not wait for Usher's own.
     "GATEWAY_LIMIT": "200",
     "LIVE_STREAMS_PER_ADDRESS": str(STREAMS_AN_ADDRESS),
+    # Identity providers of attacks are on this machine.
+    "OIDC_ADDRESSES": "loopback",
 }
 
 

@@ -33,6 +33,10 @@ class Browser:
         self.client, self.origin = client, origin
         self.cookies, self.csrf = dict[str, str](), ""
 
+    def get(self, path: str) -> requests.Response:
+        """What the browser gets, before it follows it elsewhere."""
+        return self._ask("GET", path, {}, allow_redirects=False)
+
     def post(self, path: str, **more: object) -> requests.Response:
         """A request of a page: with `json`, or with `data` of a form."""
         return self._ask("POST", path, {"Origin": self.origin}, **more)

@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey, RSAKey
 from db.accounts import invitations
 from db.connections import CalledInTransaction, Conn, one, transaction
 from db.runtime.settings import settings
-from tests.support.identity_provider import (
+from ops.sandbox.identity_provider import (
     CLIENT,
     SECRET,
     IdentityProvider,

@@ -34,6 +34,10 @@ SHORT = (
     "keys are used after their end or elsewhere",
     "sealed secrets are swapped between rows",
     "an invitation is used by another mailbox",
+    "a provider names another organisations owner",
+    "a subject is used again by another provider",
+    "an address that was not proven accepts an invitation",
+    "a sign in is replayed",
 )
 
 
@@ -70,7 +74,7 @@ def test_there_are_attacks_of_every_kind() -> None:
     assert {"H4", "H5", "passwords", "guessing", "enumeration", "X-Forwarded", "streams"} <= {
         *entries
     }
-    assert {"fixation", "refresh", "keys", "secrets", "invitations"} <= {*entries}
+    assert {"fixation", "refresh", "keys", "secrets", "invitations", "oidc"} <= {*entries}
     assert {"documents", "idempotency", "weight", "backlog", "/metrics", "chunks"} <= {*entries}
     assert all(attack.tries.endswith(".") for attack in attacks)
 
