@@ -7,6 +7,7 @@ from psycopg.errors import UniqueViolation
 
 from db.accounts import codes, sessions
 from db.accounts.audit_log import audit
+from db.accounts.notices import Change, tell_change
 from db.connections import Conn, many, maybe, one
 from db.queries import load
 from db.runtime.errors import Conflict, NotFound, NotSignedIn
@@ -104,12 +105,22 @@ def set_password(
     old_hash: str | None,
     new_hash: str | None,
 ) -> None:
-    """Set, change or remove a password, and end all sessions but this one. old_hash: what it was
-    when its owner proved it. Errors: Conflict password_changed."""
+    """Set, change or remove a password, end all sessions but this one, and tell the person by mail.
+    old_hash: what it was when its owner proved it. Errors: Conflict password_changed."""
     values = {"account_id": account_id, "old_hash": old_hash, "new_hash": new_hash}
     if maybe(conn.execute(sql.set_password, values)) is None:
         raise Conflict("The password was changed a moment ago.", "password_changed")
     sessions.end_sessions(conn, account_id, session_id)
+    if change := _change_of(old_hash, new_hash):
+        tell_change(conn, account_id, change)
+
+
+def _change_of(old_hash: str | None, new_hash: str | None) -> Change | None:
+    if old_hash and new_hash:
+        return "password_changed"
+    if old_hash:
+        return "password_removed"
+    return "password_set" if new_hash else None
 
 
 def start_address_change(conn: Conn, account_id: int, email: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from db.accounts import second_factors, sessions
 from db.accounts.audit_log import audit
+from db.accounts.notices import tell_change
 from db.accounts.sessions import OpenSession
 from db.connections import Conn, many, maybe
 from db.queries import load
@@ -67,6 +68,7 @@ def add_passkey(
     if row is None:
         raise Conflict("This passkey was added before.", "passkey_exists")
     audit(conn, "passkey added", None, {"passkey_id": row["id"]}, account_id=account_id)
+    tell_change(conn, account_id, "passkey_added")
     return row
 
 
@@ -111,6 +113,7 @@ def remove_passkey(conn: Conn, account_id: int, passkey_id: int) -> None:
     person's sessions. Mailed codes still sign in, so the last one can be removed, too."""
     conn.execute(sql.remove_passkey, {"account_id": account_id, "id": passkey_id})
     audit(conn, "passkey removed", None, {"passkey_id": passkey_id}, account_id=account_id)
+    tell_change(conn, account_id, "passkey_removed")
 
 
 def _lock(conn: Conn, account_id: int, session_id: int) -> None:

@@ -1,8 +1,9 @@
 """Second factors: an app that makes codes (TOTP), and recovery codes for when it is lost. Passkeys
-are second factors, too: db/accounts/passkeys.py.
+are second factors, too: db/accounts/passkeys.py; recovery codes stand in for them as well.
 
 The seed is sealed. It opens in the process that checks a code, and nothing else can be done with
-it.
+it. The row of second_factors counts the tries; without an app (confirmed_at null) it is that of a
+person who is setting one up, or has recovery codes for passkeys.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 import pyotp
 
 from db.accounts.audit_log import audit
+from db.accounts.notices import tell_change
 from db.accounts.secrets import find_secret, forget_secret, keep_secret
 from db.connections import Conn, maybe, one
 from db.queries import load
@@ -38,7 +40,7 @@ RESET_DELAY = 86400  # seconds
 
 def get_factor(conn: Conn, account_id: int) -> dict[str, Any]:
     """Return {confirmed_at, recovery_codes, passkeys, reset_at}; confirmed_at None: no app is in
-    use."""
+    use. When a reset is due, nothing is in use any more."""
     return one(conn.execute(sql.get_factor, {"account_id": account_id}))
 
 
@@ -56,8 +58,11 @@ def begin_factor(conn: Conn, account_id: int, name: str) -> dict[str, str]:
 
 
 def forget_reset(conn: Conn, account_id: int) -> None:
-    """Forget the app and the passkeys of a person, if their reset is due."""
-    conn.execute(sql.forget_reset_factor, {"account_id": account_id})
+    """Forget the app, the recovery codes and the passkeys of a person, if their reset is due."""
+    if maybe(conn.execute(sql.forget_reset_factor, {"account_id": account_id})) is not None:
+        forget_secret(conn, _place(account_id))
+        audit(conn, "second factor reset", None, {}, account_id=account_id)
+        tell_change(conn, account_id, "factors_reset")
 
 
 def count_try(conn: Conn, account_id: int) -> dict[str, Any]:
@@ -83,21 +88,21 @@ def confirm_factor(
     _use_totp(conn, account_id, code)
     note_given(conn, account_id, session_id)
     audit(conn, "second factor set up", None, {}, account_id=account_id)
-    return draw_recovery_codes(conn, account_id)
+    tell_change(conn, account_id, "app_added")
+    return _replace_codes(conn, account_id)
 
 
 def give_factor(conn: Conn, account_id: int, session_id: int, code: str) -> datetime:
     """Give the second factor in a session, by a code of the app or a recovery code; return when.
     A reset that was asked for is off. Errors: InvalidRequest wrong_code; Conflict
-    no_second_factor."""
-    if not get_factor(conn, account_id)["confirmed_at"]:
+    no_second_factor: also when a reset is due."""
+    factor = get_factor(conn, account_id)
+    if not factor["confirmed_at"] and not factor["recovery_codes"]:
         raise _none()
-    if DIGITS.fullmatch(code):
+    if DIGITS.fullmatch(code) and factor["confirmed_at"]:
         _use_totp(conn, account_id, code)
     else:
-        values = {"account_id": account_id, "code_sha256": _hash(account_id, code)}
-        if maybe(conn.execute(sql.use_recovery_code, values)) is None:
-            raise _wrong()
+        _use_recovery_code(conn, account_id, code)
     return note_given(conn, account_id, session_id)
 
 
@@ -107,7 +112,7 @@ def note_given(conn: Conn, account_id: int, session_id: int) -> datetime:
     values = {"account_id": account_id, "session_id": session_id}
     row = maybe(conn.execute(sql.confirm_session, values))
     if row is None:
-        raise NotAllowed("This session has ended.")
+        raise NotAllowed("This session has ended, or your second factor was reset.")
     at: datetime = row["second_factor_at"]
     return at
 
@@ -128,10 +133,17 @@ def check_change(conn: Conn, account_id: int, session_id: int, fresh_seconds: in
 
 
 def draw_recovery_codes(conn: Conn, account_id: int) -> list[str]:
-    """Replace a person's recovery codes; return them, which cannot be shown again. Errors:
-    Conflict no_second_factor."""
-    if not get_factor(conn, account_id)["confirmed_at"]:
+    """Replace a person's recovery codes, for an app or for passkeys; return them, which cannot be
+    shown again. Errors: Conflict no_second_factor."""
+    factor = get_factor(conn, account_id)
+    if not factor["confirmed_at"] and not factor["passkeys"]:
         raise _none()
+    audit(conn, "recovery codes drawn", None, {}, account_id=account_id)
+    tell_change(conn, account_id, "recovery_codes_drawn")
+    return _replace_codes(conn, account_id)
+
+
+def _replace_codes(conn: Conn, account_id: int) -> list[str]:
     codes = [f"{secrets.token_hex(4)}-{secrets.token_hex(4)}" for _ in range(CODES)]
     hashes = [_hash(account_id, code) for code in codes]
     conn.execute(sql.replace_recovery_codes, {"account_id": account_id, "hashes": hashes})
@@ -139,11 +151,13 @@ def draw_recovery_codes(conn: Conn, account_id: int) -> list[str]:
 
 
 def remove_factor(conn: Conn, account_id: int) -> None:
-    """Stop using a factor. Errors: Conflict no_second_factor."""
-    if maybe(conn.execute(sql.remove_factor, {"account_id": account_id})) is None:
+    """Stop using an app. Recovery codes stay while there is a passkey. Errors: Conflict
+    no_second_factor."""
+    if not one(conn.execute(sql.remove_factor, {"account_id": account_id}))["removed"]:
         raise _none()
     forget_secret(conn, _place(account_id))
     audit(conn, "second factor removed", None, {}, account_id=account_id)
+    tell_change(conn, account_id, "app_removed")
 
 
 def request_reset(conn: Conn, organisation_id: int | None, account_id: int) -> datetime:
@@ -187,6 +201,14 @@ def _use_totp(conn: Conn, account_id: int, code: str) -> None:
             if maybe(conn.execute(sql.use_step, values)) is not None:
                 return
     raise _wrong()
+
+
+def _use_recovery_code(conn: Conn, account_id: int, code: str) -> None:
+    """Errors: InvalidRequest wrong_code, also when it was used before."""
+    values = {"account_id": account_id, "code_sha256": _hash(account_id, code)}
+    if maybe(conn.execute(sql.use_recovery_code, values)) is None:
+        raise _wrong()
+    tell_change(conn, account_id, "recovery_code_used")
 
 
 def _none() -> Conflict:

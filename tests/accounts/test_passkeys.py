@@ -404,6 +404,62 @@ def test_who_removes_a_passkey_gives_the_factor_anew(owner: Caller, anybody: Cal
     assert venues(owner) == venues(other) == 403
 
 
+def recovery_codes(who: Caller) -> list[str]:
+    drawn = who.post(f"{FACTOR}/recovery-codes")
+    assert drawn.status_code == 201, drawn.text
+    found: list[str] = drawn.json["recovery_codes"]
+    return found
+
+
+def test_a_member_with_passkeys_alone_has_recovery_codes(
+    app: Flask, owner: Caller, anybody: Caller
+) -> None:
+    device = added(owner)
+    refused = owner.post(f"{FACTOR}/recovery-codes")
+    assert (refused.status_code, refused.json["conflict_reason"]) == (403, "second_factor_needed")
+    assert owner.post(f"{FACTOR}/passkey", answer_with(device, anybody)).status_code == 200
+    codes = recovery_codes(owner)
+    lost = sign_in_as(app, owner.id)
+    assert venues(lost) == 403
+    for code, status in (("123456", 422), ("no-code", 422), (codes[0], 200), (codes[0], 422)):
+        assert lost.post(f"{FACTOR}/check", {"code": code}).status_code == status, code
+    assert venues(lost) == 200
+    assert owner.get(FACTOR).json == {
+        "confirmed_at": None,
+        "passkeys": 1,
+        "recovery_codes": len(codes) - 1,
+        "reset_at": None,
+    }
+    added(lost)
+
+
+def test_recovery_codes_for_passkeys_are_guessed_no_faster(owner: Caller, anybody: Caller) -> None:
+    device = added(owner)
+    assert owner.post(f"{FACTOR}/passkey", answer_with(device, anybody)).status_code == 200
+    codes = recovery_codes(owner)
+    tried = [owner.post(f"{FACTOR}/check", {"code": f"guess-{n}"}).status_code for n in range(12)]
+    assert tried == [422] * 10 + [429] * 2
+    assert owner.post(f"{FACTOR}/check", {"code": codes[0]}).status_code == 429
+
+
+def test_recovery_codes_end_with_the_last_second_factor(owner: Caller, anybody: Caller) -> None:
+    """Else who has the old sheet of paper would have the factor that comes later."""
+    device = added(owner)
+    set_up = owner.post(f"{FACTOR}/passkey", answer_with(device, anybody))
+    assert set_up.status_code == 200
+    _, codes = set_up_factor(owner)
+    assert owner.delete(FACTOR).status_code == 204
+    assert owner.get(FACTOR).json["recovery_codes"] == len(codes), "a passkey is left"
+    assert owner.post(f"{FACTOR}/check", {"code": codes[0]}).status_code == 200
+    (row,) = owner.get(PASSKEYS).json
+    assert owner.delete(f"{PASSKEYS}/{row['id']}").status_code == 204
+    assert owner.get(FACTOR).json["recovery_codes"] == 0
+    assert owner.post(f"{FACTOR}/check", {"code": codes[1]}).status_code == 409
+    added(owner)
+    assert owner.post(f"{FACTOR}/check", {"code": codes[1]}).status_code == 409
+    assert owner.post(f"{FACTOR}/recovery-codes").status_code == 403
+
+
 def reset(by: Caller, opera: Caller, who: Caller) -> Answer:
     members = by.get(f"/v1/organisations/{opera.id}/members").json
     (id,) = [member["id"] for member in members if member["account_id"] == who.id]

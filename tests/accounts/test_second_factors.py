@@ -151,6 +151,30 @@ def test_a_lost_factor_is_reset_after_a_delay_that_its_owner_hears_of(
     assert lost.get("/v1/venues").status_code == 200
 
 
+def test_a_factor_whose_reset_is_due_is_not_given_any_more(
+    app: Flask, opera: Caller, owner: Caller, conn: Conn
+) -> None:
+    """Who found the lost device would else stop the reset after its delay, or work on meanwhile."""
+    code_app, codes = set_up_factor(owner)
+    other = sign_in_staff(app, "owner", opera.id, "other")
+    assert reset(other, opera, owner).status_code == 202
+    conn.execute("update second_factor_resets set due_at = clock_timestamp()")
+    for code in (code_app.code(), codes[0]):
+        refused = give(owner, code)
+        assert (refused.status_code, refused.json["conflict_reason"]) == (409, "no_second_factor")
+    for refused in (
+        owner.get("/v1/venues"),
+        owner.delete(FACTOR),
+        owner.post(f"{FACTOR}/recovery-codes"),
+    ):
+        assert refused.json["conflict_reason"] == "second_factor_needed"
+    shown = owner.get(FACTOR).json
+    assert (shown["confirmed_at"], shown["recovery_codes"]) == (None, 0)
+    set_up_factor(owner)
+    assert owner.get("/v1/venues").status_code == 200
+    assert give(owner, codes[1]).status_code == 422, "recovery codes of before"
+
+
 def test_giving_the_factor_stops_its_reset(
     app: Flask, opera: Caller, owner: Caller, conn: Conn
 ) -> None:

@@ -54,7 +54,7 @@ class FactorCode(Schema):
 
 
 class RecoveryCodes(Answer):
-    """Codes for the day on which the app is lost."""
+    """Codes for the day on which the app or the passkey is lost."""
 
     recovery_codes = fields.List(
         fields.String(), metadata={"description": "each good once; they are not shown again"}
@@ -122,7 +122,7 @@ def confirm_second_factor(given: dict[str, str]) -> dict[str, list[str]]:
 @blp.conflicts("no_second_factor")
 def give_second_factor(given: dict[str, str]) -> dict[str, datetime]:
     """Give the second factor: roles that need one are open in this session, and dangerous acts for
-    ten minutes. A reset that was asked for is off."""
+    ten minutes. A reset that was asked for is off, unless it is due: then set another one up."""
     account_id, of_session = session().account_id, session_id()
     _count_try(account_id)
     with transaction(f"staff:{account_id}") as conn:
@@ -135,7 +135,8 @@ def give_second_factor(given: dict[str, str]) -> dict[str, datetime]:
 @blp.response(201, RecoveryCodes)
 @blp.conflicts("no_second_factor")
 def renew_recovery_codes() -> dict[str, list[str]]:
-    """Replace your recovery codes; the second factor was given within ten minutes."""
+    """Draw recovery codes, for an app or for passkeys, in place of those before; the second factor
+    was given within ten minutes."""
     account_id, of_session = session().account_id, session_id()
     with transaction(f"staff:{account_id}") as conn:
         second_factors.check_confirmed(conn, account_id, of_session, FRESH)
@@ -147,7 +148,8 @@ def renew_recovery_codes() -> dict[str, list[str]]:
 @blp.response(204)
 @blp.conflicts("no_second_factor")
 def remove_second_factor() -> None:
-    """Remove the app, to set up another one; it was given within ten minutes."""
+    """Remove the app, to set up another one; the second factor was given within ten minutes.
+    Recovery codes stay while you have a passkey."""
     account_id, of_session = session().account_id, session_id()
     with transaction(f"staff:{account_id}") as conn:
         second_factors.check_confirmed(conn, account_id, of_session, FRESH)

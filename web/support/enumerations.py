@@ -363,6 +363,7 @@ MAIL_TEMPLATE = Enumeration(
         "unfrozen": "the tickets are valid again",
         "invited": "an invitation into an organisation",
         "factor_reset": "a second factor will be reset",
+        "sign_in_changed": "a way to sign in or to give a second factor has changed",
         "dispute_lost": "the dispute has ended, and the tickets are void",
     },
 )

@@ -51,5 +51,6 @@ begin
     values (p_organisation, p_issuer, p_subject, member);
     perform audit('identity bound', null, jsonb_build_object('membership_id', member, 'issuer', p_issuer),
         p_organisation, invited.account_id);
+    perform tell_change(invited.account_id, 'identity_bound');
     return 'done';
 end $$;

@@ -1,11 +1,12 @@
 -- find_staff --
 -- The memberships of a session's person, in the organisation that was named (0: the platform), if one was; of a
--- session that is good for one organisation only, that one. has_factor: a second factor was given in the session;
--- is_confirmed: a short while ago.
-SELECT m.role, m.organisation_id, s.second_factor_at IS NOT NULL AS has_factor,
-    coalesce(s.second_factor_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false)
-        AS is_confirmed
+-- session that is good for one organisation only, that one. has_factor: a second factor was given in the session,
+-- and is not to be reset; is_confirmed: a short while ago.
+SELECT m.role, m.organisation_id, f.given_at IS NOT NULL AS has_factor,
+    coalesce(f.given_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false) AS is_confirmed
 FROM sessions s
+    CROSS JOIN LATERAL (SELECT CASE WHEN s.organisation_id IS NOT NULL OR NOT reset_is_due(s.account_id)
+        THEN s.second_factor_at END AS given_at) f
     JOIN accounts a ON a.id = s.account_id AND a.closed_at IS NULL AND a.blocked_at IS NULL
     JOIN memberships m ON m.account_id = s.account_id AND m.ended_at IS NULL
 WHERE s.id = %(session_id)s AND s.account_id = %(account_id)s AND s.ended_at IS NULL

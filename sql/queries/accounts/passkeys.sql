@@ -7,9 +7,7 @@ SELECT id, name, created_at, used_at, credential_id FROM passkeys WHERE account_
 -- is not found.
 SELECT p.id, p.account_id, p.public_key, p.sign_count, a.token_epoch
 FROM passkeys p JOIN accounts a ON a.id = p.account_id AND a.closed_at IS NULL AND a.blocked_at IS NULL
-WHERE p.credential_id = %(credential_id)s AND NOT EXISTS (
-    SELECT FROM second_factor_resets r
-    WHERE r.account_id = p.account_id AND r.ended_at IS NULL AND r.due_at <= clock_timestamp())
+WHERE p.credential_id = %(credential_id)s AND NOT reset_is_due(p.account_id)
 
 -- lock_account --
 -- Locks an account before its passkeys and sessions, as all do that end it or them. No row: it was closed or
@@ -49,9 +47,5 @@ RETURNING id, name, created_at, used_at
 SELECT id FROM passkeys WHERE id = %(id)s AND account_id = %(account_id)s
 
 -- remove_passkey --
--- Deletes a passkey; sessions in which a second factor was given count as if it was not, since it may have been
--- this one.
-WITH gone AS (
-    DELETE FROM passkeys WHERE id = %(id)s AND account_id = %(account_id)s RETURNING account_id
-)
-UPDATE sessions s SET second_factor_at = NULL FROM gone WHERE s.account_id = gone.account_id
+-- Deletes one of a person's passkeys.
+SELECT remove_passkey(%(account_id)s, %(id)s)

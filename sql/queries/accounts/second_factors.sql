@@ -1,10 +1,13 @@
 -- get_factor --
 -- A person's second factor, the recovery codes that are left, how many passkeys there are, and when all of that
--- will be reset, if that was asked for.
-SELECT f.confirmed_at, (SELECT count(*) FROM recovery_codes c WHERE c.account_id = a.id AND c.used_at IS NULL)
-        AS recovery_codes, (SELECT count(*) FROM passkeys p WHERE p.account_id = a.id) AS passkeys,
+-- will be reset, if that was asked for. When the reset is due, there is none any more.
+SELECT CASE WHEN NOT d.is_due THEN f.confirmed_at END AS confirmed_at,
+    (SELECT count(*) FROM recovery_codes c WHERE c.account_id = a.id AND c.used_at IS NULL AND NOT d.is_due)
+        AS recovery_codes,
+    (SELECT count(*) FROM passkeys p WHERE p.account_id = a.id AND NOT d.is_due) AS passkeys,
     r.due_at AS reset_at
-FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id
+FROM accounts a CROSS JOIN LATERAL (SELECT reset_is_due(a.id) AS is_due) d
+    LEFT JOIN second_factors f ON f.account_id = a.id
     LEFT JOIN second_factor_resets r ON r.account_id = a.id AND r.ended_at IS NULL
 WHERE a.id = %(account_id)s
 
@@ -16,7 +19,8 @@ WHERE f.confirmed_at IS NULL
 RETURNING account_id
 
 -- forget_reset_factor --
--- Deletes a factor whose reset is due, and passkeys; sessions in which it was given count as if it was not.
+-- Deletes a person's app, recovery codes and passkeys if their reset is due; sessions in which a second factor was
+-- given count as if it was not. No row: none is due.
 WITH due AS (
     UPDATE second_factor_resets SET ended_at = clock_timestamp()
     WHERE account_id = %(account_id)s AND ended_at IS NULL AND due_at <= clock_timestamp()
@@ -25,17 +29,15 @@ WITH due AS (
     DELETE FROM second_factors f USING due WHERE f.account_id = due.account_id
 ), passkeys_gone AS (
     DELETE FROM passkeys p USING due WHERE p.account_id = due.account_id
+), sessions_without AS (
+    UPDATE sessions s SET second_factor_at = NULL FROM due
+    WHERE s.account_id = due.account_id AND s.organisation_id IS NULL
 )
-UPDATE sessions s SET second_factor_at = NULL FROM due WHERE s.account_id = due.account_id
+SELECT account_id FROM due
 
 -- remove_factor --
--- Deletes a person's factor; sessions in which it was given count as if it was not.
-WITH gone AS (
-    DELETE FROM second_factors WHERE account_id = %(account_id)s RETURNING account_id
-), sessions_without AS (
-    UPDATE sessions s SET second_factor_at = NULL FROM gone WHERE s.account_id = gone.account_id
-)
-SELECT account_id FROM gone
+-- Stops using a person's app.
+SELECT remove_factor(%(account_id)s) AS removed
 
 -- count_try --
 -- Counts a code that is tried, before it is read. No row: there is no factor.
@@ -63,22 +65,28 @@ WITH used AS (
 UPDATE second_factors f SET tries = 0 FROM used WHERE f.account_id = used.account_id RETURNING f.account_id
 
 -- replace_recovery_codes --
--- Replaces a person's recovery codes.
-WITH gone AS (
+-- Replaces a person's recovery codes. The row that counts tries is there also where passkeys are the only factor.
+WITH counted AS (
+    INSERT INTO second_factors (account_id) VALUES (%(account_id)s) ON CONFLICT DO NOTHING
+), gone AS (
     DELETE FROM recovery_codes WHERE account_id = %(account_id)s
 )
 INSERT INTO recovery_codes (account_id, code_sha256)
 SELECT %(account_id)s, unnest(%(hashes)s::bytea[])
 
 -- confirm_session --
--- Notes that a second factor was given in a session; a reset of it, if it was asked for, is off.
-WITH reset AS (
-    UPDATE second_factor_resets SET ended_at = clock_timestamp()
-    WHERE account_id = %(account_id)s AND ended_at IS NULL
+-- Notes that a second factor was given in a session; a reset of it, if it was asked for, is off. No row: the
+-- session has ended, or the reset is due.
+WITH given AS (
+    UPDATE sessions SET second_factor_at = clock_timestamp()
+    WHERE id = %(session_id)s AND account_id = %(account_id)s AND ended_at IS NULL
+        AND NOT reset_is_due(%(account_id)s)
+    RETURNING account_id, second_factor_at
+), reset AS (
+    UPDATE second_factor_resets r SET ended_at = clock_timestamp() FROM given
+    WHERE r.account_id = given.account_id AND r.ended_at IS NULL
 )
-UPDATE sessions SET second_factor_at = clock_timestamp()
-WHERE id = %(session_id)s AND account_id = %(account_id)s AND ended_at IS NULL
-RETURNING second_factor_at
+SELECT second_factor_at FROM given
 
 -- is_guarded --
 -- Whether ways to give a second factor may only be changed by giving one: an app is in use, or the person works
@@ -88,8 +96,9 @@ SELECT EXISTS (SELECT FROM second_factors WHERE account_id = %(account_id)s AND 
         AND EXISTS (SELECT FROM memberships WHERE account_id = %(account_id)s AND ended_at IS NULL)) AS guarded
 
 -- is_confirmed --
--- Whether a second factor was given in a session a short while ago.
-SELECT coalesce(second_factor_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false) AS fresh
+-- Whether a second factor was given in a session a short while ago, and is not to be reset.
+SELECT coalesce(second_factor_at > clock_timestamp() - make_interval(secs => %(fresh_seconds)s), false)
+    AND NOT reset_is_due(account_id) AS fresh
 FROM sessions WHERE id = %(session_id)s AND account_id = %(account_id)s AND ended_at IS NULL
 
 -- request_reset --
