@@ -37,6 +37,7 @@ NOTIFICATION_TYPES = (
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
     "radar.early_fraud_warning.created",
+    "account.application.deauthorized",
 )
 """The types of Stripe's events that can say more than is known: those that an endpoint is to be
 registered for. All others are answered and forgotten. Versions of Stripe's API before October 2024

@@ -140,6 +140,34 @@ def test_a_mailbox_gets_six_codes_an_hour(anybody: Caller, alice: Caller, conn: 
     assert sign_in(anybody, ask(anybody, conn)).status_code == 201
 
 
+def test_as_much_is_done_for_an_address_without_an_account(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    """So the time of the answer does not tell which addresses are known: both write, and commit."""
+    noted = "select account_id, count(*)::int as n from mailed_codes group by account_id"
+    for email in (ALICE, "nobody@example.org"):
+        for _ in range(7):
+            assert anybody.post("/v1/tokens", {"email": email}).status_code == 202
+    counts = {row["account_id"]: row["n"] for row in conn.execute(noted)}
+    assert counts == {alice.id: 6, None: 6}
+    assert one(conn.execute("select count(*) as n from emails"))["n"] == 6
+
+
+def test_what_is_noted_of_an_unknown_address_opens_nothing(
+    anybody: Caller, alice: Caller, conn: Conn
+) -> None:
+    """Nor does it take one of the six of a mailbox that is written otherwise."""
+    made = make_code()
+    with transaction() as own:
+        for spelling in ("a.lice@example.org", "alice+1@example.org"):
+            codes.pretend_code(own, spelling, "sign_in", make_code())
+        codes.pretend_code(own, "nobody@example.org", "sign_in", made)
+    assert sign_in(anybody, {"code": made.code, "request": made.request}).status_code == 401
+    for _ in range(6):
+        assert anybody.post("/v1/tokens", {"email": ALICE}).status_code == 202
+    assert one(conn.execute("select count(*) as n from emails"))["n"] == 6
+
+
 def test_requests_at_the_same_time_share_the_six(conn: Conn, alice: Caller) -> None:
     def ask_once(_: int) -> bool:
         with transaction() as own:

@@ -296,6 +296,69 @@ def test_ids_of_one_merchant_s_notifications_do_not_hide_another_s(
     assert len(ids) == 2
 
 
+def test_a_warning_of_one_merchant_does_not_hide_another_s(
+    running: Running, app: Flask, two_merchants: dict[str, dict[str, Any]]
+) -> None:
+    """The opera signs a warning about its own payment, with the id that the circus' will have."""
+    anybody = Caller(app.test_client())
+    opera, circus = two_merchants["opera"], two_merchants["circus"]
+    first = warning(opera["ref"])
+    first["data"]["object"]["id"] = warning(circus["ref"])["data"]["object"]["id"]
+    for event, each in ((first, opera), (warning(circus["ref"], "evt_2"), circus)):
+        path = f"/webhooks/stripe/{each['account']}"
+        assert send(anybody, event, secret=each["secret"], path=path).status_code == 200
+        send(anybody, event | {"id": "evt_again"}, secret=each["secret"], path=path)
+    query = "select booking_id from fraud_warnings order by created_at"
+    warned = [row["booking_id"] for row in running.conn.execute(query)]
+    assert warned == [opera["booking"], circus["booking"]]
+    with running.work():
+        running.wait_for(circus["booking"], "frozen")
+
+
+def deauthorization(account: str) -> dict[str, Any]:
+    thing = {"id": "ca_usher", "object": "application"}
+    type = "account.application.deauthorized"
+    return {"id": "evt_gone", "type": type, "account": account, "data": {"object": thing}}
+
+
+def test_an_account_that_leaves_the_platform_pauses_before_a_buyer_pays(
+    running: Running, app: Flask
+) -> None:
+    """The notification decides nothing: the gateway is asked."""
+    anybody = Caller(app.test_client())
+    running.sandbox.account(OPERA, connected=True)
+    account = connect(running, running.sale, connected_account=OPERA)
+    for connected, away in ((True, {}), (False, {account: "key_refused"})):
+        running.sandbox.account(OPERA, connected=connected)
+        assert send(anybody, deauthorization(OPERA)).status_code == 200
+        assert len(running.tasks("check_merchant")) == 1
+        with running.work():
+            wait_until(lambda: not running.tasks("check_merchant"))
+        assert outages(running.conn) == away
+    assert state(running, running.sale, account)["refusal"]
+    due = "select is_due from lanes_due(now(), accounts_away()) where event_id = %s"
+    assert not one(running.conn.execute(due, [running.sale.event]))["is_due"]
+
+
+def test_no_merchant_says_that_another_has_left(
+    running: Running, app: Flask, two_merchants: dict[str, dict[str, Any]]
+) -> None:
+    """Nor the platform's notifications that it is an account with own keys that has."""
+    anybody = Caller(app.test_client())
+    fair = build_evening(running.conn)
+    running.sandbox.account("acct_fair", connected=True)
+    connect(running, fair, connected_account="acct_fair")
+    opera = two_merchants["opera"]
+    path = f"/webhooks/stripe/{opera['account']}"
+    for named in ("acct_fair", OPERA):
+        event = deauthorization(named)
+        assert send(anybody, event, secret=opera["secret"], path=path).status_code == 200
+    for named in (OPERA, "acct_unknown", None, 7):
+        event = deauthorization("") | {"account": named}
+        assert send(anybody, event).status_code == 200
+    assert running.tasks("check_merchant") == []
+
+
 def test_an_account_without_a_secret_believes_nothing(app: Flask, running: Running) -> None:
     anybody = Caller(app.test_client())
     account = connect(running, running.sale, api_key=OPERA_KEY)

@@ -6,12 +6,12 @@ from typing import Any
 from flask import Response
 from marshmallow import fields
 
-from db.accounts import accounts
+from db.accounts import accounts, codes
 from db.accounts.sessions import open_session
 from db.connections import autocommit, transaction
 from db.runtime.errors import Conflict, InvalidRequest
 from db.runtime.settings import settings
-from web.api.sign_in import CARRIED, CodeSent, Tokens, check_carrier, hand_out, send_code
+from web.api.sign_in import CARRIED, CodeSent, Tokens, check_carrier, hand_out, tell_sent
 from web.support.auth import device
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
@@ -78,13 +78,15 @@ def _sign_up_by_mail(given: dict[str, Any], carrier: str) -> Response:
         message = "Accounts are proved by mail here, and have no password."
         raise InvalidRequest(message, path="password")
     spend_code(given["email"])
-    with autocommit() as conn:
+    with transaction() as conn:  # one, since an answer that waits for a second commit would tell
         account = accounts.find_account(conn, given["email"])
         if account is None:
-            with suppress(Conflict):  # a closed account, or another request was first
+            with suppress(Conflict), conn.transaction():  # it was closed, or another one was first
                 accounts.add_account(conn, given["email"], given["name"], None)
             account = accounts.find_account(conn, given["email"])
-    return send_code(account, carrier)
+        account_id = account["id"] if account else None
+        secret = codes.mail_or_pretend(conn, account_id, given["email"], "sign_in")
+    return tell_sent(secret, carrier)
 
 
 class OperatedAccount(Answer):

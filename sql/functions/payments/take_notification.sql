@@ -1,7 +1,8 @@
 /* Takes a notification of the gateway: if it is news, enqueues the tasks that read the objects it is about,
    and stores it once. Returns what became of it: 'news'; 'known': it was stored before; 'no_news': it goes
    no further than what is known, or is about nothing of Usher's, and is not stored; 'too_old': it was
-   signed too long ago; 'archived': its booking has to be restored first, and nothing was done.
+   signed too long ago; 'archived': its booking has to be restored first, and nothing was done. One that is about
+   an account, and no payment, is not stored: its task alone is added (take_deauthorization).
 
    Tasks are enqueued before anything is locked, because a worker locks its task before the payment. So the
    payment is read first and locked last. A saga that is recording just now is waited for: what it records
@@ -24,6 +25,9 @@ declare
 begin
     if to_timestamp(p_signed_at) <= clock_timestamp() - make_interval(secs => p_tolerance) then
         return 'too_old';
+    end if;
+    if p_type = 'account.application.deauthorized' then
+        return take_deauthorization(p_account, p_signer);
     end if;
     mine := find_notified_payment(p_account, p_payment, p_gateway_ref, p_refund, p_refund_ref, p_signer);
     if mine.id is null then
@@ -80,7 +84,7 @@ begin
         values (p_object, mine.id, mine.event_id, mine.booking_id,
             coalesce(p_payload::jsonb #>> '{data,object,fraud_type}', ''),
             coalesce(p_payload::jsonb #> '{data,object,actionable}' = 'true', false))
-        on conflict (gateway_ref) do nothing;
+        on conflict (payment_id, gateway_ref) do nothing;
     end if;
     return 'news';
 end $$;
@@ -150,7 +154,7 @@ create or replace function tasks_of_notification(
         ('freeze_for_fraud_warning', p_mine.id::text,
             jsonb_build_object('payment_id', p_mine.id),
             p_type = 'radar.early_fraud_warning.created' and p_object is not null and not exists (
-                select from fraud_warnings w where w.gateway_ref = p_object))
+                select from fraud_warnings w where w.payment_id = p_mine.id and w.gateway_ref = p_object))
     ) kinds(actor, key, args, is_due)
     where kinds.is_due
 $$;
