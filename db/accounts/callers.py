@@ -31,13 +31,26 @@ class Caller:
         """Role and id of a key, or staff and the account's id, as logs have them."""
         return f"staff:{self.id}" if self.is_person else f"{self.role}:{self.id}"
 
+    @property
+    def principal(self) -> str:
+        """Whose answers are repeated under an Idempotency-Key: a person's are those of the
+        organisation for which the person acts, or of the platform."""
+        return (
+            f"{self.name} of {self.organisation_id or 'platform'}" if self.is_person else self.name
+        )
+
     def check(self, right: str) -> None:
         """Check that it has a right of db/accounts/rights.py. Errors: NotAllowed."""
         if not may(self.role, right):
             raise NotAllowed(f"This needs the right {right}, which the role {self.role} has not.")
-        if right in DANGEROUS and not self.is_confirmed and self.is_person:
-            message = f"This needs the right {right}: give your second factor again."
+        if right in DANGEROUS:
+            self.check_confirmed(f"This needs the right {right}")
+
+    def check_confirmed(self, why: str) -> None:
+        """Check that it may do what is dangerous now. Errors: NotAllowed."""
+        if not self.is_confirmed and self.is_person:
+            message = f"{why}: give your second factor again."
             raise NotAllowed(message, reason="second_factor_needed")
-        if right in DANGEROUS and not self.is_confirmed:
-            message = f"This needs the right {right}: a key for it has the scope `dangerous`."
+        if not self.is_confirmed:
+            message = f"{why}: a key for it has the scope `dangerous`."
             raise NotAllowed(message, reason="scope_missing")

@@ -23,8 +23,9 @@ NOT_KEPT = 409
 class Request:
     """A request with a key.
 
-    principal: like "buyer:7"; route: method and path, in one spelling for each request;
-    spelt_route: as they were sent, for answers that were kept under that; sha256: of the body.
+    principal: like "buyer:7", or "staff:7 of 3" for an organisation; route: method and path, in one
+    spelling for each request; spelt_route: as they were sent, for answers that were kept under
+    that; sha256: of the body.
     """
 
     principal: str

@@ -95,13 +95,15 @@ OF_THE_PLATFORM = {
 
 DANGEROUS = {
     "events.cancel",
+    "events.postpone",
     "gateway_accounts.write",
     "identity_provider.write",
     "keys.write",
     "members.write",
 }
-"""What cannot be undone, or opens all else. A person confirms it by a second factor, and the key of
-a server needs the scope for it."""
+"""What cannot be undone, offers the money of a whole event back, or opens all else. A person
+confirms it by a second factor, and the key of a server needs the scope for it. So does where buyers
+are told to pay, once an event was opened: web/api/events.py."""
 
 RIGHTS = OF_ORGANISATIONS.keys() | OF_THE_PLATFORM
 

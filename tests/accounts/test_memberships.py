@@ -332,3 +332,25 @@ def test_a_member_is_no_buyer_by_that_and_acts_are_in_its_name(
     assert owner.post(f"{tosca.path}/pause").status_code == 200
     query = "select actor from audit_log order by id desc limit 1"
     assert one(conn.execute(query))["actor"] == f"staff:{owner.id}"
+
+
+def test_answers_are_repeated_in_the_organisation_in_which_they_were_given(
+    app: Flask, opera: Caller, circus: Caller, owner: Caller, conn: Conn
+) -> None:
+    """One person, one key, two organisations: the second request is another one."""
+    conn.execute(MEMBER, [owner.id, circus.id, "owner"])
+    body = {"name": "Cellar", "time_zone": "Europe/Berlin"}
+
+    def add(organisation: Caller) -> Answer:
+        headers = {"Usher-Organisation": str(organisation.id)}
+        return owner.post("/v1/venues", body, key="the same", headers=headers)
+
+    first, second = add(opera), add(circus)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json["id"] != second.json["id"]
+    assert "Idempotent-Replayed" not in second.headers
+    for organisation, answer in ((opera, first), (circus, second)):
+        again = add(organisation)
+        assert (again.json, again.headers["Idempotent-Replayed"]) == (answer.json, "true")
+    rows = conn.execute("select organisation_id from venues where name = 'Cellar' order by id")
+    assert [row["organisation_id"] for row in rows] == [opera.id, circus.id]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from db.accounts import api_keys
 from db.connections import Conn, one
 from db.runtime.settings import settings
 from tests.support.staff import (
@@ -57,6 +58,37 @@ def test_dangerous_acts_ask_for_it_again(
     assert owner.get("/v1/venues").status_code == 200
     assert give(owner, code_app.code()).status_code == 200
     assert cancel(owner, tosca).status_code == 202
+
+
+def test_where_buyers_pay_is_dangerous_to_change(
+    app: Flask, opera: Caller, tosca: Sale, conn: Conn
+) -> None:
+    """The bank account of a thief would get the money of all who pay offline."""
+    manager = sign_in_staff(app, "manager", opera.id, factor_age=601)
+    weak = Caller(app.test_client(), add_key(conn, opera.id))
+    body = {"offline_instructions": "IBAN XX00"}
+    before = opera.get(tosca.path).json["offline_instructions"]
+    for who, reason in ((manager, "second_factor_needed"), (weak, "scope_missing")):
+        refused = who.patch(tosca.path, body)
+        assert (refused.status_code, refused.json["conflict_reason"]) == (403, reason)
+        same = who.patch(tosca.path, {"offline_instructions": before, "name": "Tosca"})
+        assert same.status_code == 200, "what stays as it is needs nothing"
+    conn.execute("update sessions set second_factor_at = clock_timestamp()")
+    assert manager.patch(tosca.path, body).status_code == 200
+
+
+def test_offering_the_money_of_a_whole_event_back_is_dangerous(
+    app: Flask, opera: Caller, tosca: Sale
+) -> None:
+    manager = sign_in_staff(app, "manager", opera.id, factor_age=601)
+    body = {"starts_at": "2040-06-01T20:00:00+02:00", "give_back_until": "2040-05-20T20:00:00Z"}
+    refused = manager.post(f"{tosca.path}/postponements", body, key="later")
+    assert (refused.status_code, refused.json["conflict_reason"]) == (403, "second_factor_needed")
+
+
+def add_key(conn: Conn, organisation_id: int) -> str:
+    """A server's key without the scope for what is dangerous."""
+    return api_keys.add_key(conn, "organiser", "weak", organisation_id)
 
 
 def test_a_code_counts_once(owner: Caller, conn: Conn) -> None:

@@ -383,9 +383,11 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
     opening, texts change at once; prices, fees, ways to pay and times of holds for later holds;
     `seats_per_buyer` can be raised and `off_sale_at` be later, `on_sale_at` changes until the sale
     begins. Another field is answered by 409 with its path and the reason: of `starts_at` and
-    `time_zone` buyers are told (POST …/postponements), `currency` stays."""
+    `time_zone` buyers are told (POST …/postponements), `currency` stays. `offline_instructions` of
+    an opened event are dangerous: they say to which bank account buyers pay."""
     prices = given.pop("categories", None)
     with transaction(caller().name) as conn:
+        _check_payee(conn, given, event_id)
         events.change_event(conn, caller().scope, event_id, given, prices)
         return _get(conn, event_id)
 
@@ -446,6 +448,15 @@ def close_event(event_id: int) -> dict[str, Any]:
     with transaction(caller().name) as conn:
         events.close_sale(conn, caller().scope, event_id)
         return _get(conn, event_id)
+
+
+def _check_payee(conn: Conn, given: dict[str, Any], event_id: int) -> None:
+    """Refuse to tell buyers to pay elsewhere, unless it was confirmed. Errors: NotAllowed."""
+    if "offline_instructions" not in given:
+        return
+    event = _get(conn, event_id)
+    if event["state"] != "draft" and event["offline_instructions"] != given["offline_instructions"]:
+        caller().check_confirmed("This changes where buyers pay")
 
 
 def _get(conn: Conn, event_id: int) -> dict[str, Any]:

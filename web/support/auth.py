@@ -212,3 +212,8 @@ def buyer() -> str:
 def acting() -> str:
     """The acting principal as role and id, behind buyers_only or needs()."""
     return cast(Caller, g.caller).name if "caller" in g else buyer()
+
+
+def principal() -> str:
+    """Whose Idempotency-Key the request has, behind buyers_only or needs()."""
+    return cast(Caller, g.caller).principal if "caller" in g else buyer()

@@ -12,7 +12,7 @@ from marshmallow import Schema
 
 from db.accounts import idempotency
 from db.connections import Conn
-from web.support.auth import acting
+from web.support.auth import acting, principal
 from web.support.transactions import retried
 
 KEY_HEADER = {
@@ -106,7 +106,7 @@ def answer_once(
     key = given_key()
     if key is None:
         return _answer(schema.dump(work()), status)
-    wanted = idempotency.Request(acting(), route(), spelt_route(), key, fingerprint(asked))
+    wanted = idempotency.Request(principal(), route(), spelt_route(), key, fingerprint(asked))
     if earlier := idempotency.find_answer(conn, wanted):
         answer = _answer(earlier[1], earlier[0])
         answer.headers["Idempotent-Replayed"] = "true"

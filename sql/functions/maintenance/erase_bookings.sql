@@ -46,7 +46,11 @@ begin
     from (select event_id, id from bookings where buyer_id = p_account
           union all select event_id, id from archived_bookings where buyer_id = p_account) b
     where r.event_id = b.event_id and r.booking_id = b.id and r.breakdown ? 'reason';
-    delete from idempotency_keys where principal = 'buyer:' || p_account;
+    delete from idempotency_keys where principal = any (array(
+        select 'buyer:' || p_account
+        union all
+        select format('staff:%s of %s', account_id, coalesce(organisation_id::text, 'platform'))
+        from memberships where account_id = p_account));
     update archived_bookings set document = document || erased_parts(document) where buyer_id = p_account;
 end $$;
 
