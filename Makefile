@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One stamp for each lock: what runs, what the demo and the tests need besides, tools.
+# One stamp for each lock: what runs, what the demo and the tests need besides, what the system ring needs, tools.
 RUN := $(VENV)/run.stamp
 DEV := $(VENV)/dev.stamp
+SYSTEM := $(VENV)/system.stamp
 TOOLS := $(VENV)/tools.stamp
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--find-links ops/deploy/wheels
@@ -51,6 +52,10 @@ $(DEV): requirements.txt requirements-dev.txt | $(BIN)/python
 	@$(BIN)/python ops/local/install.py requirements.txt requirements-dev.txt
 	@touch $(RUN) $@
 
+$(SYSTEM): requirements-system.txt $(DEV)
+	@$(BIN)/python ops/local/install.py requirements-system.txt
+	@touch $@
+
 $(TOOLS): requirements-tools.txt $(DEV)
 	@$(BIN)/python ops/local/install.py requirements-tools.txt
 	@touch $@
@@ -74,7 +79,7 @@ test-fast: install ## run the tests that start no processes and are not slow (AR
 test: install ## run all tests that need nothing of the system, on real servers (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not system" $(ARGS)
 
-test-all: install ## run the tests that need Debian's packages, a browser or a second pass, too
+test-all: $(SYSTEM) ## run the tests that need Debian's packages, a browser or a second pass, too
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: install ## run the tests of faults that were found, and list what each expects
@@ -117,15 +122,16 @@ lint: $(TOOLS) ## ruff: errors, imports, formatting; deptry: packages are declar
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/deptry web tasks db ops/deploy ops/console --no-ansi
-	@$(BIN)/deptry $(CODE) --requirements-files requirements.in,requirements-dev.in --no-ansi
+	@$(BIN)/deptry $(CODE) --requirements-files requirements.in,requirements-dev.in,requirements-system.in --no-ansi
 
-types: $(TOOLS) ## mypy over the code and the tests
+types: $(TOOLS) $(SYSTEM) ## mypy over the code and the tests
 	@$(BIN)/python -m mypy $(foreach folder,$(CODE),$(wildcard $(folder)))
 
 # Versions stay as they are unless they must change: `rm requirements*.txt` first for all that is new.
 lock: ## pin requirements*.in anew (needs uv)
 	$(LOCK) --emit-find-links requirements.in -o requirements.txt
 	$(LOCK) -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	$(LOCK) -c requirements.txt -c requirements-dev.txt requirements-system.in -o requirements-system.txt
 	$(LOCK) -c requirements.txt -c requirements-dev.txt requirements-tools.in -o requirements-tools.txt
 
 clean: ## remove everything that was made here: .venv, var, caches

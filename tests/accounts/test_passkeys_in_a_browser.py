@@ -1,17 +1,24 @@
 """Passkeys in Chromium, on the page /passkeys, with a device that the browser plays."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from db.connections import Conn, one
 from db.runtime.settings import settings
 from tests.support.sites import serving
 from tests.support.world import Caller
+
+DRIVER = find_spec("playwright")
+if TYPE_CHECKING or DRIVER:
+    from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 DEVICE = {
@@ -28,6 +35,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.processes,
     pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium"),
+    pytest.mark.skipif(not DRIVER, reason="needs requirements-system.txt"),
 ]
 
 
