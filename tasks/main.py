@@ -8,6 +8,7 @@ from tasks.disputes import freeze_for_fraud_warning, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker
 from tasks.event_cancellations import cancel_event
+from tasks.exports import write_export
 from tasks.gateways.merchants import check_merchant
 from tasks.gateways.probe import probe_gateway
 from tasks.housekeeping import archive_event, drop_partitions, purge, sum_up_day
@@ -50,4 +51,5 @@ __all__ = [
     "stop_unexpected",
     "sum_up_day",
     "tell_of_postponement",
+    "write_export",
 ]

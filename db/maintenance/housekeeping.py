@@ -41,6 +41,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "mailed_codes": (psycopg.sql.SQL(sql.purge_mailed_codes), 0),
         "passkey_challenges": (psycopg.sql.SQL(sql.purge_passkey_challenges), 0),
         "address_changes": (psycopg.sql.SQL(sql.purge_address_changes), 0),
+        "personal_exports": (psycopg.sql.SQL(sql.purge_personal_exports), 0),
         "holds": (psycopg.sql.SQL(sql.purge_holds), keep.retention_holds),
     }
 

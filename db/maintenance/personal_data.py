@@ -5,18 +5,17 @@ db/maintenance/personal_columns.py says of each column what becomes of it.
 """
 
 from typing import Any
-from uuid import UUID
 
 from db.accounts.audit_log import audit
 from db.connections import Conn, many, maybe, one
 from db.queries import load
-from db.runtime.errors import Conflict, NotFound
+from db.runtime.errors import Conflict, InvalidRequest, NotFound
 from db.runtime.settings import settings
 
 sql = load("maintenance/personal_data")
 
-BOOKINGS_AT_ONCE = 500
-"""Bookings in one document of an export."""
+AT_ONCE = 500
+"""Bookings, mails and acts in one document of an export."""
 
 
 def request_erasure(conn: Conn, account_id: int) -> dict[str, Any]:
@@ -66,16 +65,52 @@ def sweep_erased(conn: Conn, limit: int) -> int:
 
 
 def export_account(
-    conn: Conn, account_id: int, starting_after: UUID | None = None
+    conn: Conn, account_id: int, starting_after: str | None = None
 ) -> dict[str, Any]:
-    """What is kept about a person: {account, person, bookings: documents of at most
-    BOOKINGS_AT_ONCE, receipts, other_addresses, other_mails, acts, next: the booking to go on
-    after, or None if that is all}. The export is an act. Errors: NotFound.
+    """What is kept about a person, from `next` of the document before on: {account, person,
+    sessions, passkeys, second_factor, memberships, identities, invitations: in the first document;
+    bookings, receipts, other_addresses, other_mails, acts: AT_ONCE of each at most; next: None if
+    that is all}. The export is an act. Errors: NotFound.
     """
-    values = {"account_id": account_id, "starting_after": starting_after}
-    row = one(conn.execute(sql.export_account, values | {"limit": BOOKINGS_AT_ONCE}))
+    values = {"account_id": account_id, "starting_after": starting_after, "limit": AT_ONCE}
+    row = one(conn.execute(sql.export_page, values))
     if row["document"] is None:
         raise NotFound
+    audit(conn, "personal data read", None, {}, account_id=account_id)
+    document: dict[str, Any] = row["document"]
+    return document
+
+
+def request_export(conn: Conn, account_id: int) -> dict[str, Any]:
+    """Have all that is kept about a person written by a task; see get_export. One that is younger
+    than a day is taken as it is."""
+    conn.execute(sql.request_export, {"account_id": account_id})
+    return get_export(conn, account_id)
+
+
+def get_export(conn: Conn, account_id: int) -> dict[str, Any]:
+    """{state: 'none', 'writing' or 'ready', requested_at, finished_at, expires_at, parts}."""
+    row = maybe(conn.execute(sql.get_export, {"account_id": account_id}))
+    if row is None:
+        nothing = dict.fromkeys(("requested_at", "finished_at", "expires_at"))
+        return {"state": "none", "parts": 0} | nothing
+    return {"state": "ready" if row["finished_at"] else "writing"} | row
+
+
+def write_export_part(conn: Conn, account_id: int) -> bool:
+    """Write the next part of an export; whether there is more to write."""
+    values = {"account_id": account_id, "limit": AT_ONCE}
+    return bool(one(conn.execute(sql.write_export_part, values))["more"])
+
+
+def get_export_part(conn: Conn, account_id: int, part: int) -> dict[str, Any]:
+    """A part of an export that is ready, as export_account; reading it is an act. Errors: Conflict
+    export_not_ready; InvalidRequest."""
+    if get_export(conn, account_id)["state"] != "ready":
+        raise Conflict("Ask for an export first, and wait for its mail.", "export_not_ready")
+    row = maybe(conn.execute(sql.get_export_part, {"account_id": account_id, "part": part}))
+    if row is None:
+        raise InvalidRequest("The export has fewer parts.", path="part")
     audit(conn, "personal data read", None, {}, account_id=account_id)
     document: dict[str, Any] = row["document"]
     return document

@@ -3,7 +3,6 @@
 import argparse
 import json
 from typing import Any
-from uuid import UUID
 
 from db.connections import transaction
 from db.maintenance import personal_data
@@ -12,15 +11,15 @@ LONGEST = 600  # seconds
 
 
 def export(wanted: argparse.Namespace) -> None:
-    """Print what is kept about a person, a document for each 500 bookings. Errors: NotFound."""
-    after: UUID | None = None
+    """Print what is kept about a person, in documents of 500 bookings. Errors: NotFound."""
+    after: str | None = None
     while True:
         with transaction(wanted.who, LONGEST) as conn:
             document = personal_data.export_account(conn, wanted.account, after)
         print(json.dumps(document, indent=2, default=str))
         if document["next"] is None:
             return
-        after = UUID(document["next"])
+        after = document["next"]
 
 
 def erase(wanted: argparse.Namespace) -> None:

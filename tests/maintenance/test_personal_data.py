@@ -1,12 +1,13 @@
 """What is kept of a buyer is exported whole, and erased whole: also from the archive."""
 
 import json
+from typing import Any
 
 import pytest
 
 from db.accounts import audit_log
 from db.connections import Conn, one, transaction
-from db.maintenance import personal_data
+from db.maintenance import housekeeping, personal_data
 from db.maintenance.personal_columns import ERASED
 from tests.support.archiving import move_all
 from tests.support.personal import ADDRESS, NAME, dump, traces
@@ -260,12 +261,120 @@ def test_a_person_gets_all_that_is_kept(zerlina: Caller, operator: Caller, conn:
 def test_an_export_of_many_bookings_comes_in_parts(
     tosca: Sale, alice: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personal_data, "BOOKINGS_AT_ONCE", 2)
+    monkeypatch.setattr(personal_data, "AT_ONCE", 2)
     own = [tosca.book(alice, conn, seats=[f"2-{n}"])["id"] for n in (1, 2, 3)]
     first = alice.get("/v1/me/personal-data").json
     second = alice.get(f"/v1/me/personal-data?starting_after={first['next']}").json
     both = [b["booking"]["id"] for part in (first, second) for b in part["bookings"]]
     assert (both, second["next"]) == (own, None)
+
+
+def test_how_a_person_signs_in_is_exported(zerlina: Caller) -> None:
+    document = zerlina.get("/v1/me/personal-data").json
+    assert NAME in document["passkeys"][0]["name"] + document["sessions"][0]["name"]
+    assert document["memberships"][0]["role"] == "door"
+    assert NAME in document["identities"][0]["subject"]
+    assert not any("account_id" in row or "public_key" in row for row in document["passkeys"])
+
+
+def pages(who: Caller) -> list[dict[str, Any]]:
+    """All documents of a person."""
+    found, query = [], ""
+    while True:
+        answer = who.get(f"/v1/me/personal-data{query}")
+        assert answer.status_code == 200, answer.text
+        found.append(answer.json)
+        if answer.json["next"] is None:
+            return found
+        query = f"?starting_after={answer.json['next']}"
+
+
+def test_each_document_is_bounded_and_all_of_them_miss_nothing(
+    zerlina: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever there is much of."""
+    conn.execute(
+        """insert into emails (buyer_id, template, state)
+           select %s, 'sign_in', 'sent' from generate_series(1, 9)""",
+        [zerlina.id],
+    )
+    for _ in range(5):
+        zerlina.get("/v1/me/personal-data")  # which is an act
+    (whole,) = pages(zerlina)
+    monkeypatch.setattr(personal_data, "AT_ONCE", 4)
+    parts = pages(zerlina)
+    for name in ("bookings", "receipts", "other_addresses", "other_mails", "acts"):
+        gathered = [row for part in parts for row in part[name]]
+        assert all(len(part[name]) <= 4 for part in parts), name
+        assert gathered[: len(whole[name])] == whole[name], name
+    assert [bool(part["sessions"]) for part in parts] == [True] + [False] * (len(parts) - 1)
+    for wrong in ("acts:x", "bookings:7", "acts:", "mails:1", "1", "acts:" + "9" * 30):
+        answer = zerlina.get(f"/v1/me/personal-data?starting_after={wrong}")
+        assert answer.status_code == 422, wrong
+
+
+def write(account_id: int) -> None:
+    while True:
+        with transaction() as own:
+            if not personal_data.write_export_part(own, account_id):
+                return
+
+
+def test_a_large_export_is_written_by_a_task_and_its_person_is_told(
+    zerlina: Caller, bob: Caller, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "AT_ONCE", 2)
+    path = "/v1/me/personal-data/export"
+    conn.execute("delete from personal_exports")
+    assert zerlina.get(path).json["state"] == "none"
+    assert zerlina.get(f"{path}/document").json["conflict_reason"] == "export_not_ready"
+    asked = zerlina.post(path)
+    assert (asked.status_code, asked.json["state"], asked.json["links"]) == (202, "writing", [])
+    task = "select args, queue from outbox where actor = 'write_export'"
+    assert one(conn.execute(task)) == {"args": {"account_id": zerlina.id}, "queue": "maintenance"}
+    with transaction() as own:
+        assert personal_data.write_export_part(own, zerlina.id)
+    assert zerlina.get(f"{path}/document").status_code == 409, "it is not whole"
+    expected = pages(zerlina)
+    write(zerlina.id)
+    ready = zerlina.get(path).json
+    assert (ready["state"], ready["parts"]) == ("ready", len(ready["links"]))
+    parts = [zerlina.get(link).json for link in ready["links"]]
+    assert parts[0]["person"]["email"] == ADDRESS and parts[-1]["next"] is None
+    for name in ("bookings", "receipts", "other_mails"):
+        assert [r for p in parts for r in p[name]] == [r for p in expected for r in p[name]]
+    mailed = "select count(*) as n from emails where template = 'export_ready' and buyer_id = %s"
+    assert one(conn.execute(mailed, [zerlina.id]))["n"] == 1
+    assert zerlina.get(f"{path}/document?part={ready['parts'] + 1}").status_code == 422
+    assert bob.get(ready["links"][0]).status_code == 409, "another person's"
+    assert zerlina.post(path).json["requested_at"] == asked.json["requested_at"]
+    conn.execute("update personal_exports set finished_at = finished_at - interval '25 h'")
+    assert zerlina.post(path).json["state"] == "writing", "another day, another one"
+
+
+def test_an_export_is_erased_with_its_person_and_after_a_week(
+    zerlina: Caller, alice: Caller, conn: Conn
+) -> None:
+    zerlina.post("/v1/me/personal-data/export")
+    write(zerlina.id)
+    is_over(conn)
+    assert any("personal_export_parts" in part and "quux" in part.lower()
+               for part in dump(conn).split("== "))  # fmt: skip
+    conn.execute("update personal_exports set finished_at = now() - interval '6 days'")
+    with transaction() as own:
+        assert housekeeping.purge_batch(own, "personal_exports", 10) == 0
+    assert zerlina.post("/v1/me/erasure", YES).json["state"] == "erased"
+    assert traces(conn) == []
+    conn.execute("insert into personal_exports (account_id) values (%s)", [zerlina.id])
+    write(zerlina.id)
+    assert conn.execute("select from personal_exports").fetchall() == []
+    conn.execute(
+        """insert into personal_exports (account_id, finished_at)
+           values (%s, now() - interval '8 days')""",
+        [alice.id],
+    )
+    with transaction() as own:
+        assert housekeeping.purge_batch(own, "personal_exports", 10) == 1
 
 
 @pytest.mark.processes

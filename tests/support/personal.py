@@ -66,6 +66,10 @@ MARKS = """
     update sessions set name = %(mark)s where account_id = %(account)s;
     insert into passkeys (account_id, credential_id, public_key, sign_count, name)
     values (%(account)s, convert_to(%(mark)s, 'UTF8'), convert_to(%(mark)s, 'UTF8'), 0, %(mark)s);
+    insert into personal_exports (account_id, finished_at)
+    values (%(account)s, now() - interval '2 days');
+    insert into personal_export_parts (account_id, part, document)
+    values (%(account)s, 1, %(json)s);
     insert into address_changes (account_id, old_email, new_email)
     select id, email, 'new.' || email from buyers where id = %(account)s;
     update emails set context = %(json)s, last_error = %(mark)s where buyer_id = %(account)s;

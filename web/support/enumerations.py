@@ -53,6 +53,14 @@ AUTHENTICATED_BY = Enumeration(
         "oidc": "an organisation's identity provider",
     },
 )
+EXPORT_STATE = Enumeration(
+    "ExportState",
+    {
+        "none": "it was not asked for, or is deleted",
+        "writing": "a task writes it; a mail tells when it is ready",
+        "ready": "its parts can be read",
+    },
+)
 ERASURE_STATE = Enumeration(
     "ErasureState",
     {
@@ -363,6 +371,7 @@ MAIL_TEMPLATE = Enumeration(
         "unfrozen": "the tickets are valid again",
         "invited": "an invitation into an organisation",
         "factor_reset": "a second factor will be reset",
+        "export_ready": "the personal data that were asked for are ready",
         "sign_in_changed": "a way to sign in or to give a second factor has changed",
         "dispute_lost": "the dispute has ended, and the tickets are void",
     },

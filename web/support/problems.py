@@ -45,6 +45,7 @@ REASON = Enumeration(
         "decided": "the entry has been decided: read it",
         "disputed": "the buyer's bank has the money",
         "event_cancelled": "the event is cancelled: the money comes back",
+        "export_not_ready": "there is no export yet, or it is being written",
         "fixed_after_opening": "it stays as it was when the event was opened",
         "full": "too many buyers are paying: try again, or join the queue",
         "hold_too_long": "a hold would outlast the sale or the event",

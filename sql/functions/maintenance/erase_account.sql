@@ -21,6 +21,9 @@ begin
     end if;
     perform erase_bookings(p_account);
     delete from mailboxes where mailbox = (select mailbox_of(email) from buyers where id = p_account);
+    -- The export first: a task that is writing a part of it is waited for.
+    delete from personal_exports where account_id = p_account;
+    delete from personal_export_parts where account_id = p_account;
     perform erase_person(p_account);
     perform audit('account erased', null, '{}', null, p_account);
     return '{}';

@@ -68,6 +68,13 @@ DELETE FROM address_changes WHERE account_id IN (
     SELECT account_id FROM address_changes
     WHERE created_at < clock_timestamp() - interval '7 days' ORDER BY created_at LIMIT %(limit)s)
 
+-- purge_personal_exports --
+-- Deletes exports of personal data a week after they were ready, and those that never were.
+DELETE FROM personal_exports WHERE account_id IN (
+    SELECT account_id FROM personal_exports
+    WHERE finished_at < clock_timestamp() - interval '7 days'
+        OR finished_at IS NULL AND requested_at < clock_timestamp() - interval '30 days' LIMIT %(limit)s)
+
 -- purge_holds --
 -- Deletes old holds that ended without an attempt to pay, with all that belongs to them; a row for each.
 SELECT purge_holds(make_interval(days => %(days)s), %(limit)s) AS booking_id

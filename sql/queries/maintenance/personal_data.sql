@@ -26,6 +26,25 @@ SELECT erase_due(%(limit)s, %(days)s) AS erased
 -- Erases what came in about accounts after their erasure.
 SELECT sweep_erased(%(limit)s) AS swept
 
--- export_account --
--- What is kept about an account's person.
-SELECT export_account(%(account_id)s, %(starting_after)s, %(limit)s) AS document
+-- export_page --
+-- What is kept about an account's person, from one place on.
+SELECT export_page(%(account_id)s, %(starting_after)s, %(limit)s) AS document
+
+-- request_export --
+-- Asks for an export of an account's personal data.
+SELECT request_export(%(account_id)s)
+
+-- get_export --
+-- An account's export, and how many parts of it are written.
+SELECT e.requested_at, e.finished_at, e.finished_at + interval '7 days' AS expires_at,
+    (SELECT count(*) FROM personal_export_parts p WHERE p.account_id = e.account_id) AS parts
+FROM personal_exports e WHERE e.account_id = %(account_id)s
+
+-- write_export_part --
+-- Writes the next part of an account's export.
+SELECT write_export_part(%(account_id)s, %(limit)s) AS more
+
+-- get_export_part --
+-- A part of an export that is finished.
+SELECT p.document FROM personal_exports e JOIN personal_export_parts p ON p.account_id = e.account_id
+WHERE e.account_id = %(account_id)s AND e.finished_at IS NOT NULL AND p.part = %(part)s
