@@ -282,6 +282,13 @@ def test_an_invitation_binds_once_and_one_identity_is_one_member(
     assert Browser(app).sign_in(opera, theirs, "eve", "made up").status_code == 409
 
 
+def test_a_person_is_told_of_an_identity_that_signs_in(
+    app: Flask, conn: Conn, opera: Caller, theirs: IdentityProvider
+) -> None:
+    accepted(app, conn, opera, theirs, "door")
+    assert mailed(conn, "sign_in_changed") == {"change": "identity_bound"}
+
+
 def test_an_invitation_is_accepted_from_its_own_page(
     app: Flask, conn: Conn, opera: Caller, theirs: IdentityProvider
 ) -> None:
