@@ -27,7 +27,7 @@ begin
         return 'too_old';
     end if;
     if p_type = 'account.application.deauthorized' then
-        return take_deauthorization(p_account, p_signer);
+        return take_deauthorization(p_account, p_signer, p_trace);
     end if;
     mine := find_notified_payment(p_account, p_payment, p_gateway_ref, p_refund, p_refund_ref, p_signer);
     if mine.id is null then
