@@ -100,8 +100,6 @@ CREATE TABLE accounts (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     password_hash text,
     verified_at timestamp with time zone,
-    code_sent_at timestamp with time zone,
-    codes_used integer NOT NULL DEFAULT 0,
     token_epoch integer NOT NULL DEFAULT 0,
     tokens_ended_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -115,7 +113,6 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_blocked CHECK ((blocked_at IS NULL) = (blocked_reason IS NULL)),
     CONSTRAINT accounts_blocked_reason_check CHECK (length(blocked_reason) >= 1 AND length(blocked_reason) <= 500),
     CONSTRAINT accounts_check CHECK ((token_epoch = 0) = (tokens_ended_at IS NULL)),
-    CONSTRAINT accounts_codes_used_check CHECK (codes_used >= 0),
     CONSTRAINT accounts_merged CHECK (merged_into IS NULL OR closed_at IS NOT NULL AND merged_into <> id),
     CONSTRAINT accounts_token_epoch_check CHECK (token_epoch >= 0)
 );
@@ -230,7 +227,7 @@ CREATE TABLE audit_chain (
 CREATE TABLE mailed_codes (
     request_sha256 bytea NOT NULL,
     purpose text NOT NULL,
-    account_id bigint NOT NULL,
+    account_id bigint,
     mailbox bigint NOT NULL,
     code_sha256 bytea NOT NULL,
     tries smallint NOT NULL DEFAULT 0,
@@ -1121,7 +1118,7 @@ CREATE TABLE fraud_warnings (
     actionable boolean NOT NULL,
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     dismissed_at timestamp with time zone,
-    CONSTRAINT fraud_warnings_pkey PRIMARY KEY (gateway_ref),
+    CONSTRAINT fraud_warnings_pkey PRIMARY KEY (payment_id, gateway_ref),
     CONSTRAINT fraud_warnings_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT fraud_warnings_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id)
 );
@@ -1632,3 +1629,23 @@ CREATE TABLE erasures (
 );
 CREATE INDEX erasures_open ON erasures USING btree (checked_at) WHERE erased_at IS NULL;
 CREATE INDEX erasures_sweep ON erasures USING btree (sweep_at) WHERE sweep_at IS NOT NULL;
+
+CREATE TABLE personal_exports (
+    account_id bigint NOT NULL,
+    requested_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    next text,
+    finished_at timestamp with time zone,
+    CONSTRAINT personal_exports_pkey PRIMARY KEY (account_id),
+    CONSTRAINT personal_exports_account_id_fkey FOREIGN KEY (account_id) REFERENCES accounts(id),
+    CONSTRAINT personal_exports_check CHECK (finished_at IS NULL OR next IS NULL)
+);
+CREATE INDEX personal_exports_finished ON personal_exports USING btree (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE personal_export_parts (
+    account_id bigint NOT NULL,
+    part integer NOT NULL,
+    document jsonb NOT NULL,
+    CONSTRAINT personal_export_parts_pkey PRIMARY KEY (account_id, part),
+    CONSTRAINT personal_export_parts_account_id_fkey FOREIGN KEY (account_id) REFERENCES personal_exports(account_id) ON DELETE CASCADE,
+    CONSTRAINT personal_export_parts_part_check CHECK (part > 0)
+);
