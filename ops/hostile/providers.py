@@ -43,8 +43,12 @@ class Organisation:
 
     def configure(self, provider: IdentityProvider) -> "Organisation":
         """The organisation with another provider. Errors: Refused."""
-        body = {"issuer": provider.issuer, "client_id": CLIENT, "client_secret": SECRET}
-        body |= {"factor_amr": ["mfa"]}
+        body = {
+            "issuer": provider.issuer,
+            "client_id": CLIENT,
+            "client_secret": SECRET,
+            "factor_amr": ["mfa"],
+        }
         path = f"{self.scene.path}/identity-provider"
         done(self.scene.server().ask("PUT", path, json=body), 200)
         return Organisation(self.scene, provider)

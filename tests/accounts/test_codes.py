@@ -224,7 +224,8 @@ def test_an_address_gets_three_codes_of_a_mailbox_an_hour_and_leaves_the_others(
     asked = asked_at(anybody, 2)
     code = {"code": latest_code(conn), "request": asked.json["request"]}
     assert anybody.post("/v1/tokens", code, **at(2)).status_code == 201
-    assert one(conn.execute("select count(*) as n from mailed_codes"))["n"] == 4
+    mailed = "select count(*) as n from mailed_codes where account_id is not null"
+    assert one(conn.execute(mailed))["n"] == 4
 
 
 @pytest.mark.faults("guessing")

@@ -97,9 +97,9 @@ def test_not_to_an_address_that_was_never_proven(app: Flask, anybody: Caller, co
     """A stranger may have made the account, and would have mails sent to another person."""
     made = anybody.post("/v1/accounts", {"email": "ben@example.org", "name": "Buy gold"}).json
     stranger = Caller(app.test_client(), made["token"], made["id"])
+    passkey_of(stranger)
     body = {"password": "battery staple"}
     assert stranger.call("PUT", "/v1/me/password", body).status_code == 204
-    passkey_of(stranger)
     assert told(conn, stranger) == []
     assert sign_in_by_mail(app.test_client(), conn, "ben@example.org").get(PASSKEYS).json == []
 

@@ -294,8 +294,8 @@ def test_each_document_is_bounded_and_all_of_them_miss_nothing(
 ) -> None:
     """Whatever there is much of."""
     conn.execute(
-        """insert into emails (buyer_id, template, state)
-           select %s, 'sign_in', 'sent' from generate_series(1, 9)""",
+        """insert into emails (buyer_id, template, state, sent_at)
+           select %s, 'sign_in', 'sent', now() from generate_series(1, 9)""",
         [zerlina.id],
     )
     for _ in range(5):

@@ -353,8 +353,9 @@ def test_no_merchant_says_that_another_has_left(
     for named in ("acct_fair", OPERA):
         event = deauthorization(named)
         assert send(anybody, event, secret=opera["secret"], path=path).status_code == 200
-    for named in (OPERA, "acct_unknown", None, 7):
-        event = deauthorization("") | {"account": named}
+    strange: tuple[Any, ...] = (OPERA, "acct_unknown", None, 7)
+    for other in strange:
+        event = deauthorization("") | {"account": other}
         assert send(anybody, event).status_code == 200
     assert running.tasks("check_merchant") == []
 

@@ -56,7 +56,7 @@ class OwnErasureDecision(ErasureDecision, Proof):
     """That your own data are to be erased."""
 
 
-def rows(about: str) -> fields.List:
+def rows(about: str) -> Any:
     return fields.List(fields.Dict(), metadata={"description": about})
 
 

@@ -4,24 +4,24 @@ create or replace function write_export_part(p_account bigint, p_limit integer) 
 language plpgsql as $$
 declare
     export personal_exports;
-    document jsonb;
+    page jsonb;
 begin
     select * into export from personal_exports where account_id = p_account and finished_at is null for update;
     if not found then
         return false;
     end if;
-    document := export_page(p_account, export.next, p_limit);
-    if document is null then
+    page := export_page(p_account, export.next, p_limit);
+    if page is null then
         delete from personal_exports where account_id = p_account;
         return false;
     end if;
     insert into personal_export_parts (account_id, part, document)
-    select p_account, coalesce(max(part), 0) + 1, document from personal_export_parts where account_id = p_account;
-    update personal_exports set next = document ->> 'next',
-        finished_at = case when document ->> 'next' is null then clock_timestamp() end
+    select p_account, coalesce(max(part), 0) + 1, page from personal_export_parts where account_id = p_account;
+    update personal_exports set next = page ->> 'next',
+        finished_at = case when page ->> 'next' is null then clock_timestamp() end
     where account_id = p_account;
-    if document ->> 'next' is null then
+    if page ->> 'next' is null then
         perform mail_staff(p_account, 'export_ready', '{}');
     end if;
-    return document ->> 'next' is not null;
+    return page ->> 'next' is not null;
 end $$;
