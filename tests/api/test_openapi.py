@@ -258,6 +258,8 @@ HARMLESS = (
     "listEvents",
     "listReceipts",
     "withdrawOwnErasure",
+    "getOwnExport",
+    "requestOwnExport",
 )
 
 
@@ -280,7 +282,7 @@ def test_nonsense_is_refused_everywhere(
         sent = None if operation.method == "GET" else body
         answer = caller.call(operation.method, filled(operation.path), sent, key="key")
         if name in HARMLESS:
-            assert answer.status_code in (200, 201, 204)
+            assert answer.status_code in (200, 201, 202, 204)
         else:
             assert 400 <= answer.status_code < 500, (name, answer.status_code, answer.text)
             if answer.status_code != 415:  # said for all operations in the document's description
