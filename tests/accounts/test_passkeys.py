@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 
 from db.accounts import passkeys
-from db.accounts.passkeys import NewPasskey
+from db.accounts.passkeys import Answered, NewPasskey
 from db.connections import Conn, one, transaction
-from db.runtime.errors import NotSignedIn
+from db.runtime.errors import InvalidRequest, NotSignedIn
 from db.runtime.settings import settings
 from tests.support.authenticators import PRESENT, VERIFIED, Device, as_text, from_text
 from tests.support.staff import (
@@ -189,6 +189,18 @@ def test_a_count_that_goes_back_is_a_copy(ana: Caller, anybody: Caller) -> None:
     for counts, status in ((8, 201), (8, 401), (7, 401), (0, 401), (9, 201)):
         device.counts = counts
         assert sign_in(device, anybody).status_code == status, counts
+
+
+def test_of_two_answers_that_were_verified_at_once_one_counts(ana: Caller, conn: Conn) -> None:
+    """A copy of the key answers while the original does: both say the same count."""
+    added(ana, counts=7)
+    session = ana.get("/v1/me/session").json["id"]
+    row = one(conn.execute("select id, account_id from passkeys"))
+    both = [Answered(row["id"], row["account_id"], 0, 7, 8, b"%d" % n) for n in range(2)]
+    with transaction() as own:
+        passkeys.give_factor(own, both[0], session)
+    with pytest.raises(InvalidRequest), transaction() as own:
+        passkeys.give_factor(own, both[1], session)
 
 
 @pytest.mark.parametrize("part", ["clientDataJSON", "authenticatorData", "signature", "userHandle"])
