@@ -47,10 +47,11 @@ def find_account(conn: Conn, email: str) -> dict[str, Any] | None:
 
 
 def get_account(conn: Conn, account_id: int) -> dict[str, Any]:
-    """Return {id, name, email, language, verified, has_password}. Errors: NotFound."""
+    """Return {id, name, email, language, verified, has_password}, of the person who asks. Errors:
+    NotSignedIn: it was closed a moment ago."""
     row = maybe(conn.execute(sql.get_account, {"account_id": account_id}))
     if row is None:
-        raise NotFound
+        raise NotSignedIn("This account was closed.")
     return row
 
 
@@ -82,7 +83,7 @@ def change_person(
     conn: Conn, account_id: int, name: str | None, language: str | None
 ) -> dict[str, Any]:
     """Change a person's name or language, and return the account as get_account does. Errors:
-    NotFound."""
+    NotSignedIn."""
     values = {"account_id": account_id, "name": name, "language": language}
     conn.execute(sql.change_person, values)
     return get_account(conn, account_id)

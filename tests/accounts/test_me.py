@@ -204,6 +204,24 @@ def test_a_closed_account_is_entered_by_no_one_until_an_operator_opens_it(
     assert sign_in(anybody, DORA["password"]).status_code == 201
 
 
+def test_an_account_that_was_closed_a_moment_ago_is_answered_as_signed_out(
+    dora: Caller, conn: Conn
+) -> None:
+    """A process knows ten seconds later that the session has ended."""
+    over = "update accounts set closed_at = now(), erased_at = now() where id = %s"
+    conn.execute(over, [dora.id])
+    for method, path, body in (
+        ("GET", "/v1/me", None),
+        ("PATCH", "/v1/me", {"name": "Dora"}),
+        ("POST", "/v1/me/address-change", {"email": "new@example.org"}),
+        ("POST", "/v1/me/merge/confirmation", {"request": "x", "code": "123456"}),
+        ("POST", "/v1/me/second-factor", None),
+        ("POST", "/v1/me/passkeys/options", None),
+        ("GET", "/v1/me/personal-data", None),
+    ):
+        assert dora.call(method, path, body).status_code == 401, path
+
+
 def test_an_operator_blocks_an_account(
     anybody: Caller, dora: Caller, operator: Caller, conn: Conn
 ) -> None:

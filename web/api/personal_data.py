@@ -6,6 +6,7 @@ from marshmallow import fields, validate
 
 from db.connections import Conn, autocommit, transaction
 from db.maintenance import personal_data
+from db.runtime.errors import NotFound, NotSignedIn
 from web.api.me import Proof, check_proof
 from web.support.auth import buyer, buyer_id, buyers_only
 from web.support.blueprint import Blueprint
@@ -142,8 +143,11 @@ class Erasure(Answer):
 def export_own_data(query: dict[str, Any]) -> dict[str, Any]:
     """What is kept about you, as a document. If it has a `next`, there is more than fits: ask for
     the next one, or have all of it written by a task (POST …/export)."""
-    with transaction(buyer()) as conn:
-        return personal_data.export_account(conn, buyer_id(), **query)
+    try:
+        with transaction(buyer()) as conn:
+            return personal_data.export_account(conn, buyer_id(), **query)
+    except NotFound as error:  # processes know ten seconds later that its sessions have ended
+        raise NotSignedIn("This account was closed.") from error
 
 
 EXPORT = "/me/personal-data/export"
