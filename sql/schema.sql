@@ -614,6 +614,25 @@ CREATE INDEX plan_imports_ended ON plan_imports USING btree (finished_at) WHERE 
 CREATE UNIQUE INDEX plan_imports_under_way ON plan_imports USING btree (organisation_id, slot) WHERE state = ANY (ARRAY['waiting'::text, 'reading'::text]);
 CREATE INDEX plan_imports_venue ON plan_imports USING btree (venue_id, id);
 
+CREATE TABLE plan_charts (
+    plan_version_id bigint NOT NULL,
+    format smallint NOT NULL,
+    document bytea NOT NULL,
+    CONSTRAINT plan_charts_pkey PRIMARY KEY (plan_version_id, format),
+    CONSTRAINT plan_charts_plan_version_id_fkey FOREIGN KEY (plan_version_id) REFERENCES plan_versions(id),
+    CONSTRAINT plan_charts_format_check CHECK (format > 0)
+);
+
+CREATE TABLE availability_snapshots (
+    event_id bigint NOT NULL,
+    number bigint NOT NULL,
+    plan_version_id bigint NOT NULL,
+    free bytea NOT NULL,
+    seen_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT availability_snapshots_pkey PRIMARY KEY (event_id, number)
+) WITH (fillfactor=80);
+CREATE INDEX availability_snapshots_seen ON availability_snapshots USING btree (seen_at);
+
 
 /* ---- queue -------------------------------------------------------------------------------------- */
 

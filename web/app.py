@@ -9,6 +9,7 @@ from web.api import (
     api_keys,
     audit,
     bookings,
+    charts,
     dead_letters,
     disputes,
     emails,
@@ -75,6 +76,7 @@ NOUNS = (
     venues,
     events,
     seats,
+    charts,
     queues,
     bookings,
     tickets,
@@ -121,6 +123,7 @@ def create_app() -> Flask:
     board.keep_boards(app)
     events.keep_events(app)
     seats.keep_documents(app)
+    charts.keep_documents(app)
     lobbies.keep_lists(app)
     api = openapi.describe(app)
     for noun in NOUNS:

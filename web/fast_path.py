@@ -23,7 +23,8 @@ from prometheus_client import Counter
 from werkzeug.http import parse_etags
 
 from db.accounts import api_keys
-from web.api import bookings, queues, seats
+from web.api import bookings, charts, queues, seats
+from web.api.charts import Availability
 from web.api.events import PublicEvent
 from web.queue.board import Board
 from web.queue.tokens import read_own_queue_token
@@ -48,6 +49,7 @@ from web.support.tracing import begin_request, end_request
 
 UUIDS = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 PATH = re.compile(rf"/v1/events/([1-9][0-9]{{0,17}})(/[a-z/]+?)?(?:/({UUIDS}))?")
+AFTER = re.compile("after=([1-9][0-9]{0,17})")
 TICKET = re.compile("ticket=([A-Za-z0-9._-]{1,1000})")
 LONGEST_BODY = 4096
 FAILED = "usher.failed"
@@ -79,6 +81,7 @@ class Documents:
     events: Snapshots[PublicEvent]
     charts: Snapshots[bytes]
     free_seats: Snapshots[bytes]
+    free_bits: Snapshots[Availability]
     ended: Snapshots[EndedTokens]
     limiter: Limiter | None
 
@@ -181,6 +184,25 @@ def get_availability(asked: Asked) -> Answer | None:
     return Answer(counts, {"Cache-Control": seats.AVAILABILITY_CACHED})
 
 
+def get_bitmap(asked: Asked) -> Answer | None:
+    found = asked.kept.free_bits.peek(asked.event_id)
+    after = AFTER.fullmatch(asked.wsgi["QUERY_STRING"]) if asked.has_query() else None
+    if found is None or (asked.has_query() and not after):
+        return None
+    asked.take()
+    if after and (changes := found.tell_changes(int(after[1]))) is not None:
+        return Answer(changes, {"Cache-Control": charts.CHANGES_CACHED})
+    more = {
+        "Cache-Control": charts.BITMAP_CACHED,
+        "ETag": f'W/"{found.tag}"',
+        "Vary": charts.VARY,
+    }
+    answer = asked.document(found.whole, found.tag, more)
+    if answer.body and charts.takes_gzip(asked.header("ACCEPT_ENCODING")):
+        return Answer(found.packed, more | {"Content-Encoding": "gzip"})
+    return answer
+
+
 def get_position(asked: Asked) -> Answer | None:
     given = TICKET.fullmatch(asked.wsgi["QUERY_STRING"]) if asked.has_query() else None
     token = given[1] if given else token_in(asked.header("AUTHORIZATION"))
@@ -239,6 +261,7 @@ ROUTES: dict[tuple[str, str | None, bool], tuple[str, Route]] = {
     ("GET", None, False): ("events.get_event", get_event),
     ("GET", "/seats", False): ("seats.get_chart", get_chart),
     ("GET", "/availability", False): ("seats.get_availability", get_availability),
+    ("GET", "/availability/bitmap", False): ("charts.get_bitmap", get_bitmap),
     ("GET", "/queue/position", False): ("queue.get_position", get_position),
     ("GET", "/queue", True): ("queue.get_entry", get_entry),
     ("GET", "/bookings", True): ("bookings.get_booking", get_booking),
@@ -322,6 +345,7 @@ def serve_fast_path(app: Flask, served: Counter) -> None:
         found["public_events"],
         found["charts"],
         found["free_seats"],
+        found["free_bits"],
         found["ended_tokens"],
         found.get("rate_limits"),
     )

@@ -7,7 +7,7 @@ from db.connections import Conn, many, maybe, one
 from db.presentation.breakdowns import break_down
 from db.presentation.gateway_words import tell_failure
 from db.queries import load
-from db.queue.entries import refusal
+from db.queue.entries import NOT_SAID, refusal
 from db.runtime.errors import Conflict, NotFound
 
 sql = load("bookings/bookings")
@@ -17,12 +17,13 @@ def book_seats(conn: Conn, wish: dict[str, Any], per_second: float) -> UUID:
     """Book seats at once, and return the booking's id. After an error conn must be rolled back.
 
     wish: {event_id, buyer_id, entry_id (of a pass, or None), quantity, category, together,
-    accessible, seats (guids or None), accept_terms, where one is expected, expected_total, and
+    accessible, seats (guids or None), accept_terms, where one is expected, expected_total, where a
+    chart was seen, plan_version_id and chart_seats (numbers of seats, instead of guids), and
     by_organisation, if it books for the buyer}.
     per_second: payments a second at the gateway.
     Errors: NotFound; Conflict; InvalidRequest with `reason`.
     """
-    values = {"expected_total": None, "by_organisation": False} | wish | {"per_second": per_second}
+    values = NOT_SAID | {"by_organisation": False, "per_second": per_second} | wish
     row = one(conn.execute(sql.book_seats, values))
     if row["outcome"] != "booked":
         raise refusal(row["outcome"], row["total"])

@@ -7,6 +7,7 @@ from typing import Any, cast
 from psycopg.types.json import Jsonb
 
 from db.accounts.audit_log import audit
+from db.catalogue import charts
 from db.catalogue.plan_pictures import DrawnSeat
 from db.catalogue.plan_reports import (
     Seats,
@@ -142,6 +143,7 @@ def _add_version(
     added = one(conn.execute(sql.add_version, values))
     _add_categories(conn, added["version_id"], plan)
     _copy_seats(conn, added["version_id"], plan, tell)
+    charts.make_chart(conn, added["version_id"])
     return added
 
 

@@ -37,6 +37,7 @@ def _kinds() -> dict[str, tuple[psycopg.sql.SQL, int]]:
         "mailboxes": (psycopg.sql.SQL(sql.purge_mailboxes), 0),
         "emails": (psycopg.sql.SQL(sql.purge_emails), keep.retention_emails),
         "plan_imports": (psycopg.sql.SQL(sql.purge_plan_imports), 0),
+        "availability_snapshots": (psycopg.sql.SQL(sql.purge_availability), 0),
         "sessions": (psycopg.sql.SQL(sql.purge_sessions), 0),
         "mailed_codes": (psycopg.sql.SQL(sql.purge_mailed_codes), 0),
         "passkey_challenges": (psycopg.sql.SQL(sql.purge_passkey_challenges), 0),

@@ -28,6 +28,10 @@ CONFLICTS = {
         "later.",
     ),
     "full": ("full", "Too many buyers are paying now: ask again shortly, or join the queue."),
+    "plan_moved": (
+        "plan_moved",
+        "The event has another plan version now: read its chart and choose again.",
+    ),
     "seats_taken": ("seats_taken", "A seat is not free any more: choose others."),
     "not_together": ("not_together", "There are not enough free seats side by side."),
     "no_accessible_seats": (
@@ -62,15 +66,23 @@ REFUSALS = {
 }
 
 
+NOT_SAID = {"expected_total": None, "plan_version_id": None, "chart_seats": None}
+"""What a wish may leave out."""
+
+
 def join_queue(conn: Conn, wish: dict[str, Any]) -> dict[str, Any]:
     """Join a queue, in one round trip. conn must not be in a transaction with other work.
 
     wish: {event_id, buyer_id, key, sha256, quantity, category, together, accessible,
-    seats (guids or None), accept_terms, admission, and, where one is expected, expected_total}.
+    seats (guids or None), accept_terms, admission, and, where one is expected, expected_total;
+    where a chart was seen, its plan_version_id, and chart_seats (numbers of seats, instead of
+    guids)}.
     Returns {id, number, state, joined_at, replayed}.
     Errors: NotFound; Conflict; InvalidRequest with `reason`. Nothing is stored then.
     """
-    row = one(conn.execute(sql.join_queue, {"expected_total": None} | wish))
+    values = NOT_SAID | wish
+    by_chart = values["plan_version_id"] is not None
+    row = one(conn.execute(sql.join_by_chart if by_chart else sql.join_queue, values))
     outcome, total = row.pop("outcome"), row.pop("total")
     if outcome in ("joined", "replayed"):
         return row | {"replayed": outcome == "replayed"}

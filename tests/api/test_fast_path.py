@@ -132,6 +132,7 @@ class Staged:
     elsewhere: str
     key: str
     tag: str = ""
+    cursor: str = ""
     sides: tuple[Side, ...] = ()
     strange: str = ""
     """A token of an account that has done nothing."""
@@ -163,7 +164,7 @@ class Staged:
     def warm(self, app: Flask) -> None:
         """Have all documents made, so that the fast path can answer."""
         anybody, alice = Client(fast_path(app).inner), self.sides[1].buyer
-        for path in ("", "/seats", "/availability", "/queue"):
+        for path in ("", "/seats", "/availability", "/availability/bitmap", "/queue"):
             assert anybody.get(f"/v1/events/{self.id}{path}").status_code == 200
         auth = {"Authorization": f"Bearer {alice.token}"}
         assert anybody.get("/v1/me", headers=auth).status_code == 200
@@ -231,8 +232,11 @@ def around(path: str, auth: dict[str, str], fast: bool = True) -> Iterator[Case]
             yield Case("another method", path, False, auth, method)
 
 
+DOCUMENTS = ("seats", "availability", "availability/bitmap")
+
+
 def public() -> Iterator[Case]:
-    for path in (EVENT, f"{EVENT}/seats", f"{EVENT}/availability"):
+    for path in (EVENT, *(f"{EVENT}/{name}" for name in DOCUMENTS)):
         yield from around(path, {})
         yield Case("a cookie", path, True, {"Cookie": "session=1"})
         yield Case("a buyer", path, True, OWN)
@@ -243,6 +247,21 @@ def public() -> Iterator[Case]:
         yield Case("a draft and a key", path.replace(".id", ".draft"), False, WRONG_TOKENS["a key"])
     for tag in ("{sale.tag}", "W/{sale.tag}", '"x", {sale.tag}', "*"):
         yield Case(f"tag {tag}", f"{EVENT}/seats", True, {"If-None-Match": tag})
+    yield from bitmap()
+
+
+def bitmap() -> Iterator[Case]:
+    path = f"{EVENT}/availability/bitmap"
+    for tag in ('W/"free-{sale.cursor}"', '"free-{sale.cursor}"', "*"):
+        yield Case(f"tag {tag}", path, True, {"If-None-Match": tag})
+    for encoding in ("gzip", "br, gzip;q=0.5", "*", "gzip;q=0", "identity", ""):
+        yield Case(f"encoding {encoding}", path, True, {"Accept-Encoding": encoding})
+    both = {"Accept-Encoding": "gzip", "If-None-Match": '"free-{sale.cursor}"'}
+    yield Case("encoding and tag", path, True, both)
+    for after in ("{sale.cursor}", "1", "9" * 18):
+        yield Case(f"after {after}", f"{path}?after={after}", True, {"Accept-Encoding": "gzip"})
+    for after in ("", "0", "01", "-1", "x", "1.0", "9" * 19, "1&after=2", "1&more=1", "%31"):
+        yield Case(f"after {after}", f"{path}?after={after}")
 
 
 def position() -> Iterator[Case]:
@@ -369,7 +388,7 @@ def joining() -> Iterator[Case]:
 
 def limited_cases() -> Iterator[Case]:
     """The last one of each is one too many, or refused for another reason."""
-    for path in (EVENT, f"{EVENT}/seats", f"{EVENT}/availability"):
+    for path in (EVENT, *(f"{EVENT}/{name}" for name in DOCUMENTS)):
         yield Case("by address", path, False, times=6)
     yield Case("by account", f"{EVENT}/queue/position", False, TICKET, times=4)
     yield Case("by account", "{side.entry}", False, OWN, times=4)
@@ -426,6 +445,7 @@ def stage(
         sides[0].wsgi = replace(fast, inner=spy(sides[0], fast.inner))
         sale.sides = tuple(sides)
         sale.warm(app)
+        sale.cursor = str(app.extensions["free_bits"].get(sale.id).newest.number)
         return sale
 
     return on
@@ -484,7 +504,8 @@ def test_every_route_of_the_table_is_described(app: Flask) -> None:
         for method in ("get", "post")
         if method in path
     }
-    assert {"joinQueue", "getEntry", "getBooking", "getPosition", "getChart"} <= described
+    routes = {"joinQueue", "getEntry", "getBooking", "getPosition", "getChart", "getBitmap"}
+    assert routes <= described
 
 
 def test_letters_beyond_ascii_are_written_as_flask_writes_them() -> None:

@@ -69,9 +69,11 @@ def is_up(proxied: Proxied) -> bool:
         return False
 
 
-@pytest.mark.parametrize("part", ["/queue", "/availability", "/seats", ""])
+@pytest.mark.parametrize(
+    "part", ["/queue", "/availability", "/availability/bitmap", "/seats", "/charts/{version}", ""]
+)
 def test_a_crowd_is_served_one_copy(proxied: Proxied, tosca: Sale, part: str) -> None:
-    path = tosca.path + part
+    path = tosca.path + part.format(version=tosca.plan["version_id"])
     proxied.asked.clear()
     began = time.monotonic()
     with ThreadPoolExecutor(20) as crowd:
@@ -148,6 +150,23 @@ def test_of_a_query_only_what_makes_a_difference_is_passed_on(
 ) -> None:
     assert [event["id"] for event in proxied.get(f"/v1/events{query}").json()] == [tosca.id]
     assert proxied.get("/v1/events?limit=0").status_code == 422
+
+
+@pytest.mark.parametrize("part", ["/availability/bitmap", "/charts/{version}"])
+def test_one_copy_is_kept_for_who_reads_gzip_and_one_for_others(
+    proxied: Proxied, tosca: Sale, part: str
+) -> None:
+    path = tosca.path + part.format(version=tosca.plan["version_id"])
+    plain = [proxied.get(path, headers={"Accept-Encoding": e}) for e in ("", "br", "gzip;q=0")]
+    assert {answer.headers.get("Content-Encoding") for answer in plain} == {None}
+    proxied.asked.clear()
+    packed = [
+        proxied.get(path, headers={"Accept-Encoding": encoding})
+        for encoding in ("gzip", "br, gzip", "gzip, deflate", "deflate,gzip;q=0.5")
+    ]
+    assert {answer.headers["Content-Encoding"] for answer in packed} == {"gzip"}
+    assert {answer.text for answer in packed} == {plain[0].text}
+    assert len([asked for asked in proxied.asked if path in asked]) <= 2
 
 
 def test_copies_are_renewed(proxied: Proxied, tosca: Sale, alice: Caller) -> None:

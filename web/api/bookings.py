@@ -235,6 +235,7 @@ BOOKING_CONFLICTS = (
     "no_accessible_seats",
     "not_together",
     "paused",
+    "plan_moved",
     "price_changed",
     "queue",
     "sale_not_open",

@@ -12,7 +12,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from db.connections import autocommit, own_connection
 from db.queue import entries
 from db.runtime.settings import settings
-from web.api.wishes import SeatsWish
+from web.api.wishes import SeatsWish, named_seats
 from web.queue.board import ENDLESS, Board, read_board
 from web.queue.tokens import Pass, QueueToken, read_queue_token, sign_pass, sign_queue_token
 from web.support.auth import bearer, buyer_id, buyers_only
@@ -47,8 +47,9 @@ class Wish(SeatsWish):
 
     @validates_schema(skip_on_field_errors=True)
     def check_admission(self, given: dict[str, Any], **_: Any) -> None:
-        chosen = (given["seats"], given["category"], given["accessible"])
-        if given["admission"] and any((*chosen, "expected_total" in given)):
+        chosen = (named_seats(given), given["category"], given["accessible"])
+        said = "expected_total" in given or "plan_version_id" in given
+        if given["admission"] and any((*chosen, said)):
             raise ValidationError("Seats are chosen later, with the pass.", "admission")
 
 
@@ -272,7 +273,13 @@ def tell_position(board: Board, number: int) -> dict[str, Any]:
     200, schema=JoinedEntry, description="The entry of the earlier request", success=True
 )
 @blp.conflicts(
-    "already_waiting", "in_flight", "price_changed", "sale_not_open", "sale_over", "unpaid_holds"
+    "already_waiting",
+    "in_flight",
+    "plan_moved",
+    "price_changed",
+    "sale_not_open",
+    "sale_over",
+    "unpaid_holds",
 )
 def join_queue(wish: dict[str, Any], event_id: int) -> Response:
     """Join the queue and get a number; the same key and wish again get the same entry, and 200."""

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from web.support.fields import Schema, StrictBoolean, StrictInteger, Text, unique
 
 MOST_SEATS = 50
+MOST_NUMBER = 2**31 - 1
 
 
 class SeatsWish(Schema):
@@ -34,6 +35,21 @@ class SeatsWish(Schema):
         validate=[validate.Length(min=1, max=MOST_SEATS), unique],
         metadata={"description": "guids of these very seats; null: the best available"},
     )
+    chart_seats = fields.List(
+        StrictInteger(least=1, most=MOST_NUMBER),
+        validate=[validate.Length(min=1, max=MOST_SEATS), unique],
+        metadata={
+            "description": "these very seats by their numbers in the compact chart of "
+            "plan_version_id, instead of guids"
+        },
+    )
+    plan_version_id = StrictInteger(
+        least=1,
+        metadata={
+            "description": "of the chart from which seats are named; if the event was moved to "
+            "another version since, the answer is 409 plan_moved"
+        },
+    )
     accessible = StrictInteger(
         most=MOST_SEATS,
         load_default=0,
@@ -54,14 +70,20 @@ class SeatsWish(Schema):
 
     @validates_schema(skip_on_field_errors=True)
     def check_combination(self, given: dict[str, Any], **_: Any) -> None:
-        seats, quantity = given["seats"], given.get("quantity")
+        seats, quantity = named_seats(given), given.get("quantity")
+        if given["seats"] is not None and "chart_seats" in given:
+            raise ValidationError("Name seats by guids, or by their numbers.", "chart_seats")
+        if "chart_seats" in given and "plan_version_id" not in given:
+            raise ValidationError("Name the plan version of the chart.", "plan_version_id")
+        if "plan_version_id" in given and seats is None:
+            raise ValidationError("It goes with named seats.", "plan_version_id")
         if seats is None and quantity is None:
             raise ValidationError("Give a quantity or seats.", "quantity")
         if seats is not None and quantity not in (None, len(seats)):
             raise ValidationError("The quantity is not the number of seats.", "quantity")
         if seats is not None and given["category"] is not None:
             raise ValidationError("Named seats have their own categories.", "category")
-        if given["accessible"] > (quantity or len(seats)):
+        if given["accessible"] > (quantity or len(seats or ())):
             raise ValidationError("More accessible seats than seats.", "accessible")
         if "expected_total" in given and seats is None and given["category"] is None:
             message = "Name a category or seats: otherwise the total is not known before."
@@ -69,5 +91,11 @@ class SeatsWish(Schema):
 
     @post_load
     def count_seats(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
-        given.setdefault("quantity", len(given["seats"] or ()))
+        given.setdefault("quantity", len(named_seats(given) or ()))
         return given
+
+
+def named_seats(given: dict[str, Any]) -> list[Any] | None:
+    """The seats that a wish names, by guid or by number. None: the best available are wanted."""
+    seats: list[Any] | None = given["seats"]
+    return seats if seats is not None else given.get("chart_seats")

@@ -108,6 +108,7 @@ REASON = Enumeration(
         "paused": "the sale is paused",
         "payment_ending": "the payment's time is over: try again in a minute",
         "payment_in_progress": "an earlier attempt is under way",
+        "plan_moved": "the event has another plan version now: read its chart",
         "price_changed": "the wish costs another sum: see total",
         "queue": "others are waiting: join the queue",
         "reference_used": "another payment has the reference",

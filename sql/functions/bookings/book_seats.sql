@@ -3,6 +3,7 @@
    not, and then the caller must roll back: a reason of check_wish or keeps_from_booking, or 'pass_over',
    'pass_too_small', 'already_waiting', 'seats_taken', 'no_accessible_seats', 'not_together', 'sold_out',
    'price_changed' (the seats cost total, and not p_expected). p_by_organisation: it books for the buyer.
+   p_version: the plan version of the chart that the buyer has seen.
 
    Lock order: the sale (shared); if the lane has a cap, a lock that only direct bookings of the event take;
    entry; seats by id (SKIP LOCKED); buyer_seats. The lane is only read. */
@@ -10,7 +11,7 @@ create or replace function book_seats(
     p_event bigint, p_buyer bigint, p_entry uuid, p_quantity integer, p_category integer,
     p_together boolean, p_accessible integer, p_guids text[], p_accept_terms boolean,
     p_per_second double precision, p_expected bigint default null,
-    p_by_organisation boolean default false,
+    p_by_organisation boolean default false, p_version bigint default null,
     out outcome text, out booking_id uuid, out total bigint)
 language plpgsql set jit = off as $$
 #variable_conflict use_column
@@ -24,7 +25,7 @@ begin
     select * into show from events where id = p_event and state <> 'draft';
     select w.outcome, w.seats, w.total into outcome, wanted, total
     from check_wish(show, show.on_sale_at, p_buyer, p_quantity, p_category, p_accessible, p_guids,
-        p_accept_terms, p_expected, p_by_organisation) w;
+        p_accept_terms, p_expected, p_by_organisation, p_version) w;
     if outcome is not null then
         return;
     elsif p_entry is not null then

@@ -3,11 +3,13 @@
    'unknown_category', 'unknown_seat', 'kept_seat', 'companion_seat' (a companion's place without a
    wheelchair's), 'no_accessible' (the event has fewer such seats, taken or not) or 'price_changed' (it costs
    total, and not p_expected). What a wish for wheelchair places costs is known when seats are chosen.
-   p_by_organisation: it books for the buyer, whose earlier holds do not matter then. */
+   p_by_organisation: it books for the buyer, whose earlier holds do not matter then.
+   p_version: the plan version of the chart from which the seats were named; 'plan_moved': the event has
+   another one now. */
 create or replace function check_wish(
     p_show events, p_opens_at timestamptz, p_buyer bigint, p_quantity integer, p_category integer,
     p_accessible integer, p_guids text[], p_accept_terms boolean, p_expected bigint default null,
-    p_by_organisation boolean default false,
+    p_by_organisation boolean default false, p_version bigint default null,
     out outcome text, out seats integer[], out total bigint)
 language plpgsql stable as $$
 declare
@@ -28,6 +30,7 @@ begin
             then 'unknown_category'
         when p_accessible > 0 and p_accessible > count_accessible(p_show.id, p_category, false)
             then 'no_accessible'
+        when p_version <> p_show.plan_version_id then 'plan_moved'
     end;
     if outcome is null and p_guids is not null then
         select array_agg(s.seat order by s.seat), count(*) filter (where s.kept and p.accessible),

@@ -2,12 +2,12 @@
    request); 'no_event', 'in_flight', 'key_reused', 'already_waiting' (with the entry), 'not_open', 'over',
    'over_cap', 'terms', or another reason of check_wish (with the total, if that is why). Then nothing is
    stored. The lane is not locked. Seats are named under the lock of the sale, since their numbers change with
-   the plan version (move_event). Numbers come from the event's own sequence; in a lobby they are negative
+   the plan version (move_event); p_version: the one that the buyer has seen. Numbers come from the event's own sequence; in a lobby they are negative
    until the draw. */
 create or replace function join_checked(
     p_event bigint, p_buyer bigint, p_key text, p_sha256 bytea, p_quantity integer,
     p_category integer, p_together boolean, p_accessible integer, p_guids text[],
-    p_accept_terms boolean, p_admission boolean, p_expected bigint,
+    p_accept_terms boolean, p_admission boolean, p_expected bigint, p_version bigint default null,
     out outcome text, out id uuid, out number bigint, out state text, out joined_at timestamptz,
     out total bigint)
 language plpgsql set jit = off as $$
@@ -38,7 +38,7 @@ begin
     end if;
     select w.outcome, w.seats, w.total into outcome, wanted, total
     from check_wish(show, coalesce(show.lobby_opens_at, show.on_sale_at), p_buyer, p_quantity,
-        p_category, p_accessible, p_guids, p_accept_terms, p_expected, false) w;
+        p_category, p_accessible, p_guids, p_accept_terms, p_expected, false, p_version) w;
     if outcome is not null then
         return;
     end if;

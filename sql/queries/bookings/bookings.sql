@@ -2,8 +2,8 @@
 -- Books seats with a pass, or by a direct booking if that is allowed.
 SELECT outcome, booking_id, total
 FROM book_seats(%(event_id)s, %(buyer_id)s, %(entry_id)s, %(quantity)s, %(category)s, %(together)s,
-    %(accessible)s, %(seats)s::text[], %(accept_terms)s, %(per_second)s,
-    %(expected_total)s, %(by_organisation)s)
+    %(accessible)s, coalesce(%(seats)s::text[], name_seats(%(plan_version_id)s, %(chart_seats)s)),
+    %(accept_terms)s, %(per_second)s, %(expected_total)s, %(by_organisation)s, %(plan_version_id)s)
 
 -- get_booking --
 -- A buyer's own booking, with its seats and its latest attempt to pay. The deadline includes the credit.

@@ -29,6 +29,12 @@ DELETE FROM plan_imports WHERE id IN (
     SELECT id FROM plan_imports
     WHERE finished_at < clock_timestamp() - interval '30 days' ORDER BY finished_at LIMIT %(limit)s)
 
+-- purge_availability --
+-- Deletes snapshots of seats that no reader has asked for in the last hour.
+DELETE FROM availability_snapshots WHERE (event_id, number) IN (
+    SELECT event_id, number FROM availability_snapshots
+    WHERE seen_at < clock_timestamp() - interval '1 hour' ORDER BY seen_at LIMIT %(limit)s)
+
 -- purge_emails --
 -- Deletes mails without a booking, mostly sign-in codes. Mails of bookings are archived with them.
 DELETE FROM emails WHERE id IN (

@@ -5,6 +5,14 @@ FROM join_queue(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %
     %(together)s, %(accessible)s, %(seats)s::text[], %(accept_terms)s,
     %(admission)s, %(expected_total)s)
 
+-- join_by_chart --
+-- Joins a queue with seats of the chart of a plan version, which has to be the event's.
+SELECT outcome, id, number, state, joined_at, total
+FROM join_checked(%(event_id)s, %(buyer_id)s, %(key)s, %(sha256)s, %(quantity)s, %(category)s,
+    %(together)s, %(accessible)s,
+    coalesce(%(seats)s::text[], name_seats(%(plan_version_id)s, %(chart_seats)s)),
+    %(accept_terms)s, %(admission)s, %(expected_total)s, %(plan_version_id)s)
+
 -- get_entry --
 -- A buyer's own entry; ahead: at most so many entries are before it; total: what its wish costs now, if a
 -- total is expected. An entry that a queue ending tells is shown so before its row is written.
