@@ -97,7 +97,9 @@ def connect(script: Script, opera: Caller, operator: Caller) -> None:
 
 def look(script: Script, anybody: Caller) -> None:
     """A shop: what is on sale, and where."""
-    for name in ("listEvents", "getEvent", "getChart", "getAvailability", "getQueue"):
+    for name in ("listEvents", "getEvent", "getChart", "getCompactChart"):
+        script.call(anybody, name)
+    for name in ("getAvailability", "getBitmap", "getQueue"):
         script.call(anybody, name)
 
 

@@ -23,6 +23,8 @@ PUBLIC = {
     "listEvents",
     "getChart",
     "getAvailability",
+    "getBitmap",
+    "getCompactChart",
     "getQueue",
     "getLobby",
     "getLobbyList",

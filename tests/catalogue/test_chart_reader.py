@@ -20,14 +20,19 @@ from tests.support.charts import chart_of, seats_of, told
 JS = Path(__file__).parents[1] / "js"
 Read = Callable[[bytes], list[list[Any]]]
 
-pytestmark = pytest.mark.processes
+NODE = find_spec("playwright")
+"""Whose wheel has a Node in it."""
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.system,
+    pytest.mark.skipif(not NODE, reason="needs playwright: make test-all installs it"),
+]
 
 
 def node() -> str:
-    """The Node of playwright's wheel: tests need none of the system."""
-    found = find_spec("playwright")
-    assert found and found.origin
-    return str(Path(found.origin).parent / "driver" / "node")
+    assert NODE and NODE.origin
+    return str(Path(NODE.origin).parent / "driver" / "node")
 
 
 @pytest.fixture(scope="module")

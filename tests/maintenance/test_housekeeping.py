@@ -54,6 +54,9 @@ OLD = {
         select organisation_id, id, false, true, false, 1, 'failed', '{}', '',
             now() - n * interval '1 day'
         from v, unnest(array[29, 31, 32, 33]) n""",
+    "availability_snapshots": """
+        insert into availability_snapshots (event_id, number, plan_version_id, free, seen_at)
+        select 1, n, 1, '', now() - n * interval '1 minute' from unnest(array[59, 61, 62, 63]) n""",
     "sessions": """
         with a as (insert into accounts default values returning id)
         insert into sessions (account_id, carrier, name, authenticated_by, expires_at)

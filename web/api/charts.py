@@ -239,21 +239,21 @@ def takes_gzip(accept_encoding: str) -> bool:
     return bool(parse_accept_header(accept_encoding, Accept)["gzip"])
 
 
-@blp.route("/charts/<id:plan_version_id>")
+@blp.route("/charts/<id:version_id>")
 @blp.response(200, CompactChart)
 @blp.alt_response(304, description="You have it already", success=True)
-def get_compact_chart(event_id: int, plan_version_id: int) -> Response:
+def get_compact_chart(event_id: int, version_id: int) -> Response:
     """The chart of the event's plan version, or of an earlier one, in columns. It never changes:
     keep it for ever. The event and `/availability/bitmap` tell which version is the present one."""
-    if public_events().get(event_id).plan_version_id != plan_version_id:
+    if public_events().get(event_id).plan_version_id != version_id:
         with autocommit() as conn:
-            charts.check_version(conn, event_id, plan_version_id)
+            charts.check_version(conn, event_id, version_id)
     packed: Snapshots[bytes] = current_app.extensions["compact_charts"]
     return _answer(
-        f"chart-{plan_version_id}-{FORMAT}",
+        f"chart-{version_id}-{FORMAT}",
         FOR_EVER,
-        lambda: packed.get(plan_version_id),
-        lambda: gzip.decompress(packed.get(plan_version_id)),
+        lambda: packed.get(version_id),
+        lambda: gzip.decompress(packed.get(version_id)),
     )
 
 
