@@ -463,6 +463,25 @@ where e.state = 'standby' and e.number < l.standby_from and l.state <> 'ending'
     and not exists (select from entries a where a.event_id = e.event_id
                     and a.state = 'admitted' and a.pass_state <> 'missed');
 
+-- confirmed_booking_not_told --
+-- A booking was confirmed, and the feed has gone on without a message about it.
+select l.event_id, l.id as booking_id, l.at as confirmed_at
+from feed_progress p
+join state_log l on l.at > greatest(p.began_at, clock_timestamp() - interval '30 days') and l.xid < p.from_xid
+where l.noun = 'booking' and l.new_state = 'confirmed' and l.old_state is distinct from 'frozen'
+    and l.actor is distinct from 'archive'
+    and not exists (select from feed_messages m where m.subject = l.id and m.event_id = l.event_id
+        and m.type = 'booking.confirmed');
+
+-- feed_numbers_with_gaps --
+-- A number of a feed is missing or was given twice, or the next number is not the one after the last.
+select h.organisation_id, h.is_test, h.last_number, count(m.number) as messages, min(m.number) as first,
+    max(m.number) as last
+from feed_heads h
+join feed_messages m on m.organisation_id = h.organisation_id and m.is_test = h.is_test
+group by h.organisation_id, h.is_test, h.last_number
+having max(m.number) <> h.last_number or count(*) <> max(m.number) - min(m.number) + 1;
+
 -- audit_chain_broken --
 -- An act of the audit log was changed, deleted or added afterwards.
 select organisation_id, number, act_id, finding from verify_acts(null);

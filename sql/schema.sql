@@ -91,7 +91,7 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_networks_check CHECK (cardinality(networks) <= 20),
     CONSTRAINT api_keys_prefix_check CHECK (prefix ~ '^usk_[A-Za-z0-9_-]{8}$'::text),
     CONSTRAINT api_keys_role_check CHECK (role = ANY (ARRAY['organiser'::text, 'manager'::text, 'finance'::text, 'box_office'::text, 'door'::text, 'analyst'::text, 'operator'::text])),
-    CONSTRAINT api_keys_scopes_check CHECK (scopes <@ ARRAY['dangerous'::text])
+    CONSTRAINT api_keys_scopes_check CHECK (scopes <@ ARRAY['dangerous'::text, 'test'::text])
 );
 CREATE INDEX api_keys_account ON api_keys USING btree (account_id) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_organisation ON api_keys USING btree (organisation_id);
@@ -716,6 +716,7 @@ CREATE TABLE entries (
     booking_id uuid,
     reason text,
     expected_total bigint,
+    xid bigint DEFAULT pg_current_xact_id()::text::bigint,
     CONSTRAINT entries_pkey PRIMARY KEY (event_id, id),
     CONSTRAINT entries_event_id_buyer_id_idempotency_key_key UNIQUE (event_id, buyer_id, idempotency_key),
     CONSTRAINT entries_event_id_number_key UNIQUE (event_id, number),
@@ -738,6 +739,7 @@ CREATE INDEX entries_passes ON entries USING btree (event_id, pass_until) WHERE 
 CREATE INDEX entries_standby ON entries USING btree (event_id, number) WHERE state = 'standby'::text;
 CREATE INDEX entries_standby_category ON entries USING btree (event_id, category) WHERE state = 'standby'::text;
 CREATE INDEX entries_waiting ON entries USING btree (event_id, number) WHERE state = 'waiting'::text;
+CREATE INDEX entries_xid ON entries USING brin (xid) WITH (pages_per_range='32', autosummarize='on');
 
 CREATE TABLE queue_leavers (
     event_id bigint NOT NULL,
@@ -1516,9 +1518,10 @@ CREATE TABLE state_log (
     old_state text,
     new_state text NOT NULL,
     actor text,
-    at timestamp with time zone NOT NULL DEFAULT clock_timestamp()
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    xid bigint DEFAULT pg_current_xact_id()::text::bigint
 ) PARTITION BY RANGE (at);
-CREATE INDEX state_log_at ON ONLY state_log USING brin (at) WITH (pages_per_range='16', autosummarize='on');
+CREATE INDEX state_log_at ON ONLY state_log USING brin (at, xid) WITH (pages_per_range='16', autosummarize='on');
 CREATE INDEX state_log_subject ON ONLY state_log USING btree (event_id, id, at);
 
 CREATE TABLE audit_log (
@@ -1668,3 +1671,61 @@ CREATE TABLE personal_export_parts (
     CONSTRAINT personal_export_parts_account_id_fkey FOREIGN KEY (account_id) REFERENCES personal_exports(account_id) ON DELETE CASCADE,
     CONSTRAINT personal_export_parts_part_check CHECK (part > 0)
 );
+
+
+/* ---- feed --------------------------------------------------------------------------------------- */
+
+CREATE TABLE feed_notes (
+    id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    xid bigint NOT NULL DEFAULT pg_current_xact_id()::text::bigint,
+    at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    event_id bigint NOT NULL,
+    noun text NOT NULL,
+    state text NOT NULL,
+    ids uuid[],
+    guids text[],
+    CONSTRAINT feed_notes_pkey PRIMARY KEY (xid, id),
+    CONSTRAINT feed_notes_check CHECK (noun = 'seats'::text OR ids IS NOT NULL),
+    CONSTRAINT feed_notes_check1 CHECK (noun = 'entry'::text OR guids IS NOT NULL),
+    CONSTRAINT feed_notes_noun_check CHECK (noun = ANY (ARRAY['entry'::text, 'booking'::text, 'seats'::text]))
+) WITH (autovacuum_vacuum_scale_factor=0.02, autovacuum_vacuum_cost_delay=0);
+
+CREATE TABLE feed_progress (
+    only_one boolean NOT NULL DEFAULT true,
+    from_xid bigint NOT NULL,
+    to_xid bigint NOT NULL,
+    after_at timestamp with time zone,
+    piece_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    told_until timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    since timestamp with time zone NOT NULL,
+    next_xid bigint NOT NULL,
+    next_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    began_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT feed_progress_pkey PRIMARY KEY (only_one),
+    CONSTRAINT feed_progress_check CHECK (to_xid >= from_xid),
+    CONSTRAINT feed_progress_check1 CHECK (to_xid > from_xid OR after_at IS NULL),
+    CONSTRAINT feed_progress_only_one_check CHECK (only_one)
+);
+
+CREATE TABLE feed_heads (
+    organisation_id bigint NOT NULL,
+    is_test boolean NOT NULL,
+    last_number bigint NOT NULL,
+    CONSTRAINT feed_heads_pkey PRIMARY KEY (organisation_id, is_test),
+    CONSTRAINT feed_heads_organisation_id_fkey FOREIGN KEY (organisation_id) REFERENCES organisations(id),
+    CONSTRAINT feed_heads_last_number_check CHECK (last_number > 0)
+) WITH (fillfactor=50);
+
+CREATE TABLE feed_messages (
+    organisation_id bigint NOT NULL,
+    is_test boolean NOT NULL,
+    number bigint NOT NULL,
+    told_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    at timestamp with time zone NOT NULL,
+    event_id bigint NOT NULL,
+    subject uuid,
+    type text NOT NULL,
+    version smallint NOT NULL DEFAULT 1,
+    data jsonb NOT NULL,
+    CONSTRAINT feed_messages_pkey PRIMARY KEY (organisation_id, is_test, number, told_at)
+) PARTITION BY RANGE (told_at);

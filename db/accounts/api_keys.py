@@ -26,6 +26,8 @@ SHOWN = len(PREFIX) + 8
 """How much of a key lists show: what is left of it has 208 random bits."""
 
 DANGEROUS_SCOPE = "dangerous"
+TEST_SCOPE = "test"
+SCOPES = (DANGEROUS_SCOPE, TEST_SCOPE)
 MOST_OVERLAP = 30 * 86400  # seconds
 EVERYTHING = (DANGEROUS_SCOPE,)
 """The scopes of a key that may do all that its role may."""
@@ -95,6 +97,7 @@ def find_key(conn: Conn, key: str) -> Found | None:
         row["organisation_id"],
         row["account_id"],
         is_confirmed=DANGEROUS_SCOPE in row["scopes"],
+        is_test=TEST_SCOPE in row["scopes"],
     )
     return Found(caller, row["networks"])
 

@@ -11,7 +11,8 @@ class Caller:
     """The principal of a request.
 
     id: the key's, or the person's account's; account_id: of the person, or of the one who was shown
-    the key, if known; is_confirmed: whether dangerous acts are allowed now.
+    the key, if known; is_confirmed: whether dangerous acts are allowed now;
+    is_test: it is told of events in test mode, and not of the others.
     """
 
     id: int
@@ -20,6 +21,7 @@ class Caller:
     account_id: int | None = None
     is_confirmed: bool = False
     is_person: bool = False
+    is_test: bool = False
 
     @property
     def scope(self) -> int | None:

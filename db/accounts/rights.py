@@ -68,6 +68,7 @@ OF_ORGANISATIONS: dict[str, set[str]] = {
     "reviews.read": {MANAGER, FINANCE},
     "reviews.decide": {MANAGER, FINANCE},
     "reviews.configure": {MANAGER, FINANCE},
+    "feed.read": {MANAGER, FINANCE, ANALYST},
     "gateway_accounts.read": {MANAGER, FINANCE},
     "gateway_accounts.check": {MANAGER, FINANCE},
     "gateway_accounts.write": {FINANCE},

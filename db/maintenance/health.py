@@ -51,6 +51,8 @@ def read_gauges(conn: Conn) -> Iterator[Gauge]:
     found = count_findings(conn)
     for invariant in invariants():
         yield Gauge("invariant_rows", {"invariant": invariant.name}, found.get(invariant.name, 0))
+    for row in conn.execute(sql.get_feed_lag):
+        yield Gauge("feed_lag_seconds", {}, row["lag"])
     for job in list_jobs(conn):
         labels = {"job": job["name"]}
         yield Gauge("job_age_seconds", labels, job["age"])

@@ -57,12 +57,13 @@ class Partition:
 
 
 def list_old_partitions(conn: Conn) -> list[Partition]:
-    """List old partitions of the state log and of the archives."""
+    """List old partitions of the state log, the archives and the feed."""
     rows = conn.execute(sql.list_old_log, {"days": settings().retention_log})
     found = [Partition("state_log", **row) for row in rows]
-    for table in ARCHIVES:
-        values = {"table": table, "days": settings().retention_archives}
-        rows = conn.execute(sql.list_old_archives, values)
+    days = dict.fromkeys(ARCHIVES, settings().retention_archives)
+    days["feed_messages"] = settings().retention_feed
+    for table, kept in days.items():
+        rows = conn.execute(sql.list_old_months, {"table": table, "days": kept})
         found += [Partition(table, **row) for row in rows]
     return found
 

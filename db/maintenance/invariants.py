@@ -19,6 +19,8 @@ ONLY_WHOLE = {
     "waiting_without_lane": "it reads all waiting entries",
     "receipt_numbers_with_gaps": "it counts all receipts of an organisation",
     "plan_import_forgotten": "it is about no buyer",
+    "confirmed_booking_not_told": "it reads a month of the feed",
+    "feed_numbers_with_gaps": "it is about no buyer",
     "audit_chain_broken": "it follows the chains of organisations",
 }
 """Invariants that only the whole audit checks, and why."""

@@ -78,6 +78,8 @@ NOT_PERSONAL = {
     "event_cancellations": "reason requested_by",
     "event_categories": "name",
     "events": "name state time_zone currency terms payment_methods offline_instructions",
+    "feed_messages": "type data",
+    "feed_notes": "noun state guids",
     "fraud_warnings": "gateway_ref kind",
     "gateway_accounts": "provider external_account statement_descriptor mode access state refusal",
     "gateway_circuits": "state",

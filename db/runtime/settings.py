@@ -104,6 +104,8 @@ class Settings:
     retention_log: int = 400
     """Days that the state log is kept, by month; longer while an event of that time is not
     archived."""
+    retention_feed: int = 30
+    """Days that messages of the feed are kept, by month: from the last of a month on."""
     retention_audit: int = 1100
     """Days that the audit log is kept."""
     retention_closed: int = 30

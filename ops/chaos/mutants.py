@@ -381,6 +381,21 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        name="feed_horizon",
+        guard="the feed tells what transactions below the oldest open one have written",
+        description="it tells what was written by now, and goes on behind transactions that are"
+        " open: what they commit later is never told",
+        form="tests/feed/test_feed.py::"
+        "test_what_commits_late_is_told_after_several_runs_of_the_job",
+        changes=(
+            Change(
+                "sql/functions/feed/number_feed.sql",
+                "    select pg_snapshot_xmin(s)::text::bigint, ",
+                "    select pg_snapshot_xmax(s)::text::bigint + 0 * nextval('met'), ",
+            ),
+        ),
+    ),
+    Mutant(
         name="answer_once",
         guard="a request that is repeated with its Idempotency-Key is not executed again",
         description="an earlier answer is never found; storing it twice is made harmless",

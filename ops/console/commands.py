@@ -64,7 +64,7 @@ def create_key(wanted: argparse.Namespace) -> None:
         organisation_id = wanted.organisation_id
         if wanted.new_organisation:
             organisation_id = api_keys.add_organisation(conn, wanted.new_organisation)
-        scopes = [api_keys.DANGEROUS_SCOPE] if wanted.dangerous else []
+        scopes = [scope for scope in api_keys.SCOPES if getattr(wanted, scope)]
         expires_at = datetime.now(UTC) + timedelta(days=wanted.days) if wanted.days else None
         new = NewKey(wanted.role, wanted.name, scopes, wanted.network, expires_at)
         _, key = api_keys.create_key(conn, organisation_id, new)
@@ -111,6 +111,7 @@ def add_key_commands(nouns: "argparse._SubParsersAction[argparse.ArgumentParser]
     whose.add_argument("--organisation-id", type=int, metavar="N")
     whose.add_argument("--new-organisation", type=line, metavar="NAME")
     create.add_argument("--dangerous", action="store_true", help="it may also cancel events, say")
+    create.add_argument("--test", action="store_true", help="it reads the feed of test events")
     create.add_argument("--days", type=int, metavar="N", help="it expires after so many days")
     create.add_argument(
         "--network", type=network, action="append", default=[], help="where it may be used from"

@@ -51,3 +51,26 @@ end $$;
 create or replace trigger entries_leavers after update on entries
     referencing old table as old_rows new table as new_rows
     for each statement execute function count_leavers();
+
+/* Notes for the feed entries that were decided without a booking, or got another number; a booking says of its
+   entry that it was booked. A note has 1,000 entries at most. */
+create or replace function note_entries() returns trigger language plpgsql
+set enable_nestloop = off set enable_hashjoin = on set jit = off as $$
+begin
+    if exists (select from new_rows where state <> 'booked') then
+        insert into feed_notes (event_id, noun, state, ids)
+        select m.event_id, 'entry', m.news, array_agg(m.id order by m.place)
+        from (
+            select n.event_id, n.id, row_number() over (order by n.number) as place,
+                case when n.state = o.state or o.state = 'lobby' and n.state = 'waiting' then 'numbered'
+                    else n.state end as news
+            from new_rows n join old_rows o on o.id = n.id
+            where n.state <> 'booked' and (n.state <> o.state or n.number <> o.number)) m
+        group by m.event_id, m.news, (m.place - 1) / 1000;
+    end if;
+    return null;
+end $$;
+
+create or replace trigger entries_noted after update on entries
+    referencing old table as old_rows new table as new_rows
+    for each statement execute function note_entries();

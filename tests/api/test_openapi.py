@@ -259,6 +259,7 @@ HARMLESS = (
     "listVenues",
     "listEvents",
     "listReceipts",
+    "readFeed",
     "withdrawOwnErasure",
     "getOwnExport",
     "requestOwnExport",

@@ -143,7 +143,9 @@ def test_months_are_made_ahead(conn: Conn) -> None:
                 '1 month') m""")
     )
     assert set(months["names"]) <= partitions(conn).keys()
-    assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 2
+    feed = {name.replace("state_log", "feed_messages") for name in months["names"]}
+    assert feed <= partitions(conn, "feed_messages").keys()
+    assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 4
     assert one(conn.execute("select ensure_partitions(5) as made"))["made"] == 0
 
 
@@ -184,6 +186,13 @@ def test_archives_are_kept_for_their_time(
     old, young = (make(conn, month, "archived_entries") for month in ("201001", "202401"))
     assert drop_old() == [old]
     assert partitions(conn, "archived_entries") == {young: "attached"}
+
+
+def test_the_feed_is_kept_for_a_month(configured: dict[str, str], conn: Conn) -> None:
+    last = one(conn.execute("select to_char(now() - interval '28 days', 'YYYYMM') as month"))
+    old, young = (make(conn, month, "feed_messages") for month in ("202001", last["month"]))
+    assert drop_old() == [old]
+    assert young in partitions(conn, "feed_messages")
 
 
 def test_the_log_of_an_event_that_is_not_archived_is_kept(

@@ -102,15 +102,15 @@ def chapters_used(path: Path) -> Iterator[str]:
             yield from ((name + ".").split(".")[1] for name in dotted(node))
 
 
-@pytest.mark.parametrize("chapter", [*CHAPTERS, *USED_BY_ALL, "maintenance", "runtime"])
+@pytest.mark.parametrize("chapter", [*CHAPTERS, *USED_BY_ALL, "feed", "maintenance", "runtime"])
 def test_chapters_of_db_know_those_before_them(chapter: str) -> None:
-    """Maintenance uses all and is used by none; runtime is used by all and uses none."""
+    """Feed and maintenance use all; runtime is used by all and uses none."""
     allowed = {chapter, "runtime", "connections", "queries", "presentation"}
     if chapter in CHAPTERS:
         allowed |= {*CHAPTERS[: CHAPTERS.index(chapter)], *USED_BY_ALL}
     elif chapter in USED_BY_ALL:
         allowed |= {"accounts"}
-    elif chapter == "maintenance":
+    elif chapter in ("feed", "maintenance"):
         allowed |= {*CHAPTERS, *USED_BY_ALL}
     files = files_of(f"db/{chapter}")
     assert len(files) > 1, f"db/{chapter}/ has no files: is the test looking in the right place?"

@@ -10,7 +10,8 @@ from ops.deploy.schema import PAGE, describe_schema
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 CHAPTERS = {"accounts", "catalogue", "queue", "bookings", "payments", "durable", "mail"} | {
-    "maintenance"
+    "feed",
+    "maintenance",
 }
 FUNCTION = re.compile(r"^create or replace function (\w+).*?\$\$.*?\$\$;\n", re.M | re.S)
 TRIGGER = re.compile(r"^create or replace trigger (\w+)\s.*?\bon (\w+)\s", re.M | re.S)

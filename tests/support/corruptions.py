@@ -150,6 +150,14 @@ CORRUPTIONS = {
         insert into entries (event_id, number, organisation_id, buyer_id, state, quantity,
             idempotency_key, request_sha256)
         values (99, 1, 1, 1, 'standby', 1, 'other', '')""",
+    "confirmed_booking_not_told": """
+        insert into feed_progress (from_xid, to_xid, since, next_xid, began_at)
+        values (1::bigint << 60, 1::bigint << 60, now(), 1, now() - interval '1 day')""",
+    "feed_numbers_with_gaps": """
+        insert into feed_heads select id, false, 3 from organisations limit 1;
+        insert into feed_messages (organisation_id, is_test, number, at, event_id, type, data)
+        select organisation_id, is_test, unnest(array[1, 3]), now(), 1, 'seats.blocked', '{}'
+        from feed_heads""",
     "audit_chain_broken": """
         select audit('tried', null, '{}');
         select chain_acts(1000);

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from db.accounts import api_keys, organisations
-from db.accounts.api_keys import DANGEROUS_SCOPE, MOST_OVERLAP, NewKey
+from db.accounts.api_keys import MOST_OVERLAP, SCOPES, NewKey
 from db.connections import Conn, autocommit, transaction
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
@@ -36,12 +36,13 @@ class NewApiKey(Schema):
     name = Name(required=True, metadata={"description": "by which people recognise it"})
     role = OneOf(KEY_ROLE, required=True, metadata={"description": "which rights it has"})
     scopes = fields.List(
-        fields.String(validate=validate.OneOf([DANGEROUS_SCOPE])),
+        fields.String(validate=validate.OneOf(SCOPES)),
         load_default=list,
         validate=unique,
         metadata={
             "description": "`dangerous`: it may also do what cannot be undone or opens all else "
-            "(operations with x-dangerous), if its role may"
+            "(operations with x-dangerous), if its role may; `test`: it reads the feed of events "
+            "in test mode, and not that of the others"
         },
     )
     networks = fields.List(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from zoneinfo import available_timezones
 
 from db.accounts.rights import OF_KEYS, OF_STAFF, OPERATOR, ROLES
+from db.feed.messages import TYPES
 from db.presentation.gateway_words import FAILURES
 
 
@@ -210,6 +211,11 @@ RECEIPT_KIND = Enumeration(
         "credit_note": "of a refund; its amounts are negative",
         "reversal": "takes a credit note back, since its refund failed",
     },
+)
+FEED_TYPE = Enumeration("FeedType", TYPES)
+SEAT_AFTER_RETURN = Enumeration(
+    "SeatAfterReturn",
+    {"free": "it is sold again", "blocked": "the organisation keeps it from being sold"},
 )
 LOBBY_STATE = Enumeration(
     "LobbyState",

@@ -2,7 +2,7 @@
 refused."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -41,6 +41,14 @@ class OneOf(fields.String):
     def __init__(self, enumeration: Enumeration, **kwargs: Any) -> None:
         super().__init__(validate=validate.OneOf(list(enumeration.words)), **kwargs)
         self.enumeration = enumeration
+
+
+class AnyOf(fields.Dict):
+    """A JSON object that is answered, of one of some schemas."""
+
+    def __init__(self, schemas: Sequence[type[Schema]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schemas = schemas
 
 
 class Text(fields.String):

@@ -41,6 +41,7 @@ GAUGES = {
         ["kind", "state"],
     ),
     "reconciliation_age_seconds": ("Time since the last finished reconciliation", []),
+    "feed_lag_seconds": ("Since the moment up to which the feed is told; at rest at most 12", []),
     "bookings": ("Bookings of events on sale", ["state"]),
     "invariant_rows": ("Open findings of the auditor: violated invariants", ["invariant"]),
     "job_age_seconds": ("Since a periodic job last succeeded", ["job"]),

@@ -54,6 +54,10 @@ class Converter(OpenAPIConverter):
             found |= {name: float(found[name]) for name in numbers}
         if enumeration := getattr(field, "enumeration", None):
             found = self._name_enumeration(enumeration, found, nullable=bool(field.allow_none))
+        if schemas := getattr(field, "schemas", ()):
+            del found["type"]
+            resolve: Any = self.resolve_nested_schema
+            found["anyOf"] = [resolve(schema) for schema in schemas]
         known = FIELDS.get(field.data_key or field.name or "")
         if known and isinstance(field.parent, Schema):
             found.setdefault("description", known)

@@ -40,6 +40,8 @@ REASON = Enumeration(
         "cannot_be_retried": "the dead letter has no task that could run again",
         "categories_differ": "the plan version has other categories: see categories",
         "companion_seat": "it is only sold with the wheelchair place beside it",
+        "cursor_too_old": "the messages after it were deleted: see oldest",
+        "cursor_unknown": "the feed has no such number yet: see last",
         "deadline_passed": "the time to pay is over",
         "connected_already": "the account at the gateway is connected already",
         "decided": "the entry has been decided: read it",
@@ -200,6 +202,10 @@ class Problem(Answer):
     give_back_until = fields.AwareDateTime(
         metadata={"description": "until when it could be given back", "optional": True}
     )
+    oldest = StrictInteger(
+        metadata={"description": "the first number of the feed that is kept", "optional": True}
+    )
+    last = StrictInteger(metadata={"description": "the last number of the feed", "optional": True})
     entry_id = fields.UUID(metadata={"description": "the buyer's present entry", "optional": True})
     categories = fields.List(
         fields.String(),

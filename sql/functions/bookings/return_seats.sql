@@ -15,6 +15,13 @@ begin
     update seats s set state = case when p_resell then 'free' else 'blocked' end, booking_id = null
     from unnest(p_bookings, p_seats) r(booking, seat)
     where s.event_id = p_event and s.seat = r.seat and s.booking_id = r.booking;
+    insert into feed_notes (event_id, noun, state, ids, guids)
+    select p_event, 'booking', case when p_resell then 'free' else 'blocked' end,
+        array_agg(r.booking order by r.booking, r.seat), array_agg(s.guid order by r.booking, r.seat)
+    from unnest(p_bookings, p_seats) r(booking, seat)
+    join events v on v.id = p_event
+    join plan_seats s on s.plan_version_id = v.plan_version_id and s.seat = r.seat
+    having count(*) > 0;
     perform from buyer_seats where event_id = p_event and buyer_id = any (array(
         select buyer_id from bookings where event_id = p_event and id = any (p_bookings)))
     order by buyer_id for update;

@@ -41,6 +41,8 @@ begin
         perform audit(case when p_block then 'seats blocked' else 'seats unblocked' end, p_event,
             jsonb_build_object('changed', changed, 'seats', p_guids));
         insert into lane_wakes (event_id) values (p_event);
+        insert into feed_notes (event_id, noun, state, guids)
+        values (p_event, 'seats', case when p_block then 'blocked' else 'free' end, p_guids);
     end if;
     outcome := 'done';
 end $$;

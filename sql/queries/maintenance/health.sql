@@ -91,3 +91,7 @@ FROM (
     UNION ALL
     SELECT state, bookings FROM purged_holds WHERE event_id = ANY ((SELECT ids FROM sales)::bigint[])) b
 GROUP BY state
+
+-- get_feed_lag --
+-- Seconds since the moment up to which the feed is told; null before its first message.
+SELECT extract(epoch FROM clock_timestamp() - told_until)::float8 AS lag FROM feed_progress

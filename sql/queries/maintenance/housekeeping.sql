@@ -94,8 +94,8 @@ WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(d
         SELECT FROM events
         WHERE archived_at IS NULL AND state <> 'draft' AND created_at < month + interval '1 month'))
 
--- list_old_archives --
--- Old partitions of an archive.
+-- list_old_months --
+-- Old partitions of an archive or of the feed.
 SELECT name, state FROM list_partitions(%(table)s)
 WHERE month + interval '1 month' < clock_timestamp() - make_interval(days => %(days)s)
 
