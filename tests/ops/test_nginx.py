@@ -157,11 +157,11 @@ def test_one_copy_is_kept_for_who_reads_gzip_and_one_for_others(
     proxied: Proxied, tosca: Sale, part: str
 ) -> None:
     path = tosca.path + part.format(version=tosca.plan["version_id"])
-    plain = [proxied.get(path, headers={"Accept-Encoding": e}) for e in ("", "br", "gzip;q=0")]
+    plain = [proxied.get(path, **{"Accept-Encoding": e}) for e in ("", "br", "gzip;q=0")]
     assert {answer.headers.get("Content-Encoding") for answer in plain} == {None}
     proxied.asked.clear()
     packed = [
-        proxied.get(path, headers={"Accept-Encoding": encoding})
+        proxied.get(path, **{"Accept-Encoding": encoding})
         for encoding in ("gzip", "br, gzip", "gzip, deflate", "deflate,gzip;q=0.5")
     ]
     assert {answer.headers["Content-Encoding"] for answer in packed} == {"gzip"}
