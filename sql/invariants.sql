@@ -384,6 +384,19 @@ where o.reference is not null and p.captured = 0
     and not exists (select from dead_letters d
                     where d.booking_id = p.booking_id and d.resolved_at is null);
 
+-- transfers_do_not_add_up --
+-- Of the money that came for an offline payment, another part than its price counts as paid: the rest is neither
+-- asked for nor waits for a decision.
+select p.event_id, p.booking_id, p.id as payment_id, o.amount as paid, t.taken
+from payments p
+left join offline_payments o on o.payment_id = p.id
+cross join lateral (
+    select coalesce(sum(x.amount - x.surplus), 0) as taken from transfers x where x.payment_id = p.id) t
+where p.method = 'offline' and case
+    when o.reference is not null then t.taken <> o.amount
+    when o.payment_id is not null then t.taken <> 0
+    else t.taken >= p.amount end;
+
 -- owed_and_nobody_told --
 -- A refund failed and is owed, and there is no dead letter for it.
 select r.event_id, r.id as refund_id, r.booking_id, r.amount, r.currency

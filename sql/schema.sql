@@ -911,6 +911,56 @@ CREATE TABLE reminded_holds (
 );
 CREATE INDEX reminded_holds_deadline ON reminded_holds USING btree (deadline);
 
+CREATE TABLE booking_terms (
+    term bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    event_id bigint NOT NULL,
+    CONSTRAINT booking_terms_pkey PRIMARY KEY (term, booking_id) INCLUDE (event_id)
+);
+CREATE INDEX booking_terms_booking ON booking_terms USING btree (booking_id);
+
+CREATE TABLE bookings_to_index (
+    booking_id uuid NOT NULL,
+    event_id bigint NOT NULL,
+    CONSTRAINT bookings_to_index_pkey PRIMARY KEY (booking_id)
+);
+
+CREATE TABLE booking_index (
+    is_one boolean NOT NULL DEFAULT true,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT booking_index_pkey PRIMARY KEY (is_one),
+    CONSTRAINT booking_index_is_one_check CHECK (is_one)
+);
+
+CREATE TABLE booking_names (
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    name text NOT NULL,
+    corrected_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT booking_names_pkey PRIMARY KEY (event_id, booking_id),
+    CONSTRAINT booking_names_name_check CHECK (length(name) >= 1 AND length(name) <= 200)
+);
+
+CREATE TABLE booking_notes (
+    id uuid NOT NULL DEFAULT uuid7(),
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    note text NOT NULL,
+    written_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT booking_notes_pkey PRIMARY KEY (id),
+    CONSTRAINT booking_notes_note_check CHECK (length(note) >= 1 AND length(note) <= 2000)
+);
+CREATE INDEX booking_notes_booking ON booking_notes USING btree (event_id, booking_id, id);
+
+CREATE TABLE booking_tags (
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    tags text[] NOT NULL,
+    CONSTRAINT booking_tags_pkey PRIMARY KEY (event_id, booking_id),
+    CONSTRAINT booking_tags_tags_check CHECK (cardinality(tags) <= 20)
+);
+
 
 /* ---- payments ----------------------------------------------------------------------------------- */
 
@@ -995,12 +1045,14 @@ CREATE TABLE payments (
     created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
     authorised_at timestamp with time zone,
+    card_last4 smallint,
     CONSTRAINT payments_pkey PRIMARY KEY (id),
     CONSTRAINT payments_gateway_ref_once UNIQUE (gateway_ref, gateway_account_id),
     CONSTRAINT payments_event_id_booking_id_fkey FOREIGN KEY (event_id, booking_id) REFERENCES bookings(event_id, id),
     CONSTRAINT payments_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
     CONSTRAINT payments_amount_check CHECK (amount > 0),
     CONSTRAINT payments_captured CHECK (captured >= 0 AND (captured <= amount AND captured_currency IS NULL OR state = 'failed'::text)),
+    CONSTRAINT payments_card_last4_check CHECK (card_last4 >= 0 AND card_last4 <= 9999),
     CONSTRAINT payments_check1 CHECK (state <> 'captured'::text OR captured > 0),
     CONSTRAINT payments_check2 CHECK ((state <> ALL (ARRAY['requires_action'::text, 'authorised'::text, 'captured'::text, 'voided'::text])) OR gateway_ref IS NOT NULL),
     CONSTRAINT payments_check3 CHECK (kept >= 0 AND kept <= captured),
@@ -1364,6 +1416,39 @@ CREATE TABLE balance_readings (
     CONSTRAINT balance_readings_check CHECK (cursor IS NULL OR window_to IS NOT NULL)
 );
 
+CREATE TABLE transfers (
+    id uuid NOT NULL DEFAULT uuid7(),
+    event_id bigint NOT NULL,
+    booking_id uuid NOT NULL,
+    payment_id uuid NOT NULL,
+    gateway_account_id bigint NOT NULL,
+    reference text NOT NULL,
+    amount bigint NOT NULL,
+    currency character(3) NOT NULL,
+    surplus bigint NOT NULL DEFAULT 0,
+    decision text,
+    how text,
+    decided_at timestamp with time zone,
+    decided_by text,
+    received_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    recorded_by text NOT NULL,
+    CONSTRAINT transfers_pkey PRIMARY KEY (id),
+    CONSTRAINT transfers_gateway_account_id_reference_key UNIQUE (gateway_account_id, reference),
+    CONSTRAINT transfers_gateway_account_id_fkey FOREIGN KEY (gateway_account_id) REFERENCES gateway_accounts(id),
+    CONSTRAINT transfers_payment_id_fkey FOREIGN KEY (payment_id) REFERENCES payments(id),
+    CONSTRAINT transfers_amount_check CHECK (amount > 0),
+    CONSTRAINT transfers_check CHECK (surplus >= 0 AND surplus <= amount),
+    CONSTRAINT transfers_check1 CHECK (num_nulls(decision, how, decided_at, decided_by) = ANY (ARRAY[0, 4])),
+    CONSTRAINT transfers_check2 CHECK (decision IS NULL OR surplus > 0),
+    CONSTRAINT transfers_decision_check CHECK (decision = ANY (ARRAY['refunded'::text, 'kept'::text])),
+    CONSTRAINT transfers_how_check CHECK (length(how) >= 1 AND length(how) <= 500),
+    CONSTRAINT transfers_reference_check CHECK (length(reference) >= 1 AND length(reference) <= 200)
+);
+CREATE INDEX transfers_booking ON transfers USING btree (event_id, booking_id);
+CREATE INDEX transfers_event ON transfers USING btree (event_id, id);
+CREATE INDEX transfers_payment ON transfers USING btree (payment_id);
+CREATE INDEX transfers_undecided ON transfers USING btree (event_id, booking_id) WHERE surplus > 0 AND decision IS NULL;
+
 
 /* ---- durable ------------------------------------------------------------------------------------ */
 
@@ -1490,6 +1575,7 @@ CREATE TABLE booking_addresses (
     CONSTRAINT booking_addresses_pkey PRIMARY KEY (event_id, booking_id),
     CONSTRAINT booking_addresses_email_check CHECK (length(email) >= 3 AND length(email) <= 254 AND email ~ '^[ -~]+@[a-z0-9.-]+$'::text)
 );
+CREATE INDEX booking_addresses_email ON booking_addresses USING btree (lower(email));
 
 CREATE TABLE mailboxes (
     mailbox bigint NOT NULL,

@@ -20,7 +20,7 @@ from db.bookings import archives, bookings
 from db.connections import Conn, autocommit, transaction
 from db.durable import jobs
 from db.feed import feed
-from db.maintenance import personal_data
+from db.maintenance import booking_search, personal_data
 from db.payments import circuits, payouts, receipts, reconciliations, reviews
 from db.queue import lanes
 from tasks import lobbies
@@ -120,6 +120,14 @@ def erase_accounts(conn: Conn, tick: datetime) -> dict[str, int]:
     return {"erased": erased, "swept": personal_data.sweep_erased(conn, ERASED_AT_ONCE)}
 
 
+def index_bookings(conn: Conn, tick: datetime) -> dict[str, bool]:
+    """Enqueue a task if bookings changed since organisers can find them."""
+    is_due = booking_search.is_due(conn)
+    if is_due:
+        jobs.add_task(conn, "index_bookings", "index_bookings", {})
+    return {"is_due": is_due}
+
+
 def begin_archives(conn: Conn, tick: datetime) -> dict[str, int]:
     """Enqueue a task for each event that may be archived."""
     due = archives.list_due(conn, ARCHIVED_AT_ONCE)
@@ -141,6 +149,7 @@ def enqueue(actor: str) -> Callable[[Conn, datetime], None]:
 
 PROBE_EVERY = timedelta(seconds=5)
 NUMBER_EVERY = timedelta(seconds=2)
+INDEX_EVERY = timedelta(seconds=5)
 DAYS_CAUGHT_UP = 31
 """Days that are summed up later, at most, when no clock was running."""
 
@@ -155,6 +164,7 @@ JOBS: dict[str, Job] = {
     "number_feed": Job(timedelta(seconds=1), number_feed),
     "probe_gateways": Job(PROBE_EVERY, lambda conn, tick: circuits.probe_gateways(conn)),
     "number_receipts": Job(NUMBER_EVERY, lambda conn, tick: receipts.wake(conn)),
+    "index_bookings": Job(INDEX_EVERY, index_bookings),
     "tend_lobbies": Job(
         lobbies.TEND_EVERY, lambda conn, tick: lobbies.tend_lobbies(conn), apart=True
     ),

@@ -4,6 +4,7 @@ from db.runtime.logs import configure_logs
 from tasks.auditor import audit_changes, audit_findings, audit_whole
 from tasks.balances import read_balance
 from tasks.booking_groups import advance
+from tasks.booking_search import index_bookings
 from tasks.disputes import freeze_for_fraud_warning, look_at_dispute
 from tasks.drain import drain
 from tasks.durable.broker import broker
@@ -40,6 +41,7 @@ __all__ = [
     "drop_partitions",
     "freeze_for_fraud_warning",
     "import_plan",
+    "index_bookings",
     "look_at_dispute",
     "number_receipts",
     "probe_gateway",

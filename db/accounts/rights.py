@@ -53,6 +53,8 @@ OF_ORGANISATIONS: dict[str, set[str]] = {
     "events.write": {MANAGER},
     "events.postpone": {MANAGER},
     "events.cancel": {MANAGER},
+    "bookings.read": {MANAGER, FINANCE, BOX_OFFICE},
+    "bookings.write": {MANAGER, BOX_OFFICE},
     "sales.write": {MANAGER},
     "seats.block": {MANAGER, BOX_OFFICE},
     "counter.read": {MANAGER, FINANCE, BOX_OFFICE},

@@ -55,6 +55,31 @@ def add_event(
     return int(row["id"])
 
 
+def duplicate_event(conn: Conn, scope: int | None, event_id: int, changes: dict[str, Any]) -> int:
+    """Add a draft with the fields and prices of an event, and return its id.
+
+    changes: {starts_at}, and on_sale_at, off_sale_at and name, where they are other than the
+    event's, moved as far as starts_at is. Errors: as add_event; NotFound.
+    """
+    fields = maybe(conn.execute(sql.copy_event, {"event_id": event_id, "scope": scope}))
+    if fields is None:
+        raise NotFound
+    prices = [
+        Price(
+            category=price["category"],
+            price=price["price"],
+            fee=price["fee"],
+            tax_rate=Decimal(price["tax_rate"]),
+        )
+        for price in fields.pop("prices") or []
+    ]
+    later = changes["starts_at"] - fields["starts_at"]
+    moved = {name: fields[name] + later for name in ("on_sale_at", "off_sale_at")}
+    added = add_event(conn, scope, fields | moved | changes, prices)
+    audit(conn, "event copied", added, {"from": event_id})
+    return added
+
+
 def _check_parts(parts: dict[str, Any] | None) -> None:
     if parts is None:
         raise InvalidRequest("There is no such venue.", path="venue_id")
@@ -170,17 +195,14 @@ def list_own_events(
     conn: Conn,
     scope: int | None,
     organisation_id: int,
-    *,
-    state: str | None,
-    starting_after: int,
-    limit: int,
+    wanted: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Events of an organisation, drafts, closed and cancelled ones among them, as list_events.
-    state None: in any state. Errors: NotFound."""
+
+    wanted: {state, venue_id, name (a part of it), starts_from, starts_before, each or None,
+    starting_after, limit}. Errors: NotFound."""
     get_organisation(conn, scope, organisation_id)
-    values = {"organisation_id": organisation_id, "state": state}
-    values |= {"starting_after": starting_after, "limit": limit}
-    return many(conn.execute(sql.list_own_events, values))
+    return many(conn.execute(sql.list_own_events, wanted | {"organisation_id": organisation_id}))
 
 
 WAYS_TO_PAY = ("payment_methods", "offline_seconds")

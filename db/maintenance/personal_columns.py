@@ -16,6 +16,9 @@ ERASED = {
     "archived_bookings.document": "erased_parts",
     "audit_personal.personal": "erase_person",
     "booking_addresses.email": "erase_bookings",
+    "booking_names.name": "erase_bookings",
+    "booking_notes.note": "erased_values",
+    "booking_tags.tags": "erased_values",
     "buyers.email": "erase_person",
     "buyers.locale": "erase_person",
     "buyers.name": "erase_person",
@@ -49,6 +52,8 @@ ERASED = {
     "refunds.reason": "erased_values",
     "refunds.settlement": "erased_values",
     "sessions.name": "erase_person",
+    "transfers.how": "erased_values",
+    "transfers.reference": "erased_values",
 }
 """Columns with personal values, and the function in sql/ that erases them."""
 
@@ -66,6 +71,7 @@ NOT_PERSONAL = {
     "balance_readings": "cursor",
     "balance_transactions": "id type source payment_ref currency payout_ref",
     "booking_items": "currency",
+    "booking_notes": "written_by",
     "bookings": "code channel state currency review_reasons reason",
     "currencies": "code",
     "daily_sales": "currency",
@@ -130,6 +136,7 @@ NOT_PERSONAL = {
     "sessions": "carrier authenticated_by",
     "state_log": "noun old_state new_state actor",
     "tickets": "secret state",
+    "transfers": "currency decision decided_by recorded_by",
     "venues": "name city time_zone",
 }
 """By table."""

@@ -22,9 +22,8 @@ def find_payment(conn: Conn, payment_id: UUID | None) -> dict[str, Any] | None:
 
 def cancel(conn: Conn, progress: payments.PaymentProgress) -> None:
     """Give a payment up, unless it was marked as paid before."""
-    account = progress.gateway_account_id
-    values = {"payment_id": progress.payment_id, "gateway_account_id": account}
-    conn.execute(sql.cancel, values)
+    values = {"event_id": progress.event_id, "payment_id": progress.payment_id}
+    conn.execute(sql.give_up_offline, values)
 
 
 def is_refunded(conn: Conn, progress: refunds.RefundProgress) -> bool:
@@ -38,8 +37,8 @@ def record_payment(
     """Mark a booking as paid; the saga confirms it. The same receipt again changes nothing.
 
     receipt: {reference, amount, currency}. Returns {payment_id, late}; late: the booking had ended,
-    and the money is refunded. Errors: NotFound; Conflict not_offline, already_paid, payment_ending,
-    wrong_money; InvalidRequest (another payment has the reference).
+    and the money is refunded. Errors: NotFound; Conflict not_offline, already_paid, partly_paid,
+    payment_ending, wrong_money; InvalidRequest (another payment has the reference).
     """
     values = receipt | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
     row = one(conn.execute(sql.record_offline_payment, values))
@@ -60,8 +59,77 @@ def record_payment(
 REFUSALS = {
     "not_offline": "The buyer has not chosen to pay this booking offline.",
     "already_paid": "It is marked as paid under another reference: refund this money yourself.",
+    "partly_paid": "A part of it has come already: record the rest as a transfer.",
     "payment_ending": "Its time is over, and it is just being ended: try again in a minute.",
 }
+
+
+def record_transfer(
+    conn: Conn, scope: int | None, event_id: int, booking_id: UUID, transfer: dict[str, Any]
+) -> dict[str, Any]:
+    """Record money of any amount that came for a booking; the same transfer again changes nothing.
+
+    transfer: {reference, amount, currency}. Returns the transfer, see list_transfers. Errors:
+    NotFound; Conflict with a reason of TRANSFER_REFUSALS; InvalidRequest (another transfer has the
+    reference).
+    """
+    values = transfer | {"event_id": event_id, "scope": scope, "booking_id": booking_id}
+    row = one(conn.execute(sql.record_transfer, values))
+    outcome = row["outcome"]
+    if outcome == "no_booking":
+        raise NotFound
+    if outcome == "reference_used":
+        message = "Another transfer has this reference: give the bank's own, which is unique."
+        raise InvalidRequest(message, path="reference", reason="reference_used")
+    if outcome != "done":
+        raise Conflict(TRANSFER_REFUSALS[outcome], outcome)
+    return _get_transfer(conn, event_id, row["transfer_id"])
+
+
+TRANSFER_REFUSALS = {
+    "not_offline": REFUSALS["not_offline"],
+    "payment_ending": REFUSALS["payment_ending"],
+    "wrong_currency": "The booking costs another currency: nothing was recorded.",
+}
+
+
+def decide_surplus(
+    conn: Conn, scope: int | None, event_id: int, transfer_id: UUID, decided: dict[str, str]
+) -> dict[str, Any]:
+    """Write down what became of a transfer's surplus: {decision: refunded or kept, how}. Returns
+    the transfer, see list_transfers.
+
+    Errors: NotFound; Conflict with a reason of SURPLUS_REFUSALS, or suspended.
+    """
+    organisations.refuse_suspended(conn, scope)
+    values: dict[str, Any] = {"event_id": event_id, "scope": scope, "transfer_id": transfer_id}
+    outcome = one(conn.execute(sql.decide_surplus, values | decided))["outcome"]
+    if outcome == "no_transfer":
+        raise NotFound
+    if outcome != "done":
+        raise Conflict(SURPLUS_REFUSALS[outcome], outcome)
+    return _get_transfer(conn, event_id, transfer_id)
+
+
+SURPLUS_REFUSALS = {
+    "no_surplus": "The booking took all of this transfer: refund the booking instead.",
+    "decided": "It was decided otherwise before.",
+}
+
+
+def _get_transfer(conn: Conn, event_id: int, transfer_id: UUID) -> dict[str, Any]:
+    values = {"event_id": event_id, "transfer_id": transfer_id}
+    return one(conn.execute(sql.get_transfer, values))
+
+
+def list_transfers(
+    conn: Conn, scope: int | None, event_id: int, wanted: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Transfers of an event, the latest first. wanted: {undecided: only those with a surplus that
+    is not decided, starting_after or None, limit}. Errors: NotFound.
+    """
+    events.check_owner(conn, scope, event_id)
+    return many(conn.execute(sql.list_transfers, wanted | {"event_id": event_id}))
 
 
 def record_refund(

@@ -36,6 +36,7 @@ class Facts:
     """
 
     card_fingerprint: str | None = None
+    card_last4: int | None = None
     card_country: str | None = None
     card_checks: dict[str, str | None] | None = None
     risk_level: str | None = None

@@ -17,6 +17,7 @@ from ops.bench import (
     queue_sales,
     saga,
     sale,
+    search,
     web_http,
 )
 from ops.bench.measure import Options, Row
@@ -30,6 +31,7 @@ ALONE = {
     **queue_fairness.ROWS,
     **queue_sales.ROWS,
     **archive.ROWS,
+    **search.ROWS,
     **idle.ROWS,
 }
 BEFORE_CROWDS = {

@@ -25,9 +25,11 @@ EVENT = "/v1/events/{event_id}"
 BOOKING = EVENT + "/bookings/{booking_id}"
 ENTRY = EVENT + "/queue/{entry_id}"
 REFUND = BOOKING + "/refunds/{refund_id}"
+TRANSFER = EVENT + "/transfers/{transfer_id}"
 VENUE_PLANS = "/v1/venues/{venue_id}/plans"
 VERSIONS = "/v1/plans/{plan_id}/versions"
 LETTER = "/v1/dead-letters/{letter_id}"
+FOUND = "/v1/organisations/{organisation_id}/bookings"
 RISK = "/v1/organisations/{organisation_id}/risk"
 SUSPENSION = "/v1/organisations/{organisation_id}/suspension"
 PROVIDER = "/v1/organisations/{organisation_id}/identity-provider"
@@ -438,6 +440,19 @@ def mark_paid(world: World) -> Asked:
     return about(scene, world, body=scene.more["receipt"], known=("amount", "currency"))
 
 
+@asks(f"POST {BOOKING}/transfers")
+def record_transfer(world: World) -> Asked:
+    scene = world.awaiting_money()
+    body = scene.more["receipt"] | {"amount": world.dice.choice([1, 100, PRICE, 10 * PRICE])}
+    return about(scene, world, body=body, known=("currency",))
+
+
+@asks(f"PUT {TRANSFER}/surplus")
+def decide_surplus(world: World) -> Asked:
+    body = {"decision": world.dice.choice(["refunded", "kept"]), "how": "as agreed"}
+    return about(world.overpaid(), world, body=body)
+
+
 @asks(f"POST {REFUND}/paid")
 def mark_refunded(world: World) -> Asked:
     return about(world.refunded(world.paid_offline()), world, body={"how": "in cash"})
@@ -472,6 +487,33 @@ def dismiss_warning(world: World) -> Asked:
 @asks(f"PUT {BOOKING}/address")
 def correct_address(world: World) -> Asked:
     return about(world.refused_mail(), world, body={"email": "carol@usher.example"})
+
+
+@asks(f"PUT {BOOKING}/deadline")
+def extend_deadline(world: World) -> Asked:
+    deadline = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    return about(world.awaiting_money(), world, body={"deadline": deadline})
+
+
+@asks(
+    f"GET {BOOKING}/details", f"GET {BOOKING}/timeline", f"GET {BOOKING}/notes",
+    f"POST {BOOKING}/notes", f"PUT {BOOKING}/tags", f"PUT {BOOKING}/name",
+)  # fmt: skip
+def keep_record(world: World) -> Asked:
+    return about(world.confirmed(), world)
+
+
+@asks(f"GET {FOUND}")
+def find_bookings(world: World) -> Asked:
+    wanted = [{}, {"name": "eve"}, {"state": "confirmed"}, {"seat": "1 1", "event_id": world.house}]
+    query: Any = world.dice.choice([*wanted, None])
+    return Asked({"organisation_id": world.organisation}, query=query)
+
+
+@asks(f"POST {EVENT}/copies")
+def copy_event(world: World) -> Asked:
+    starts = (datetime.now(UTC) + timedelta(days=90)).isoformat()
+    return on_event(world, world.house, body={"starts_at": starts})
 
 
 @asks(f"POST {BOOKING}/emails")

@@ -431,6 +431,15 @@ class World:
         self.confirm(scene)
         return self._with_tickets(scene)
 
+    def overpaid(self) -> Scene:
+        """With a transfer of more than it costs."""
+        scene = self.awaiting_money()
+        receipt = scene.more["receipt"]
+        with self.conn.transaction():
+            transfer = receipt | {"amount": receipt["amount"] + 1}
+            got = offline.record_transfer(self.conn, None, scene.event, scene.booking, transfer)
+        return Scene(scene.ids | {"transfer_id": got["id"]}, scene.buyer, scene.more)
+
     def refunded(self, scene: Scene, **asked: Any) -> Scene:
         """With a refund that is pending."""
         wish = {"tickets": None, "amount": None, "with_fees": True, "resell": True, "reason": "ill"}

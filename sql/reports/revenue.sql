@@ -1,7 +1,8 @@
 -- Money by currency, in minor units. gross: the price of confirmed bookings when they were sold, including
 -- those cancelled since; fees: the part of it that is fees of tickets and of bookings. captured: by the
 -- gateway, or received offline. refunds: paid back, or on the way. disputes: lost ones. total: the rest, which
--- is what the organisation has: net, and the tax that it contains.
+-- is what the organisation has: net, and the tax that it contains. unassigned: beside the total, money that came by
+-- transfer and is no booking's price: parts of what is not paid in full yet, and surplus that is kept or undecided.
 with sold as (
     select b.currency, count(*) as bookings, sum(b.quantity) as seats, sum(b.total) as gross,
         sum(b.fee + i.fee) as fees,
@@ -23,6 +24,11 @@ with sold as (
             select sum(d.amount) from disputes d
             where d.payment_id = p.id and d.state = 'lost'), 0)) as disputes
     from payments p where event_id = :event_id group by 1
+), beside as (
+    select t.currency, sum(case when t.decision = 'refunded' then 0 else t.surplus end
+        + case when p.captured = 0 then t.amount - t.surplus else 0 end) as unassigned
+    from transfers t join payments p on p.id = t.payment_id
+    where t.event_id = :event_id group by 1
 )
 select currency::text as currency,
     coalesce(bookings, 0)::bigint as bookings,
@@ -34,6 +40,7 @@ select currency::text as currency,
     coalesce(disputes, 0)::bigint as disputes,
     (coalesce(captured, 0) - coalesce(back, 0))::bigint as total,
     coalesce(tax, 0)::bigint as tax,
-    (coalesce(captured, 0) - coalesce(back, 0) - coalesce(tax, 0))::bigint as net
-from sold full join taken using (currency)
+    (coalesce(captured, 0) - coalesce(back, 0) - coalesce(tax, 0))::bigint as net,
+    coalesce(unassigned, 0)::bigint as unassigned
+from sold full join taken using (currency) left join beside using (currency)
 order by currency;

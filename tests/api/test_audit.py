@@ -202,6 +202,24 @@ class Staged:
         body = {"reference": "desk 1", "amount": booking["total"], "currency": "EUR"}
         return f"{event.path}/bookings/{booking['id']}/payment/paid", body
 
+    def recordTransfer(self) -> tuple[str, Any]:
+        event, booking = self.counter()
+        body = {"reference": "SEPA 1", "amount": booking["total"] + 1, "currency": "EUR"}
+        return f"{event.path}/bookings/{booking['id']}/transfers", body
+
+    def decideSurplus(self) -> tuple[str, Any]:
+        path, body = self.recordTransfer()
+        body |= {"reference": "SEPA 2"}
+        transfer = self.sale.opera.post(path, body, key="surplus").json
+        return f"{path.partition('/bookings')[0]}/transfers/{transfer['id']}/surplus", None
+
+    def extendBookingDeadline(self) -> tuple[str, Any]:
+        event, booking = self.counter()
+        return f"{event.path}/bookings/{booking['id']}/deadline", {"deadline": in_hours(20)}
+
+    def duplicateEvent(self) -> tuple[str, Any]:
+        return f"{self.sale.path}/copies", {"starts_at": in_hours(400)}
+
     def markRefundPaid(self) -> tuple[str, Any]:
         event, booking = self.counter()
         path = f"{event.path}/bookings/{booking['id']}"

@@ -128,7 +128,10 @@ def buy(script: Script, anybody: Caller, sale: Sale, conn: Conn) -> Caller:
 
 
 def give_back(script: Script, opera: Caller, buyer: Caller) -> None:
-    script.call(opera, "correctBookingAddress")
+    for name in ("correctBookingAddress", "correctBookingName", "setBookingTags"):
+        script.call(opera, name)
+    for name in ("writeBookingNote", "getBookingDetails", "getBookingTimeline", "findBookings"):
+        script.call(opera, name)
     refund = script.call(opera, "requestRefund").json
     assert (refund["booking_state"], len(refund["returned"])) == ("cancelled", 2)
     script.call(opera, "listRefunds")
@@ -138,7 +141,10 @@ def give_back(script: Script, opera: Caller, buyer: Caller) -> None:
 def sell_at_counter(script: Script, opera: Caller) -> None:
     booking = script.call(opera, "bookAtCounter").json
     script.call(opera, "listOfflinePayments")
+    script.call(opera, "extendBookingDeadline", booking_id=booking["id"])
     script.call(opera, "markBookingPaid", booking_id=booking["id"])
+    transfer = script.call(opera, "recordTransfer", booking_id=booking["id"]).json
+    script.call(opera, "decideSurplus", transfer_id=transfer["id"])
 
 
 def control(script: Script, opera: Caller, operator: Caller) -> None:
@@ -149,6 +155,7 @@ def control(script: Script, opera: Caller, operator: Caller) -> None:
     script.call(opera, "setReviewRule", name="buyer_seats")
     for report in ("occupancy", "revenue", "sales", "waits"):
         script.call(opera, "getReport", name=report)
+    script.call(opera, "duplicateEvent")
     script.call(opera, "previewPlan")
     script.call(opera, "addPlanVersion")
     script.call(operator, "retryDeadLetters")

@@ -115,6 +115,12 @@ CORRUPTIONS = {
             received_at, recorded_by)
         select id, gateway_account_id, '1', amount, currency, now(), 'desk' from payments
         where booking_id = %(action)s""",
+    "transfers_do_not_add_up": """
+        update payments set method = 'offline' where booking_id = %(action)s;
+        insert into transfers (event_id, booking_id, payment_id, gateway_account_id, reference,
+            amount, currency, recorded_by)
+        select event_id, booking_id, id, gateway_account_id, 'x', amount, currency, 'organiser:1'
+        from payments where booking_id = %(action)s""",
     "owed_and_nobody_told": """
         insert into refunds (payment_id, event_id, booking_id, amount, currency, reason, state)
         select id, event_id, booking_id, amount, currency, 'asked', 'failed' from payments

@@ -34,6 +34,13 @@ RUN = """
     select gateway_account_id, 'asked', 'tests', now() - interval '1 hour', now()
     from events where id = %s returning id"""
 
+TRANSFER = """
+    insert into transfers (event_id, booking_id, payment_id, gateway_account_id, reference, amount,
+        currency, surplus, decision, how, decided_at, decided_by, recorded_by)
+    select event_id, booking_id, id, gateway_account_id, 'tests', 1, currency, 1, 'refunded',
+        'tests', now(), 'tests', 'tests'
+    from payments where booking_id = %s returning id"""
+
 PROVIDER = {
     "issuer": "https://login.opera.example",
     "client_id": "usher",
@@ -129,6 +136,7 @@ def every_object(
         "entry_id": joined["id"],
         "ticket_id": second["id"],
         "refund_id": refund,
+        "transfer_id": one(conn.execute(TRANSFER, [booking]))["id"],
         "letter_id": one(conn.execute(LETTER, [tosca.id]))["id"],
         "session_id": one(conn.execute(SESSION, [alice.id]))["id"],
         "passkey_id": one(conn.execute(PASSKEY, [alice.id]))["id"],

@@ -88,6 +88,16 @@ MARKS = """
         received_at, recorded_by)
     select id, gateway_account_id, %(mark)s, amount, currency, now(), 'organiser:1' from payments
     where booking_id = %(booking)s;
+    insert into transfers (event_id, booking_id, payment_id, gateway_account_id, reference, amount,
+        currency, surplus, decision, how, decided_at, decided_by, recorded_by)
+    select event_id, booking_id, id, gateway_account_id, %(mark)s, 1, currency, 1, 'kept', %(mark)s,
+        now(), 'organiser:1', 'organiser:1' from payments where booking_id = %(booking)s;
+    insert into booking_notes (event_id, booking_id, note, written_by)
+    select event_id, id, %(mark)s, 'organiser:1' from bookings where id = %(booking)s;
+    insert into booking_tags (event_id, booking_id, tags)
+    select event_id, id, array[%(mark)s::text] from bookings where id = %(booking)s;
+    insert into booking_names (event_id, booking_id, name)
+    select event_id, id, %(mark)s from bookings where id = %(booking)s;
     insert into offline_refunds (refund_id, how, recorded_by)
     select id, %(mark)s, 'organiser:1' from refunds where booking_id = %(booking)s;
     insert into notification_inbox (id, type, payment_id, payload)

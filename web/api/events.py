@@ -17,9 +17,11 @@ from web.support.dumping import compile_dump, to_json
 from web.support.enumerations import EVENT_STATE, METHOD
 from web.support.fields import (
     Answer,
+    Line,
     Name,
     OneOf,
     Paragraphs,
+    QueryInteger,
     Rate,
     Schema,
     StrictBoolean,
@@ -190,6 +192,19 @@ class NewEvent(EventFields):
     )
 
 
+class EventCopy(Schema):
+    """What is different in a copy."""
+
+    name = Name(metadata={"description": "the event's, if not given"})
+    starts_at = Timestamp(required=True)
+    on_sale_at = Timestamp(
+        metadata={"description": "as long before it as the event's, if not given"}
+    )
+    off_sale_at = Timestamp(
+        metadata={"description": "as long before it as the event's, if not given"}
+    )
+
+
 class EventVenue(Answer):
     """Where an event is."""
 
@@ -229,6 +244,16 @@ class EventPage(Page):
 
     state = OneOf(
         EVENT_STATE, load_default=None, metadata={"description": "only events in this state"}
+    )
+    venue_id = QueryInteger(
+        least=1, load_default=None, metadata={"description": "only events of this venue"}
+    )
+    name = Line(load_default=None, metadata={"description": "only those with this in their names"})
+    starts_from = Timestamp(
+        load_default=None, metadata={"description": "only events that start then or later"}
+    )
+    starts_before = Timestamp(
+        load_default=None, metadata={"description": "only events that start before then"}
     )
 
 
@@ -390,6 +415,16 @@ def change_event(given: dict[str, Any], event_id: int) -> dict[str, Any]:
         _check_payee(conn, given, event_id)
         events.change_event(conn, caller().scope, event_id, given, prices)
         return _get(conn, event_id)
+
+
+@blp.route("/<id:event_id>/copies", methods=["POST"])
+@needs("events.write")
+@blp.arguments(EventCopy, example={"starts_at": "2040-05-02T20:00:00+02:00"})
+@blp.idempotent(Event, key_required=False)
+def duplicate_event(conn: Conn, given: dict[str, Any], event_id: int) -> dict[str, Any]:
+    """Add a draft that is like an event in all its fields and prices, but for its times. A lobby
+    and what is set for the queue are not copied."""
+    return _get(conn, events.duplicate_event(conn, caller().scope, event_id, given))
 
 
 @blp.route("/<id:event_id>", methods=["DELETE"])

@@ -18,8 +18,18 @@ from web.api.refunds import Refund, Settlement
 from web.api.wishes import SeatsWish
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
-from web.support.enumerations import BOOKING_STATE, PAYMENT_STATE
-from web.support.fields import Answer, Email, Line, Name, OneOf, Schema, StrictInteger, Text
+from web.support.enumerations import BOOKING_STATE, PAYMENT_STATE, SURPLUS_DECISION
+from web.support.fields import (
+    Answer,
+    Email,
+    Line,
+    Name,
+    OneOf,
+    QueryBoolean,
+    Schema,
+    StrictInteger,
+    Text,
+)
 from web.support.pages import PageByUUID
 
 blp = Blueprint(
@@ -86,6 +96,55 @@ class OfflinePayment(Answer):
     )
 
 
+class Transfer(Answer):
+    """Money that came offline for a booking, in minor units."""
+
+    id = fields.UUID(metadata={"description": "the transfer's id"})
+    booking_id = fields.UUID()
+    booking_code = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
+    payment_id = fields.UUID()
+    reference = fields.String(metadata={"description": "the bank's or the box office's"})
+    amount = StrictInteger(metadata={"description": "that came"})
+    currency = fields.String()
+    missing = StrictInteger(metadata={"description": "of the booking, now; 0: nothing"})
+    surplus = StrictInteger(metadata={"description": "the part that the booking did not take"})
+    decision = OneOf(
+        SURPLUS_DECISION,
+        allow_none=True,
+        metadata={"description": "null: there is no surplus, or it waits for your decision"},
+    )
+    how = fields.String(
+        allow_none=True,
+        metadata={"description": "how it went back, or why you keep it; null: as above"},
+    )
+    decided_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "null: it was not decided"}
+    )
+    decided_by = fields.String(
+        allow_none=True, metadata={"description": "role and id, as in organiser:3; null: as above"}
+    )
+    received_at = fields.AwareDateTime(metadata={"description": "when it was recorded"})
+    recorded_by = fields.String(metadata={"description": "role and id, as in organiser:3"})
+
+
+class TransferPage(PageByUUID):
+    undecided = QueryBoolean(
+        load_default=False, metadata={"description": "only those whose surplus is not decided"}
+    )
+
+
+class Surplus(Schema):
+    """What became of a surplus."""
+
+    decision = OneOf(SURPLUS_DECISION, required=True)
+    how = Line(
+        most=500,
+        required=True,
+        metadata={"description": "how it was paid back, or why it is kept; in the mail"},
+    )
+
+
 class CounterBooking(SeatsWish):
     """Seats for a buyer who stands at the counter, whether the buyer has an account or not."""
 
@@ -145,6 +204,43 @@ def mark_booking_paid(
 ) -> dict[str, Any]:
     """Mark a booking as paid; it is confirmed shortly after."""
     return offline.record_payment(conn, caller().scope, event_id, booking_id, given)
+
+
+@blp.route(f"{BOOKING}/transfers", methods=["POST"])
+@needs("counter.sell")
+@blp.arguments(
+    Receipt, example={"reference": "2040-04-02 SEPA 7731", "amount": 5000, "currency": "EUR"}
+)
+@blp.idempotent(Transfer)
+@blp.conflicts(*offline.TRANSFER_REFUSALS)
+def record_transfer(
+    conn: Conn, given: dict[str, Any], event_id: int, booking_id: UUID
+) -> dict[str, Any]:
+    """Record money that came for a booking, whatever the amount. When all of it has come the
+    booking is confirmed shortly after; before, the buyer is asked for the rest. What is more, or
+    comes too late, is the transfer's surplus: the buyer is told, and you decide."""
+    return offline.record_transfer(conn, caller().scope, event_id, booking_id, given)
+
+
+@blp.route("/transfers")
+@needs("counter.read")
+@blp.paginated(Transfer, TransferPage, reads="transfers read")
+def list_transfers(conn: Conn, page: dict[str, Any], event_id: int) -> list[dict[str, Any]]:
+    """Money that came offline, latest first; with undecided=true only where you have to decide what
+    becomes of a surplus."""
+    return offline.list_transfers(conn, caller().scope, event_id, page)
+
+
+@blp.route("/transfers/<uuid:transfer_id>/surplus", methods=["PUT"])
+@needs("refunds.write")
+@blp.arguments(Surplus, example={"decision": "refunded", "how": "by bank transfer on 3 May"})
+@blp.response(200, Transfer)
+@blp.conflicts(*offline.SURPLUS_REFUSALS, "suspended")
+def decide_surplus(given: dict[str, str], event_id: int, transfer_id: UUID) -> dict[str, Any]:
+    """Say what became of a transfer's surplus: you paid it back, or keep it by agreement. The buyer
+    is told by mail. It cannot be changed later."""
+    with transaction(caller().name) as conn:
+        return offline.decide_surplus(conn, caller().scope, event_id, transfer_id, given)
 
 
 @blp.route(f"{BOOKING}/refunds/<uuid:refund_id>/paid", methods=["POST"])

@@ -93,8 +93,9 @@ def get_organisation(organisation_id: int) -> dict[str, Any]:
 @needs("events.read")
 @blp.paginated(EventSummary, EventPage)
 def list_own_events(conn: Conn, page: dict[str, Any], organisation_id: int) -> list[dict[str, Any]]:
-    """Your organisation's events, drafts, closed and cancelled ones among them."""
-    return events.list_own_events(conn, caller().scope, organisation_id, **page)
+    """Your organisation's events, drafts, closed and cancelled ones among them: all, or those that
+    are what the query says."""
+    return events.list_own_events(conn, caller().scope, organisation_id, page)
 
 
 @blp.route("", methods=["PATCH"])

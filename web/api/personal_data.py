@@ -79,7 +79,9 @@ class Export(Answer):
         "by their ids, each with its items, tickets, payments, refunds, mails and place in the "
         "queue"
     )
-    other_addresses = rows("to which organisers sent mails of these bookings")
+    other_addresses = rows(
+        "to which organisers sent mails of these bookings, and names that they corrected"
+    )
     receipts = rows("documents about the bookings")
     other_mails = rows("mails about no booking")
     acts = rows("what organisers and operators did about you")

@@ -108,9 +108,11 @@ class Blueprint(SmorestBlueprint):
     ) -> Callable[[View], View]:
         """Wrap a view that takes a connection and the requested page, and returns rows. reads: see
         pages.paginated."""
+        personal = {name for name, field in page().fields.items() if field.metadata.get("personal")}
 
         def decorate(view: View) -> View:
-            answered = self.response(200, row(many=True))(pages.paginated(view, reads))
+            read = pages.paginated(view, reads, personal)
+            answered = self.response(200, row(many=True))(read)
             documented: View = self.arguments(page, location="query")(answered)
             return documented
 

@@ -93,6 +93,7 @@ PATHS = {
     "entry_id": "the id of your entry in the queue",
     "ticket_id": "the ticket's id",
     "refund_id": "the refund's id",
+    "transfer_id": "the transfer's id",
     "account_id": "the account's id, the buyer_id elsewhere",
     "venue_id": "the venue's id",
     "plan_id": "the plan's id",

@@ -193,6 +193,10 @@ REFUND_CAUSE = Enumeration(
         "dashboard": "made at the gateway",
     },
 )
+SURPLUS_DECISION = Enumeration(
+    "SurplusDecision",
+    {"refunded": "it was paid back", "kept": "the organisation keeps it, by agreement"},
+)
 TICKET_STATE = Enumeration(
     "TicketState",
     {
@@ -216,6 +220,19 @@ FEED_TYPE = Enumeration("FeedType", TYPES)
 SEAT_AFTER_RETURN = Enumeration(
     "SeatAfterReturn",
     {"free": "it is sold again", "blocked": "the organisation keeps it from being sold"},
+)
+HAPPENING = Enumeration(
+    "HappeningKind",
+    {
+        "queue": "the buyer joined the queue, or it was the buyer's turn",
+        "booking": "another state of the booking",
+        "payment": "another state of an attempt to pay",
+        "refund": "another state of a refund",
+        "ticket": "a ticket was issued, or became void",
+        "mail": "a mail was written, or what became of it",
+        "receipt": "a document was issued",
+        "act": "what your people, an operator or a task did",
+    },
 )
 LOBBY_STATE = Enumeration(
     "LobbyState",
@@ -361,6 +378,10 @@ MAIL_TEMPLATE = Enumeration(
         "merge": "a code that lets another account take this one over",
         "held": "a reminder to pay",
         "pay_offline": "how to pay offline",
+        "partly_paid": "a part of the money came, and the rest is asked for",
+        "overpaid": "more money came than the booking takes",
+        "surplus_refunded": "what was too much went back",
+        "surplus_kept": "what was too much is kept",
         "in_review": "the payment is in review",
         "being_checked": "the payment is in doubt",
         "confirmed": "the tickets",

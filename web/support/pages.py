@@ -1,6 +1,6 @@
 """Lists in pages: the query names the page, and a Link header in the answer names the next one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
@@ -32,11 +32,14 @@ class PageByUUID(Page):
     )
 
 
-def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..., Any]:
+def paginated(
+    view: Callable[..., Any], reads: str | None = None, personal: Collection[str] = ()
+) -> Callable[..., Any]:
     """Call view(conn, page, …) for one row more than the page has, to know whether another follows.
 
     The link repeats the other parameters of the query. reads: the personal data that are read, for
-    the audit log: "offline payments read".
+    the audit log: "offline payments read". personal: parameters of which
+    the log has the names alone.
     """
 
     @wraps(view)
@@ -45,7 +48,7 @@ def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..
         with transaction(acting()) if reads else autocommit() as conn:
             rows = view(conn, page | {"limit": limit + 1}, **path)
             if reads:
-                _note_reading(conn, reads, path, rows[:limit])
+                _note_reading(conn, reads, path, rows[:limit], personal)
         if len(rows) <= limit:
             return rows, 200, {}
         last = {"starting_after": rows[limit - 1]["id"], "limit": limit}
@@ -55,8 +58,12 @@ def paginated(view: Callable[..., Any], reads: str | None = None) -> Callable[..
     return read_page
 
 
-def _note_reading(conn: Conn, reads: str, path: dict[str, Any], rows: list[Any]) -> None:
+def _note_reading(
+    conn: Conn, reads: str, path: dict[str, Any], rows: list[Any], personal: Collection[str]
+) -> None:
     """Write to the audit log what was read, and of whom if it is of one organisation."""
     owner = path.get("organisation_id") or caller().scope
-    act = {"rows": len(rows), "query": request.args.to_dict()}
+    query = {name: "…" if name in personal else value for name, value in request.args.items()}
+    act = {"rows": len(rows), "query": query}
+    act |= {name: str(value) for name, value in path.items() if name == "booking_id"}
     audit(conn, reads, path.get("event_id"), act, organisation_id=owner)

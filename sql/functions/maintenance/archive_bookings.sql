@@ -19,6 +19,9 @@ begin
     select p_month, id, gateway_account_id, gateway_ref, event_id, booking_id
     from payments where event_id = p_event and booking_id = any (ids);
     delete from booking_addresses where event_id = p_event and booking_id = any (ids);
+    delete from booking_names where event_id = p_event and booking_id = any (ids);
+    delete from booking_terms where booking_id = any (ids);
+    delete from bookings_to_index where booking_id = any (ids);
     for part in select * from archive_parts() order by n loop
         execute format('delete from %I x using bookings b
             where b.event_id = $1 and b.id = any ($2) and %s', part.of_table,

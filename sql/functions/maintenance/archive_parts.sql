@@ -19,9 +19,12 @@ returns setof record language sql immutable as $$
         (9, 'refunds', 'refunds', true, 'x.booking_id = b.id'),
         (10, 'offline_payments', 'offline_payments', false, 'x.payment_id in (
             select p.id from payments p where p.event_id = b.event_id and p.booking_id = b.id)'),
-        (11, 'payments', 'payments', true, 'x.booking_id = b.id'),
-        (12, 'seats', 'seats', true, 'x.booking_id = b.id and x.seat = any (array(
+        (11, 'transfers', 'transfers', true, 'x.booking_id = b.id'),
+        (12, 'payments', 'payments', true, 'x.booking_id = b.id'),
+        (13, 'seats', 'seats', true, 'x.booking_id = b.id and x.seat = any (array(
             select i.seat from booking_items i where i.event_id = b.event_id and i.booking_id = b.id))'),
-        (13, 'entries', 'entries', true, 'x.id = b.entry_id'),
-        (14, 'items', 'booking_items', true, 'x.booking_id = b.id')
+        (14, 'entries', 'entries', true, 'x.id = b.entry_id'),
+        (15, 'items', 'booking_items', true, 'x.booking_id = b.id'),
+        (16, 'notes', 'booking_notes', true, 'x.booking_id = b.id'),
+        (17, 'tags', 'booking_tags', true, 'x.booking_id = b.id')
 $$;

@@ -17,6 +17,11 @@ begin
     where buyer_id = p_account and booking_id is null;
     delete from booking_addresses a using bookings b
     where b.buyer_id = p_account and a.event_id = b.event_id and a.booking_id = b.id;
+    delete from booking_names n using bookings b
+    where b.buyer_id = p_account and n.event_id = b.event_id and n.booking_id = b.id;
+    delete from booking_terms t using bookings b where b.buyer_id = p_account and t.booking_id = b.id;
+    insert into bookings_to_index (event_id, booking_id)
+    select event_id, id from bookings where buyer_id = p_account order by id on conflict do nothing;
     update dead_letters l set errors = '[]', reason = 'erased', resolution = 'erased'
     where l.resolved_at is not null and (l.buyer_id = p_account or l.booking_id in (
         select id from bookings where buyer_id = p_account));
@@ -73,9 +78,13 @@ language sql immutable as $$
             'settlement', case when p_row ->> 'settlement' is not null then 'erased' end)
         when 'offline_payments' then jsonb_build_object('reference',
             case when p_row ->> 'reference' is not null then 'erased ' || (p_row ->> 'payment_id') end)
+        when 'transfers' then jsonb_build_object('reference', 'erased ' || (p_row ->> 'id'),
+            'how', case when p_row ->> 'how' is not null then 'erased' end)
         when 'offline_refunds' then '{"how": "erased"}'
         when 'payments' then '{"params": {}, "next_action": null, "client_secret": null,
             "failure_message": null, "address_hash": null, "card_fingerprint": null, "card_country": null,
-            "card_checks": null, "risk_message": null}'
+            "card_last4": null, "card_checks": null, "risk_message": null}'
+        when 'booking_notes' then '{"note": "erased"}'
+        when 'booking_tags' then '{"tags": []}'
     end
 $$;

@@ -16,7 +16,10 @@ language sql stable set enable_seqscan = off as $$
         case when exists (select from bookings b
             join refunds r on r.event_id = b.event_id and r.booking_id = b.id
             where b.buyer_id = p_account and (r.state = 'pending' or r.state = 'failed'
-                and r.retried_by is null and r.settled_at is null)) then 'money_owed' end,
+                and r.retried_by is null and r.settled_at is null))
+            or exists (select from bookings b
+            join transfers t on t.event_id = b.event_id and t.booking_id = b.id
+            where b.buyer_id = p_account and t.surplus > 0 and t.decision is null) then 'money_owed' end,
         case when exists (select from bookings b
             where b.buyer_id = p_account and b.payment_id is not null
                 and has_open_dispute(b.event_id, b.payment_id)) then 'dispute_open' end,

@@ -80,8 +80,12 @@ language sql stable set jit = off set enable_seqscan = off as $$
     )
     select jsonb_build_object(
         'bookings', (select coalesce(jsonb_agg(document order by id), '[]') from documents),
-        'other_addresses', (select coalesce(jsonb_agg(to_jsonb(c)), '[]') from page k
-            join booking_addresses c on c.event_id = k.event_id and c.booking_id = k.id),
+        'other_addresses', (select coalesce(jsonb_agg(o.other), '[]') from (
+            select to_jsonb(c) as other from page k
+            join booking_addresses c on c.event_id = k.event_id and c.booking_id = k.id
+            union all
+            select to_jsonb(n) from page k
+            join booking_names n on n.event_id = k.event_id and n.booking_id = k.id) o),
         'receipts', (select coalesce(jsonb_agg(to_jsonb(r) order by r.organisation_id, r.number), '[]') from page k
             join receipts r on r.event_id = k.event_id and r.booking_id = k.id),
         'last', (select max(id::text) from page having count(*) = p_limit))

@@ -23,6 +23,8 @@ begin
             select from entries o where o.event_id = e.event_id and o.buyer_id = p_into
                 and o.idempotency_key = e.idempotency_key) then 'merged ' || e.id else e.idempotency_key end
     from events v where e.event_id = v.id and e.buyer_id = p_from;
+    insert into bookings_to_index (event_id, booking_id)
+    select event_id, id from bookings where buyer_id = p_from order by id on conflict do nothing;
     update bookings set buyer_id = p_into where buyer_id = p_from;
     for event in
         select v.id from events v join buyer_seats s on s.event_id = v.id and s.buyer_id = p_from order by v.id

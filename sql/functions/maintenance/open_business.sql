@@ -8,6 +8,8 @@ create or replace function open_business(p_event bigint) returns text language s
         when exists (select from refunds where event_id = p_event and (state = 'pending'
             or state = 'failed' and retried_by is null and settled_at is null))
             then 'a refund is not paid'
+        when exists (select from transfers where event_id = p_event and surplus > 0 and decision is null)
+            then 'a transfer has a surplus'
         when exists (select from disputes where event_id = p_event
             and state not in ('won', 'lost', 'warning_closed')) then 'a payment is disputed'
         when exists (select from emails where event_id = p_event and booking_id is not null

@@ -1,5 +1,5 @@
 /* Deletes holds that ended longer than p_retention ago without an attempt to pay, with all that belongs to
-   them: items, entry, mails, corrected address, their part of the state log. How many there were is kept
+   them: items, entry, mails, corrected address and name, notes, their part of the state log. How many there were is kept
    in purged_holds. Left out are those that something still has to do with, and those of events that are
    being archived, which take them along. At most p_limit; returns the bookings.
    Nothing waits for it, and it waits for nothing: what others have locked is left to the next batch. */
@@ -68,6 +68,11 @@ begin
     delete from emails where event_id = p_event and booking_id = any (free)
         and refund_id is null and postponement is null;
     delete from booking_addresses where event_id = p_event and booking_id = any (free);
+    delete from booking_names where event_id = p_event and booking_id = any (free);
+    delete from booking_notes where event_id = p_event and booking_id = any (free);
+    delete from booking_tags where event_id = p_event and booking_id = any (free);
+    delete from booking_terms where booking_id = any (free);
+    delete from bookings_to_index where booking_id = any (free);
     delete from booking_items where event_id = p_event and booking_id = any (free);
     delete from entries where event_id = p_event and id = any (came) and booking_id = any (free);
     delete from bookings where event_id = p_event and id = any (free);

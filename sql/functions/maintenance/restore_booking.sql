@@ -25,6 +25,7 @@ begin
     end loop;
     perform set_config('usher.acting', coalesce(before, ''), true);
     perform recount_buyer(p_event, kept.buyer_id);
+    perform mark_for_index(p_event, array[p_booking]);
     update events set archived_at = null where id = p_event;
     perform audit('booking restored', p_event, jsonb_build_object('booking_id', p_booking));
     return true;

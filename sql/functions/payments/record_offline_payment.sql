@@ -2,7 +2,7 @@
    organiser's word is the gateway's: the saga reads it as it reads any other gateway.
 
    p_scope: the caller's organisation; null: all organisations. outcome: 'done', or why not: 'no_booking',
-   'not_offline', 'already_paid', 'wrong_money' (amount and currency: what has to be paid),
+   'not_offline', 'already_paid', 'partly_paid' (transfers came for a part of it), 'wrong_money' (amount and currency: what has to be paid),
    'reference_used', 'payment_ending' (the saga is just giving the payment up). late: the booking had ended
    before, and the money is refunded. */
 create or replace function record_offline_payment(
@@ -31,6 +31,8 @@ begin
         when (p_amount, p_currency) <> (p.amount, p.currency) then 'wrong_money'
         when known.reference = p_reference then 'done'
         when known.reference is not null then 'already_paid'
+        when not late and exists (select from transfers t where t.payment_id = p.id and t.surplus < t.amount)
+            then 'partly_paid'
         when late and p.state not in ('voided', 'failed') then 'payment_ending'
     end;
     if outcome is null then
@@ -55,9 +57,14 @@ begin
         if not found then
             return 'payment_ending';
         end if;
+        insert into transfers (event_id, booking_id, payment_id, gateway_account_id, reference, amount,
+            currency, recorded_by)
+        values (p_paid.event_id, p_paid.booking_id, p_paid.id, p_paid.gateway_account_id, p_reference,
+            p_paid.amount, p_paid.currency, acting());
     exception when unique_violation then
         return 'reference_used';
     end;
+    perform mark_for_index(p_paid.event_id, array[p_paid.booking_id]);
     perform audit('offline payment received', p_paid.event_id, jsonb_build_object('booking_id',
         p_paid.booking_id, 'payment_id', p_paid.id, 'amount', p_paid.amount, 'currency', p_paid.currency,
         'late', p_late), p_paid.organisation_id, (select buyer_id from bookings

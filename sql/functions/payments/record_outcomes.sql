@@ -16,6 +16,7 @@ begin
         next_action = o.next_action, client_secret = o.client_secret,
         failure_code = o.failure_code, failure_message = o.failure_message,
         card_fingerprint = coalesce(o.card_fingerprint, p.card_fingerprint),
+        card_last4 = coalesce(o.card_last4, p.card_last4),
         card_country = coalesce(o.card_country, p.card_country),
         card_checks = coalesce(o.card_checks, p.card_checks),
         risk_level = coalesce(o.risk_level, p.risk_level),
@@ -29,8 +30,8 @@ begin
     from jsonb_to_recordset(p_outcomes) o (
         payment_id uuid, expected text, state text, authorised boolean, gateway_ref text, captured bigint,
         currency text, next_action jsonb, client_secret text, failure_code text, failure_message text,
-        card_fingerprint text, card_country text, card_checks jsonb, risk_level text, risk_score smallint,
-        risk_message text, gateway_review boolean, capture_before timestamptz)
+        card_fingerprint text, card_last4 smallint, card_country text, card_checks jsonb, risk_level text,
+        risk_score smallint, risk_message text, gateway_review boolean, capture_before timestamptz)
     where p.id = o.payment_id and p.state = o.expected
     returning p.id;
 end $$;

@@ -89,13 +89,28 @@ WHERE e.state = 'on_sale' AND NOT e.is_test AND e.off_sale_at > clock_timestamp(
 ORDER BY e.id LIMIT %(limit)s
 
 -- list_own_events --
--- Events of an organisation in one state, or in any, in the order in which they were added.
+-- Events of an organisation that are all that is wanted, in the order in which they were added.
 SELECT e.id, e.name, e.state, e.starts_at, e.on_sale_at, e.off_sale_at, e.time_zone, e.currency,
     jsonb_build_object('id', v.id, 'name', v.name, 'city', v.city, 'time_zone', v.time_zone) AS venue
 FROM events e JOIN venues v ON v.id = e.venue_id
 WHERE e.organisation_id = %(organisation_id)s AND (%(state)s::text IS NULL OR e.state = %(state)s)
+    AND (%(venue_id)s::bigint IS NULL OR e.venue_id = %(venue_id)s)
+    AND (%(name)s::text IS NULL OR strpos(lower(e.name), lower(%(name)s)) > 0)
+    AND (%(starts_from)s::timestamptz IS NULL OR e.starts_at >= %(starts_from)s)
+    AND (%(starts_before)s::timestamptz IS NULL OR e.starts_at < %(starts_before)s)
     AND e.id > %(starting_after)s
 ORDER BY e.id LIMIT %(limit)s
+
+-- copy_event --
+-- The fields of an event that is to be copied, and its prices.
+SELECT e.venue_id, e.plan_version_id, e.gateway_account_id, e.name, e.starts_at, e.on_sale_at, e.off_sale_at,
+    e.time_zone, e.currency, e.booking_fee, e.booking_fee_tax_rate, e.seats_per_buyer, e.hold_seconds, e.terms,
+    e.gated, e.claim_seconds, e.grace_seconds, e.pass_seconds, e.payment_methods, e.offline_instructions,
+    e.offline_seconds, e.accessible_release_seconds,
+    (SELECT jsonb_agg(jsonb_build_object('category', c.category, 'price', c.price, 'fee', c.fee,
+        'tax_rate', c.tax_rate::text)) FROM event_categories c WHERE c.event_id = e.id) AS prices
+FROM events e
+WHERE e.id = %(event_id)s AND (%(scope)s::bigint IS NULL OR e.organisation_id = %(scope)s)
 
 -- check_owner --
 -- One row if the event is within the scope.

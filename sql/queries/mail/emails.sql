@@ -8,7 +8,8 @@ SELECT * FROM admit_emails(%(ids)s)
 UPDATE emails e SET attempts = e.attempts + 1
 FROM buyers b JOIN accounts a ON a.id = b.id
 WHERE e.id = ANY (%(ids)s) AND e.state = 'pending' AND b.id = e.buyer_id
-RETURNING e.id, e.template, e.context, e.event_id, e.resends, e.postponement, b.name, b.locale,
+RETURNING e.id, e.template, e.context, e.event_id, e.resends, e.postponement,
+    coalesce(booking_name(e.event_id, e.booking_id), b.name) AS name, b.locale,
     coalesce(booking_address(e.event_id, e.booking_id), account_address(b.id, e.template)) AS email,
     booking_address(e.event_id, e.booking_id) IS NULL AND e.template <> 'new_address'
         AND a.verified_at IS NOT NULL AS verified, (

@@ -1,5 +1,6 @@
 """Stripe's PaymentIntents and disputes. Creating a payment has a stable idempotency key."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -182,12 +183,14 @@ def facts_of(intent: dict[str, Any]) -> Facts:
     charge = intent.get("latest_charge")
     if not isinstance(charge, dict):  # a failed charge is not expanded, but its card is there
         tried = (intent.get("last_payment_error") or {}).get("payment_method") or {}
-        return Facts(card_fingerprint=(tried.get("card") or {}).get("fingerprint"))
+        card = tried.get("card") or {}
+        return Facts(card_fingerprint=card.get("fingerprint"), card_last4=last4_of(card))
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     outcome = charge.get("outcome") or {}
     lapses = card.get("capture_before")
     return Facts(
         card_fingerprint=card.get("fingerprint"),
+        card_last4=last4_of(card),
         card_country=card.get("country"),
         card_checks=card.get("checks"),
         risk_level=outcome.get("risk_level"),
@@ -196,6 +199,12 @@ def facts_of(intent: dict[str, Any]) -> Facts:
         gateway_review=outcome.get("type") == "manual_review",
         capture_before=datetime.fromtimestamp(lapses, UTC) if lapses else None,
     )
+
+
+def last4_of(card: dict[str, Any]) -> int | None:
+    """The last four digits of the card's number; None: they are not told."""
+    last4 = card.get("last4")
+    return int(last4) if isinstance(last4, str) and re.fullmatch("[0-9]{4}", last4) else None
 
 
 def look_at_dispute(case: Case, dispute_id: str) -> Dispute:
