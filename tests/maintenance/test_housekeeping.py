@@ -78,6 +78,11 @@ OLD = {
             from unnest(array[6, 8, 9, 10]) n returning id, created_at)
         insert into address_changes (account_id, old_email, new_email, created_at)
         select id, 'old@usher.example', 'new@usher.example', created_at from a""",
+    "personal_exports": """
+        with a as (
+            insert into accounts (created_at) select now() - n * interval '1 day'
+            from unnest(array[6, 8, 9, 10]) n returning id, created_at)
+        insert into personal_exports (account_id, finished_at) select id, created_at from a""",
 }
 KEPT = {"emails": 3, "audit_log": 3}
 """Two acts say that acts were purged, one for each batch."""
