@@ -28,9 +28,7 @@ def extend_deadline(conn: Conn, event_id: int, booking_id: UUID, deadline: datet
     if row["outcome"] == "no_booking":
         raise NotFound
     if row["outcome"] != "done":
-        raise Conflict(
-            REFUSALS[row["outcome"]], row["outcome"], deadline=row["deadline"].isoformat()
-        )
+        raise Conflict(REFUSALS[row["outcome"]], row["outcome"])
     extended: datetime = row["deadline"]
     return extended
 

@@ -113,7 +113,7 @@ def decide_surplus(
 
 SURPLUS_REFUSALS = {
     "no_surplus": "The booking took all of this transfer: refund the booking instead.",
-    "decided": "It was decided otherwise before.",
+    "surplus_decided": "It was decided otherwise before.",
 }
 
 

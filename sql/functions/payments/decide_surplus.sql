@@ -1,5 +1,5 @@
 /* Writes down what became of a transfer's surplus, and tells the buyer. p_decision: 'refunded' or 'kept'; p_how: how
-   it was paid back, or why it is kept. outcome: 'done', or why not: 'no_transfer', 'no_surplus', 'decided' (in another
+   it was paid back, or why it is kept. outcome: 'done', or why not: 'no_transfer', 'no_surplus', 'surplus_decided' (in another
    way). The same decision again changes nothing. */
 create or replace function decide_surplus(
     p_event bigint, p_scope bigint, p_transfer uuid, p_decision text, p_how text)
@@ -17,7 +17,7 @@ begin
     elsif t.surplus = 0 then
         return 'no_surplus';
     elsif t.decision is not null then
-        return case when t.decision = p_decision then 'done' else 'decided' end;
+        return case when t.decision = p_decision then 'done' else 'surplus_decided' end;
     end if;
     update transfers set decision = p_decision, how = p_how, decided_at = clock_timestamp(), decided_by = acting()
     where id = p_transfer;
