@@ -114,6 +114,8 @@ class Sender:
 
     def change(self, context: HookContext, case: Made, kwargs: dict[str, Any]) -> None:
         self.world.lift_suspensions()
+        # In this process no client unpacks what comes.
+        case.headers.setdefault("Accept-Encoding", "identity")
         likely = self.dice.random() < LIKELY and case.method == case.operation.method.upper()
         kept = wrong_locations(case)
         asked = self._ask(case, kept) if likely else Asked()

@@ -20,7 +20,8 @@ CARRIES = {
     "mail": {"send_email", "tell_of_postponement"},
     "maintenance": {
         "archive_event", "audit_changes", "audit_findings", "audit_whole", "check_merchant",
-        "drop_partitions", "import_plan", "purge", "read_balance", "reconcile", "sum_up_day",
+        "drop_partitions", "import_plan", "index_bookings", "purge", "read_balance", "reconcile",
+        "sum_up_day", "write_export",
     },
 }  # fmt: skip
 ENQUEUED = re.compile(r"\benqueue\(\s*'(\w+)',\s*'(\w+)'")
