@@ -6,14 +6,14 @@ seats are found in the tables themselves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from db.accounts.organisations import get_organisation
 from db.catalogue import events
 from db.connections import Conn, many, one
 from db.maintenance.booking_terms import codes_in, term, terms_of, wanted_terms
+from db.maintenance.findings import Span
 from db.presentation.booking_codes import plain_code
 from db.queries import load
 
@@ -31,23 +31,6 @@ STATES = (
 )
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A part of the state log. bound: the time up to which all of it can be read now."""
-
-    since: datetime
-    until: datetime
-    bound: datetime
-
-    @property
-    def empty(self) -> bool:
-        return self.until <= self.since
-
-    @property
-    def last(self) -> bool:
-        return self.until >= self.bound
 
 
 def is_due(conn: Conn) -> bool:

@@ -12,6 +12,8 @@ from db.connections import Conn, transaction
 from db.maintenance import booking_details, booking_search
 from db.runtime.errors import InvalidRequest
 from web.api.bookings import BookingBreakdown, BookingSummary, Failure, Item, MoneyBack
+from web.api.offline import ReceivedTransfer
+from web.api.tickets import TicketOfSeat
 from web.support.blueprint import Blueprint
 from web.support.callers import caller, needs
 from web.support.enumerations import (
@@ -19,8 +21,6 @@ from web.support.enumerations import (
     BOOKING_STATE,
     HAPPENING,
     PAYMENT_STATE,
-    SURPLUS_DECISION,
-    TICKET_STATE,
 )
 from web.support.fields import (
     Answer,
@@ -142,40 +142,9 @@ class RecordedPayment(Answer):
     created_at = fields.AwareDateTime()
 
 
-class ReceivedTransfer(Answer):
-    """Money that came offline, in minor units."""
+class RecordedTicket(TicketOfSeat):
+    """A ticket with its history, without the content of its code."""
 
-    id = fields.UUID(metadata={"description": "the transfer's id"})
-    reference = fields.String(metadata={"description": "the bank's or the box office's"})
-    amount = StrictInteger(metadata={"description": "that came"})
-    currency = fields.String()
-    surplus = StrictInteger(metadata={"description": "the part that the booking did not take"})
-    decision = OneOf(
-        SURPLUS_DECISION,
-        allow_none=True,
-        metadata={"description": "null: there is no surplus, or it waits for your decision"},
-    )
-    how = fields.String(
-        allow_none=True,
-        metadata={"description": "how it went back, or why you keep it; null: as above"},
-    )
-    received_at = fields.AwareDateTime(metadata={"description": "when it was recorded"})
-    recorded_by = fields.String(metadata={"description": "role and id, as in organiser:3"})
-
-
-class RecordedTicket(Answer):
-    """A ticket, without the content of its code."""
-
-    id = fields.UUID(metadata={"description": "the ticket's id"})
-    guid = fields.String()
-    zone = fields.String()
-    row = fields.String()
-    row_label = fields.String()
-    number = fields.String()
-    category = StrictInteger(metadata={"description": "the number of the price's category"})
-    price_type = StrictInteger()
-    area = StrictInteger()
-    state = OneOf(TICKET_STATE)
     issued_at = fields.AwareDateTime(metadata={"description": "when it was issued"})
     voided_at = fields.AwareDateTime(
         allow_none=True, metadata={"description": "when it became void; null: it did not"}

@@ -96,18 +96,13 @@ class OfflinePayment(Answer):
     )
 
 
-class Transfer(Answer):
-    """Money that came offline for a booking, in minor units."""
+class ReceivedTransfer(Answer):
+    """Money that came offline, in minor units."""
 
     id = fields.UUID(metadata={"description": "the transfer's id"})
-    booking_id = fields.UUID()
-    booking_code = fields.String()
-    booking_state = OneOf(BOOKING_STATE)
-    payment_id = fields.UUID()
     reference = fields.String(metadata={"description": "the bank's or the box office's"})
     amount = StrictInteger(metadata={"description": "that came"})
     currency = fields.String()
-    missing = StrictInteger(metadata={"description": "of the booking, now; 0: nothing"})
     surplus = StrictInteger(metadata={"description": "the part that the booking did not take"})
     decision = OneOf(
         SURPLUS_DECISION,
@@ -118,14 +113,24 @@ class Transfer(Answer):
         allow_none=True,
         metadata={"description": "how it went back, or why you keep it; null: as above"},
     )
+    received_at = fields.AwareDateTime(metadata={"description": "when it was recorded"})
+    recorded_by = fields.String(metadata={"description": "role and id, as in organiser:3"})
+
+
+class Transfer(ReceivedTransfer):
+    """Money that came offline for a booking, in minor units."""
+
+    booking_id = fields.UUID()
+    booking_code = fields.String()
+    booking_state = OneOf(BOOKING_STATE)
+    payment_id = fields.UUID()
+    missing = StrictInteger(metadata={"description": "of the booking, now; 0: nothing"})
     decided_at = fields.AwareDateTime(
         allow_none=True, metadata={"description": "null: it was not decided"}
     )
     decided_by = fields.String(
         allow_none=True, metadata={"description": "role and id, as in organiser:3; null: as above"}
     )
-    received_at = fields.AwareDateTime(metadata={"description": "when it was recorded"})
-    recorded_by = fields.String(metadata={"description": "role and id, as in organiser:3"})
 
 
 class TransferPage(PageByUUID):

@@ -31,8 +31,8 @@ TEST = (
 PICTURE = {"type": "string", "description": "SVG"}
 
 
-class Ticket(Answer):
-    """A ticket for a seat."""
+class TicketOfSeat(Answer):
+    """A ticket for a seat, without the content of its code."""
 
     id = fields.UUID(metadata={"description": "the ticket's id"})
     guid = fields.String()
@@ -43,10 +43,15 @@ class Ticket(Answer):
     category = StrictInteger(metadata={"description": "the number of the price's category"})
     price_type = StrictInteger()
     area = StrictInteger()
+    state = OneOf(TICKET_STATE)
+
+
+class Ticket(TicketOfSeat):
+    """A ticket for a seat."""
+
     secret = fields.String(
         allow_none=True, metadata={"description": "the content of the code; null: frozen"}
     )
-    state = OneOf(TICKET_STATE)
 
 
 @blp.route("")

@@ -3,12 +3,10 @@
 create or replace function correct_name(p_event bigint, p_booking uuid, p_name text) returns boolean
 language plpgsql as $$
 declare
-    buyer buyers;
+    buyer constant buyers := buyer_to_correct(p_event, p_booking);
     before text;
 begin
-    select u.* into buyer from bookings b join buyers u on u.id = b.buyer_id
-    where b.event_id = p_event and b.id = p_booking;
-    if buyer.id is null or is_erased(buyer.id) then
+    if buyer.id is null then
         return false;
     end if;
     before := coalesce(booking_name(p_event, p_booking), buyer.name);

@@ -20,7 +20,7 @@ begin
         return case when t.decision = p_decision then 'done' else 'surplus_decided' end;
     end if;
     update transfers set decision = p_decision, how = p_how, decided_at = clock_timestamp(), decided_by = acting()
-    where id = p_transfer;
+    where event_id = p_event and id = p_transfer and decision is null;
     select * into b from bookings where event_id = p_event and id = t.booking_id;
     perform tell_of_transfer(p_event, t.booking_id, 'surplus_' || p_decision, jsonb_build_object(
         'surplus', t.surplus, 'currency', t.currency, 'how', p_how));
