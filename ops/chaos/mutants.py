@@ -390,8 +390,9 @@ MUTANTS = (
         changes=(
             Change(
                 "sql/functions/feed/number_feed.sql",
-                "    select pg_snapshot_xmin(s)::text::bigint, ",
-                "    select pg_snapshot_xmax(s)::text::bigint + 0 * nextval('met'), ",
+                "    p_progress.to_xid := horizon.oldest;\n",
+                "    p_progress.to_xid := horizon.coming;\n"
+                "    perform nextval('met') where horizon.coming > horizon.oldest;\n",
             ),
         ),
     ),

@@ -1,5 +1,9 @@
 /* Messages of the feed about what a range of transactions has written, after p_after and up to p_end. subject: the
-   booking or the entry. Rows of its tables are read as they are now; the state is that of the move. */
+   booking or the entry. Rows of its tables are read as they are now; the state is that of the move, and seats
+   are those that were the booking's own then. An entry has no number in a lobby, and none if it was booked
+   directly. Why a booking ended is told in words of Usher alone: of tickets that were returned, the reason may
+   be in those of a person.
+   One statement: a function for each kind of row would be started anew for each row, at ten times the cost. */
 create or replace function feed_news(
     p_from bigint, p_to bigint, p_since timestamptz, p_after timestamptz, p_end timestamptz,
     out organisation_id bigint, out is_test boolean, out at timestamptz, out place integer,
@@ -12,7 +16,12 @@ returns setof record language sql stable as $$
         where s.at > p_after and s.at <= p_end
     )
     select n.organisation_id, n.is_test, n.at, n.place, n.event_id, e.id, 'entry.' || n.state,
-        feed_entry(e, n.plan_version_id)
+        jsonb_build_object('entry_id', e.id, 'number', case when e.number > 0 then e.number end,
+            'quantity', e.quantity, 'category', e.category, 'accessible', e.accessible,
+            'together', e.together, 'admission', e.admission, 'channel', e.channel,
+            'reason', e.reason, 'seats', case when e.seats is not null then (
+                select jsonb_agg(s.guid order by s.seat) from plan_seats s
+                where s.plan_version_id = n.plan_version_id and s.seat = any (e.seats)) end)
     from news n
     cross join unnest(n.ids) i(id)
     join entries e on e.event_id = n.event_id and e.id = i.id
@@ -22,7 +31,21 @@ returns setof record language sql stable as $$
             when n.state = 'held' and n.old_state is not null then 'booking.reopened'
             when n.state = 'confirmed' and n.old_state = 'frozen' then 'booking.unfrozen'
             else 'booking.' || n.state end,
-        feed_booking(b, n.plan_version_id, n.old_state, n.state, n.at)
+        jsonb_build_object('booking_id', b.id, 'code', b.code, 'entry_id', b.entry_id,
+            'state', n.state, 'previous_state', n.old_state, 'channel', b.channel,
+            'quantity', b.quantity, 'currency', b.currency, 'total', b.total, 'fee', b.fee,
+            'payment_id', case when n.state <> 'held' then b.payment_id end,
+            'reason', case when b.confirmed_at is null then b.reason end,
+            'seats', coalesce((
+                select jsonb_agg(jsonb_build_object('guid', s.guid, 'category', i.category,
+                    'price_type', i.price_type, 'area', i.area, 'price', i.price, 'fee', i.fee,
+                    'tax', i.tax, 'ticket_id', t.id) order by i.seat)
+                from booking_items i
+                join plan_seats s on s.plan_version_id = n.plan_version_id and s.seat = i.seat
+                left join tickets t on booking_is_sold(n.state)
+                    and t.event_id = i.event_id and t.booking_id = i.booking_id and t.seat = i.seat
+                where i.event_id = b.event_id and i.booking_id = b.id
+                    and (i.returned_at is null or i.returned_at > n.at)), '[]'))
     from news n
     join bookings b on b.event_id = n.event_id and b.id = n.ids[1]
     where n.noun = 'booking' and n.guids is null
@@ -62,38 +85,4 @@ returns setof record language sql stable as $$
         'seats.' || case n.state when 'blocked' then 'blocked' else 'unblocked' end,
         jsonb_build_object('seats', to_jsonb(n.guids))
     from news n where n.noun = 'seats'
-$$;
-
-/* An entry of the queue. In a lobby it has no number yet, and a direct booking has none. */
-create or replace function feed_entry(p_entry entries, p_version bigint) returns jsonb
-language sql stable as $$
-    select jsonb_build_object('entry_id', p_entry.id,
-        'number', case when p_entry.number > 0 then p_entry.number end,
-        'quantity', p_entry.quantity, 'category', p_entry.category, 'accessible', p_entry.accessible,
-        'together', p_entry.together, 'admission', p_entry.admission, 'channel', p_entry.channel,
-        'reason', p_entry.reason, 'seats', case when p_entry.seats is not null then (
-            select jsonb_agg(s.guid order by s.seat) from plan_seats s
-            where s.plan_version_id = p_version and s.seat = any (p_entry.seats)) end)
-$$;
-
-/* A booking with the seats that were its own at p_at. Why it ended is told in words of Usher alone: of
-   tickets that were returned, the reason may be in those of a person. */
-create or replace function feed_booking(
-    p_booking bookings, p_version bigint, p_old text, p_state text, p_at timestamptz)
-returns jsonb language sql stable as $$
-    select jsonb_build_object('booking_id', p_booking.id, 'code', p_booking.code,
-        'entry_id', p_booking.entry_id, 'state', p_state, 'previous_state', p_old,
-        'channel', p_booking.channel, 'quantity', p_booking.quantity,
-        'currency', p_booking.currency, 'total', p_booking.total, 'fee', p_booking.fee,
-        'payment_id', case when p_state <> 'held' then p_booking.payment_id end,
-        'reason', case when p_booking.confirmed_at is null then p_booking.reason end,
-        'seats', coalesce((
-            select jsonb_agg(jsonb_build_object('guid', s.guid, 'category', i.category,
-                'price_type', i.price_type, 'area', i.area, 'price', i.price, 'fee', i.fee, 'tax', i.tax, 'ticket_id', t.id) order by i.seat)
-            from booking_items i
-            join plan_seats s on s.plan_version_id = p_version and s.seat = i.seat
-            left join tickets t on p_state in ('confirmed', 'frozen') and t.event_id = i.event_id
-                and t.booking_id = i.booking_id and t.seat = i.seat
-            where i.event_id = p_booking.event_id and i.booking_id = p_booking.id
-                and (i.returned_at is null or i.returned_at > p_at)), '[]'))
 $$;

@@ -84,16 +84,17 @@ end $$;
 /* Finds the end of the next slice of a piece; null: there is nothing left. */
 create or replace function find_slice(
     p_progress feed_progress, p_limit integer, out slice_end timestamptz, out remains boolean)
-language sql volatile as $$
-    select max(n.at) filter (where n.before < p_limit),
-        coalesce(max(n.before) >= p_limit, false)
+language plpgsql as $$
+begin
+    select max(n.at) filter (where n.before < p_limit), coalesce(max(n.before) >= p_limit, false)
+    into slice_end, remains
     from (
         select f.at, sum(f.messages) over (order by f.at, f.place) - f.messages as before
         from (select s.at, s.place, s.messages
               from feed_sources(p_progress.from_xid, p_progress.to_xid, p_progress.since) s
               where s.at > coalesce(p_progress.after_at, '-infinity')
-              order by s.at, s.place limit p_limit + 1) f) n
-$$;
+              order by s.at, s.place limit p_limit + 1) f) n;
+end $$;
 
 /* Tells a slice of a piece: writes its messages with the next numbers of their feeds. Returns how many. */
 create or replace function tell_slice(p_progress feed_progress, p_end timestamptz) returns integer
