@@ -48,6 +48,31 @@ def test_killed_is_only_what_fails_beside_a_control_that_passes() -> None:
     assert judge(BAD, BAD, 3)[0] == judge(BAD, GOOD, 3)[0] == "invalid"
 
 
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("broken", "outcome"),
+    [("set_up", "invalid"), ("test", "killed"), ("tear_down", "killed"), ("none", "survived")],
+)
+def test_what_only_breaks_the_set_up_of_a_test_kills_nothing(
+    tmp_path: Path, broken: str, outcome: str
+) -> None:
+    """A mutant that cannot be installed says nothing about its guard."""
+    (tmp_path / "test_guard.py").write_text(f"""
+import pytest
+
+@pytest.fixture
+def world():
+    assert {broken!r} != "set_up"
+    yield
+    assert {broken!r} != "tear_down"
+
+def test_guard(world):
+    assert {broken!r} not in ("test", "tear_down")
+""")
+    found = mutants.run_test(tmp_path, "test_guard.py", 1, tmp_path)
+    assert judge(GOOD, found, 1)[0] == outcome
+
+
 @pytest.mark.faults("Campaigns")
 def test_a_campaign_that_did_not_meet_the_guard_is_repeated_with_another_seed(
     monkeypatch: pytest.MonkeyPatch,
